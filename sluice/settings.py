@@ -1,0 +1,68 @@
+"""The deployment's settings: set under `sluice` in cdk.json, overridden for one run by `--set KEY=VALUE`.
+
+Limits of Bedrock batch inference and where they stand:
+https://docs.aws.amazon.com/bedrock/latest/userguide/quotas.html (read 2026-11-20). Accounts can have less or more,
+so each is a setting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sluice.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MiB = 1024 * 1024
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_records_per_job: Positive = Field(100, description="Fewer records than this go on demand (Bedrock's minimum).")
+    max_records_per_job: Positive = Field(
+        50_000, description="Bedrock's quota for a file and a job: 100,000, in older accounts 50,000."
+    )
+    max_file_bytes: Positive = Field(1_000_000_000, description="Bedrock's limit for one input file.")
+    max_jobs_in_flight: Positive = Field(
+        20, description="Batch jobs at once: the quota per model is 100, in older accounts 10 to 20."
+    )
+    span_bytes: Positive = Field(48 * MiB, description="How much input one partition worker reads.")
+    part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
+    max_row_bytes: Positive = Field(16 * MiB, description="A longer line is rejected without being kept.")
+    max_workers: Positive = Field(20, description="Partition and merge workers at once.")
+    poll_seconds: Annotated[float, Field(ge=0)] = Field(60, description="First wait between two looks at a job.")
+    poll_seconds_max: Annotated[float, Field(ge=0)] = Field(600, description="Longest wait between two looks.")
+    quota_seconds: Annotated[float, Field(ge=0)] = Field(
+        60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
+    )
+    on_demand_concurrency: Positive = Field(8, description="Converse calls at once in one on-demand worker.")
+
+    def override(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with `changes` laid over them.
+
+        Raises:
+            BadSetting: a name that is no setting, or a value that is not allowed.
+        """
+        unknown = sorted(set(changes) - set(type(self).model_fields))
+        if unknown:
+            allowed = ", ".join(type(self).model_fields)
+            raise BadSetting(f"{unknown[0]} is not a setting; there are: {allowed}")
+        try:
+            merged = Settings.model_validate({**self.model_dump(), **changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = first["loc"][0]
+            raise BadSetting(f"{name} = {first['input']!r} is not allowed: {first['msg']}") from None
+        if merged.min_records_per_job > merged.max_records_per_job:
+            raise BadSetting(
+                f"min_records_per_job = {merged.min_records_per_job} is above "
+                f"max_records_per_job = {merged.max_records_per_job}"
+            )
+        return merged
