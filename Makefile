@@ -1,0 +1,70 @@
+# The commands of the project. Everything runs from .venv, which `make setup` prepares with Python 3.11+ alone.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+# 3.x of the CDK command line cannot read what aws-cdk-lib 2 writes.
+CDK_VERSION := 2.1148.1
+
+BIN := .venv/bin
+STAMP := .venv/.stamp-$(UV_VERSION)
+CDK := npx --yes aws-cdk@$(CDK_VERSION)
+TESTS := $(wildcard tests/unit tests/flow tests/infra)
+# Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
+PYTEST_FLAGS ?= -n 2
+
+# npx finds the venv's Node, and cdk.json's `python app.py` the venv's Python, on any machine.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock synth deploy destroy clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## Prepare .venv from the lock file (a second call costs nothing)
+
+# pip is the fallback of uv because it alone reads the indexes and mirrors of pip's own configuration.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sluice needs Python 3.11 or newer; name one: make setup PYTHON=python3.13")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --editable . \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@rm -f .venv/.stamp-* && touch $@
+
+demo: setup ## Classify the sample tickets on this machine with the real workflow; no AWS account
+	@$(BIN)/sluice run sample_data/tickets.jsonl --task tickets --out out/demo
+
+test: setup ## Run the unit, flow and infrastructure tests
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
+
+check: setup ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup ## Apply the formatter and the linter's safe fixes
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+lock: setup ## Resolve the dependencies anew into the two lock files
+	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	  --universal --python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	  --python-version 3.13 --python-platform aarch64-manylinux_2_28 pyproject.toml --output-file requirements-lambda.lock
+
+synth: setup ## Synthesize the CloudFormation template into cdk.out; no AWS account
+	@$(CDK) synth --quiet $(CDK_FLAGS)
+
+deploy: setup ## Deploy to the account and Region of your AWS credentials
+	@$(CDK) deploy $(CDK_FLAGS)
+
+destroy: setup ## Remove the deployment
+	@$(CDK) destroy $(CDK_FLAGS)
+
+clean: ## Remove caches and build output; .venv and out/ stay
+	@rm -rf .build build cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
