@@ -1,0 +1,254 @@
+"""How far a run is, read from the documents that its steps leave in the work bucket.
+
+The local runner's display and the command that watches a run in the cloud look at the same keys through `Reader`,
+so what one shows is what the other shows. Looking changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+
+from sluice import state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+D = TypeVar("D", bound=state.Document)
+
+
+class Reader(Protocol):
+    """What a look needs of the work bucket; `sluice.store.Store` is one."""
+
+    def find(self, key: str) -> bytes | None:
+        """Return the whole object, or None when there is none."""
+
+    def keys(self, prefix: str) -> Iterable[tuple[str, int]]:
+        """List the keys under a prefix, with their bytes."""
+
+
+class Stage(StrEnum):
+    """Where a run stands, in order."""
+
+    START = "start"
+    PARTITION = "partition"
+    PLAN = "plan"
+    CLASSIFY = "classify"
+    MERGE = "merge"
+    PUBLISH = "publish"
+    DONE = "done"
+
+
+class JobState(StrEnum):
+    """Where a job stands, in order; a refused one waits for a quota."""
+
+    QUEUED = "queued"
+    PREPARED = "prepared"
+    REFUSED = "refused"
+    RUNNING = "running"
+    ENDED = "ended"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """So many of so many."""
+
+    done: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.done:,} of {self.total:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """One job; `status` and `message` are Bedrock's, the counts stand at 0 until the job is settled."""
+
+    job: int
+    tier: int
+    records: int
+    state: JobState = JobState.QUEUED
+    status: str | None = None
+    message: str | None = None
+    accepted: int = 0
+    cost_usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundProgress:
+    """One round and its jobs."""
+
+    round: int
+    jobs: tuple[JobProgress, ...]
+
+    @property
+    def settled(self) -> Gauge:
+        """Jobs whose answers have been judged."""
+        return Gauge(sum(job.state is JobState.SETTLED for job in self.jobs), len(self.jobs))
+
+    @property
+    def running(self) -> int:
+        return sum(job.state is JobState.RUNNING for job in self.jobs)
+
+    @property
+    def refused(self) -> int:
+        return sum(job.state is JobState.REFUSED for job in self.jobs)
+
+    @property
+    def records(self) -> int:
+        return sum(job.records for job in self.jobs)
+
+    @property
+    def accepted(self) -> int:
+        return sum(job.accepted for job in self.jobs)
+
+    @property
+    def tiers(self) -> tuple[int, ...]:
+        return tuple(sorted({job.tier for job in self.jobs}))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one moment. `rows` and `records` are None until every row has been read."""
+
+    run: str
+    stage: Stage = Stage.START
+    task: str | None = None
+    models: tuple[str, ...] = ()
+    inputs: int | None = None
+    spans: Gauge = field(default_factory=Gauge)
+    rows: int | None = None
+    rejected: int = 0
+    records: int | None = None
+    rounds: tuple[RoundProgress, ...] = ()
+    parts: Gauge = field(default_factory=Gauge)
+    status: str | None = None
+
+    @property
+    def accepted(self) -> int:
+        """Records accepted so far."""
+        return sum(part.accepted for part in self.rounds)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Dollars spent by the settled jobs, None when a price is unknown."""
+        costs = [job.cost_usd for part in self.rounds for job in part.jobs]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+class Watch:
+    """Looks at one run again and again, and reads each document that cannot change once only."""
+
+    def __init__(self, reader: Reader, run: str) -> None:
+        self.run = run
+        self._reader = reader
+        self._keys = state.Keys(run)
+        self._kept: dict[str, Any] = {}
+
+    def look(self) -> Snapshot:
+        """Show the run as its documents stand now."""
+        start = self._document(state.Start, self._keys.start)
+        if start is None:
+            return Snapshot(self.run)
+        inputs = self._document(state.Inputs, self._keys.inputs)
+        plan = self._document(state.RunPlan, self._keys.plan)
+        rounds = self._rounds() if plan else ()
+        parts = self._parts()
+        status = self._status()
+        return Snapshot(
+            run=self.run,
+            stage=_stage(plan=plan is not None, rounds=rounds, parts=parts, ended=status is not None),
+            task=str(start.task.get("name", "")),
+            models=tuple(tier.model for tier in start.tiers),
+            inputs=len(inputs.inputs) if inputs else None,
+            spans=Gauge(start.spans if plan else self._partitioned(), start.spans),
+            rows=plan.rows if plan else None,
+            rejected=sum(plan.rejected.values()) if plan else 0,
+            records=plan.distinct if plan else None,
+            rounds=rounds,
+            parts=parts or Gauge(),
+            status=status,
+        )
+
+    def _partitioned(self) -> int:
+        return sum(key.endswith(".index") for key, _ in self._reader.keys(self._keys.rows_prefix))
+
+    def _rounds(self) -> tuple[RoundProgress, ...]:
+        rounds: list[RoundProgress] = []
+        while plan := self._document(state.RoundPlan, self._keys.round_plan(len(rounds))):
+            rounds.append(self._round(plan))
+        return tuple(rounds)
+
+    def _round(self, plan: state.RoundPlan) -> RoundProgress:
+        there = {key for key, _ in self._reader.keys(f"{self._keys.root}/round-{plan.round}/")}
+        there |= {f"{key.rpartition('/')[0]}/" for key in there}  # folders too: one that exists has begun
+        return RoundProgress(plan.round, tuple(self._job(plan.round, job, there) for job in plan.jobs))
+
+    def _job(self, round_: int, job: state.PlannedJob, there: set[str]) -> JobProgress:
+        keys = self._keys.job(round_, job.job)
+        counts = self._document(state.Counts, keys.counts) if keys.counts in there else None
+        if counts:
+            return JobProgress(
+                job=job.job,
+                tier=job.tier,
+                records=counts.records,
+                state=JobState.SETTLED,
+                status=counts.status,
+                message=counts.message,
+                accepted=counts.accepted,
+                cost_usd=counts.cost_usd,
+            )
+        ended = self._document(state.Ended, keys.ended) if keys.ended in there else None
+        if ended:
+            return JobProgress(job.job, job.tier, job.records, JobState.ENDED, ended.status, ended.message)
+        return JobProgress(job.job, job.tier, job.records, *self._before_the_end(keys, there))
+
+    def _before_the_end(self, keys: state.JobKeys, there: set[str]) -> tuple[JobState, None, str | None]:
+        data = self._reader.find(keys.submitted) if keys.submitted in there else None
+        if data is not None:  # written anew while a quota refuses the job, so never kept
+            submitted = state.read(state.Submitted, data, keys.submitted)
+            return (JobState.RUNNING, None, None) if submitted.job_arn else (JobState.REFUSED, None, submitted.refused)
+        if keys.infer_prefix in there:
+            return JobState.RUNNING, None, None
+        return (JobState.PREPARED if keys.prepared in there else JobState.QUEUED), None, None
+
+    def _parts(self) -> Gauge | None:
+        parts = self._kept.get(self._keys.parts) or self._reader.find(self._keys.parts)
+        if parts is None:
+            return None
+        self._kept[self._keys.parts] = parts
+        merged = sum(key.endswith(".json") for key, _ in self._reader.keys(f"{self._keys.root}/merged/"))
+        return Gauge(merged, len(msgspec.json.decode(parts)))
+
+    def _status(self) -> str | None:
+        data = self._reader.find(self._keys.summary)
+        return str(msgspec.json.decode(data).get("status")) if data else None
+
+    def _document(self, kind: type[D], key: str) -> D | None:
+        if key not in self._kept:
+            data = self._reader.find(key)
+            if data is None:
+                return None
+            self._kept[key] = state.read(kind, data, key)
+        kept: D = self._kept[key]
+        return kept
+
+
+def snapshot(reader: Reader, run: str) -> Snapshot:
+    """One look at a run."""
+    return Watch(reader, run).look()
+
+
+def _stage(*, plan: bool, rounds: tuple[RoundProgress, ...], parts: Gauge | None, ended: bool) -> Stage:
+    if ended:
+        return Stage.DONE
+    if parts:
+        return Stage.PUBLISH if parts.done >= parts.total else Stage.MERGE
+    if not plan:
+        return Stage.PARTITION
+    unsettled = rounds and rounds[-1].settled.done < len(rounds[-1].jobs)
+    return Stage.CLASSIFY if unsettled else Stage.PLAN
