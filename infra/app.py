@@ -1,0 +1,30 @@
+"""Builds the CDK app; `synthesize` gives its template to whoever wants to read or run it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import Any
+
+import aws_cdk as cdk
+
+from infra.options import ROOT, Options
+from infra.stack import SluiceStack
+
+STACK = "Sluice"
+
+
+def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
+    """The app with the context of cdk.json, over which `context` is laid, and over both CDK's command line."""
+    declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    app = cdk.App(context={**declared, **context}, outdir=outdir, analytics_reporting=False)
+    SluiceStack(app, STACK, options=Options.of(app.node))
+    return app
+
+
+def synthesize(*, bundle: bool = False, **context: Any) -> dict[str, Any]:
+    """The CloudFormation template, without the functions' packages unless `bundle` asks for them."""
+    with tempfile.TemporaryDirectory(prefix="sluice-synth-") as outdir:
+        assembly = build(outdir=outdir, bundle=bundle, **context).synth()
+        template: dict[str, Any] = assembly.get_stack_by_name(STACK).template
+    return template

@@ -1,0 +1,148 @@
+"""The code of the functions: this project's modules and their pinned packages for arm64, built without Docker."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_lambda as lambda_
+
+from infra.options import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK = ROOT / "requirements-lambda.lock"
+CACHE = ROOT / ".build"
+SOURCES = ("sluice", "lambdas", "tasks")
+# The local runner and the command line stay on the machine that has their packages.
+LEFT_OUT = ("sluice/local", "sluice/cli")
+# Raise it when the way of installing changes, so that a cached installation is made anew.
+FORMAT = 1
+PYTHON = "3.13"
+# Wheels for an older glibc run on a newer one, and pip must be told of each that it may take.
+PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+# Never needed at run time, a third of the size. libarrow_substrait stays: pyarrow does not load without it.
+NEEDLESS = (
+    "bin",
+    "**/__pycache__",
+    "**/tests",
+    "**/*.pyi",
+    "**/*.pyx",
+    "**/*.pxd",
+    "**/*.pxi",
+    "*.dist-info/RECORD",
+    "pyarrow/include",
+    "pyarrow/src",
+    "pyarrow/libarrow_flight*",
+    "pyarrow/_flight*",
+    "pyarrow/libarrow_python_flight*",
+)
+
+
+def function_code(*, packages: bool) -> lambda_.Code:
+    """One asset for all functions, with the packages or, for tests and local runs, without."""
+    bundle = Bundle(packages=packages)
+    options = cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=bundle)
+    return lambda_.Code.from_asset(
+        str(ROOT / "lambdas"),
+        bundling=options,
+        asset_hash=bundle.content_hash(),
+        asset_hash_type=cdk.AssetHashType.CUSTOM,
+    )
+
+
+@jsii.implements(cdk.ILocalBundling)
+class Bundle:
+    """Copies the sources, and the packages from a cache with one folder per state of the lock file."""
+
+    def __init__(self, *, packages: bool) -> None:
+        self._packages = packages
+
+    def content_hash(self) -> str:
+        """The same for the same code and packages, so that an unchanged deployment uploads nothing."""
+        digest = hashlib.sha256(_lock_hash().encode() if self._packages else b"")
+        for path in source_files():
+            digest.update(f"{path.relative_to(ROOT)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
+        """Fill `output_dir`; CDK never falls back to Docker, since this succeeds or raises."""
+        target = Path(output_dir)
+        if self._packages:
+            shutil.copytree(installed_packages(), target, dirs_exist_ok=True)
+        for path in source_files():
+            copy = target / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        return True
+
+
+def source_files() -> Iterator[Path]:
+    """The project's own files that the functions need, in a stable order."""
+    left_out = tuple(ROOT / folder for folder in LEFT_OUT)
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*")):
+            unwanted = "__pycache__" in path.parts or any(path.is_relative_to(other) for other in left_out)
+            if path.is_file() and not unwanted:
+                yield path
+
+
+def installed_packages() -> Path:
+    """The folder with the locked packages; installed at the first call for a lock file, then found again."""
+    target = CACHE / f"packages-{_lock_hash()[:16]}"
+    if target.exists():
+        return target
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="packages-") as scratch:
+        folder = Path(scratch) / "site"
+        _install(folder)
+        _strip(folder)
+        try:
+            folder.rename(target)
+        except OSError:
+            # Another synthesis was faster; its folder holds the same.
+            if not target.exists():
+                raise
+    return target
+
+
+def _lock_hash() -> str:
+    return hashlib.sha256(f"{FORMAT} {PYTHON} {PLATFORMS} {NEEDLESS}".encode() + LOCK.read_bytes()).hexdigest()
+
+
+def _install(folder: Path) -> None:
+    """Install with uv or, where only pip's own configuration knows the index, with pip.
+
+    Raises:
+        RuntimeError: neither could; the message ends with what pip said.
+    """
+    common = ["--quiet", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(LOCK)]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--python-version", PYTHON]
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
+    pip += ["--implementation", "cp", "--python-version", PYTHON]
+    pip += [part for platform in PLATFORMS for part in ("--platform", platform)]
+    for command in ([*uv, "--no-deps", "--python-platform", "aarch64-manylinux_2_28", *common], [*pip, *common]):
+        # Both write to stdout what CDK would take for its own output.
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
+        if result.returncode == 0:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+    raise RuntimeError(f"the functions' packages of {LOCK.name} could not be installed:\n{result.stderr[-2000:]}")
+
+
+def _strip(folder: Path) -> None:
+    for pattern in NEEDLESS:
+        for path in list(folder.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

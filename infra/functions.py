@@ -1,0 +1,77 @@
+"""The functions: one per step of the workflow, all from one bundle of code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a step may use: memory in MB, /tmp in MB, seconds. 1,769 MB are one processor."""
+
+    memory: int
+    tmp: int
+    seconds: int
+
+
+# New accounts allow 3,008 MB. /tmp holds what must be sorted or seeked: a compressed object cannot be cut into spans,
+# and a job's output is up to Bedrock's 1 GB of input, echoed, and the answers.
+ROOMS: Mapping[str, Room] = {
+    "start": Room(1024, 512, 300),
+    "partition": Room(2048, 10240, 900),
+    "plan": Room(2048, 2048, 900),
+    "prepare": Room(2048, 4096, 900),
+    "submit": Room(512, 512, 120),
+    "poll": Room(512, 512, 60),
+    "infer": Room(1024, 2048, 900),
+    "check": Room(3008, 10240, 900),
+    "merge": Room(3008, 4096, 900),
+    "publish": Room(1024, 2048, 900),
+    "sweep": Room(512, 512, 300),
+}
+CLEAN_UP = {"start", "sweep"}  # invoked by events; every other step by the workflow
+
+
+class Functions(Construct):
+    """The functions by the name of their step: `functions["plan"]`; iterating gives all of them."""
+
+    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, environment: Mapping[str, str]) -> None:
+        super().__init__(scope, id_)
+        self._functions = {step: self._function(step, room, code, environment) for step, room in ROOMS.items()}
+
+    def __getitem__(self, step: str) -> lambda_.Function:
+        return self._functions[step]
+
+    def __iter__(self) -> Iterator[lambda_.Function]:
+        return iter(self._functions.values())
+
+    def _function(self, step: str, room: Room, code: lambda_.Code, environment: Mapping[str, str]) -> lambda_.Function:
+        name = step.capitalize()
+        return lambda_.Function(
+            self,
+            name,
+            code=code,
+            handler=f"lambdas.{step}.handler",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            memory_size=room.memory,
+            ephemeral_storage_size=Size.mebibytes(room.tmp),
+            timeout=Duration.seconds(room.seconds),
+            tracing=lambda_.Tracing.ACTIVE,
+            environment=dict(environment),
+            log_group=logs.LogGroup(
+                self,
+                f"{name}Logs",
+                retention=logs.RetentionDays.THREE_MONTHS,
+                removal_policy=RemovalPolicy.DESTROY,
+            ),
+        )

@@ -1,0 +1,142 @@
+"""The four buckets: what comes in, what a run works with, what it found, and who read which of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.options import Encryption
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
+
+# Uploads that nobody finished or aborted are billed and invisible.
+UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))
+
+
+class Storage(Construct):
+    """The buckets, and the grants on them: each grant is what its steps do and no more."""
+
+    def __init__(self, scope: Construct, id_: str, *, encryption: Encryption, keep_runs_days: int) -> None:
+        super().__init__(scope, id_)
+        self.key = self._customer_key() if encryption is Encryption.KMS else None
+        # S3 delivers access logs to buckets with S3-managed encryption alone.
+        self.logs = s3.Bucket(
+            self,
+            "Logs",
+            **_guarded(s3.BucketEncryption.S3_MANAGED),
+            lifecycle_rules=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(365)), UNFINISHED],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.incoming = self._bucket(
+            "Incoming",
+            # A run reads the exact versions that it saw at its start, whatever is uploaded meanwhile.
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="replaced", noncurrent_version_expiration=Duration.days(keep_runs_days)),
+                UNFINISHED,
+            ],
+        )
+        self.work = self._bucket(
+            "Work",
+            lifecycle_rules=[
+                _expire("runs", keep_runs_days),
+                _expire("athena", 7),
+                UNFINISHED,
+            ],
+        )
+        self.results = self._bucket("Results", lifecycle_rules=[UNFINISHED])
+        _send_events(self.incoming)
+
+    def grant_runs(self, *functions: lambda_.Function) -> None:
+        """Let `functions` read and write the files of runs."""
+        for function in functions:
+            _allow_list(function, self.work)
+            _allow_objects(function, self.work, "runs", "s3:GetObject", *_WRITE)
+            self.grant_key(function)
+
+    def grant_incoming(self, *functions: lambda_.Function) -> None:
+        """Let `functions` read what was dropped, in the version that a run froze."""
+        for function in functions:
+            _allow_list(function, self.incoming)
+            _allow_objects(function, self.incoming, "", "s3:GetObject", "s3:GetObjectVersion")
+            self.grant_key(function)
+
+    def grant_results(self, *functions: lambda_.Function) -> None:
+        """Let `functions` publish results and reports."""
+        for function in functions:
+            _allow_list(function, self.results)
+            for folder in ("results", "reports"):
+                _allow_objects(function, self.results, folder, "s3:GetObject", *_WRITE)
+            self.grant_key(function)
+
+    def grant_key(self, grantee: iam.IGrantable) -> None:
+        """Let `grantee` use the customer key, if there is one."""
+        if self.key:
+            self.key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
+
+    def _customer_key(self) -> kms.Key:
+        # Results outlive the stack, and so must the key that they need.
+        return kms.Key(self, "Key", enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN)
+
+    def _bucket(self, id_: str, **options: Any) -> s3.Bucket:
+        encryption = s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED
+        return s3.Bucket(
+            self,
+            id_,
+            **_guarded(encryption),
+            encryption_key=self.key,
+            bucket_key_enabled=True if self.key else None,
+            server_access_logs_bucket=self.logs,
+            server_access_logs_prefix=f"{id_.lower()}/",
+            removal_policy=RemovalPolicy.RETAIN,
+            **options,
+        )
+
+
+_WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
+
+
+def _guarded(encryption: s3.BucketEncryption) -> dict[str, Any]:
+    """What every bucket has: encryption, TLS alone, nothing public, no access lists."""
+    return {
+        "encryption": encryption,
+        "enforce_ssl": True,
+        "minimum_tls_version": 1.2,
+        "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+        "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    }
+
+
+def _expire(folder: str, days: int) -> s3.LifecycleRule:
+    return s3.LifecycleRule(id=f"old-{folder}", prefix=f"{folder}/", expiration=Duration.days(days))
+
+
+def _send_events(bucket: s3.Bucket) -> None:
+    """Send the bucket's events to EventBridge by its own property.
+
+    CDK's `event_bridge_enabled` does the same through a helper function with rights on every bucket.
+    """
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+    )
+
+
+def _allow_list(function: lambda_.Function, bucket: s3.Bucket) -> None:
+    """Let a missing object be missing: without ListBucket S3 answers 403 in place of 404.
+
+    No condition on the prefix: a read of a missing object carries none, and the answer would be 403 again.
+    """
+    function.add_to_role_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+
+
+def _allow_objects(function: lambda_.Function, bucket: s3.Bucket, folder: str, *actions: str) -> None:
+    objects = bucket.arn_for_objects(f"{folder}/*" if folder else "*")
+    function.add_to_role_policy(iam.PolicyStatement(actions=list(actions), resources=[objects]))

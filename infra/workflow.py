@@ -1,0 +1,178 @@
+"""The state machine: partition, then rounds of jobs until nothing is open, then merge and publish.
+
+Its shape is drawn in docs/architecture.md. Only JSONPath, Standard child executions and readers of JSON arrays are
+used, because the local runner's engine executes those, and what is tested must be what is deployed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from infra.functions import ROOMS
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_s3 as s3
+
+    from infra.functions import Functions
+
+ALL = ["States.ALL"]
+HERE = sfn.JsonPath.entire_payload
+NOTHING = sfn.JsonPath.DISCARD
+
+
+class Workflow(Construct):
+    """The state machine of a run: input `{"run", "next": 0}`."""
+
+    def __init__(self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket, max_workers: int) -> None:
+        super().__init__(scope, id_)
+        self._functions = functions
+        self._work = work
+        self.machine = sfn.StateMachine(
+            self,
+            "Machine",
+            definition_body=sfn.DefinitionBody.from_chainable(self._run(max_workers)),
+            logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
+            tracing_enabled=True,
+        )
+
+    def _run(self, max_workers: int) -> sfn.IChainable:
+        """Rounds end when Plan says that there is no more; then the parts are merged and published."""
+        partition = self._map(
+            "PartitionSpans",
+            self._task("Partition", output_path=NOTHING),
+            items=sfn.JsonPath.format("runs/{}/spans.json", sfn.JsonPath.string_at("$.run")),
+            max_concurrency=max_workers,
+        )
+        plan = self._task(
+            "Plan",
+            payload=sfn.TaskInput.from_object(
+                {"run": sfn.JsonPath.string_at("$.run"), "round": sfn.JsonPath.number_at("$.next")}
+            ),
+        )
+        jobs = self._map(
+            "RunJobs",
+            self._job(),
+            items=sfn.JsonPath.string_at("$.jobs_key"),
+            max_concurrency_path="$.max_concurrency",
+        )
+        merge = self._map(
+            "MergeParts",
+            self._task("Merge", output_path=NOTHING),
+            items=sfn.JsonPath.string_at("$.parts_key"),
+            max_concurrency=max_workers,
+        )
+        publish = self._task("Publish")
+        more = sfn.Choice(self, "More?")
+        more.when(sfn.Condition.boolean_equals("$.more", value=True), jobs.next(plan))
+        more.otherwise(merge.next(publish))
+        return partition.next(plan).next(more)
+
+    def _job(self) -> sfn.IChainable:
+        """One job, from its input to its books. It never fails, because a failed child stops its paid siblings.
+
+        Whatever goes wrong leads to Check, which settles the job from what lies in S3; if Check itself goes wrong,
+        Plan finds a job without books and stops the run with the cause.
+        """
+        check = self._task("Check", output_path=NOTHING)
+        check.add_catch(sfn.Pass(self, "Unsettled", output_path=NOTHING), errors=ALL)
+        prepare, submit, poll, infer = (self._task(name) for name in ("Prepare", "Submit", "Poll", "Infer"))
+        wait = sfn.Wait(self, "Wait", time=sfn.WaitTime.seconds_path("$.wait_seconds"))
+        following = sfn.Choice(self, "Next?")
+        for name, state in (("submit", submit), ("poll", poll), ("infer", infer)):
+            following.when(sfn.Condition.string_equals("$.next", name), state)
+            state.next(wait)
+        for state in (prepare, submit, poll, infer):
+            state.add_catch(check, errors=ALL, result_path="$.error")
+        # The default rather than a condition: an unknown word must not fail the child either.
+        following.otherwise(check)
+        wait.next(following)
+        return prepare.next(following)
+
+    def _map(
+        self,
+        id_: str,
+        child: sfn.IChainable,
+        *,
+        items: str,
+        max_concurrency: int | None = None,
+        max_concurrency_path: str | None = None,
+    ) -> sfn.DistributedMap:
+        """Run `child` for every item of the JSON array in S3 under the key `items`."""
+        state = sfn.DistributedMap(
+            self,
+            id_,
+            item_reader=sfn.S3JsonItemReader(bucket=self._work, key=items),
+            max_concurrency=max_concurrency,
+            max_concurrency_path=max_concurrency_path,
+            map_execution_type=sfn.StateMachineType.STANDARD,
+            result_path=NOTHING,
+        )
+        state.item_processor(child)
+        return state
+
+    def _task(
+        self, name: str, *, payload: sfn.TaskInput | None = None, output_path: str | None = None
+    ) -> tasks.LambdaInvoke:
+        """The state that invokes the function of the step `name`."""
+        step = name.lower()
+        state = tasks.LambdaInvoke(
+            self,
+            name,
+            lambda_function=self._functions[step],
+            payload=payload,
+            payload_response_only=True,
+            # CDK's own list leaves throttling out.
+            retry_on_service_exceptions=False,
+            # An answer that is lost would otherwise be waited for for years.
+            task_timeout=sfn.Timeout.duration(Duration.seconds(ROOMS[step].seconds + 60)),
+            output_path=output_path,
+        )
+        return _retry_infrastructure(state)
+
+    def _log_group(self) -> logs.LogGroup:
+        return logs.LogGroup(
+            self,
+            "Logs",
+            # Under any other prefix each log group enlarges one resource policy of the account, which has a limit.
+            log_group_name=f"/aws/vendedlogs/states/{Stack.of(self).stack_name}",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+
+def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
+    """Try again what Lambda itself could not do; what a step can wait for, it says with `next`."""
+    state.add_retry(
+        errors=[
+            "Lambda.ServiceException",
+            "Lambda.AWSLambdaException",
+            "Lambda.SdkClientException",
+            "Lambda.ClientExecutionTimeoutException",
+        ],
+        interval=Duration.seconds(2),
+        backoff_rate=2,
+        max_attempts=6,
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+    # No free concurrency in the account: siblings hold it for minutes, so come back late and not together.
+    state.add_retry(
+        errors=["Lambda.TooManyRequestsException"],
+        interval=Duration.seconds(5),
+        backoff_rate=2,
+        max_attempts=15,
+        max_delay=Duration.minutes(5),
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+    # A killed or timed out worker: once, since its steps go on where they stopped, but not again and again.
+    state.add_retry(
+        errors=["Lambda.Unknown", "Sandbox.Timedout"],
+        interval=Duration.seconds(5),
+        max_attempts=1,
+    )
+    return state
