@@ -482,7 +482,7 @@ class Task(Strict):
     """A task, checked as a whole. Fields stand in the order in which they are checked against each other."""
 
     name: Name = Field(description="The task's name: its folder in the buckets and its table in Athena.")
-    description: str = Field("", description="For people; never shown to a model.")
+    description: str = Field("", description="What the task is for, in a sentence; the model reads it too.")
     input: Input = Field(description="Which fields of a row are read and kept.")
     labels: Annotated[
         dict[str, str],
@@ -648,14 +648,12 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: names, what is kept, cost, limits and transport. The order of labels and fields counts, since it is
-        the order in the request.
+        Left out: what is kept, budget, limits and transport. Name and description count, since the request holds them;
+        so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
             exclude={
-                "name": True,
-                "description": True,
                 "budget": True,
                 "limits": True,
                 "input": {"id", "gold", "keep", "keep_input"},
