@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from infra.storage import Storage
 
 JOBS = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:model-invocation-job/*"
-# Inference profiles route to several Regions and carry the group of them before the model's id.
-ROUTES = ("us", "us-gov", "eu", "apac", "au", "ca", "jp", "global")
 
 
 class BedrockAccess(Construct):
@@ -72,24 +70,20 @@ class BedrockAccess(Construct):
         _allow(function, ["bedrock:InvokeModel"], self._models)
 
 
-def model_arns(models: Iterable[str]) -> list[str]:
-    """What must be allowed for calls of `models`, given by model id or inference profile id.
+def model_arns(model_ids: Iterable[str]) -> list[str]:
+    """Return what must be allowed for calls of models, given by their ids without a profile's prefix or as ARNs.
 
     A profile needs itself and the foundation model in every Region that it routes to. The Regions of a profile change
     without notice, and global profiles check an ARN without any Region: a wildcard in its place covers both.
     """
-    bare = sorted({_without_route(model) for model in models})
-    profile = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:inference-profile"
-    return [
-        arn
-        for model in bare
-        for arn in (f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}", f"{profile}/*.{model}")
-    ]
-
-
-def _without_route(model: str) -> str:
-    route, _, rest = model.partition(".")
-    return rest if route in ROUTES else model
+    profiles = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:inference-profile"
+    found = []
+    for model in model_ids:
+        if model.startswith("arn:"):
+            found.append(model)
+        else:
+            found += [f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}", f"{profiles}/*.{model}"]
+    return found
 
 
 def _allow(grantee: iam.IGrantable, actions: list[str], resources: list[str]) -> None:

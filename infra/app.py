@@ -10,6 +10,7 @@ import aws_cdk as cdk
 
 from infra.options import ROOT, Options
 from infra.stack import SluiceStack
+from infra.tasks import Tasks
 
 STACK = "Sluice"
 
@@ -18,7 +19,8 @@ def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
     """The app with the context of cdk.json, over which `context` is laid, and over both CDK's command line."""
     declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**declared, **context}, outdir=outdir, analytics_reporting=False)
-    SluiceStack(app, STACK, options=Options.of(app.node))
+    options = Options.of(app.node)
+    SluiceStack(app, STACK, options=options, tasks=Tasks.load(ROOT / options.tasks))
     return app
 
 

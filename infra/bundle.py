@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 LOCK = ROOT / "requirements-lambda.lock"
 CACHE = ROOT / ".build"
-SOURCES = ("sluice", "lambdas", "tasks")
+SOURCES = ("sluice", "lambdas")
 # The local runner and the command line stay on the machine that has their packages.
 LEFT_OUT = ("sluice/local", "sluice/cli")
+# The user's own catalogue of models, laid over the built-in one.
+OWN_MODELS = ROOT / "models.yaml"
 # Raise it when the way of installing changes, so that a cached installation is made anew.
 FORMAT = 1
 PYTHON = "3.13"
@@ -40,6 +42,7 @@ NEEDLESS = (
     "**/*.pxi",
     "*.dist-info/RECORD",
     "pyarrow/include",
+    "pyarrow/includes",
     "pyarrow/src",
     "pyarrow/libarrow_flight*",
     "pyarrow/_flight*",
@@ -47,9 +50,9 @@ NEEDLESS = (
 )
 
 
-def function_code(*, packages: bool) -> lambda_.Code:
-    """One asset for all functions, with the packages or, for tests and local runs, without."""
-    bundle = Bundle(packages=packages)
+def function_code(*, packages: bool, tasks: Path) -> lambda_.Code:
+    """Return the one asset of all functions, with the packages or, for tests and local runs, without."""
+    bundle = Bundle(packages=packages, tasks=tasks)
     options = cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=bundle)
     return lambda_.Code.from_asset(
         str(ROOT / "lambdas"),
@@ -63,14 +66,15 @@ def function_code(*, packages: bool) -> lambda_.Code:
 class Bundle:
     """Copies the sources, and the packages from a cache with one folder per state of the lock file."""
 
-    def __init__(self, *, packages: bool) -> None:
+    def __init__(self, *, packages: bool, tasks: Path) -> None:
         self._packages = packages
+        self._tasks = tasks
 
     def content_hash(self) -> str:
-        """The same for the same code and packages, so that an unchanged deployment uploads nothing."""
+        """Return the same for the same code and packages, so that an unchanged deployment uploads nothing."""
         digest = hashlib.sha256(_lock_hash().encode() if self._packages else b"")
-        for path in source_files():
-            digest.update(f"{path.relative_to(ROOT)}\0".encode())
+        for place, path in self.sources():
+            digest.update(f"{place}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
@@ -79,25 +83,31 @@ class Bundle:
         target = Path(output_dir)
         if self._packages:
             shutil.copytree(installed_packages(), target, dirs_exist_ok=True)
-        for path in source_files():
-            copy = target / path.relative_to(ROOT)
+        for place, path in self.sources():
+            copy = target / place
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         return True
 
+    def sources(self) -> Iterator[tuple[str, Path]]:
+        """Yield the project's own files that the functions need, each with its place in the bundle, in stable order."""
+        left_out = tuple(ROOT / folder for folder in LEFT_OUT)
+        for folder in SOURCES:
+            for path in _files(ROOT / folder):
+                if not any(path.is_relative_to(other) for other in left_out):
+                    yield path.relative_to(ROOT).as_posix(), path
+        for path in _files(self._tasks):
+            yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path
+        if OWN_MODELS.is_file():
+            yield OWN_MODELS.name, OWN_MODELS
 
-def source_files() -> Iterator[Path]:
-    """The project's own files that the functions need, in a stable order."""
-    left_out = tuple(ROOT / folder for folder in LEFT_OUT)
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*")):
-            unwanted = "__pycache__" in path.parts or any(path.is_relative_to(other) for other in left_out)
-            if path.is_file() and not unwanted:
-                yield path
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
 
 
 def installed_packages() -> Path:
-    """The folder with the locked packages; installed at the first call for a lock file, then found again."""
+    """Return the folder with the locked packages; installed at the first call for a lock file, then found again."""
     target = CACHE / f"packages-{_lock_hash()[:16]}"
     if target.exists():
         return target

@@ -11,7 +11,13 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import ItemsView, Mapping, ValuesView
+
+    from aws_cdk import aws_iam as iam
+    from aws_cdk import aws_stepfunctions as sfn
+
+    from infra.storage import Storage
+    from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,53 @@ ROOMS: Mapping[str, Room] = {
     "publish": Room(1024, 2048, 900),
     "sweep": Room(512, 512, 300),
 }
-CLEAN_UP = {"start", "sweep"}  # invoked by events; every other step by the workflow
 
 
 class Functions(Construct):
-    """The functions by the name of their step: `functions["plan"]`; iterating gives all of them."""
+    """The functions by the name of their step: `functions["plan"]`."""
 
-    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, environment: Mapping[str, str]) -> None:
+    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code) -> None:
         super().__init__(scope, id_)
-        self._functions = {step: self._function(step, room, code, environment) for step, room in ROOMS.items()}
+        self._functions = {step: self._function(step, room, code) for step, room in ROOMS.items()}
 
     def __getitem__(self, step: str) -> lambda_.Function:
         return self._functions[step]
 
-    def __iter__(self) -> Iterator[lambda_.Function]:
-        return iter(self._functions.values())
+    def items(self) -> ItemsView[str, lambda_.Function]:
+        """Return the functions with their steps."""
+        return self._functions.items()
 
-    def _function(self, step: str, room: Room, code: lambda_.Code, environment: Mapping[str, str]) -> lambda_.Function:
+    def all(self) -> ValuesView[lambda_.Function]:
+        """Return the functions."""
+        return self._functions.values()
+
+    def configure(self, *, storage: Storage, machine: sfn.IStateMachine, role: iam.IRole, settings: Settings) -> None:
+        """Set the environment of each function, as docs/architecture.md lists it.
+
+        Apart from making them, because the state machine, which `start` has to know, has to know them first.
+        """
+        everywhere = {
+            "SLUICE_WORK_BUCKET": storage.work.bucket_name,
+            "SLUICE_RESULTS_BUCKET": storage.results.bucket_name,
+            "POWERTOOLS_SERVICE_NAME": "sluice",
+            "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+            "LOG_LEVEL": "INFO",
+        }
+        own = {
+            "start": {
+                "SLUICE_SETTINGS": settings.model_dump_json(),
+                "SLUICE_BEDROCK_ROLE_ARN": role.role_arn,
+                "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
+                "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,
+                **({"SLUICE_KMS_KEY_ARN": storage.key.key_arn} if storage.key else {}),
+            },
+            "sweep": {"SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn},
+        }
+        for step, function in self._functions.items():
+            for name, value in {**everywhere, **own.get(step, {})}.items():
+                function.add_environment(name, value)
+
+    def _function(self, step: str, room: Room, code: lambda_.Code) -> lambda_.Function:
         name = step.capitalize()
         return lambda_.Function(
             self,
@@ -67,7 +103,6 @@ class Functions(Construct):
             ephemeral_storage_size=Size.mebibytes(room.tmp),
             timeout=Duration.seconds(room.seconds),
             tracing=lambda_.Tracing.ACTIVE,
-            environment=dict(environment),
             log_group=logs.LogGroup(
                 self,
                 f"{name}Logs",

@@ -47,16 +47,17 @@ class Options(BaseModel):
     sluice: Annotated[Settings, BeforeValidator(_decoded)] = Field(
         default_factory=Settings, description="How runs are cut and paced: sluice/settings.py."
     )
+    tasks: str = Field("tasks", description="The folder of the task files; their models and tables are deployed.")
     schedules: Annotated[tuple[TaskSchedule, ...], BeforeValidator(_decoded)] = ()
     models: Annotated[tuple[str, ...], BeforeValidator(_decoded)] = Field(
-        (), description="Model ids that may be called beside those which the tasks name."
+        (), description="Models that may be called beside those of the tasks and the default tiers."
     )
     encryption: Encryption = Field(Encryption.S3, description="kms makes a customer key for the buckets.")
     keep_runs_days: Annotated[int, Field(ge=7)] = Field(
         90, description="A run's working files are deleted after this; results are kept."
     )
     scan_limit_gb: Annotated[int, Field(ge=1)] = Field(100, description="Athena stops a query that reads more.")
-    alarms: bool = Field(default=False, description="An SNS topic that the alarms notify.")
+    alarms: bool = Field(default=False, description="true makes an SNS topic that the alarms notify.")
     bundle: bool = Field(
         default=True, description="false leaves the packages out of the functions' code, for tests and local runs."
     )

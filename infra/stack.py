@@ -4,48 +4,67 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Stack
+from aws_cdk import CfnOutput, Stack
 
 from infra.access import BedrockAccess
 from infra.bundle import function_code
 from infra.functions import Functions
+from infra.monitoring import Monitoring
 from infra.storage import Storage
+from infra.triggers import Triggers
 from infra.workflow import Workflow
 
 if TYPE_CHECKING:
     from constructs import Construct
 
     from infra.options import Options
+    from infra.tasks import Tasks
 
 
 class SluiceStack(Stack):
     """Composes the capabilities, wires them and grants each step what it does."""
 
-    def __init__(self, scope: Construct, id_: str, *, options: Options) -> None:
+    def __init__(self, scope: Construct, id_: str, *, options: Options, tasks: Tasks) -> None:
         super().__init__(scope, id_, description="Sluice: batch classification with Bedrock")
+        settings = options.sluice
+        code = function_code(packages=options.bundle, tasks=tasks.folder)
         storage = Storage(self, "Storage", encryption=options.encryption, keep_runs_days=options.keep_runs_days)
-        bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=options.models)
-        functions = Functions(
-            self,
-            "Functions",
-            code=function_code(packages=options.bundle),
-            environment={
-                "SLUICE_WORK_BUCKET": storage.work.bucket_name,
-                "SLUICE_RESULTS_BUCKET": storage.results.bucket_name,
-            },
+        functions = Functions(self, "Functions", code=code)
+        workflow = Workflow(self, "Workflow", functions=functions, work=storage.work, max_workers=settings.max_workers)
+        bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=tasks.model_ids(options.models))
+        triggers = Triggers(self, "Triggers", start=functions["start"], sweep=functions["sweep"])
+        triggers.on_objects(storage.incoming)
+        triggers.on_schedules(options.schedules)
+        triggers.on_failed(workflow.machine)
+        monitoring = Monitoring(self, "Monitoring", notify=options.alarms)
+        monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)
+        functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role, settings=settings)
+        _grant(storage=storage, functions=functions, workflow=workflow, bedrock=bedrock)
+        self._name(
+            IncomingBucket=storage.incoming.bucket_name,
+            WorkBucket=storage.work.bucket_name,
+            ResultsBucket=storage.results.bucket_name,
+            StateMachineArn=workflow.machine.state_machine_arn,
+            StartFunction=functions["start"].function_name,
+            SweepFunction=functions["sweep"].function_name,
         )
-        workflow = Workflow(
-            self,
-            "Workflow",
-            functions=functions,
-            work=storage.work,
-            max_workers=options.sluice.max_workers,
-        )
-        storage.grant_runs(*functions)
-        storage.grant_incoming(functions["start"], functions["partition"])
-        storage.grant_results(functions["publish"])
-        storage.grant_key(workflow.machine)
-        bedrock.grant_submit(functions["submit"])
-        bedrock.grant_poll(functions["poll"])
-        bedrock.grant_invoke(functions["infer"])
-        bedrock.grant_stop(functions["sweep"])
+
+    def _name(self, **outputs: str) -> None:
+        """Say in the stack's outputs what the command line looks for."""
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+
+
+def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedrock: BedrockAccess) -> None:
+    """Every permission of every step; the constructs add what their own wiring needs."""
+    storage.grant_runs(*functions.all())
+    storage.grant_incoming(functions["start"], functions["partition"])
+    storage.grant_results(functions["publish"])
+    storage.grant_key(workflow.machine)
+    workflow.grant_start(functions["start"])
+    workflow.grant_stop(functions["sweep"])
+    workflow.grant_announce(functions["publish"])
+    bedrock.grant_submit(functions["submit"])
+    bedrock.grant_poll(functions["poll"])
+    bedrock.grant_invoke(functions["infer"])
+    bedrock.grant_stop(functions["sweep"])

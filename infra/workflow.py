@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
@@ -17,12 +18,12 @@ from constructs import Construct
 from infra.functions import ROOMS
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
     from aws_cdk import aws_s3 as s3
 
     from infra.functions import Functions
 
 ALL = ["States.ALL"]
-HERE = sfn.JsonPath.entire_payload
 NOTHING = sfn.JsonPath.DISCARD
 
 
@@ -39,6 +40,25 @@ class Workflow(Construct):
             definition_body=sfn.DefinitionBody.from_chainable(self._run(max_workers)),
             logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
             tracing_enabled=True,
+        )
+
+    def grant_start(self, function: lambda_.Function) -> None:
+        """Let `function` start executions."""
+        self.machine.grant_start_execution(function)
+
+    def grant_stop(self, function: lambda_.Function) -> None:
+        """Let `function` look at executions and stop them."""
+        self.machine.grant_execution(function, "states:DescribeExecution", "states:StopExecution")
+
+    def grant_announce(self, function: lambda_.Function) -> None:
+        """Let `function` say on the account's event bus, in Sluice's name alone, that a run is complete."""
+        bus = Stack.of(self).format_arn(service="events", resource="event-bus", resource_name="default")
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["events:PutEvents"],
+                resources=[bus],
+                conditions={"StringEquals": {"events:source": "sluice"}},
+            )
         )
 
     def _run(self, max_workers: int) -> sfn.IChainable:

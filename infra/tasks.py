@@ -1,0 +1,54 @@
+"""What the deployment takes from the task files: the models that may be called, the tables of the results."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.options import ROOT
+from sluice.prices import PROFILE_ID, Catalog
+from sluice.task import DEFAULT_TIERS, Task, load_task, task_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# The system's own ARNs end in an id that says which model it is; other ARNs say nothing.
+SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The tasks of one folder."""
+
+    folder: Path
+    tasks: tuple[Task, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> Tasks:
+        """Read every task file of `folder`.
+
+        Raises:
+            BadTask: one of them has mistakes; better now than in a run.
+        """
+        return cls(folder, tuple(load_task(name, folder) for name in task_names(folder)))
+
+    def model_ids(self, more: Iterable[str] = ()) -> list[str]:
+        """Return the ids of all models that may be called, without the prefix of an inference profile.
+
+        Which profile a Region uses is decided by the run; the model behind it is the same. The models of the default
+        tiers are always among them, so that a first task needs no deployment of its own.
+        """
+        catalog = Catalog.of_project(ROOT, os.environ)
+        names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
+        return sorted({_base_id(name, catalog) for name in names | set(more)})
+
+
+def _base_id(model: str, catalog: Catalog) -> str:
+    entry = catalog.entries.get(model)
+    # Resolving what the catalogue has no id for names the mistake and what is allowed.
+    id_ = entry.id if entry and entry.id else catalog.resolve(model, region="us-east-1").id
+    match = PROFILE_ID.fullmatch(SYSTEM_ARN.sub("", id_))
+    return match[2] if match else id_

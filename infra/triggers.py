@@ -1,0 +1,92 @@
+"""What starts a run, and what cleans up after one that was stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, TimeZone
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aws_cdk import aws_lambda as lambda_
+    from aws_cdk import aws_s3 as s3
+    from aws_cdk import aws_stepfunctions as sfn
+
+    from infra.options import TaskSchedule
+
+
+class Triggers(Construct):
+    """A dropped object and a schedule call `start`; an execution that did not succeed calls `sweep`.
+
+    Whatever cannot be delivered, or fails after its retries, ends in `lost`, with the event that it was about.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, start: lambda_.Function, sweep: lambda_.Function) -> None:
+        super().__init__(scope, id_)
+        self.start = start
+        self.sweep = sweep
+        self.lost = sqs.Queue(
+            self,
+            "Lost",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        for function in (start, sweep):
+            function.configure_async_invoke(on_failure=destinations.SqsDestination(self.lost))
+
+    def on_objects(self, bucket: s3.IBucket) -> None:
+        """Start a run for every object that appears in `bucket`."""
+        self._rule(
+            "Object",
+            self.start,
+            source="aws.s3",
+            detail_type="Object Created",
+            detail={"bucket": {"name": [bucket.bucket_name]}},
+        )
+
+    def on_schedules(self, schedules: Iterable[TaskSchedule]) -> None:
+        """Start a run at every tick; the scheduled time names the tick, however late and often it is delivered."""
+        for number, schedule in enumerate(schedules):
+            zone = TimeZone.of(schedule.timezone)
+            scheduler.Schedule(
+                self,
+                f"Schedule{number}",
+                schedule=scheduler.ScheduleExpression.expression(schedule.expression, zone),
+                target=scheduler_targets.LambdaInvoke(
+                    self.start,
+                    input=scheduler.ScheduleTargetInput.from_object(
+                        {"schedule": {"task": schedule.task, "time": scheduler.ContextAttribute.scheduled_time}}
+                    ),
+                    dead_letter_queue=self.lost,
+                ),
+                description=f"Starts a run of the task {schedule.task}",
+            )
+
+    def on_failed(self, machine: sfn.IStateMachine) -> None:
+        """Stop what a run left behind when its execution failed, timed out or was stopped.
+
+        The machine's own ARN matches its runs alone: the children of its maps carry the map's name behind it.
+        """
+        self._rule(
+            "Failed",
+            self.sweep,
+            source="aws.states",
+            detail_type="Step Functions Execution Status Change",
+            detail={"stateMachineArn": [machine.state_machine_arn], "status": ["FAILED", "TIMED_OUT", "ABORTED"]},
+        )
+
+    def _rule(
+        self, id_: str, function: lambda_.Function, *, source: str, detail_type: str, detail: dict[str, object]
+    ) -> None:
+        pattern = events.EventPattern(source=[source], detail_type=[detail_type], detail=detail)
+        rule = events.Rule(self, id_, event_pattern=pattern)
+        rule.add_target(targets.LambdaFunction(function, dead_letter_queue=self.lost))
