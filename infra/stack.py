@@ -8,6 +8,7 @@ from aws_cdk import CfnOutput, Stack
 
 from infra.access import BedrockAccess
 from infra.bundle import function_code
+from infra.catalog import Catalog
 from infra.functions import Functions
 from infra.monitoring import Monitoring
 from infra.storage import Storage
@@ -36,6 +37,9 @@ class SluiceStack(Stack):
         triggers.on_objects(storage.incoming)
         triggers.on_schedules(options.schedules)
         triggers.on_failed(workflow.machine)
+        catalog = Catalog(
+            self, "Catalog", storage=storage, schemas=tasks.schemas(), scan_limit_gb=options.scan_limit_gb
+        )
         monitoring = Monitoring(self, "Monitoring", notify=options.alarms)
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)
         functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role, settings=settings)
@@ -47,6 +51,7 @@ class SluiceStack(Stack):
             StateMachineArn=workflow.machine.state_machine_arn,
             StartFunction=functions["start"].function_name,
             SweepFunction=functions["sweep"].function_name,
+            Workgroup=catalog.workgroup.name,
         )
 
     def _name(self, **outputs: str) -> None:

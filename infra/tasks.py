@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from infra.options import ROOT
 from sluice.prices import PROFILE_ID, Catalog
+from sluice.table import schema
 from sluice.task import DEFAULT_TIERS, Task, load_task, task_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    import pyarrow as pa
 
 # The system's own ARNs end in an id that says which model it is; other ARNs say nothing.
 SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")
@@ -44,6 +47,10 @@ class Tasks:
         catalog = Catalog.of_project(ROOT, os.environ)
         names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
+
+    def schemas(self) -> dict[str, pa.Schema]:
+        """Return the schema of each task's results."""
+        return {task.name: schema(task) for task in self.tasks}
 
 
 def _base_id(model: str, catalog: Catalog) -> str:
