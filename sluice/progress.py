@@ -43,14 +43,56 @@ class Stage(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job stands, in order; a refused one waits for a quota."""
+    """Where a job stands, in order; one that stays prepared waits for a quota, a failed one has no books."""
 
     QUEUED = "queued"
     PREPARED = "prepared"
-    REFUSED = "refused"
     RUNNING = "running"
     ENDED = "ended"
     SETTLED = "settled"
+    FAILED = "failed"
+
+
+# Of each document only what is shown: the plan of a large run is megabytes, and watching may cost no more than that.
+
+
+class _Tier(msgspec.Struct):
+    model: str
+
+
+class _Start(state.Document, frozen=True, kw_only=True):
+    task: dict[str, Any]
+    tiers: list[_Tier]
+    spans: int
+
+
+class _Inputs(state.Document, frozen=True, kw_only=True):
+    inputs: list[msgspec.Raw]
+
+
+class _RunPlan(state.Document, frozen=True, kw_only=True):
+    rows: int
+    rejected: dict[str, int]
+    distinct: int
+
+
+class _PlannedJob(msgspec.Struct):
+    job: int
+    tier: int
+    records: int
+
+
+class _RoundPlan(state.Document, frozen=True, kw_only=True):
+    round: int
+    jobs: list[_PlannedJob]
+
+
+class _Counts(state.Document, frozen=True, kw_only=True):
+    status: str
+    message: str | None
+    records: int
+    accepted: int
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +137,9 @@ class RoundProgress:
         return sum(job.state is JobState.RUNNING for job in self.jobs)
 
     @property
-    def refused(self) -> int:
-        return sum(job.state is JobState.REFUSED for job in self.jobs)
+    def waiting(self) -> int:
+        """Jobs that could be submitted."""
+        return sum(job.state is JobState.PREPARED for job in self.jobs)
 
     @property
     def records(self) -> int:
@@ -151,11 +194,11 @@ class Watch:
 
     def look(self) -> Snapshot:
         """Show the run as its documents stand now."""
-        start = self._document(state.Start, self._keys.start)
+        start = self._document(_Start, self._keys.start)
         if start is None:
             return Snapshot(self.run)
-        inputs = self._document(state.Inputs, self._keys.inputs)
-        plan = self._document(state.RunPlan, self._keys.plan)
+        inputs = self._document(_Inputs, self._keys.inputs)
+        plan = self._document(_RunPlan, self._keys.plan)
         rounds = self._rounds() if plan else ()
         parts = self._parts()
         status = self._status()
@@ -179,18 +222,18 @@ class Watch:
 
     def _rounds(self) -> tuple[RoundProgress, ...]:
         rounds: list[RoundProgress] = []
-        while plan := self._document(state.RoundPlan, self._keys.round_plan(len(rounds))):
+        while plan := self._document(_RoundPlan, self._keys.round_plan(len(rounds))):
             rounds.append(self._round(plan))
         return tuple(rounds)
 
-    def _round(self, plan: state.RoundPlan) -> RoundProgress:
+    def _round(self, plan: _RoundPlan) -> RoundProgress:
         there = {key for key, _ in self._reader.keys(f"{self._keys.root}/round-{plan.round}/")}
         there |= {f"{key.rpartition('/')[0]}/" for key in there}  # folders too: one that exists has begun
         return RoundProgress(plan.round, tuple(self._job(plan.round, job, there) for job in plan.jobs))
 
-    def _job(self, round_: int, job: state.PlannedJob, there: set[str]) -> JobProgress:
+    def _job(self, round_: int, job: _PlannedJob, there: set[str]) -> JobProgress:
         keys = self._keys.job(round_, job.job)
-        counts = self._document(state.Counts, keys.counts) if keys.counts in there else None
+        counts = self._document(_Counts, keys.counts) if keys.counts in there else None
         if counts:
             return JobProgress(
                 job=job.job,
@@ -205,16 +248,15 @@ class Watch:
         ended = self._document(state.Ended, keys.ended) if keys.ended in there else None
         if ended:
             return JobProgress(job.job, job.tier, job.records, JobState.ENDED, ended.status, ended.message)
-        return JobProgress(job.job, job.tier, job.records, *self._before_the_end(keys, there))
-
-    def _before_the_end(self, keys: state.JobKeys, there: set[str]) -> tuple[JobState, None, str | None]:
-        data = self._reader.find(keys.submitted) if keys.submitted in there else None
-        if data is not None:  # written anew while a quota refuses the job, so never kept
-            submitted = state.read(state.Submitted, data, keys.submitted)
-            return (JobState.RUNNING, None, None) if submitted.job_arn else (JobState.REFUSED, None, submitted.refused)
-        if keys.infer_prefix in there:
-            return JobState.RUNNING, None, None
-        return (JobState.PREPARED if keys.prepared in there else JobState.QUEUED), None, None
+        failed = self._reader.find(keys.failed) if keys.failed in there else None
+        if failed:  # goes away when the run is resumed, so it is never kept
+            cause = state.read(state.Failed, failed, keys.failed)
+            return JobProgress(job.job, job.tier, job.records, JobState.FAILED, cause.error, cause.cause)
+        if keys.submitted in there or keys.infer_prefix in there:
+            return JobProgress(job.job, job.tier, job.records, JobState.RUNNING)
+        return JobProgress(
+            job.job, job.tier, job.records, JobState.PREPARED if keys.prepared in there else JobState.QUEUED
+        )
 
     def _parts(self) -> Gauge | None:
         parts = self._kept.get(self._keys.parts) or self._reader.find(self._keys.parts)

@@ -1,0 +1,220 @@
+"""A run's progress on standard error: a live picture on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
+
+from sluice.figures import dollars, short_model
+from sluice.progress import JobState, Snapshot, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from sluice.progress import JobProgress, RoundProgress
+
+STAGES = tuple(Stage)
+ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}
+MESSAGES = 3  # as many bad ends of jobs as the live picture shows
+
+
+class Display(Protocol):
+    """Shows snapshots of one run while its context lasts."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the run as it is now."""
+
+
+def display_for(stream: TextIO, task: str) -> Display:
+    """Choose the display that suits a stream."""
+    return Live(task) if stream.isatty() else Lines(stream, task)
+
+
+class Lines:
+    """One line for each thing that happened since the last snapshot."""
+
+    def __init__(self, stream: TextIO, task: str) -> None:
+        self._stream = stream
+        self._task = task
+        self._last: Snapshot | None = None
+
+    def __enter__(self) -> Self:
+        self._say(f"{self._task}: starting the workflow on this machine")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Say what is new."""
+        for line in news(self._last, snapshot):
+            self._say(line)
+        self._last = snapshot
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def news(before: Snapshot | None, now: Snapshot) -> Iterator[str]:
+    """Say in sentences what has happened between two snapshots."""
+    if before is None:
+        yield f"run {now.run}"
+        before = Snapshot(now.run)
+    if now.rows is not None and before.rows is None:
+        yield _read(now)
+    for part in now.rounds:
+        earlier = before.rounds[part.round] if part.round < len(before.rounds) else None
+        yield from _news_of_round(earlier, part, now.models)
+    if now.parts.total and now.parts != before.parts:
+        yield f"merge: {now.parts} parts"
+    if now.stage is Stage.PUBLISH and before.stage is not Stage.PUBLISH:
+        yield "publish: checking the books"
+
+
+def _read(now: Snapshot) -> str:
+    rejected = f", {now.rejected:,} rejected" if now.rejected else ""
+    return f"read: {now.rows or 0:,} rows{rejected}, {now.records or 0:,} distinct records"
+
+
+def _news_of_round(before: RoundProgress | None, now: RoundProgress, models: tuple[str, ...]) -> Iterator[str]:
+    name = f"round {now.round}"
+    if before is None:
+        yield f"{name}: {_count(len(now.jobs), 'job')}, {now.records:,} records for {_models(now, models)}"
+    known = {job.job: job.status for job in before.jobs} if before else {}
+    for job in now.jobs:
+        if ended_badly(job) and known.get(job.job) != job.status:
+            yield f"{name}: {_bad_end(job)}"
+    if now.settled.done and (before is None or now.settled != before.settled):
+        yield f"{name}: {now.settled} jobs settled, {now.accepted:,} records accepted"
+
+
+def ended_badly(job: JobProgress) -> bool:
+    """Whether a job ended in any other way than Completed."""
+    return job.state in ENDED and job.status not in {None, "Completed"}
+
+
+def _bad_end(job: JobProgress) -> str:
+    return f"job {job.job} is {job.status}" + (f": {job.message}" if job.message else "")
+
+
+def _models(part: RoundProgress, models: tuple[str, ...]) -> str:
+    return ", ".join(short_model(models[tier]) if tier < len(models) else f"tier {tier}" for tier in part.tiers)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+class Live:
+    """A picture of the whole run that is drawn again and again, and gone at the end, when the summary follows."""
+
+    def __init__(self, task: str) -> None:
+        from rich.console import Console  # noqa: PLC0415 (plain lines need no rich)
+        from rich.live import Live as RichLive  # noqa: PLC0415
+
+        self._task = task
+        self._snapshot: Snapshot | None = None
+        self._began = time.monotonic()
+        self._live = RichLive(
+            console=Console(stderr=True), get_renderable=self._picture, refresh_per_second=8, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw this snapshot from now on."""
+        self._snapshot = snapshot
+
+    def _picture(self) -> Table:
+        return picture(self._snapshot, self._task, time.monotonic() - self._began)
+
+
+def picture(snapshot: Snapshot | None, task: str, seconds: float) -> Table:
+    """Draw a run: a line for each thing that is done, going on or to come, and the last bad ends of jobs."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table.grid(padding=(0, 2), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=8)
+    table.add_column(overflow="ellipsis", no_wrap=True)
+    now = snapshot or Snapshot("")
+    spent = dollars(now.cost_usd) if now.cost_usd else ""
+    table.add_row("", Text(task, "bold"), Text(f"{now.run}  {_clock(seconds)}  {spent}".strip(), "dim"))
+    for stage, name, text in _steps(now, started=snapshot is not None):
+        table.add_row(_mark(stage, now.stage, seconds), Text(name), Text(text, "" if stage <= 0 else "dim"))
+    bad = [(part.round, job) for part in now.rounds for job in part.jobs if ended_badly(job)]
+    for round_, job in bad[-MESSAGES:]:
+        table.add_row(Text("!", "red"), Text(f"round {round_}"), Text(_bad_end(job), "red"))
+    return table
+
+
+def _steps(now: Snapshot, *, started: bool) -> Iterator[tuple[int, str, str]]:
+    """Yield (-1 done, 0 going on or 1 to come; name; text) for each line of the picture."""
+    at = STAGES.index(now.stage)
+
+    def when(stage: Stage) -> int:
+        return (STAGES.index(stage) > at) - (STAGES.index(stage) < at)
+
+    yield (
+        -1 if started and now.stage is not Stage.START else 0,
+        "start",
+        "workflow on this machine" if started else "synthesizing the workflow and starting it on this machine",
+    )
+    read = f"{now.spans} spans" if now.rows is None and now.spans.total else ""
+    yield when(Stage.PARTITION), "read", _read(now).removeprefix("read: ") if now.rows is not None else read
+    for part in now.rounds:
+        yield _round_step(part, now)
+    if not now.rounds or now.stage is Stage.PLAN:
+        yield when(Stage.PLAN), "plan", "the next round" if now.rounds else ""
+    yield when(Stage.MERGE), "merge", f"{now.parts} parts" if now.parts.total else ""
+    yield when(Stage.PUBLISH), "publish", "the books, the Parquet files, the report" if at == len(STAGES) - 2 else ""
+
+
+def _round_step(part: RoundProgress, now: Snapshot) -> tuple[int, str, str]:
+    done = part.settled.done == part.settled.total
+    waiting = f", {part.waiting} waiting" if part.waiting else ""
+    text = (
+        f"{meter(part.settled.done, part.settled.total)} {part.settled} jobs{waiting}  "
+        f"{part.records:,} records for {_models(part, now.models)}"
+    )
+    return (-1 if done else 0), f"round {part.round}", text + (f", {part.accepted:,} accepted" if part.accepted else "")
+
+
+def meter(done: int, total: int, width: int = 16) -> str:
+    """Draw how much is done."""
+    full = width * done // total if total else width
+    return "━" * full + "╌" * (width - full)
+
+
+def _mark(when: int, stage: Stage, seconds: float) -> Text:
+    from rich.text import Text  # noqa: PLC0415
+
+    if when < 0 or stage is Stage.DONE:
+        return Text("✓", "green")
+    if when > 0:
+        return Text(" ")
+    return Text("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(seconds * 8) % 10], "cyan")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

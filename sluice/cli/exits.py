@@ -1,0 +1,59 @@
+"""Exit codes, and how a command ends: one place for what is said on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.errors import BadTask
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    USAGE = 2
+    CANCELLED = 3
+    OVER_LIMIT = 4
+
+
+OF_STATUS = {
+    "succeeded": ExitCode.SUCCEEDED,
+    "failed": ExitCode.FAILED,
+    "cancelled": ExitCode.CANCELLED,
+    "over_limit": ExitCode.OVER_LIMIT,
+}
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done, and nothing has been started."""
+
+
+def complain(message: str) -> None:
+    """Say on standard error what went wrong."""
+    print(f"sluice: {message}", file=sys.stderr)
+
+
+def complain_of_task(error: BadTask) -> None:
+    """List every mistake of a task."""
+    count = len(error.problems)
+    complain(f"{error.source} cannot be run: {count} {'mistake' if count == 1 else 'mistakes'}")
+    for problem in error.problems:
+        print(f"  - {problem}", file=sys.stderr)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Let the reader of standard output go away early (`| head`) without a traceback, now or at exit."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,146 @@
+"""`sluice run`: everything is checked, then the local workflow runs under a display, then its summary is printed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice.cli.display import display_for
+from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, complain_of_task, reader_may_leave
+from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
+from sluice.cli.tasks import load_runnable_task
+from sluice.errors import BadInput, BadSetting, BadTask, SluiceError
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sluice.cli.display import Display
+    from sluice.local.cloud import LocalCloud
+    from sluice.task import Task
+
+    Runner = Callable[..., dict[str, Any]]
+
+LOOK_SECONDS = 0.4  # the runner offers a look far more often than a person can read
+REFUSED = {error.__name__ for error in (BadInput, BadSetting, BadTask)}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line says, as it says it."""
+
+    inputs: list[str]
+    task: str
+    out: Path
+    answers: str
+    settings: list[str]
+    region: str
+    faults: Path | None
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The same, made sure of."""
+
+    inputs: list[Path]
+    task: Task
+    settings: dict[str, object]
+
+
+def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
+    """Run a request; `runner` takes the place of the local runner in tests."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended is a Ctrl-C, so that the run is cancelled
+    try:
+        job = made_sure(request)
+        document = _execute(request, job, runner or _local_runner())
+    except BadTask as error:
+        complain_of_task(error)
+        return ExitCode.USAGE
+    except (UsageError, BadSetting, BadInput) as error:
+        complain(str(error))
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        complain("cancelled before there was anything to keep")
+        return ExitCode.CANCELLED
+    except SluiceError as error:
+        complain(str(error))
+        # A step's own error arrives by its name alone.
+        return ExitCode.USAGE if getattr(error, "kind", None) in REFUSED else ExitCode.FAILED
+    _hand_over(document, request)
+    return OF_STATUS.get(str(document.get("status")), ExitCode.FAILED)
+
+
+def made_sure(request: Request) -> Job:
+    """Check everything that can be checked before anything is started: task, models, inputs, settings, places."""
+    task, _ = load_runnable_task(request.task, request.region)
+    changes = parse_settings(request.settings)
+    settings = Settings().override(changes)
+    check_answers(request.answers)
+    check_faults(request.faults)
+    inputs = find_inputs(request.inputs)
+    check_out(request.out)
+    return Job(inputs, task, {name: getattr(settings, name) for name in changes})
+
+
+def _local_runner() -> Runner:
+    from sluice.local.runner import run_local  # noqa: PLC0415 (a wrong request is refused without loading moto)
+
+    return run_local
+
+
+def _execute(request: Request, job: Job, runner: Runner) -> dict[str, Any]:
+    # Whatever a library prints belongs on standard error: standard output is for run.json or the summary.
+    with redirect_stdout(sys.stderr), display_for(sys.stderr, job.task.name) as display:
+        return runner(
+            inputs=job.inputs,
+            task=job.task,
+            out=request.out,
+            answers=request.answers,
+            settings=job.settings,
+            region=request.region,
+            faults=request.faults,
+            on_progress=Looks(display),
+        )
+
+
+class Looks:
+    """Shows the run on the display when the last look is long enough ago."""
+
+    def __init__(self, display: Display, clock: Callable[[], float] = time.monotonic) -> None:
+        self._display = display
+        self._clock = clock
+        self._next = 0.0
+        self._watch: Any = None
+
+    def __call__(self, cloud: LocalCloud, run: str) -> None:
+        """Look at a run of the local cloud."""
+        if self._clock() < self._next:
+            return
+        from sluice.progress import Watch  # noqa: PLC0415
+        from sluice.store import Store  # noqa: PLC0415
+
+        if self._watch is None:
+            self._watch = Watch(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), run)
+        with suppress(SluiceError):  # a run goes on when a look at it fails
+            self._display.show(self._watch.look())
+        self._next = self._clock() + LOOK_SECONDS
+
+
+def _hand_over(document: dict[str, Any], request: Request) -> None:
+    from sluice.cli.summary import print_summary  # noqa: PLC0415
+    from sluice.report import read_run, render  # noqa: PLC0415
+
+    (request.out / "report.html").write_text(render(document), encoding="utf-8")
+    with reader_may_leave():
+        if request.json:
+            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        else:
+            print_summary(read_run(document), request.out)

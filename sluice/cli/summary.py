@@ -1,0 +1,167 @@
+"""What a run came to, for the eye: printed on standard output when it ends."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model
+from sluice.report import STATUS, bars, stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from sluice.report import Bar, Run, RunTier
+
+WIDTH = 100  # where there is no terminal to measure, and the widest on one
+COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}
+SHOWN = 20  # labels, jobs and warnings; the report has them all
+
+
+def print_summary(run: Run, out: Path) -> None:
+    """Print the summary of a run whose results lie in `out`."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a label may hold what the terminal's encoding lacks
+    console = Console(highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console.print(Group(*summary(run, out)), soft_wrap=False)
+
+
+def summary(run: Run, out: Path) -> Iterator[RenderableType]:
+    """Make the sections of the summary."""
+    yield _headline(run)
+    yield from _origin(run)
+    yield from _section("Rows", _rows(run))
+    if run.tiers:
+        yield from _section("Tiers", _tiers(run))
+    yield from _section("Cost", Text(cost_sentence(run)))
+    if run.labels:
+        yield from _section("Labels", *_bars(bars(run.labels), "cyan"))
+    if run.reasons:
+        yield from _section("Reasons", *_bars(bars(run.reasons), "yellow"))
+    yield from _jobs(run)
+    if run.warnings:
+        yield from _section("Warnings", *_listed(run.warnings))
+    yield from _section("Files", _places(run, out))
+
+
+def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
+    yield Text()
+    yield Text(title, "bold")
+    for part in parts:
+        yield Padding(part, (0, 0, 0, 2))
+
+
+def _headline(run: Run) -> Text:
+    words, meaning = STATUS.get(run.status, (run.status, ""))
+    line = Text.assemble(
+        (run.task or "run", "bold"), " ", (words.lower(), f"bold {COLOURS.get(run.status, 'red')}"),
+        f" after {duration(run.seconds)}" if run.seconds is not None else "", (f"  {run.run_id}", "dim"),
+    )  # fmt: skip
+    for sentence in filter(None, (meaning, run.error)):
+        line.append(f"\n{sentence}")
+    return line
+
+
+def _origin(run: Run) -> Iterator[Text]:
+    if (note := stand_in(run.answers)) is not None:
+        yield Text.assemble((f"{note[0]}. ", "bold yellow"), (note[1], "yellow"))
+
+
+def _rows(run: Run) -> Text:
+    rows = run.rows
+    text = Text(
+        f"{rows.total:,} in = {rows.accepted:,} accepted + {rows.unresolved:,} unresolved + {rows.rejected:,} rejected"
+    )
+    if rows.total:
+        text.append(f"   ({percent(rows.accepted, rows.total)} accepted)")
+    if rows.total > rows.rejected:
+        repeated = rows.total - rows.rejected - run.records.distinct
+        again = f"; {repeated:,} rows repeat a text and share its answer" if repeated > 0 else ""
+        text.append(f"\n{run.records.distinct:,} distinct records{again}")
+    return text
+
+
+def _tiers(run: Run) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("Model", overflow="ellipsis", no_wrap=True)
+    for name in ("Sent", "Accepted", "Retried", "Escalated", "Tokens in", "out", "Cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for tier in run.tiers:
+        table.add_row(short_model(tier.model), *_figures(tier))
+    return table
+
+
+def _figures(tier: RunTier) -> list[str]:
+    counts = (tier.sent, tier.accepted, tier.retried, tier.escalated, tier.input_tokens, tier.output_tokens)
+    return [*(f"{count:,}" for count in counts), dollars(tier.cost_usd)]
+
+
+def cost_sentence(run: Run) -> str:
+    """Compare what the run cost with the last tier alone; what has no known price is unknown."""
+    if not run.complete or not run.tiers:
+        return f"{dollars(run.cost_usd)} until the run ended"
+    last = short_model(run.tiers[-1].model)
+    sentence = f"{dollars(run.cost_usd)}; {last} alone: {dollars(run.baseline_usd)}"
+    if run.saved is not None and run.cost_usd != run.baseline_usd:
+        sentence += f" ({percent(abs(run.saved), 1)} {'less' if run.saved > 0 else 'more'})"
+    if UNKNOWN in sentence:
+        sentence += "; give the prices in models.yaml"
+    return sentence
+
+
+def _bars(lines: Sequence[Bar], colour: str) -> list[RenderableType]:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(overflow="ellipsis", no_wrap=True, max_width=44)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for line in lines[:SHOWN]:
+        table.add_row(Text(line.name), Text(_bar(line.width), colour), f"{line.count:,}", Text(line.share, "dim"))
+    return [table, *_more(len(lines))]
+
+
+def _bar(share: float, width: int = 24) -> str:
+    whole, eighths = divmod(max(1, round(share / 100 * width * 8)), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+def _more(count: int) -> list[Text]:
+    return [Text(f"and {count - SHOWN:,} more, in the report", "dim")] if count > SHOWN else []
+
+
+def _listed(lines: Sequence[str]) -> list[Text]:
+    return [*(Text(line) for line in lines[:SHOWN]), *_more(len(lines))]
+
+
+def _jobs(run: Run) -> Iterator[RenderableType]:
+    if run.unfinished_jobs:
+        lines = [
+            f"round {job.round}, job {job.job} ({_model(run, job.tier)}, {job.records:,} records): "
+            f"{job.status or UNKNOWN}" + (f": {job.message}" if job.message else "")
+            for job in run.unfinished_jobs
+        ]
+        yield from _section("Jobs that did not complete, or had something to say", *_listed(lines))
+
+
+def _model(run: Run, tier: int) -> str:
+    return short_model(run.tiers[tier].model) if tier < len(run.tiers) else f"tier {tier}"
+
+
+def _places(run: Run, out: Path) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    parts = sorted((out / "results" / run.task).glob(f"**/{run.run_id}-part-*.parquet")) if run.run_id else []
+    parquet = f"{parts[0].parent} ({len(parts):,} {'file' if len(parts) == 1 else 'files'})" if parts else NONE
+    table.add_row("Parquet", Text(parquet, overflow="fold"))
+    table.add_row("Report", Text(str(out / "report.html"), overflow="fold"))
+    table.add_row("run.json", Text(str(out / "run.json"), overflow="fold"))
+    return table
