@@ -8,6 +8,8 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.permissions import allow
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from infra.storage import Storage
 
 JOBS = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:model-invocation-job/*"
+
+# Reasons for wildcards.
+UNNAMED = "jobs are named by Bedrock when they are created"
+ROUTED = "a profile routes to Regions that change, under a prefix that depends on the Region"
 
 
 class BedrockAccess(Construct):
@@ -37,37 +43,32 @@ class BedrockAccess(Construct):
             ),
             description="Reads the input and writes the output of Sluice's batch inference jobs",
         )
-        objects = storage.work.arn_for_objects("runs/*")
-        _allow(self.role, ["s3:GetObject", "s3:PutObject"], [objects])
-        _allow(self.role, ["s3:ListBucket"], [storage.work.bucket_arn])
-        _allow(self.role, ["bedrock:InvokeModel"], self._models)
+        objects = [storage.work.arn_for_objects("runs/*")]
+        allow(self.role, ["s3:GetObject", "s3:PutObject"], objects, wildcard="jobs of every run read and write there")
+        allow(self.role, ["s3:ListBucket"], [storage.work.bucket_arn])
+        self.grant_invoke(self.role)
         storage.grant_key(self.role)
 
     def grant_submit(self, function: lambda_.Function) -> None:
         """Let `function` create batch jobs under the service role, and look for those that it created before."""
-        _allow(function, ["bedrock:CreateModelInvocationJob"], [JOBS, *self._models])
-        _allow(function, ["bedrock:GetModelInvocationJob"], [JOBS])
-        _allow(function, ["bedrock:ListModelInvocationJobs"], ["*"])
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["iam:PassRole"],
-                resources=[self.role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}},
-            )
-        )
+        allow(function, ["bedrock:CreateModelInvocationJob"], [JOBS, *self._models], wildcard=f"{UNNAMED}; {ROUTED}")
+        allow(function, ["bedrock:GetModelInvocationJob"], [JOBS], wildcard=UNNAMED)
+        allow(function, ["bedrock:ListModelInvocationJobs"], ["*"], wildcard="a list has no resource")
+        passed = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+        allow(function, ["iam:PassRole"], [self.role.role_arn], conditions=passed)
 
     def grant_poll(self, function: lambda_.Function) -> None:
         """Let `function` see the status of batch jobs."""
-        _allow(function, ["bedrock:GetModelInvocationJob"], [JOBS])
+        allow(function, ["bedrock:GetModelInvocationJob"], [JOBS], wildcard=UNNAMED)
 
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` find and stop batch jobs."""
-        _allow(function, ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"], [JOBS])
-        _allow(function, ["bedrock:ListModelInvocationJobs"], ["*"])
+        allow(function, ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"], [JOBS], wildcard=UNNAMED)
+        allow(function, ["bedrock:ListModelInvocationJobs"], ["*"], wildcard="a list has no resource")
 
-    def grant_invoke(self, function: lambda_.Function) -> None:
-        """Let `function` call the models on demand; Converse asks for the permission of InvokeModel."""
-        _allow(function, ["bedrock:InvokeModel"], self._models)
+    def grant_invoke(self, grantee: iam.Role | lambda_.Function) -> None:
+        """Let `grantee` call the models on demand; Converse asks for the permission of InvokeModel."""
+        allow(grantee, ["bedrock:InvokeModel"], self._models, wildcard=ROUTED)
 
 
 def model_arns(model_ids: Iterable[str]) -> list[str]:
@@ -84,7 +85,3 @@ def model_arns(model_ids: Iterable[str]) -> list[str]:
         else:
             found += [f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}", f"{profiles}/*.{model}"]
     return found
-
-
-def _allow(grantee: iam.IGrantable, actions: list[str], resources: list[str]) -> None:
-    grantee.grant_principal.add_to_principal_policy(iam.PolicyStatement(actions=actions, resources=resources))

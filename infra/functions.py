@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.permissions import accept, accept_wildcards
+
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Mapping, ValuesView
 
-    from aws_cdk import aws_iam as iam
     from aws_cdk import aws_stepfunctions as sfn
 
     from infra.storage import Storage
@@ -45,6 +47,13 @@ ROOMS: Mapping[str, Room] = {
     "sweep": Room(512, 512, 300),
 }
 
+LATEST = "the locked packages are built for Python 3.13, which Lambda supports to 2029"
+ACCEPTED = {
+    "AwsSolutions-L1": LATEST,
+    "Serverless-LambdaLatestVersion": LATEST,
+    "Serverless-LambdaDLQ": "the workflow sees its calls fail; start and sweep have a destination for what they lose",
+}
+
 
 class Functions(Construct):
     """The functions by the name of their step: `functions["plan"]`."""
@@ -52,6 +61,7 @@ class Functions(Construct):
     def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code) -> None:
         super().__init__(scope, id_)
         self._functions = {step: self._function(step, room, code) for step, room in ROOMS.items()}
+        accept(self, ACCEPTED)
 
     def __getitem__(self, step: str) -> lambda_.Function:
         return self._functions[step]
@@ -92,6 +102,13 @@ class Functions(Construct):
 
     def _function(self, step: str, room: Room, code: lambda_.Code) -> lambda_.Function:
         name = step.capitalize()
+        log_group = logs.LogGroup(
+            self, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+        )
+        # A role of its own, because the one that CDK makes may write to every log group of the account.
+        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        accept_wildcards(role, ["*"], "X-Ray knows no resources")
         return lambda_.Function(
             self,
             name,
@@ -103,10 +120,6 @@ class Functions(Construct):
             ephemeral_storage_size=Size.mebibytes(room.tmp),
             timeout=Duration.seconds(room.seconds),
             tracing=lambda_.Tracing.ACTIVE,
-            log_group=logs.LogGroup(
-                self,
-                f"{name}Logs",
-                retention=logs.RetentionDays.THREE_MONTHS,
-                removal_policy=RemovalPolicy.DESTROY,
-            ),
+            log_group=log_group,
+            role=role,
         )

@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.options import Encryption
+from infra.permissions import allow
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -134,9 +135,9 @@ def _allow_list(function: lambda_.Function, bucket: s3.Bucket) -> None:
 
     No condition on the prefix: a read of a missing object carries none, and the answer would be 403 again.
     """
-    function.add_to_role_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+    allow(function, ["s3:ListBucket"], [bucket.bucket_arn])
 
 
 def _allow_objects(function: lambda_.Function, bucket: s3.Bucket, folder: str, *actions: str) -> None:
     objects = bucket.arn_for_objects(f"{folder}/*" if folder else "*")
-    function.add_to_role_policy(iam.PolicyStatement(actions=list(actions), resources=[objects]))
+    allow(function, actions, [objects], wildcard="runs and files get their names when they come")

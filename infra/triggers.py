@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration, TimeZone
+from aws_cdk import Aws, Duration, TimeZone
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+
+from infra.permissions import accept, accept_wildcards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
 
     from infra.options import TaskSchedule
+
+NO_QUEUE_BEHIND = ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy")
 
 
 class Triggers(Construct):
@@ -40,6 +45,7 @@ class Triggers(Construct):
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
+        accept(self.lost, dict.fromkeys(NO_QUEUE_BEHIND, "it is itself where lost events end"))
         for function in (start, sweep):
             function.configure_async_invoke(on_failure=destinations.SqsDestination(self.lost))
 
@@ -55,18 +61,19 @@ class Triggers(Construct):
 
     def on_schedules(self, schedules: Iterable[TaskSchedule]) -> None:
         """Start a run at every tick; the scheduled time names the tick, however late and often it is delivered."""
+        role = self._scheduler_role()
         for number, schedule in enumerate(schedules):
             zone = TimeZone.of(schedule.timezone)
+            event = {"schedule": {"task": schedule.task, "time": scheduler.ContextAttribute.scheduled_time}}
             scheduler.Schedule(
                 self,
                 f"Schedule{number}",
                 schedule=scheduler.ScheduleExpression.expression(schedule.expression, zone),
                 target=scheduler_targets.LambdaInvoke(
                     self.start,
-                    input=scheduler.ScheduleTargetInput.from_object(
-                        {"schedule": {"task": schedule.task, "time": scheduler.ContextAttribute.scheduled_time}}
-                    ),
+                    input=scheduler.ScheduleTargetInput.from_object(event),
                     dead_letter_queue=self.lost,
+                    role=role,
                 ),
                 description=f"Starts a run of the task {schedule.task}",
             )
@@ -83,6 +90,14 @@ class Triggers(Construct):
             detail_type="Step Functions Execution Status Change",
             detail={"stateMachineArn": [machine.state_machine_arn], "status": ["FAILED", "TIMED_OUT", "ABORTED"]},
         )
+
+    def _scheduler_role(self) -> iam.Role:
+        """Make the role of all schedules, which no schedule of another account may borrow."""
+        account = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+        principal = iam.ServicePrincipal("scheduler.amazonaws.com", conditions=account)
+        role = iam.Role(self, "SchedulerRole", assumed_by=principal)
+        accept_wildcards(role, [f"{self.start.function_arn}:*"], "a call may name a version of its function")
+        return role
 
     def _rule(
         self, id_: str, function: lambda_.Function, *, source: str, detail_type: str, detail: dict[str, object]

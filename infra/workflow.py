@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration, RemovalPolicy, Stack
-from aws_cdk import aws_iam as iam
+from aws_cdk import ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from infra.functions import ROOMS
+from infra.permissions import accept, accept_wildcards, allow
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -41,25 +41,41 @@ class Workflow(Construct):
             logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
             tracing_enabled=True,
         )
+        self._accept()
 
     def grant_start(self, function: lambda_.Function) -> None:
         """Let `function` start executions."""
-        self.machine.grant_start_execution(function)
+        allow(function, ["states:StartExecution"], [self.machine.state_machine_arn])
 
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` look at executions and stop them."""
-        self.machine.grant_execution(function, "states:DescribeExecution", "states:StopExecution")
+        actions = ["states:DescribeExecution", "states:StopExecution"]
+        allow(function, actions, [self._executions(":*")], wildcard="executions are named after their runs")
 
     def grant_announce(self, function: lambda_.Function) -> None:
         """Let `function` say on the account's event bus, in Sluice's name alone, that a run is complete."""
         bus = Stack.of(self).format_arn(service="events", resource="event-bus", resource_name="default")
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["events:PutEvents"],
-                resources=[bus],
-                conditions={"StringEquals": {"events:source": "sluice"}},
-            )
+        allow(function, ["events:PutEvents"], [bus], conditions={"StringEquals": {"events:source": "sluice"}})
+
+    def _executions(self, names: str) -> str:
+        """Return the ARN of executions; children carry the name of their map after the machine's."""
+        name = Fn.select(6, Fn.split(":", self.machine.state_machine_arn))
+        return Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}{names}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
+
+    def _accept(self) -> None:
+        """Say why the wildcards in the role that CDK writes for the machine may stay."""
+        accept_wildcards(self, ["*"], "log delivery and X-Ray know no resources")
+        objects = f"arn:{Aws.PARTITION}:s3:::{self._work.bucket_name}/*"
+        accept_wildcards(self, [objects], "the maps' items lie in every run's folder")
+        accept_wildcards(self, [self._executions(":*"), self._executions("/*:*")], "the maps' children get their names")
+        versions = [f"{function.function_arn}:*" for function in self._functions.all()]
+        accept_wildcards(self, versions, "a call may name a version of its function")
+        accept(self, {"AwsSolutions-SF1": "errors are logged; every event would be three log lines for each poll"})
 
     def _run(self, max_workers: int) -> sfn.IChainable:
         """Rounds end when Plan says that there is no more; then the parts are merged and published."""
