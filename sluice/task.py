@@ -547,7 +547,7 @@ class Task(Strict):
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
         DEFAULT_TIERS, description="The models, cheapest first; default nova-micro, then claude-haiku-4-5."
     )
-    budget: Budget = Field(Budget(), description="What a run may cost.")
+    budget: Budget = Field(Budget(), description="The most that a run may cost.")
     limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
 
     @model_validator(mode="before")
@@ -588,8 +588,9 @@ class Task(Strict):
         found = _column_problems(info.data.get("input"), value)
         if not value.fields and not info.data.get("labels", True):
             found.append("labels: missing; a task needs labels, or answer.fields that say what to extract")
-        if value.evidence and "evidence" in (name.casefold() for name in value.fields):
-            found.append("answer.fields.evidence: is taken by answer.evidence; choose another name")
+        # What an answer and an example call their other parts.
+        taken = {"text", *(info.data["input"].text if "input" in info.data else ()), *["evidence"] * value.evidence}
+        found += [f"answer.fields.{name}: the name is taken; choose another" for name in value.fields if name in taken]
         if found:
             raise ProblemsError(found)
         return value
@@ -770,12 +771,15 @@ class _ExampleReader:
         }
 
     def _read_text(self, place: str, rest: dict[str, Any]) -> dict[str, str]:
-        given = {path: rest.pop(path) for path in self._text if path in rest and path not in self._fields}
-        whole = rest.pop("text", None) if "text" not in self._fields else None
+        whole = rest.pop("text", None)
+        given = {path: rest.pop(path) for path in self._text if path in rest}
         if isinstance(whole, Mapping):
             given |= {str(key): value for key, value in whole.items()}
         elif whole is not None:
-            given[self._text[0] if len(self._text) == 1 else "text"] = whole
+            if given and "text" not in self._text:
+                self.problems.append(f"{place}.text: stands beside {', '.join(given)}; give one or the other")
+            single = len(self._text) == 1 and not given
+            given[self._text[0] if single else "text"] = whole
         if not given:
             self.problems.append(f"{place}.text: missing; give text, or {' and '.join(self._text)}")
         for path, value in given.items():
