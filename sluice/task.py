@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import jsonschema_rs
 import yaml
@@ -202,11 +202,12 @@ class Input(Strict):
             raise ValueError(f"names {twice[0]} twice")
         return value
 
-    @model_validator(mode="after")
-    def _gold_stays_hidden(self) -> Self:
-        if self.gold and any(_within(self.gold, path) or _within(path, self.gold) for path in self.text):
-            raise ValueError(f"gold: {self.gold!r} is part of text, so the model would be shown the answer")
-        return self
+    @field_validator("gold")
+    @classmethod
+    def _gold_stays_hidden(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and any(_within(value, path) or _within(path, value) for path in info.data.get("text", ())):
+            raise ValueError("is part of text, so the model would be shown the answer")
+        return value
 
     @property
     def kept(self) -> tuple[Kept, ...]:
@@ -309,7 +310,7 @@ def _items(schema: Mapping[Any, Any]) -> Mapping[Any, Any]:
         raise ValueError("enum of an array belongs into its items")
     if not isinstance(items, Mapping):
         raise ValueError("an array should say items: {type: …}")  # noqa: TRY004 - pydantic collects ValueError
-    _only(items, ("type", "enum", "description"), "items are plain values")
+    _only(items, ("type", "enum"), "items are plain values; describe the field itself")
     if _types(items)[1]:
         raise ValueError("items cannot be null")
     return items
