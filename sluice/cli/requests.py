@@ -18,8 +18,11 @@ SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
 
 def find_inputs(names: Sequence[str]) -> list[Path]:
     """List the files that the arguments name, each once; a folder stands for the supported files in it, sorted."""
-    files = [file for name in names for file in _files(Path(name))]
-    return list({file.resolve(): file for file in reversed(files)}.values())[::-1]
+    found: dict[Path, Path] = {}
+    for name in names:
+        for file in _files(Path(name)):
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def _files(place: Path) -> Iterable[Path]:

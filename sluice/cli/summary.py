@@ -58,7 +58,7 @@ def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
     yield Text()
     yield Text(title, "bold")
     for part in parts:
-        yield Padding(part, (0, 0, 0, 2))
+        yield Padding(part, (0, 0, 0, 2), expand=False)
 
 
 def _headline(run: Run) -> Text:
@@ -86,7 +86,7 @@ def _rows(run: Run) -> Text:
         text.append(f"   ({percent(rows.accepted, rows.total)} accepted)")
     if rows.total > rows.rejected:
         repeated = rows.total - rows.rejected - run.records.distinct
-        again = f"; {repeated:,} rows repeat a text and share its answer" if repeated > 0 else ""
+        again = f"; rows that repeat a text and share its answer: {repeated:,}" if repeated > 0 else ""
         text.append(f"\n{run.records.distinct:,} distinct records{again}")
     return text
 
