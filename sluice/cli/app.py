@@ -41,7 +41,7 @@ def _common(
 
 
 @app.command()
-def run(  # noqa: PLR0913, PLR0917 (each option is a parameter)
+def run(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT...", help="JSON Lines files, plain, .gz or .zst; a folder means those in it."),
