@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.permissions import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TICKETS = """\
+name: support-tickets
+input: {text: body, keep: {created: timestamp, amount: double, day: date, n: int, urgent: bool}, keep_input: true}
+labels: [billing, other]
+answer: {fields: {Product: {type: string}, codes: {type: array, items: {type: integer}}}}
+"""
+MAILS = """\
+name: mails
+input: {text: body}
+labels: [spam, other]
+tiers: [{model: nova-lite}, {model: global.anthropic.claude-sonnet-4-5-20250929-v1:0}]
+"""
+
+
+class Deployed:
+    """A synthesized template with the questions that the tests ask."""
+
+    def __init__(self, template: dict[str, Any]) -> None:
+        self.template = template
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Properties by logical id."""
+        return {
+            id_: resource.get("Properties", {})
+            for id_, resource in self.template["Resources"].items()
+            if resource["Type"] == kind
+        }
+
+    def the(self, kind: str, name: str = "") -> tuple[str, dict[str, Any]]:
+        """Return the only resource of a kind whose logical id begins with `name`."""
+        [found] = [(id_, properties) for id_, properties in self.of_type(kind).items() if id_.startswith(name)]
+        return found
+
+    @property
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """The functions by step."""
+        return {f["Handler"].split(".")[1]: f for f in self.of_type("AWS::Lambda::Function").values()}
+
+    def statements(self, role: str) -> Iterator[tuple[set[str], set[str], dict[str, Any]]]:
+        """Yield actions, resources and conditions of a role's statements."""
+        for policy in self.of_type("AWS::IAM::Policy").values():
+            if {"Ref": role} in policy["Roles"]:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    assert statement["Effect"] == "Allow"
+                    yield _set(statement["Action"]), _set(statement["Resource"]), statement.get("Condition", {})
+
+    def step(self, step: str) -> list[tuple[set[str], set[str], dict[str, Any]]]:
+        """Return the statements of a step's role."""
+        return list(self.statements(self.functions[step]["Role"]["Fn::GetAtt"][0]))
+
+    def allowed(self, step: str, action: str) -> set[str]:
+        """Return the resources on which a step may do something."""
+        return {resource for actions, resources, _ in self.step(step) if action in actions for resource in resources}
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The state machine's definition; references stand in angle brackets."""
+        _, machine = self.the("AWS::StepFunctions::StateMachine")
+        definition: dict[str, Any] = json.loads(plain(machine["DefinitionString"]))
+        return definition
+
+
+def _set(value: Any) -> set[str]:
+    return {plain(item) for item in (value if isinstance(value, list) else [value])}
+
+
+@pytest.fixture(scope="session")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two tasks."""
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "support-tickets.yaml").write_text(TICKETS, encoding="utf-8")
+    (folder / "mails.yaml").write_text(MAILS, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deployed(tasks: Path) -> Deployed:
+    """The stack as cdk.json declares it, with two tasks and a schedule."""
+    from infra.app import synthesize
+
+    schedules = [{"task": "mails", "expression": "cron(0 6 * * ? *)", "timezone": "Europe/Berlin"}]
+    return Deployed(synthesize(tasks=str(tasks), schedules=schedules))
+
+
+@pytest.fixture(scope="session")
+def encrypted(tasks: Path) -> Deployed:
+    """The stack with a customer key and a topic for the alarms."""
+    from infra.app import synthesize
+
+    return Deployed(synthesize(tasks=str(tasks), encryption="kms", alarms=True))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.options import ROOT
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Deployed
+
+STEPS = ["start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"]
+EVERYWHERE = {
+    "SLUICE_WORK_BUCKET",
+    "SLUICE_RESULTS_BUCKET",
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "LOG_LEVEL",
+}
+OWN = {
+    "start": {"SLUICE_SETTINGS", "SLUICE_BEDROCK_ROLE_ARN", "SLUICE_STATE_MACHINE_ARN", "SLUICE_INCOMING_BUCKET"},
+    "sweep": {"SLUICE_STATE_MACHINE_ARN"},
+}
+# One process forks for each step, so that every module is loaded anew without loading Arrow and boto3 anew.
+IMPORT_ALL = """
+import importlib, json, os, sys
+import boto3, pyarrow, pydantic
+for step, variables in json.load(sys.stdin).items():
+    child = os.fork()
+    if not child:
+        os.environ.update(variables)
+        handler = importlib.import_module(f"lambdas.{step}").handler
+        os._exit(0 if callable(handler) else 1)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{step} cannot be loaded")
+"""
+
+
+def test_there_is_one_function_for_each_step(deployed: Deployed) -> None:
+    """Eleven functions, on the runtime and the processor that the locked packages are for."""
+    assert sorted(deployed.functions) == sorted(STEPS)
+    for function in deployed.functions.values():
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+
+
+def test_every_function_has_the_environment_of_the_architecture(deployed: Deployed) -> None:
+    """docs/architecture.md lists the variables; a step has no others."""
+    for step, function in deployed.functions.items():
+        assert set(function["Environment"]["Variables"]) == EVERYWHERE | OWN.get(step, set()), step
+
+
+def test_start_gets_the_settings_of_cdk_json(deployed: Deployed) -> None:
+    """The settings arrive whole, defaults included, so that a run freezes all of them."""
+    variables = deployed.functions["start"]["Environment"]["Variables"]
+    declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]["sluice"]
+    assert Settings.model_validate_json(variables["SLUICE_SETTINGS"]) == Settings().override(declared)
+
+
+def test_start_learns_of_a_customer_key(encrypted: Deployed) -> None:
+    """Bedrock has to be told which key encrypts a job's output."""
+    key, _ = encrypted.the("AWS::KMS::Key", "StorageKey")
+    variables = encrypted.functions["start"]["Environment"]["Variables"]
+    assert variables["SLUICE_KMS_KEY_ARN"] == {"Fn::GetAtt": [key, "Arn"]}
+
+
+def test_all_functions_share_one_asset(deployed: Deployed) -> None:
+    """One upload for eleven functions."""
+    assert len({json.dumps(function["Code"], sort_keys=True) for function in deployed.functions.values()}) == 1
+
+
+def test_no_function_asks_for_more_than_a_new_account_has(deployed: Deployed) -> None:
+    """New accounts have 3,008 MB a function and little concurrency to reserve from."""
+    for function in deployed.functions.values():
+        assert function["MemorySize"] <= 3008
+        assert function["Timeout"] <= 900
+        assert "ReservedConcurrentExecutions" not in function
+
+
+def test_logs_are_kept_for_a_while_and_written_to_by_their_function_alone(deployed: Deployed) -> None:
+    """Each function has its own log group with a retention and may write to no other."""
+    groups = deployed.of_type("AWS::Logs::LogGroup")
+    assert all(group["RetentionInDays"] == 90 for group in groups.values())
+    for step, function in deployed.functions.items():
+        group = function["LoggingConfig"]["LogGroup"]["Ref"]
+        assert deployed.allowed(step, "logs:PutLogEvents") == {f"<{group}.Arn>"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_handler_exists(deployed: Deployed, step: str) -> None:
+    """The handler that the template names is a module of lambdas."""
+    assert deployed.functions[step]["Handler"] == f"lambdas.{step}.handler"
+    assert (ROOT / "lambdas" / f"{step}.py").is_file()
+
+
+def test_every_handler_can_be_loaded_with_its_own_environment(deployed: Deployed) -> None:
+    """A cold start needs no variable that the template does not give."""
+    environments = {
+        step: {
+            name: value if isinstance(value, str) else "arn:aws:any:eu-west-1:123456789012:any/any"
+            for name, value in function["Environment"]["Variables"].items()
+        }
+        for step, function in deployed.functions.items()
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_", "POWERTOOLS"))}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL],
+        input=json.dumps(environments),
+        env={**kept, "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
