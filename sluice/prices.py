@@ -64,6 +64,7 @@ def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: 
 
     Raises:
         ValueError: any other transport; `auto` has been decided before anything costs.
+
     """
     if transport not in (Transport.BATCH, Transport.ON_DEMAND):
         raise ValueError(f"transport {transport!r} has no price; there are: batch, on_demand")
@@ -162,6 +163,7 @@ class Catalog:
 
         Raises:
             BadSetting: `extra` cannot be read, or holds something else than models.
+
         """
         data = _content(BUILT_IN)
         if extra is None:
@@ -195,6 +197,7 @@ class Catalog:
 
         Raises:
             BadSetting: a short name that is unknown, or known without an id for this Region.
+
         """
         if model in self.entries:
             found = self.entries[model].id_in(region)
@@ -235,6 +238,7 @@ def check_models(task: Task, catalog: Catalog, region: str, source: str | None =
 
     Raises:
         BadTask: a model that cannot be resolved, a limit that the tier is above, or a budget without a price.
+
     """
     found: list[Model] = []
     problems: list[str] = []

@@ -49,6 +49,7 @@ class Settings(BaseModel):
 
         Raises:
             BadSetting: a name that is no setting, or a value that is not allowed.
+
         """
         unknown = sorted(set(changes) - set(type(self).model_fields))
         if unknown:

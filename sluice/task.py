@@ -673,6 +673,7 @@ def _labels(value: object, base: Path | None) -> dict[str, str]:
 
     Raises:
         ProblemsError: all that is wrong with them.
+
     """
     if isinstance(value, str):
         pairs = _label_file(value, base)
@@ -905,6 +906,7 @@ def read_yaml(path: Path) -> object:
     Raises:
         ValueError: not UTF-8, not YAML, or a key that stands twice; the message names the line.
         OSError: it cannot be read.
+
     """
     try:
         return yaml.load(path.read_bytes().decode("utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
@@ -929,6 +931,7 @@ def parse_task(data: object, source: str, base: Path | None = None) -> Task:
 
     Raises:
         BadTask: one sentence per mistake, all at once.
+
     """
     if not isinstance(data, Mapping):
         raise BadTask(source, [f"{_shown(data)}: should be a mapping that begins with name: …"])
@@ -943,6 +946,7 @@ def load_task(name_or_path: str, directory: Path = Path("tasks")) -> Task:
 
     Raises:
         BadTask: there is none, or it has mistakes.
+
     """
     path, by_name = _find(name_or_path, directory)
     try:

@@ -1,0 +1,22 @@
+"""partition: one span of the input becomes keyed rows in buckets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambdas.runtime import count, metrics, step
+from sluice.state import Span
+from sluice.steps import partition
+
+if TYPE_CHECKING:
+    from sluice.steps.services import Services
+
+
+@step
+def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
+    figures = partition.run(services, msgspec.convert(event, Span, strict=False))
+    for name, value in figures.items():
+        metrics.add_metric(f"Rows{name.title()}" if name != "rows" else "Rows", count, value)
+    return {}

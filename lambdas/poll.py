@@ -1,0 +1,20 @@
+"""poll: look at a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambdas.runtime import step
+from sluice.state import JobItem
+from sluice.steps import poll
+
+if TYPE_CHECKING:
+    from sluice.steps.services import Services
+
+
+@step
+def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
+    item = msgspec.convert(event, JobItem)
+    return msgspec.to_builtins(poll.run(services, item))  # type: ignore[no-any-return]

@@ -1,0 +1,107 @@
+"""What all handlers share: logger, metrics, the environment, and the services of a step.
+
+A missing environment variable fails at cold start, with its name. No row's text is ever logged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.config import Config
+
+from sluice.bedrock import AwsBedrock
+from sluice.prices import Catalog
+from sluice.settings import Settings
+from sluice.steps.services import Deployment, Services
+from sluice.store import Store
+from sluice.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+metrics = Metrics()
+count = MetricUnit.Count
+
+# Adaptive: boto3 slows down by itself when a service throttles.
+CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120)
+# A model call that is lost may have been billed: it is not repeated behind our back.
+MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def step(function: Callable[[Any, Services], Any]) -> Callable[[Any, LambdaContext], Any]:
+    """Make a Lambda handler of a function: log its beginning and end, give it its services, flush the metrics."""
+
+    @wraps(function)
+    def handle(event: Any, context: LambdaContext) -> Any:
+        logger.append_keys(**_place(event))
+        logger.info("begin")
+        result = function(event, services(lambda: context.get_remaining_time_in_millis() / 1000))
+        logger.info("end", extra={"result": result if isinstance(result, dict) else None})
+        return result
+
+    logged: Callable[[Any, LambdaContext], Any] = logger.inject_lambda_context(clear_state=True)(
+        metrics.log_metrics(handle)
+    )
+    return logged
+
+
+def _place(event: Any) -> dict[str, Any]:
+    """Where in the run an event belongs."""
+    if not isinstance(event, dict):
+        return {}
+    return {name: event[name] for name in ("run", "span", "round", "job", "part") if name in event}
+
+
+def services(remaining_seconds: Callable[[], float]) -> Services:
+    """The edges as this function's role may use them."""
+    arn = os.environ.get("SLUICE_STATE_MACHINE_ARN")
+    return Services(
+        work=bucket(os.environ["SLUICE_WORK_BUCKET"]),
+        results=bucket(os.environ["SLUICE_RESULTS_BUCKET"]),
+        bucket=bucket,
+        bedrock=AwsBedrock(client("bedrock"), client("bedrock-runtime", MODEL_CLIENT)),
+        workflow=Workflow(client("stepfunctions"), arn) if arn else None,
+        publish_event=publish_event,
+        remaining_seconds=remaining_seconds,
+    )
+
+
+@cache
+def client(name: str, config: Config = CLIENT) -> Any:
+    """One client per service and container, made when it is first used."""
+    return boto3.client(name, config=config)  # type: ignore[call-overload]
+
+
+def bucket(name: str) -> Store:
+    return Store(client("s3"), name)
+
+
+@cache
+def deployment() -> Deployment:
+    """What start freezes into a run."""
+    return Deployment(
+        settings=Settings.model_validate_json(os.environ["SLUICE_SETTINGS"]),
+        tasks=ROOT / "tasks",
+        catalog=Catalog.of_project(ROOT, os.environ),
+        region=os.environ["AWS_REGION"],
+        role_arn=os.environ["SLUICE_BEDROCK_ROLE_ARN"],
+        incoming_bucket=os.environ["SLUICE_INCOMING_BUCKET"],
+        kms_key=os.environ.get("SLUICE_KMS_KEY_ARN") or None,
+    )
+
+
+def publish_event(kind: str, detail: Mapping[str, object]) -> None:
+    """Tell EventBridge's default bus."""
+    entry = {"Source": "sluice", "DetailType": kind, "Detail": json.dumps(detail)}
+    client("events").put_events(Entries=[entry])

@@ -1,0 +1,20 @@
+"""submit: create a job's Bedrock job once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambdas.runtime import step
+from sluice.state import JobItem
+from sluice.steps import submit
+
+if TYPE_CHECKING:
+    from sluice.steps.services import Services
+
+
+@step
+def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
+    item = msgspec.convert(event, JobItem)
+    return msgspec.to_builtins(submit.run(services, item))  # type: ignore[no-any-return]

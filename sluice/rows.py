@@ -1,0 +1,234 @@
+r"""Rows: from a line of input to a key, and the layout in which partition hands them on.
+
+A stored row is one line, so that a block of rows splits at C speed:
+
+    \n  key (32 hex)  source (8 digits)  line (12 digits)  flag (1)  the raw row
+
+`flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order).
+`line` counts within the row's piece of the object; merge adds what the spans before it counted.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from sluice.reasons import REJECTIONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sluice.task import Task
+
+KEY = 32
+PLACE = 52  # key, source, line
+RAW = 53
+GOOD = ord(" ")
+CUT = ord("~")
+FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
+REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
+OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
+BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these models is public
+
+# What msgspec raises on bytes that are no such row; the slow path then finds out why.
+UNDECODED = (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError)
+
+
+class Row(NamedTuple):
+    """A good row: the text that the model sees, whole, and whether it has to be cut."""
+
+    text: str
+    cut: bool
+
+
+class RowReader:
+    """Takes the text out of a raw row, as the task says. Good rows take the fast path; the others are asked why."""
+
+    def __init__(self, task: Task) -> None:
+        self.paths = [tuple(path.split(".")) for path in task.input.text]
+        self.max_bytes = task.input.max_tokens * BYTES_PER_TOKEN
+        self.cuts = task.input.when_longer == "cut"
+        self.whole_row = task.reads_row
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(row_type(self.paths, str | None)).decode
+        self.text_of = text_getter(self.paths)
+
+    def read(self, raw: bytes) -> Row | Reason:
+        """The row's text, or the reason why it has none. Slow: called for the rows that the fast path leaves."""
+        if raw is OVERSIZE:
+            return Reason.ROW_TOO_LARGE
+        row = parse_object(raw)
+        if isinstance(row, Reason):
+            return row
+        texts = [walk(row, path) for path in self.paths]
+        if any(text is not None and not isinstance(text, str) for text in texts):
+            return Reason.TEXT_NOT_STRING
+        if all(text is None for text in texts):
+            return Reason.TEXT_MISSING
+        text = printable(join_texts(self.paths, texts))
+        if not any(part and not part.isspace() for part in texts):
+            return Reason.TEXT_EMPTY
+        too_long = len(text.encode()) > self.max_bytes
+        if too_long and not self.cuts:
+            return Reason.TEXT_TOO_LONG
+        return Row(text, cut=too_long)
+
+    def text(self, raw: bytes) -> str:
+        """The text of a row that partition found good."""
+        try:
+            text = self.text_of(self.decode(raw))
+            text.encode()
+        except UNDECODED:
+            row = self.read(raw)
+            if isinstance(row, Reason):
+                raise ValueError(f"a good row reads as {row}") from None  # noqa: TRY004 - it is the value that is wrong
+            return row.text
+        return text
+
+    def key(self, text: bytes, raw: bytes) -> str:
+        """128 bits over all that the judgement depends on: the text; with rules, the whole row."""
+        digest = blake2b(text, digest_size=16)
+        if self.whole_row:
+            digest.update(b"\n" + raw)
+        return digest.hexdigest()
+
+
+def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct]:
+    """A struct that decodes only these paths of a JSON object; attributes f0, f1, … in the order of the first names."""
+    fields: list[tuple[str, Any, Any]] = []
+    for n, name in enumerate(dict.fromkeys(path[0] for path in paths)):
+        below = [path[1:] for path in paths if path[0] == name]
+        kind = leaf if () in below else row_type(below, leaf) | None
+        fields.append((f"f{n}", kind, msgspec.field(name=name, default=None)))
+    return msgspec.defstruct("PartialRow", fields)
+
+
+def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
+    """From a decoded `row_type` to the text; AttributeError or TypeError where the slow path has to look."""
+    if len(paths) == 1 and len(paths[0]) == 1:
+        return lambda row: row.f0
+    firsts = list(dict.fromkeys(path[0] for path in paths))
+
+    def walk_struct(row: Any, path: tuple[str, ...], siblings: Sequence[tuple[str, ...]]) -> str | None:
+        names = list(dict.fromkeys(sibling[0] for sibling in siblings))
+        value = getattr(row, f"f{names.index(path[0])}")
+        if len(path) == 1 or value is None:
+            return value  # type: ignore[no-any-return]
+        return walk_struct(value, path[1:], [sibling[1:] for sibling in siblings if sibling[0] == path[0]])
+
+    if all(len(path) == 1 for path in paths) and len(firsts) == len(paths):
+        attributes = [f"f{n}" for n in range(len(paths))]
+        return lambda row: join_texts(paths, [getattr(row, name) for name in attributes])
+    return lambda row: join_texts(paths, [walk_struct(row, path, paths) for path in paths])
+
+
+def join_texts(paths: Sequence[tuple[str, ...]], texts: Sequence[str | None]) -> str:
+    """One field stands as it is; several stand one below the other with their names."""
+    if len(paths) == 1:
+        return texts[0]  # type: ignore[return-value]
+    parts = [
+        f"{'.'.join(path)}: {text}" for path, text in zip(paths, texts, strict=True) if text and not text.isspace()
+    ]
+    return "\n".join(parts)
+
+
+def parse_object(raw: bytes) -> dict[str, Any] | Reason:
+    """A JSON object by the most lenient reader there is: NaN, lone surrogates and huge integers pass."""
+    try:
+        value = json.loads(raw.decode())
+    except UnicodeDecodeError:
+        return Reason.ROW_NOT_UTF8
+    except RecursionError:
+        return Reason.ROW_TOO_DEEP
+    except ValueError:
+        return Reason.ROW_NOT_JSON
+    return value if isinstance(value, dict) else Reason.ROW_NOT_OBJECT
+
+
+def walk(value: Any, path: tuple[str, ...]) -> Any:
+    """The value at a path of a decoded object, None where the path ends early."""
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def printable(text: str) -> str:
+    """The text with lone surrogates replaced, as a cut emoji leaves them: they exist in no UTF-8."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def stored_lines(block: bytes) -> list[bytes]:
+    """The stored rows of a block of whole buckets."""
+    return block.split(b"\n")[1:]
+
+
+class Buckets:
+    """Rows grouped by the first hex digits of their key: the layout of a segment before it is written."""
+
+    def __init__(self, reader: RowReader, depth: int) -> None:
+        self.reader = reader
+        self.depth = depth
+        self.rejected: dict[str, int] = {}
+        self.groups: dict[str, list[bytes]] = {}
+        self.rows = 0
+        self.bytes = 0
+
+    def add(self, lines: Sequence[bytes], source: int, first: int) -> int:
+        """Take lines of one input, numbered from `first`; blank lines are no rows. Returns the number of rows."""
+        reader, groups, depth = self.reader, self.groups, self.depth
+        decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
+        place, total, added = f"{source:08d}", 0, 0
+        for number, line in enumerate(lines, first):
+            try:
+                text = text_of(decode(line))
+                data = text.encode()
+                fast = len(data) <= limit and not text.isspace() and data
+            except UNDECODED:
+                fast = False
+            if not fast:
+                added += self._add_slowly(line, source, number)
+                continue
+            key = blake2b(data, digest_size=16).hexdigest() if plain else reader.key(data, line)
+            group = groups.get(key[:depth])
+            if group is None:
+                group = groups[key[:depth]] = []
+            group.append(f"\n{key}{place}{number:012d} ".encode())
+            group.append(line)
+            total += len(line)
+            added += 1
+        self.rows += added
+        self.bytes += total
+        return added
+
+    def _add_slowly(self, line: bytes, source: int, number: int) -> int:
+        if line is not OVERSIZE and not line.strip():
+            return 0
+        row = self.reader.read(line)
+        if isinstance(row, Reason):
+            key, flag = blake2b(b"%d:%d" % (source, number), digest_size=16).hexdigest(), FLAGS[row]
+            self.rejected[row] = self.rejected.get(row, 0) + 1
+        else:
+            key, flag = self.reader.key(row.text.encode(), line), "~" if row.cut else " "
+        kept = b"" if line is OVERSIZE else line
+        group = self.groups.setdefault(key[: self.depth], [])
+        group.append(f"\n{key}{source:08d}{number:012d}{flag}".encode())
+        group.append(kept)
+        self.bytes += len(kept)
+        return 1
+
+    def drain(self) -> Iterator[tuple[int, list[bytes]]]:
+        """The buckets in order, each with its rows (prefix and raw in turn); leaves this empty."""
+        groups, self.groups = self.groups, {}
+        self.rows = self.bytes = 0
+        self.rejected = {}
+        for name in sorted(groups):
+            yield int(name, 16), groups.pop(name)
+
+
+def distinct_keys(group: list[bytes]) -> set[bytes]:
+    """The keys of a bucket's good rows."""
+    return {prefix[1 : KEY + 1] for prefix in group[::2] if prefix[-1] in (GOOD, CUT)}

@@ -1,0 +1,382 @@
+"""What a run keeps in S3: the keys, and the documents behind them. Each document carries a format number."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import field
+
+from sluice.errors import Stop
+from sluice.prices import Price
+
+FORMAT = 1
+READABLE = frozenset({FORMAT})  # a run outlives a deploy: the format before stays readable
+
+D = TypeVar("D", bound="Document")
+
+
+class Keys:
+    """The keys of one run in the work bucket."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.root = f"runs/{run}"
+        self.start = f"{self.root}/start.json"
+        self.inputs = f"{self.root}/inputs.json"
+        self.spans = f"{self.root}/spans.json"
+        self.plan = f"{self.root}/plan.json"
+        self.cuts = f"{self.root}/cuts.bin"
+        self.parts = f"{self.root}/parts.json"
+        self.end = f"{self.root}/end.json"
+        self.cancel = f"{self.root}/cancel.json"
+        self.summary = f"{self.root}/run.json"
+        self.rows_prefix = f"{self.root}/rows/"
+
+    def rows(self, span: int) -> str:
+        return f"{self.rows_prefix}{span:06d}"
+
+    def index(self, span: int) -> str:
+        return f"{self.rows(span)}.index"
+
+    def jobs(self, round_: int) -> str:
+        return f"{self.root}/round-{round_}/jobs.json"
+
+    def round_plan(self, round_: int) -> str:
+        return f"{self.root}/round-{round_}/plan.json"
+
+    def job(self, round_: int, job: int) -> JobKeys:
+        return JobKeys(self.root, round_, job)
+
+    def answers(self, shard: int) -> str:
+        return f"{self.root}/answers/{shard:06d}/"
+
+    def answer(self, shard: int, round_: int, job: int) -> str:
+        return f"{self.answers(shard)}{round_:02d}-{job:05d}.arrow"
+
+    def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
+        return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
+
+    def merged(self, part: int) -> str:
+        return f"{self.root}/merged/{part:06d}.parquet"
+
+    def merged_books(self, part: int) -> str:
+        return f"{self.root}/merged/{part:06d}.json"
+
+    def merged_ids(self, part: int) -> str:
+        return f"{self.root}/merged/{part:06d}.ids"
+
+
+class JobKeys:
+    """The keys of one job of one round."""
+
+    def __init__(self, root: str, round_: int, job: int) -> None:
+        self.root = f"{root}/round-{round_}/{job:05d}"
+        self.input_prefix = f"{self.root}/in/"
+        self.input = f"{self.input_prefix}part-0.jsonl"
+        self.records = f"{self.root}/records.txt"
+        self.prepared = f"{self.root}/prepared.json"
+        self.submitted = f"{self.root}/submitted.json"
+        self.ended = f"{self.root}/ended.json"
+        self.output_prefix = f"{self.root}/out/"
+        self.infer_prefix = f"{self.root}/infer/"
+        self.counts = f"{self.root}/counts.json"
+        self.failed = f"{self.root}/failed.json"
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept document; `read` refuses a format that this version does not know."""
+
+    format: int = FORMAT
+
+    def write(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+def read(kind: type[D], data: bytes, key: str) -> D:
+    """Decode a kept document.
+
+    Raises:
+        Stop: it was written in a format that this version cannot read, or is damaged.
+
+    """
+    try:
+        document = msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Stop(f"{key} is no {kind.__name__}: {error}") from error
+    if document.format not in READABLE:
+        raise Stop(f"{key} has format {document.format}; this version reads {sorted(READABLE)}")
+    return document
+
+
+class FrozenTier(msgspec.Struct, frozen=True, kw_only=True):
+    """One tier as the run uses it: the model resolved, the price frozen; `batch`: whether batch jobs are wanted."""
+
+    model: str
+    model_id: str
+    batch: bool
+    max_tokens: int
+    temperature: float
+    attempts: int
+    timeout_hours: int
+    price: Price | None
+
+
+class Start(Document, frozen=True, kw_only=True):
+    """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs."""
+
+    run: str
+    task: dict[str, Any]
+    task_version: str
+    settings: dict[str, Any]
+    tiers: list[FrozenTier]
+    created: str
+    date: str
+    answers: str
+    role_arn: str
+    kms_key: str | None = None
+    work_bucket: str
+    results_bucket: str
+    depth: int
+    spans: int
+    prices: dict[str, str]
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One frozen input object."""
+
+    uri: str
+    version: str | None
+    etag: str
+    bytes: int
+    container: str
+
+
+class Inputs(Document, frozen=True, kw_only=True):
+    """All frozen input objects; a row's source is a place in this list."""
+
+    inputs: list[Input]
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """What one partition worker reads: pieces of objects as (input, first byte, byte after the last)."""
+
+    run: str
+    span: int
+    pieces: list[tuple[int, int, int]]
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """What one span found in one input: `lines` counts blank ones too, and gives the next span its first number."""
+
+    source: int
+    lines: int
+    rows: int
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One sorted stretch of a rows object: where it begins, how long it is, what it holds."""
+
+    begin: int
+    bytes: int
+    rows: int
+    rejected: dict[str, int]
+    sketch: list[str]
+
+
+class SpanIndex(Document, frozen=True, kw_only=True):
+    """The head of `rows/<span>.index`; behind it, per segment, three u32 per bucket: rows, bytes, distinct keys."""
+
+    span: int
+    depth: int
+    pieces: list[Piece]
+    segments: list[Segment]
+
+
+class PlannedSegment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A segment as prepare and merge use it; rows of `first_source` count their lines from `line_base`."""
+
+    span: int
+    begin: int
+    first_source: int
+    line_base: int
+
+
+class RunPlan(Document, frozen=True, kw_only=True):
+    """Round 0's cut: shard s holds the buckets from bounds[s] to before bounds[s + 1]."""
+
+    depth: int
+    rows: int
+    bytes: int
+    rejected: dict[str, int]
+    input_rows: dict[str, int]
+    distinct: int
+    bounds: list[int]
+    shard_rows: list[int]
+    segments: list[PlannedSegment]
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A stretch of a pending object: records `first` to before `first + count`, found from byte `seek` on."""
+
+    key: str
+    first: int
+    count: int
+    seek: int
+    seek_first: int
+
+
+class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One job of a round: a whole shard in round 0, slices of pending records later."""
+
+    job: int
+    tier: int
+    attempt: int
+    purpose: str
+    records: int
+    shard: int | None = None
+    pending: list[Slice] = field(default_factory=list)
+
+
+class RoundPlan(Document, frozen=True, kw_only=True):
+    """All jobs of a round."""
+
+    round: int
+    jobs: list[PlannedJob]
+
+
+class JobItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What flows through a job's states."""
+
+    run: str
+    round: int
+    job: int
+    next: str = ""
+    wait_seconds: float = 0
+
+
+class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What Plan tells the workflow."""
+
+    run: str
+    round: int
+    next: int
+    more: bool
+    jobs_key: str
+    parts_key: str
+    max_concurrency: int
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record."""
+
+    key: str
+    tier: int
+    attempt: int
+    records: int
+    bytes: int
+    marks: list[int]
+
+
+class Prepared(Document, frozen=True, kw_only=True):
+    """What prepare wrote: records sent and held back, bytes of the job's input."""
+
+    records: int
+    rows: int
+    bytes: int
+    transport: str
+    held: Pending | None = None
+
+
+class Submitted(Document, frozen=True, kw_only=True):
+    """The Bedrock job of this job."""
+
+    job_arn: str
+    at: str
+
+
+class Failed(Document, frozen=True, kw_only=True):
+    """Why a job has no books: the run stops with this, and a resumed run takes the job up again."""
+
+    error: str
+    cause: str
+
+
+class Ended(Document, frozen=True, kw_only=True):
+    """How the Bedrock job ended."""
+
+    status: str
+    message: str | None
+    submitted: str | None
+    ended: str | None
+
+
+class Counts(Document, frozen=True, kw_only=True):
+    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job."""
+
+    round: int
+    job: int
+    tier: int
+    attempt: int
+    purpose: str
+    transport: str
+    status: str
+    message: str | None
+    submitted: str | None
+    ended: str | None
+    records: int
+    sent: int
+    held_back: int
+    answered: int
+    errored: int
+    missing: int
+    accepted: int
+    retried: int
+    escalated: int
+    unresolved: int
+    duplicates: int
+    unknown: int
+    unreadable: int
+    reasons: dict[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    pending: list[Pending]
+    fatal: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class End(Document, frozen=True, kw_only=True):
+    """Written by the last Plan: how many rounds there were, and why no more."""
+
+    rounds: int
+    reason: str | None
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one merge worker joins: the segments `first` to before `last` of a shard."""
+
+    run: str
+    part: int
+    shard: int
+    first: int
+    last: int
+
+
+class PartBooks(Document, frozen=True, kw_only=True):
+    """A merged part's books."""
+
+    part: int
+    rows: int
+    accepted: int
+    unresolved: int
+    rejected: int
+    shared: int
+    reasons: dict[str, int]
+    labels: dict[str, int]
+    ids_missing: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    kept_invalid: dict[str, int]
+    bytes: int

@@ -1,0 +1,135 @@
+"""prepare: stream what a job selects; the first sight of a key is a record; render its request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sluice import accounting
+from sluice.prompts import RequestWriter, cut_middle, escape
+from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
+from sluice.state import JobItem, Prepared, read
+from sluice.steps.selection import PendingWriter, pending_lines, shard_rows
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.state import PlannedJob
+    from sluice.steps.services import Services
+    from sluice.store import ObjectWriter
+
+FLUSH = 2000  # rendered lines between two writes
+
+
+def run(services: Services, item: JobItem) -> JobItem:
+    """Write a job's input and its list of records; what is written already is left alone.
+
+    A job that would outgrow the limits, since distinct keys were estimated, holds the rest back for the next round.
+    """
+    opened = Run(services.work, item.run)
+    keys = opened.keys.job(item.round, item.job)
+    if services.work.exists(keys.counts):
+        return _next(item, "check")
+    done = services.work.find(keys.prepared)
+    if done is not None:
+        return _route(item, read(Prepared, done, keys.prepared))
+    job = opened.planned_job(item)
+    with services.work.writer(keys.input) as out, services.work.writer(keys.records) as records:
+        prepared = _Preparation(opened, item, job, out).write(records)
+    services.work.put(keys.prepared, prepared.write())
+    return _route(item, prepared)
+
+
+def _route(item: JobItem, prepared: Prepared) -> JobItem:
+    if not prepared.records:
+        return _next(item, "check")
+    return _next(item, "submit" if prepared.transport == accounting.BATCH else "infer")
+
+
+def _next(item: JobItem, step: str) -> JobItem:
+    return JobItem(run=item.run, round=item.round, job=item.job, next=step)
+
+
+class _Preparation:
+    """One job on its way into a file."""
+
+    def __init__(self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter) -> None:
+        self.run, self.job, self.out = run, job, out
+        self.tier = run.tier(job.tier)
+        self.requests = RequestWriter(run.task, self.tier)
+        self.max_records = run.settings.max_records_per_job
+        self.max_bytes = run.settings.max_file_bytes
+        self.firsts: list[bytes] = []
+        self.held = PendingWriter(
+            run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
+        )
+        self.counts: dict[bytes, int] = {}
+        self.rows = 0
+
+    def write(self, records: ObjectWriter) -> Prepared:
+        """Render everything, then list the records: key, place of the first row, how many rows share it."""
+        if self.job.shard is None:
+            self._write_pending()
+        else:
+            self._write_shard(self.job.shard)
+        for at in range(0, len(self.firsts), FLUSH):
+            batch = self.firsts[at : at + FLUSH]
+            records.write(b"".join(b"%b %d\n" % (first, self.counts.get(first[:KEY], 1)) for first in batch))
+        wants_batch = self.tier.batch and len(self.firsts) >= self.run.settings.min_records_per_job
+        return Prepared(
+            records=len(self.firsts),
+            rows=self.rows,
+            bytes=self.out.size,
+            transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,
+            held=self.held.close(),
+        )
+
+    def _write_shard(self, shard: int) -> None:
+        reader = RowReader(self.run.task)
+        for found in shard_rows(self.run, shard):
+            self.rows += len(found.lines)
+            for at in range(0, len(found.lines), FLUSH):
+                fresh = self._first_sights(found.lines[at : at + FLUSH])
+                self._send((line[:PLACE], escaped) for line, escaped in self._escaped(reader, fresh))
+
+    def _first_sights(self, lines: list[bytes]) -> list[bytes]:
+        """The good rows whose key was not seen before."""
+        counts, fresh = self.counts, []
+        for line in lines:
+            key = line[:KEY]
+            if key in counts:
+                counts[key] += 1
+            elif line[PLACE] == GOOD or line[PLACE] == CUT:
+                counts[key] = 1
+                fresh.append(line)
+        return fresh
+
+    def _escaped(self, reader: RowReader, lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        decode, text_of, max_bytes = reader.decode, reader.text_of, reader.max_bytes
+        for line in lines:
+            try:
+                text = text_of(decode(line[RAW:]))
+                escaped = escape(text if line[PLACE] == GOOD else cut_middle(text, max_bytes))
+            except UNDECODED:
+                text = reader.text(line[RAW:])
+                escaped = escape(text if line[PLACE] == GOOD else cut_middle(text, max_bytes))
+            yield line, escaped
+
+    def _write_pending(self) -> None:
+        for lines in pending_lines(self.run, self.job):
+            self.rows += len(lines)
+            self._send((line[:KEY], line[KEY + 1 :]) for line in lines)
+
+    def _send(self, found: Iterator[tuple[bytes, bytes]]) -> None:
+        render, size = self.requests.line, self.out.size
+        rendered = []
+        for first, escaped in found:
+            line = render(first[:KEY], escaped)
+            size += len(line)
+            if size > self.max_bytes or len(self.firsts) >= self.max_records:
+                size -= len(line)
+                self.held.add(first[:KEY], escaped)
+                continue
+            self.firsts.append(first)
+            rendered.append(line)
+        self.out.write(b"".join(rendered))

@@ -1,0 +1,166 @@
+"""publish: prove that the books balance, copy the parts to the results, write the summary, say that the run is done."""
+
+from __future__ import annotations
+
+import datetime as dt
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice import accounting, report
+from sluice.reasons import Reason
+from sluice.state import Counts, End, Part, PartBooks, read
+from sluice.steps.plan import round_counts
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sluice.steps.services import Services
+
+SCHEMA_VERSION = 1
+FINISHED = "Sluice Run Finished"
+
+
+def run(services: Services, run_id: str) -> dict[str, Any]:
+    """Publish a merged run and return its summary; a run that is published already is left alone.
+
+    Raises:
+        Unbalanced: a row or a record is missing from the books. Nothing stands under the results.
+
+    """
+    opened = Run(services.work, run_id)
+    done = services.work.find(opened.keys.summary)
+    if done is not None and msgspec.json.decode(done)["status"] != "failed":
+        return msgspec.json.decode(done)  # type: ignore[no-any-return]
+    parts, jobs = _part_books(opened), _all_counts(opened)
+    accounting.check_run(opened.plan, parts, jobs)
+    for books in parts:
+        services.results.copy_from(services.work, opened.keys.merged(books.part), _result_key(opened, books.part))
+    summary = summarize(services, opened, parts, jobs)
+    services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
+    services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
+    services.work.put(opened.keys.summary, msgspec.json.encode(summary))
+    services.publish_event(FINISHED, {name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")})
+    return summary
+
+
+def _result_key(opened: Run, part: int) -> str:
+    start = opened.start
+    return f"results/{opened.task.name}/run_date={start.date}/{opened.id}-part-{part:05d}.parquet"
+
+
+def _part_books(opened: Run) -> list[PartBooks]:
+    parts = msgspec.json.decode(opened.store.get(opened.keys.parts), type=list[Part])
+    keys = [opened.keys.merged_books(part.part) for part in parts]
+    return [read(PartBooks, opened.store.get(key), key) for key in keys]
+
+
+def _all_counts(opened: Run) -> list[Counts]:
+    """The books of all jobs; of a cancelled run, of those that have any."""
+    end = read(End, opened.store.get(opened.keys.end), opened.keys.end)
+    forgiving = end.reason == Reason.CANCELLED
+    return [books for number in range(end.rounds) for books in round_counts(opened, number, forgiving=forgiving)]
+
+
+def summarize(
+    services: Services, opened: Run, parts: Sequence[PartBooks], jobs: Sequence[Counts], error: str | None = None
+) -> dict[str, Any]:
+    """`run.json`: what went in, what came out, what each tier took and cost."""
+    start, plan = opened.start, opened.plan
+    finished = services.now()
+    rows = {
+        "in": plan.rows,
+        **{name: sum(getattr(part, name) for part in parts) for name in ("accepted", "unresolved", "rejected")},
+    }
+    reason = end_reason(opened)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": opened.id,
+        "task": opened.task.name,
+        "task_version": start.task_version,
+        "status": _status(opened, rows, reason, error),
+        "error": error,
+        "started": start.created,
+        "finished": finished.isoformat(),
+        "seconds": round((finished - dt.datetime.fromisoformat(start.created)).total_seconds(), 3),
+        "answers": start.answers,
+        "inputs": [
+            {"uri": item.uri, "version": item.version, "bytes": item.bytes, "rows": plan.input_rows.get(str(n), 0)}
+            for n, item in enumerate(opened.inputs.inputs)
+        ],
+        "rows": rows,
+        "records": {
+            "distinct": sum(books.records - books.held_back for books in jobs if books.round == 0),
+            "sent": sum(books.sent for books in jobs),
+            "shared_rows": sum(part.shared for part in parts),
+        },
+        "rounds": _rounds(jobs),
+        "tiers": accounting.tier_books(start.tiers, jobs),
+        "jobs": [_job(books) for books in jobs],
+        "reasons": accounting.merged(part.reasons for part in parts),
+        "labels": accounting.merged(part.labels for part in parts),
+        "cost_usd": accounting.total(books.cost_usd for books in jobs),
+        "baseline_usd": accounting.baseline_usd(opened.task, start.tiers, jobs),
+        "prices": start.prices,
+        "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
+        "warnings": _warnings(parts, jobs, reason, rows),
+    }
+
+
+def end_reason(opened: Run) -> str | None:
+    """Why no further round was sent, None when there was nothing left to send or the run has not ended."""
+    data = opened.store.find(opened.keys.end)
+    return None if data is None else read(End, data, opened.keys.end).reason
+
+
+def _status(opened: Run, rows: dict[str, int], reason: str | None, error: str | None) -> str:
+    if error is not None:
+        return "failed"
+    if reason == Reason.CANCELLED:
+        return "cancelled"
+    limits, total = opened.task.limits, max(1, rows["in"])
+    for name in ("unresolved", "rejected"):
+        limit = getattr(limits, name)
+        if limit is not None and rows[name] / total > limit:
+            return "over_limit"
+    return "over_limit" if reason == Reason.BUDGET else "succeeded"
+
+
+def _rounds(jobs: Sequence[Counts]) -> list[dict[str, Any]]:
+    rounds: dict[tuple[int, int, str], list[int]] = {}
+    for books in jobs:
+        sums = rounds.setdefault((books.round, books.tier, books.purpose), [0, 0])
+        sums[0] += 1
+        sums[1] += books.sent
+    return [
+        {"round": number, "tier": tier, "purpose": purpose, "jobs": count, "sent": sent}
+        for (number, tier, purpose), (count, sent) in rounds.items()
+    ]
+
+
+def _job(books: Counts) -> dict[str, Any]:
+    names = ("round", "job", "tier", "status", "message", "records", "submitted", "ended")
+    return {name: getattr(books, name) for name in names}
+
+
+def _duplicate_ids(opened: Run, parts: Sequence[PartBooks]) -> int:
+    """Rows whose id an earlier row has: counted from hashes, in a large run in a share of them."""
+    from sluice.steps.merge import IDS_COUNTED  # noqa: PLC0415
+
+    hashes = array("Q")
+    for part in parts:
+        hashes.frombytes(opened.store.get(opened.keys.merged_ids(part.part)))
+    modulus = max(1, opened.plan.rows // IDS_COUNTED)
+    return (len(hashes) - len(set(hashes))) * modulus
+
+
+def _warnings(
+    parts: Sequence[PartBooks], jobs: Sequence[Counts], reason: str | None, rows: dict[str, int]
+) -> list[str]:
+    invalid = accounting.merged(part.kept_invalid for part in parts)
+    found = [f"{count} values of the kept column {name} did not parse and are null" for name, count in invalid.items()]
+    if reason == Reason.BUDGET:
+        found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
+    return found + [warning for books in jobs for warning in books.warnings]

@@ -1,0 +1,101 @@
+"""What a step is given: the edges and the clock, passed in so that tests can pass in others."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sluice.prices import Catalog
+from sluice.settings import Settings
+from sluice.state import Inputs, JobItem, Keys, PlannedJob, RoundPlan, RunPlan, Start, read
+from sluice.task import Task, parse_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sluice.bedrock import Bedrock
+    from sluice.state import FrozenTier
+    from sluice.store import Store
+    from sluice.workflow import Workflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The edges of one deployment."""
+
+    work: Store
+    results: Store
+    bucket: Callable[[str], Store]
+    bedrock: Bedrock
+    workflow: Workflow | None = None
+    publish_event: Callable[[str, Mapping[str, object]], None] = lambda _kind, _detail: None
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    sleep: Callable[[float], None] = time.sleep
+    remaining_seconds: Callable[[], float] = lambda: 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What only start needs to know of the deployment, since it freezes it into the run."""
+
+    settings: Settings
+    tasks: Path
+    catalog: Catalog
+    region: str
+    role_arn: str
+    incoming_bucket: str
+    kms_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A frozen run, opened."""
+
+    store: Store
+    id: str
+    keys: Keys = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", Keys(self.id))
+
+    @cached_property
+    def start(self) -> Start:
+        return read(Start, self.store.get(self.keys.start), self.keys.start)
+
+    @cached_property
+    def task(self) -> Task:
+        return parse_task(self.start.task, self.keys.start)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.model_validate(self.start.settings)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return read(Inputs, self.store.get(self.keys.inputs), self.keys.inputs)
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        return read(RunPlan, self.store.get(self.keys.plan), self.keys.plan)
+
+    @cached_property
+    def first_shards(self) -> list[int | None]:
+        """The shard of each job of round 0."""
+        data = self.store.find(self.keys.round_plan(0))
+        return [] if data is None else [job.shard for job in read(RoundPlan, data, self.keys.round_plan(0)).jobs]
+
+    def tier(self, number: int) -> FrozenTier:
+        return self.start.tiers[number]
+
+    def planned_job(self, item: JobItem) -> PlannedJob:
+        """What a job selects."""
+        key = self.keys.round_plan(item.round)
+        return read(RoundPlan, self.store.get(key), key).jobs[item.job]
+
+    @property
+    def cancelled(self) -> bool:
+        return self.store.exists(self.keys.cancel)

@@ -1,0 +1,71 @@
+"""submit: create a job's Bedrock job once in its life, or adopt the one that an earlier try created."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sluice.bedrock import JobRequest, job_name, job_token
+from sluice.errors import RetryLater
+from sluice.state import JobItem, Submitted
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from sluice.state import JobKeys
+    from sluice.steps.services import Services
+
+
+def run(services: Services, item: JobItem) -> JobItem:
+    """Submit and go on to poll; a throttle or a full quota comes back here after a while.
+
+    Raises:
+        Stop: Bedrock refuses the job. Nothing is kept, so that a resumed run submits it again.
+
+    """
+    opened = Run(services.work, item.run)
+    keys = opened.keys.job(item.round, item.job)
+    if services.work.exists(keys.submitted):
+        return _next(item, "poll", opened.settings.poll_seconds)
+    if opened.cancelled:
+        return _next(item, "check", 0)
+    try:
+        arn = _create_or_adopt(services, opened, item, keys)
+    except RetryLater:
+        return _next(item, "submit", _wait(item, opened.settings.quota_seconds, opened.settings.poll_seconds_max))
+    services.work.put(keys.submitted, Submitted(job_arn=arn, at=services.now().isoformat()).write())
+    if opened.cancelled:
+        services.bedrock.stop_job(arn)  # the marker came while Bedrock was creating the job
+    return _next(item, "poll", opened.settings.poll_seconds)
+
+
+def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKeys) -> str:
+    name = job_name(item.run, item.round, item.job)
+    existing = services.bedrock.find_job(name)
+    if existing is not None:
+        return existing.arn
+    start, job = opened.start, opened.planned_job(item)
+    tier = start.tiers[job.tier]
+    return services.bedrock.create_job(
+        JobRequest(
+            name=name,
+            token=job_token(name),
+            model_id=tier.model_id,
+            role_arn=start.role_arn,
+            input_uri=services.work.uri(keys.input_prefix),
+            output_uri=services.work.uri(keys.output_prefix),
+            timeout_hours=tier.timeout_hours,
+            kms_key=start.kms_key,
+        )
+    )
+
+
+def _next(item: JobItem, step: str, wait: float) -> JobItem:
+    return msgspec.structs.replace(item, next=step, wait_seconds=wait)
+
+
+def _wait(item: JobItem, first: float, longest: float) -> float:
+    """Doubles from try to try, with jitter, so that several runs do not come back at once."""
+    grown = first if item.next != "submit" else min(longest, max(first, item.wait_seconds * 2))
+    return round(grown * random.uniform(0.75, 1.25), 1)  # noqa: S311 - no secret depends on it

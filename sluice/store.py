@@ -1,0 +1,228 @@
+"""Objects of one bucket: whole, by range, as a stream, and written by parts so that no file stands in memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from botocore.exceptions import ClientError
+
+from sluice.errors import RetryLater, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART_BYTES = 8 * 1024 * 1024  # S3 takes 5 MiB to 5 GiB a part and 10,000 parts: objects of up to 80 GB
+BLOCK_BYTES = 1024 * 1024
+MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
+BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500"})
+
+
+class Head(NamedTuple):
+    """What S3 says of an object: bytes, entity tag, version (None in an unversioned bucket), ISO 8601 time."""
+
+    size: int
+    etag: str
+    version: str | None
+    modified: str
+
+
+class Store:
+    """One bucket.
+
+    Raises `RetryLater` for what S3 asks to try again (boto3 has tried before) and `Stop` for what it refuses.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self.client = client
+        self.bucket = bucket
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def find(self, key: str) -> bytes | None:
+        """The whole object, or None when there is none."""
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if _code(error) in MISSING:
+                return None
+            raise _translated(error, self.uri(key)) from error
+
+    def get(self, key: str) -> bytes:
+        """The whole object; `Stop` when there is none."""
+        data = self.find(key)
+        if data is None:
+            raise Stop(f"{self.uri(key)} does not exist")
+        return data
+
+    def read_range(self, key: str, begin: int, length: int) -> bytes:
+        """`length` bytes from `begin`."""
+        if length == 0:
+            return b""
+        return self.open(key, begin, begin + length).read()
+
+    def open(self, key: str, begin: int = 0, end: int | None = None, version: str | None = None) -> StreamingBody:
+        """The bytes from `begin` to before `end` (None: the end) as a stream, of one version when given."""
+        wanted: dict[str, Any] = {} if version is None else {"VersionId": version}
+        if begin or end is not None:
+            wanted["Range"] = f"bytes={begin}-{'' if end is None else end - 1}"
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"]
+        except ClientError as error:
+            raise _translated(error, self.uri(key)) from error
+
+    def blocks(self, key: str, begin: int = 0, end: int | None = None, version: str | None = None) -> Iterator[bytes]:
+        """The same stream, in blocks of up to 1 MiB."""
+        if end is not None and end <= begin:
+            return
+        body = self.open(key, begin, end, version)
+        try:
+            while block := body.read(BLOCK_BYTES):
+                yield block
+        finally:
+            body.close()
+
+    def head(self, key: str) -> Head | None:
+        """Size, entity tag and version of an object, or None when there is none."""
+        try:
+            got = self.client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in MISSING:
+                return None
+            raise _translated(error, self.uri(key)) from error
+        version = got.get("VersionId")
+        return Head(
+            got["ContentLength"], got["ETag"], None if version == "null" else version, got["LastModified"].isoformat()
+        )
+
+    def exists(self, key: str) -> bool:
+        return self.head(key) is not None
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys under a prefix with their bytes, in order of the keys."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        try:
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield item["Key"], item["Size"]
+        except ClientError as error:
+            raise _translated(error, self.uri(prefix)) from error
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+        except ClientError as error:
+            raise _translated(error, self.uri(key)) from error
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write only if there is no such object yet; True when this call wrote it."""
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in TAKEN:
+                return False
+            raise _translated(error, self.uri(key)) from error
+        return True
+
+    def copy_from(self, source: Store, source_key: str, key: str) -> None:
+        """Copy an object of up to 5 GB inside S3."""
+        origin = {"Bucket": source.bucket, "Key": source_key}
+        try:
+            self.client.copy_object(Bucket=self.bucket, Key=key, CopySource=origin)  # type: ignore[arg-type]
+        except ClientError as error:
+            raise _translated(error, self.uri(key)) from error
+
+    def writer(self, key: str) -> ObjectWriter:
+        """A context manager that writes one object by parts; it appears when the block ends without an error."""
+        return ObjectWriter(self, key)
+
+
+class ObjectWriter:
+    """Collects bytes and uploads them by parts; a small object is one put. Nothing appears before `close`."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.store = store
+        self.key = key
+        self.size = 0
+        self.closed = False
+        self._buffer = bytearray()
+        self._upload: str | None = None
+        self._parts: list[CompletedPartTypeDef] = []
+
+    def write(self, data: bytes) -> int:
+        """Take bytes in order; uploads whenever a part is full."""
+        self._buffer += data
+        self.size += len(data)
+        if len(self._buffer) >= PART_BYTES:
+            self._send()
+        return len(data)
+
+    def flush(self) -> None:
+        """Part of the file protocol; parts are sent when they are full."""
+
+    def close(self) -> None:
+        """Finish the object."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._upload is None:
+            self.store.put(self.key, bytes(self._buffer))
+            return
+        if self._buffer:
+            self._send()
+        with _translating(self.store.uri(self.key)):
+            self.store.client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self.closed = True
+        if self._upload is not None:
+            with _translating(self.store.uri(self.key)):
+                self.store.client.abort_multipart_upload(**self._target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    @property
+    def _target(self) -> dict[str, Any]:
+        return {"Bucket": self.store.bucket, "Key": self.key, "UploadId": self._upload}
+
+    def _send(self) -> None:
+        client = self.store.client
+        with _translating(self.store.uri(self.key)):
+            if self._upload is None:
+                self._upload = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key)["UploadId"]
+            number = len(self._parts) + 1
+            tag = client.upload_part(**self._target, PartNumber=number, Body=bytes(self._buffer))["ETag"]
+        self._parts.append({"ETag": tag, "PartNumber": number})
+        self._buffer.clear()
+
+
+@contextmanager
+def _translating(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error, uri) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _translated(error: ClientError, uri: str) -> RetryLater | Stop:
+    kind = RetryLater if _code(error) in BUSY else Stop
+    return kind(f"{uri}: {error}")

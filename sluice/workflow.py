@@ -1,0 +1,43 @@
+"""Step Functions as the steps use it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from sluice.errors import Stop
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+
+class Workflow:
+    """Executions of one state machine; an execution is named after its run."""
+
+    def __init__(self, client: SFNClient, arn: str) -> None:
+        self.client = client
+        self.arn = arn
+
+    def start(self, name: str, run: str) -> str:
+        """Start the execution `name` of a run and return its ARN; the same name starts nothing a second time."""
+        try:
+            return self.client.start_execution(
+                stateMachineArn=self.arn, name=name, input=json.dumps({"run": run, "next": 0})
+            )["executionArn"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "ExecutionAlreadyExists":
+                return self.execution_arn(name)
+            raise Stop(f"StartExecution {name}: {error}") from error
+
+    def execution_arn(self, name: str) -> str:
+        return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def stop(self, name: str, cause: str) -> None:
+        """Stop an execution; one that does not exist or has ended is left alone."""
+        try:
+            self.client.stop_execution(executionArn=self.execution_arn(name), cause=cause[:1000])
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "ExecutionDoesNotExist":
+                raise Stop(f"StopExecution {name}: {error}") from error

@@ -1,0 +1,120 @@
+"""Drives a run through the real steps, in the order of the state machine, without one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from sluice.prices import Catalog
+from sluice.settings import Settings
+from sluice.state import JobItem, Keys, Part, Span
+from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, start, submit
+from sluice.steps.services import Deployment, Services
+from sluice.store import Store
+from tests.harness.bedrock import MemoryBedrock
+from tests.harness.s3 import MemoryS3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sluice.task import Task
+
+MAX_LOOPS = 10_000
+
+
+@dataclass
+class Cloud:
+    """One deployment in memory."""
+
+    answer: Callable[[str, str], str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    s3: MemoryS3 = field(default_factory=MemoryS3)
+
+    def __post_init__(self) -> None:
+        self.incoming, self.work, self.results = (self.store(name) for name in ("incoming", "work", "results"))
+        self.bedrock = MemoryBedrock(self.work, self.answer)
+        self.services = self.make_services(self.bedrock)
+
+    def make_services(self, bedrock: Any) -> Services:
+        moment = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+        return Services(
+            work=self.work,
+            results=self.results,
+            bucket=self.store,
+            bedrock=bedrock,
+            now=lambda: moment,
+            sleep=lambda _seconds: None,
+        )
+
+    def store(self, name: str) -> Store:
+        return Store(self.s3, name)  # type: ignore[arg-type]
+
+    def deployment(self) -> Deployment:
+        return Deployment(
+            settings=Settings(),
+            tasks=Path("tasks"),
+            catalog=Catalog.load(),
+            region="us-east-1",
+            role_arn="arn:aws:iam::123456789012:role/bedrock",
+            incoming_bucket="incoming",
+        )
+
+    def begin(self, task: Task, files: dict[str, bytes]) -> str:
+        for name, data in files.items():
+            self.incoming.put(f"{task.name}/{name}", data)
+        command = {
+            "task": task.model_dump(mode="json"),
+            "inputs": [self.incoming.uri(f"{task.name}/{name}") for name in files],
+            "settings": self.settings,
+            "answers": "memory",
+        }
+        run = start.run(self.services, self.deployment(), {"command": command})
+        assert run is not None
+        return run
+
+    def run(self, task: Task, files: dict[str, bytes]) -> dict[str, Any]:
+        """A whole run; returns run.json."""
+        run = self.begin(task, files)
+        self.drive(run)
+        return publish.run(self.services, run)
+
+    def drive(self, run: str) -> None:
+        """From partition to the merged parts."""
+        services, keys = self.services, Keys(run)
+        for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
+            partition.run(services, span)
+        number = 0
+        while (result := plan.run(services, run, number)).more:
+            for item in msgspec.json.decode(self.work.get(result.jobs_key), type=list[JobItem]):
+                self.drive_job(item)
+            number = result.next
+        for part in msgspec.json.decode(self.work.get(result.parts_key), type=list[Part]):
+            merge.run(services, part)
+
+    def drive_job(self, item: JobItem) -> None:
+        steps = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
+        item = prepare.run(self.services, item)
+        for _ in range(MAX_LOOPS):
+            if item.next == "check":
+                check.run(self.services, item)
+                return
+            item = steps[item.next](self.services, item)
+        raise AssertionError("the job never ended")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All published rows."""
+        import io
+
+        keys = [key for key, _ in self.results.keys("results/")]
+        return [row for key in keys for row in pq.read_table(io.BytesIO(self.results.get(key))).to_pylist()]
+
+
+def jsonl(rows: Sequence[Any]) -> bytes:
+    """Rows as JSON Lines."""
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)

@@ -1,0 +1,100 @@
+"""S3 in memory, as far as `sluice.store` uses it: the client's calls, their shapes and their errors."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+
+def client_error(code: str, operation: str, status: int = 400) -> ClientError:
+    """An error as botocore raises it."""
+    return ClientError(
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
+    )
+
+
+@dataclass
+class MemoryS3:
+    """A client over one dictionary; `writes` lists the keys in the order in which they appeared."""
+
+    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    requests: int = 0
+
+    def _write(self, bucket: str, key: str, body: bytes) -> str:
+        self.objects[bucket, key] = body
+        self.writes.append(key)
+        return self._etag(body)
+
+    @staticmethod
+    def _etag(body: bytes) -> str:
+        return f'"{hashlib.md5(body).hexdigest()}"'
+
+    def _read(self, bucket: str, key: str, operation: str, missing: str) -> bytes:
+        self.requests += 1
+        try:
+            return self.objects[bucket, key]
+        except KeyError:
+            raise client_error(missing, operation, 404) from None
+
+    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, VersionId: str | None = None) -> Any:  # noqa: N803
+        body = self._read(Bucket, Key, "GetObject", "NoSuchKey")
+        if Range is not None:
+            begin, _, end = Range.removeprefix("bytes=").partition("-")
+            if int(begin) >= len(body):
+                raise client_error("InvalidRange", "GetObject", 416)
+            body = body[int(begin) : int(end) + 1 if end else None]
+        return {"Body": io.BytesIO(body)}
+
+    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+        body = self._read(Bucket, Key, "HeadObject", "404")
+        modified = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+        return {"ContentLength": len(body), "ETag": self._etag(body), "LastModified": modified}
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:  # noqa: N803
+        self.requests += 1
+        if IfNoneMatch == "*" and (Bucket, Key) in self.objects:
+            raise client_error("PreconditionFailed", "PutObject", 412)
+        return {"ETag": self._write(Bucket, Key, Body)}
+
+    def copy_object(self, *, Bucket: str, Key: str, CopySource: dict[str, str]) -> Any:  # noqa: N803
+        self._write(Bucket, Key, self._read(CopySource["Bucket"], CopySource["Key"], "CopyObject", "NoSuchKey"))
+
+    def create_multipart_upload(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+        upload = f"{Bucket}/{Key}/{len(self.uploads)}"
+        self.uploads[upload] = {}
+        return {"UploadId": upload}
+
+    def upload_part(self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes) -> Any:  # noqa: N803
+        self.requests += 1
+        self.uploads[UploadId][PartNumber] = Body
+        return {"ETag": self._etag(Body)}
+
+    def complete_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any) -> Any:  # noqa: N803
+        parts = self.uploads.pop(UploadId)
+        assert [part["PartNumber"] for part in MultipartUpload["Parts"]] == sorted(parts)
+        small = [len(body) for number, body in parts.items() if number < len(parts) and len(body) < 5 * 1024 * 1024]
+        if small:
+            raise client_error("EntityTooSmall", "CompleteMultipartUpload")
+        self._write(Bucket, Key, b"".join(parts[number] for number in sorted(parts)))
+
+    def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> Any:  # noqa: N803
+        self.uploads.pop(UploadId)
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> Any:  # noqa: N803
+        self.requests += 1
+        keys = sorted(key for bucket, key in self.objects if bucket == Bucket and key.startswith(Prefix))
+        for at in range(0, max(1, len(keys)), 1000):
+            page = keys[at : at + 1000]
+            yield {"Contents": [{"Key": key, "Size": len(self.objects[Bucket, key])} for key in page]} if page else {}
