@@ -1,0 +1,277 @@
+"""The cloud of a local run: the server, the stand-in and the functions as processes, and the calls that drive them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+import msgspec
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+
+from sluice.errors import Stop
+from sluice.local import events
+from sluice.local.children import Child
+from sluice.local.functions import Surroundings
+from sluice.local.server import CONFIGURE, INVOKE
+from sluice.local.synthesis import ROOT, load, synthesized
+from sluice.local.template import Template
+from sluice.local.zygote import QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+    from sluice.local.faults import Crash
+
+MiB = 1024 * 1024
+SCALE = 1 / 600  # a minute of waiting in AWS is a tenth of a second here
+TRANSFER = TransferConfig(multipart_threshold=32 * MiB, multipart_chunksize=16 * MiB, max_concurrency=2)
+LOOK_SECONDS = 0.05
+# Nothing of a local run may reach an account, nor read a profile that would.
+FAKE_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of the workflow, as DescribeExecution tells it."""
+
+    document: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        return str(self.document["status"])
+
+
+class FunctionFailed(Stop):
+    """A function that the runner invoked itself raised; `kind` is the exception's name."""
+
+    def __init__(self, step: str, document: dict[str, Any]) -> None:
+        self.kind = str(document.get("errorType"))
+        self.message = str(document.get("errorMessage"))
+        super().__init__(f"{step}: {self.message}")
+
+
+class LocalCloud:
+    """Everything that a run needs, on this machine, for as long as the context lasts.
+
+    `directory` takes the logs. Processes end with the context, and with this process however it dies.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        region: str = "us-east-1",
+        scale: float = SCALE,
+        template: Path | None = None,
+        path: Path = ROOT,
+    ) -> None:
+        self.directory = directory
+        self.region = region
+        self.scale = scale
+        self.path = path
+        self.template_path = template or synthesized()
+        self.template = Template(load(self.template_path), region)
+        self.workflow = self.template.workflow()
+        self.buckets = self.template.buckets()
+        self.children: list[Child] = []
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process."""
+        while self.children:
+            self.children.pop().stop()
+
+    def _start(self) -> None:
+        server = self.spawn(
+            "sluice.local.server",
+            ["--template", str(self.template_path), "--region", self.region, "--scale", str(self.scale)],
+        )
+        self.port = server.ready()["port"]
+        for bucket in self.buckets.values():
+            self._make_bucket(bucket.name, versioned=bucket.versioned)
+        made = self.states.create_state_machine(
+            name=self.workflow.name, definition=self.workflow.definition, roleArn=self.workflow.role_arn
+        )
+        assert made["stateMachineArn"] == self.workflow.arn
+
+    def spawn(self, module: str, arguments: list[str], extra: Mapping[str, str] | None = None) -> Child:
+        """Start a process that ends with this cloud; its log is named like its module."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            **QUIET,
+            **FAKE_CREDENTIALS,
+            "AWS_DEFAULT_REGION": self.region,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "PYTHONPATH": os.pathsep.join([str(self.path), *filter(None, sys.path)]),
+            "PYTHONSAFEPATH": "1",  # the working folder holds no modules of ours
+            "PYTHONUNBUFFERED": "1",
+            **(extra or {}),
+        }
+        log = self.directory / f"{module.rsplit('.', 1)[-1]}.log"
+        child = Child(module, arguments, log, environment)
+        self.children.append(child)
+        return child
+
+    @property
+    def endpoint(self) -> str:
+        """Where S3, Step Functions and EventBridge answer."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def s3(self) -> S3Client:
+        return self._client("s3")  # type: ignore[no-any-return]
+
+    @property
+    def states(self) -> SFNClient:
+        return self._client("stepfunctions")  # type: ignore[no-any-return]
+
+    def _client(self, service: str) -> Any:
+        clients = self.__dict__.setdefault("_clients", {})
+        if service not in clients:
+            session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region)
+            clients[service] = session.client(
+                service,
+                endpoint_url=self.endpoint,
+                config=Config(read_timeout=600, proxies={}, retries={"max_attempts": 2}),  # type: ignore[call-overload]
+            )
+        return clients[service]
+
+    def _make_bucket(self, name: str, *, versioned: bool) -> None:
+        place: Any = (
+            {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        )
+        self.s3.create_bucket(Bucket=name, **place)
+        if versioned:
+            self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+    def bucket(self, variable: str) -> str:
+        """The bucket that the functions know by an environment variable, as SLUICE_WORK_BUCKET."""
+        for function in self.template.functions().values():
+            if variable in function.environment:
+                return function.environment[variable]
+        raise Stop(f"no function of the template has {variable}")
+
+    def configure(self, *, logs: Path, bedrock: str, crashes: tuple[Crash, ...] = ()) -> None:
+        """From now on workers write to these logs, use this stand-in and die by these crashes."""
+        logs.mkdir(parents=True, exist_ok=True)
+        endpoints = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL_BEDROCK": bedrock,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
+        }
+        self._post(CONFIGURE, pickle.dumps(Surroundings(str(logs.resolve()), endpoints, crashes)))
+
+    def invoke(self, step: str, event: dict[str, Any]) -> Any:
+        """Call a step's function as Lambda would.
+
+        Raises:
+            FunctionFailed: the handler raised, or its worker died or ran out of time.
+        """
+        ok, answer = self._post(INVOKE + step, msgspec.json.encode(event))
+        document = msgspec.json.decode(answer)
+        if not ok:
+            raise FunctionFailed(step, document)
+        return document
+
+    def _post(self, path: str, body: bytes) -> tuple[bool, bytes]:
+        request = urllib.request.Request(self.endpoint + path, data=body, method="POST")
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+                return True, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return False, error.read()
+
+    def upload(self, source: Path, bucket: str, key: str) -> str:
+        """Copy a file into a bucket; its URI."""
+        self.s3.upload_file(str(source), bucket, key, Config=TRANSFER)
+        return f"s3://{bucket}/{key}"
+
+    def drop(self, source: Path, bucket: str, key: str) -> dict[str, Any]:
+        """Copy a file into a bucket, and give the event that EventBridge would send of it."""
+        self.upload(source, bucket, key)
+        head = self.s3.head_object(Bucket=bucket, Key=key)
+        return events.object_created(
+            region=self.region,
+            bucket=bucket,
+            key=key,
+            size=head["ContentLength"],
+            etag=head["ETag"],
+            version=head.get("VersionId"),
+        )
+
+    def execution(self, run: str) -> Execution:
+        """The execution of a run, which has the run's id as its name."""
+        arn = f"{self.workflow.arn.replace(':stateMachine:', ':execution:')}:{run}"
+        document: dict[str, Any] = dict(self.states.describe_execution(executionArn=arn))
+        return Execution(document)
+
+    def wait(self, run: str, on_look: Callable[[], None] | None = None) -> Execution:
+        """Wait until a run's execution has ended, then do what EventBridge would: tell `sweep` of a bad end."""
+        while (execution := self.execution(run)).status not in ENDED:
+            if on_look is not None:
+                on_look()
+            time.sleep(LOOK_SECONDS)
+        if execution.status != "SUCCEEDED":
+            self.invoke("sweep", events.execution_changed(region=self.region, execution=execution.document))
+        return execution
+
+    def cancel(self, run: str) -> None:
+        """Stop a run for good."""
+        self.invoke("sweep", {"run": run, "reason": "cancelled"})
+
+    def read(self, bucket: str, key: str) -> bytes | None:
+        """A whole object, or None."""
+        with contextlib.suppress(self.s3.exceptions.NoSuchKey):
+            return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return None
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys under a prefix."""
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                yield item["Key"]
+
+    def download(self, bucket: str, prefix: str, target: Path) -> list[Path]:
+        """Copy every object under a prefix into a folder, under its key."""
+        written = []
+        for key in self.keys(bucket, prefix):
+            path = target / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.s3.download_file(bucket, key, str(path), Config=TRANSFER)
+            written.append(path)
+        return written

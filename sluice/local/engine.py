@@ -1,0 +1,218 @@
+"""moto's Step Functions engine made as strict as AWS, and quick enough for a demo.
+
+Everything that this runner changes in the engine is in this file. The definition is never touched: it is executed as
+the template has it, byte for byte.
+
+Stricter:
+- a failed child fails its Distributed Map (`States.ExceedToleratedFailureThreshold`);
+- a child of a Distributed Map must end with `{}`;
+- the outputs of a map's children together, and every item, stay under 256 KiB (`States.DataLimitExceeded`);
+- the state machine's role must allow what the engine does: invoke a function, read a map's items.
+
+Quicker, with the same meaning:
+- `Wait` states and `Retry` intervals last `scale` times as long as they say. This is the only change to time:
+  time-outs of states, functions and executions are real seconds;
+- a Lambda call goes straight to the function host, instead of through a new boto3 client and HTTP;
+- one S3 client for all reads of map items;
+- the workers of a map take their jobs in a loop: moto recurses once per job and would hit Python's limit;
+- a JSONPath is parsed once, not at each use (2 ms each, most of the engine's time);
+- the list of moto's services is read once, not from disk at each HTTP request.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sluice.local.policies import Statement, is_allowed
+from sluice.local.template import PARTITION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sluice.local.functions import FunctionHost
+
+
+def engine(name: str) -> Any:
+    """A module of the engine; what is replaced in it is nobody's public interface, so it has no type here."""
+    return importlib.import_module(f"moto.stepfunctions.parser.{name}")
+
+
+MAPS = "asl.component.state.exec.state_map"
+DATA_BYTES = 256 * 1024
+TOLERATED = "States.ExceedToleratedFailureThreshold"
+TOO_LARGE = "States.DataLimitExceeded"
+
+
+@dataclass(frozen=True)
+class ScaledClock:
+    """Stands in for the `time` module where the engine sleeps between two attempts of a Retry."""
+
+    scale: float
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for the scaled time."""
+        time.sleep(seconds * self.scale)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the state machine's role allows, and the KMS key of each encrypted bucket."""
+
+    statements: tuple[Statement, ...]
+    keys: Mapping[str, str]
+
+    def refusal(self, action: str, resource: str) -> str | None:
+        """Why an action is refused, or None."""
+        if is_allowed(self.statements, action, resource, {}):
+            return None
+        return f"the state machine's role has no {action} on {resource}"
+
+    def refusal_to_read(self, bucket: str, key: str) -> str | None:
+        """Why reading an object is refused, or None."""
+        refused = self.refusal("s3:GetObject", f"arn:{PARTITION}:s3:::{bucket}/{key}")
+        if refused is None and bucket in self.keys:
+            refused = self.refusal("kms:Decrypt", self.keys[bucket])
+        return refused
+
+
+def patch(host: FunctionHost, role: Role, scale: float) -> None:
+    """Change moto's engine in this process, once."""
+    scale_waits(scale)
+    route_lambda_calls(host, role)
+    read_items_as_role(role)
+    make_maps_strict()
+    remember_what_never_changes()
+
+
+def scale_waits(scale: float) -> None:
+    """Let every Wait state and every pause of a Retry last `scale` times as long as it says."""
+
+    def scaled(_: Any, env: Any, wait_seconds: float) -> None:
+        deadline = time.monotonic() + wait_seconds * scale
+        while (left := deadline - time.monotonic()) > 0 and env.is_running():
+            env.program_state_event.wait(left)
+
+    engine("asl.component.state.wait.wait_function.wait_function").WaitFunction._wait_interval = scaled  # noqa: SLF001
+    engine("asl.component.common.retry.retrier_decl").time = ScaledClock(scale)
+
+
+def route_lambda_calls(host: FunctionHost, role: Role) -> None:
+    """Have Task states call the template's functions, under the errors that Step Functions reports."""
+    calls = engine("asl.component.state.exec.state_task.lambda_eval_utils")
+
+    def call(env: Any, parameters: dict[str, Any], **_: Any) -> None:
+        arn = parameters["FunctionName"]
+        function = host.find(arn)
+        refused = role.refusal("lambda:InvokeFunction", arn)
+        if function is None:
+            raise failure(env, "Lambda.ResourceNotFoundException", f"there is no function {arn}")
+        if refused:
+            raise failure(env, "Lambda.AWSLambdaException", refused)
+        answer = host.invoke(function, parameters["Payload"])
+        if answer.failed:
+            raise calls.LambdaFunctionErrorException("Unhandled", answer.payload.decode())
+        env.stack.append({"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": json.loads(answer.payload)})
+
+    calls.execute_lambda_function_integration = call
+
+
+def read_items_as_role(role: Role) -> None:
+    """Refuse a map's items where the state machine's role could not read them."""
+    module = engine(f"{MAPS}.item_reader.eval.resource_eval_s3")
+    module.boto_client_for = cache(module.boto_client_for)
+    reader = module.ResourceEvalS3
+    read = reader._handle_get_object  # noqa: SLF001
+
+    def guarded(env: Any, resource_runtime_part: Any, state_credentials: Any) -> None:
+        place = env.stack[-1]
+        if refused := role.refusal_to_read(place["Bucket"], place["Key"]):
+            raise failure(env, "States.ItemReaderFailed", refused)
+        read(env, resource_runtime_part, state_credentials)
+
+    reader._get_s3_client = staticmethod(  # noqa: SLF001
+        lambda resource_runtime_part, state_credentials: module.boto_client_for(  # noqa: ARG005
+            region=resource_runtime_part.region, service="s3"
+        )
+    )
+    reader._handle_get_object = staticmethod(guarded)  # noqa: SLF001
+
+
+def make_maps_strict() -> None:
+    """Fail a Distributed Map where AWS would."""
+    worker = engine(f"{MAPS}.iteration.itemprocessor.distributed_item_processor_worker").DistributedItemProcessorWorker
+    component = engine(f"{MAPS}.iteration.distributed_iteration_component").DistributedIterationComponent
+    evaluate, run_map = worker._eval_job, component._map_run  # noqa: SLF001
+
+    def eval_job(self: Any, env: Any, job: Any) -> None:
+        if len(json.dumps(job.job_input).encode()) >= DATA_BYTES:
+            job.job_output = failure(env, TOO_LARGE, f"item {job.job_index} of a map is not under {DATA_BYTES} bytes")
+            return
+        evaluate(self, env, job)
+        if job.job_output != {} and not self.stopped():
+            job.job_output = failure(env, TOLERATED, explain(env, job))
+
+    def eval_pool(self: Any, job: Any, worker_frame: Any) -> None:
+        while job is not None:
+            job_frame = worker_frame.open_inner_frame()
+            self._eval_job(env=job_frame, job=job)
+            worker_frame.delete_frame(job_frame)
+            ends = isinstance(job.job_output, Exception) or self.stopped()
+            upcoming = None if ends else self._job_pool.next_job()
+            if upcoming is None:  # the frame goes before the last job, so that the map sees its environment complete
+                self._env.delete_frame(worker_frame)
+            self._job_pool.close_job(job)
+            job = upcoming
+
+    def checked_map_run(self: Any, env: Any, eval_input: Any) -> None:
+        run_map(self, env=env, eval_input=eval_input)
+        size = len(json.dumps(env.stack[-1]).encode())
+        if size >= DATA_BYTES:
+            raise failure(env, TOO_LARGE, f"the outputs of the map {eval_input.state_name} have {size} bytes together")
+
+    worker._eval_job = eval_job  # noqa: SLF001
+    worker._eval_pool = eval_pool  # noqa: SLF001
+    component._map_run = checked_map_run  # noqa: SLF001
+
+
+def remember_what_never_changes() -> None:
+    """Parse each JSONPath once, and read moto's list of services once."""
+    for name in ("asl.utils.json_path", "asl.component.common.path.result_path"):
+        module = engine(name)
+        module.parse = cache(module.parse)
+    backends: Any = importlib.import_module("moto.backends")
+    services = list(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: services
+
+
+def explain(env: Any, job: Any) -> str:
+    """Why a child counts as failed."""
+    state = env.program_state()
+    if hasattr(state, "error"):
+        error = state.error or {}
+        return f"child {job.job_index} failed: {error.get('error')}: {error.get('cause')}"
+    if job.job_output is None:
+        return f"child {job.job_index} failed or was stopped"
+    return f"child {job.job_index} ended with {json.dumps(job.job_output)[:200]} instead of {{}}"
+
+
+def failure(env: Any, error: str, cause: str) -> Exception:
+    """An error as the engine passes it to Retry and Catch."""
+    events = engine("asl.component.common.error_name.failure_event")
+    names = engine("asl.component.common.error_name.custom_error_name")
+    api = engine("api")
+    details = engine("asl.eval.event.event_detail").EventDetails(
+        executionFailedEventDetails=api.ExecutionFailedEventDetails(error=error, cause=cause)
+    )
+    event = events.FailureEvent(
+        env=env,
+        error_name=names.CustomErrorName(error),
+        event_type=api.HistoryEventType.ExecutionFailed,
+        event_details=details,
+    )
+    raised: Exception = events.FailureEventException(failure_event=event)
+    return raised

@@ -1,0 +1,212 @@
+"""Faults that a plan lays over a local run: how jobs end, what becomes of records, which calls are refused, who dies.
+
+docs/faults.md describes the file. Everything here is decided by a seed and by names that a second run has too, never by
+the clock: the same plan over the same input gives the same faults.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import threading
+from collections import Counter
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import yaml
+
+from sluice.errors import BadSetting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+End = Literal["Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"]
+RecordFate = Literal["missing", "duplicate", "truncated", "unparsable", "unknown", "error"]
+
+
+class JobFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How matching jobs end. `done` is the share of their records that are answered by then."""
+
+    end: End
+    name: str = "*"
+    tier: int | None = None
+    share: float = 1.0
+    times: int | None = None
+    done: float | None = None
+    manifest: bool = True
+    output: bool = True
+    message: str | None = None
+
+
+class RecordFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of a share of the records of matching jobs."""
+
+    fate: RecordFate
+    share: float = 1.0
+    tier: int | None = None
+    job: str = "*"
+    code: int | str | None = 500
+    message: str = "Internal server error"
+
+
+class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An error that an API operation answers: the first `times` calls, or a share of all.
+
+    `after` does what was asked and answers the error all the same, as a lost answer does.
+    """
+
+    operation: str
+    error: str
+    times: int | None = None
+    share: float = 1.0
+    after: bool = False
+    message: str = "planned by the fault plan"
+
+
+class FunctionFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A handler that dies around its n-th S3 write, or whose n-th invocation Lambda refuses or never ends."""
+
+    step: str
+    write: int | None = None
+    crash: Literal["before", "after"] = "before"
+    invocation: int | None = None
+    error: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole fault plan; an empty one changes nothing."""
+
+    seed: int = 0
+    quota: int | None = None
+    jobs: tuple[JobFault, ...] = ()
+    records: tuple[RecordFault, ...] = ()
+    calls: tuple[CallFault, ...] = ()
+    functions: tuple[FunctionFault, ...] = ()
+
+    def __post_init__(self) -> None:
+        for fault in self.functions:
+            if (fault.write is None) == (fault.invocation is None):
+                raise ValueError(f"the fault of {fault.step} takes either write or invocation")
+            if fault.invocation is not None and fault.error is None:
+                raise ValueError(f"the fault of {fault.step} needs the error that its invocation gives")
+
+
+def read_plan(path: Path) -> Plan:
+    """A fault plan from its YAML file.
+
+    Raises:
+        BadSetting: it cannot be read, or holds a field or a value that is not allowed.
+    """
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, Plan)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise BadSetting(f"{path}: {error}") from error
+
+
+class Faults:
+    """A plan in use: it remembers how often a fault has struck."""
+
+    def __init__(self, plan: Plan | None = None) -> None:
+        self.plan = plan or Plan()
+        self.struck: Counter[int] = Counter()
+        self.lock = threading.Lock()
+        self.touches_records = bool(self.plan.records)
+
+    def of_job(self, name: str, tier: int) -> JobFault | None:
+        """How a job is to end, or None: the first fault that matches and has not struck often enough decides."""
+        for fault in self.plan.jobs:
+            fits = fnmatch.fnmatchcase(name, fault.name) and fault.tier in (None, tier)
+            if fits and self._drawn(fault.share, "job", name) and self._strikes(fault, fault.times):
+                return fault
+        return None
+
+    def of_record(self, job: str, tier: int, record: str) -> RecordFault | None:
+        """What becomes of a record, or None."""
+        for n, fault in enumerate(self.plan.records):
+            fits = fnmatch.fnmatchcase(job, fault.job) and fault.tier in (None, tier)
+            if fits and self._drawn(fault.share, f"record{n}", f"{job}/{record}"):
+                return fault
+        return None
+
+    def of_call(self, operation: str) -> CallFault | None:
+        """The error that a call answers, or None."""
+        for fault in self.plan.calls:
+            if fnmatch.fnmatchcase(operation, fault.operation):
+                with self.lock:
+                    self.struck[-id(fault)] += 1
+                    number = self.struck[-id(fault)]
+                if self._drawn(fault.share, operation, str(number)) and self._strikes(fault, fault.times):
+                    return fault
+        return None
+
+    def of_invocation(self, step: str) -> FunctionFault | None:
+        """What happens instead of a function's invocation, or None."""
+        with self.lock:
+            number = self.struck[hash(("invocation", step))] = self.struck[hash(("invocation", step))] + 1
+        for fault in self.plan.functions:
+            if fault.step == step and fault.invocation == number:
+                return fault
+        return None
+
+    def _drawn(self, share: float, *names: str) -> bool:
+        return share >= 1 or draw(self.plan.seed, *names) < share
+
+    def _strikes(self, fault: JobFault | CallFault, times: int | None) -> bool:
+        with self.lock:
+            self.struck[id(fault)] += 1
+            return times is None or self.struck[id(fault)] <= times
+
+
+def draw(seed: int, *names: str) -> float:
+    """A number from 0 to before 1 that depends on the seed and the names alone."""
+    digest = blake2b(f"{seed}\0{chr(0).join(names)}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """The worker of `step` dies "before" or "after" the `write`-th S3 write of the run.
+
+    `count` is a file with one byte per write so far, since a worker's own memory dies with it.
+    """
+
+    step: str
+    write: int
+    when: str
+    count: str
+
+
+def crashes(plan: Plan, directory: Path) -> tuple[Crash, ...]:
+    """The crashes of a plan, counted in files of `directory`."""
+    return tuple(
+        Crash(fault.step, fault.write, fault.crash, str(directory / f"{fault.step}.writes"))
+        for fault in plan.functions
+        if fault.write is not None
+    )
+
+
+class WriteCounter:
+    """Counts a step's S3 writes over all its workers, and ends the process where a crash is planned."""
+
+    def __init__(self, step: str, planned: tuple[Crash, ...]) -> None:
+        self.crashes = [crash for crash in planned if crash.step == step]
+        self.current = 0
+
+    def __call__(self, moment: str) -> None:
+        """Hear of a write: `moment` is "before" or "after"."""
+        if not self.crashes:
+            return
+        if moment == "before":
+            self.current = count_up(self.crashes[0].count)
+        if any(crash.write == self.current and crash.when == moment for crash in self.crashes):
+            os._exit(1)
+
+
+def count_up(path: str) -> int:
+    """Add one to a counter that several processes share; its value."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, b".")
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,189 @@
+"""Lambda on this machine: warm worker processes, a time-out that kills, limits on payloads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sluice.local.children import receive_message, send_message
+from sluice.local.zygote import QUIET, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sluice.local.faults import Crash
+    from sluice.local.template import Function
+
+PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous call, both ways
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an invocation gave: the JSON payload, and whether it is an error's description."""
+
+    payload: bytes
+    failed: bool = False
+
+    @classmethod
+    def failure(cls, kind: str, message: str) -> Answer:
+        """An error of the platform, not of the handler."""
+        return cls(json.dumps({"errorType": kind, "errorMessage": message}).encode(), failed=True)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the workers of one run share."""
+
+    logs: str
+    endpoints: dict[str, str]
+    crashes: tuple[Crash, ...] = ()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process that serves one function."""
+
+    pid: int
+    channel: socket.socket
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.channel.close()
+
+
+class FunctionHost:
+    """Invokes the template's functions.
+
+    Each function runs at most once per processor at a time, and waits for its turn otherwise: the machine is never
+    overcommitted by many children of one kind, and a slow step never holds up a step of another kind.
+    """
+
+    def __init__(self, functions: Mapping[str, Function], keys: Mapping[str, str], region: str, path: str) -> None:
+        self.functions = functions
+        self.keys = dict(keys)
+        self.region = region
+        self.surroundings: Surroundings | None = None
+        self.idle: dict[str, list[tuple[Surroundings, Worker]]] = defaultdict(list)
+        self.turns = {arn: threading.Semaphore(os.cpu_count() or 1) for arn in functions}
+        self.lock = threading.Lock()
+        self.zygote, self.process = start_zygote(path)
+        self.warm = False
+
+    def configure(self, surroundings: Surroundings) -> None:
+        """Use these surroundings from now on; idle workers of others are ended."""
+        with self.lock:
+            self.surroundings = surroundings
+            for workers in self.idle.values():
+                while workers:
+                    workers.pop()[1].end()
+
+    def find(self, name: str) -> Function | None:
+        """A function by its ARN, name or step."""
+        if name in self.functions:
+            return self.functions[name]
+        return next((item for item in self.functions.values() if name in {item.name, item.step}), None)
+
+    def invoke(self, function: Function, payload: bytes) -> Answer:
+        """Run a function once, as soon as it is its turn."""
+        if len(payload) > PAYLOAD_BYTES:
+            return Answer.failure("Lambda.RequestTooLargeException", f"{len(payload)} bytes exceed {PAYLOAD_BYTES}")
+        with self.turns[function.arn]:
+            return self._invoke(function, payload)
+
+    def _invoke(self, function: Function, payload: bytes) -> Answer:
+        surroundings, worker = self._take(function)
+        worker.channel.settimeout(function.timeout)
+        try:
+            send_message(worker.channel, payload)
+            message = receive_message(worker.channel)
+        except TimeoutError:
+            worker.end()
+            text = f"RequestId: {uuid.uuid4()} Error: Task timed out after {function.timeout:.2f} seconds"
+            return Answer.failure("Sandbox.Timedout", text)
+        except OSError:
+            message = None
+        if message is None:
+            worker.end()
+            text = f"RequestId: {uuid.uuid4()} Error: Runtime exited without providing a reason"
+            return Answer.failure("Runtime.ExitError", text)
+        self._give_back(function, surroundings, worker)
+        return interpret(message)
+
+    def _take(self, function: Function) -> tuple[Surroundings, Worker]:
+        with self.lock:
+            assert self.surroundings is not None, "configure comes before the first invocation"
+            if self.idle[function.arn]:
+                return self.idle[function.arn].pop()
+            return self.surroundings, self._fork(function, self.surroundings)
+
+    def _give_back(self, function: Function, surroundings: Surroundings, worker: Worker) -> None:
+        with self.lock:
+            if surroundings is self.surroundings:
+                self.idle[function.arn].append((surroundings, worker))
+            else:
+                worker.end()
+
+    def _fork(self, function: Function, surroundings: Surroundings) -> Worker:
+        if not self.warm:
+            self._answer_of_zygote()
+            self.warm = True
+        ours, theirs = socket.socketpair()
+        order = Order(function, self.region, self.keys, surroundings.logs, surroundings.endpoints, surroundings.crashes)
+        with theirs:
+            socket.send_fds(self.zygote, [b"F"], [theirs.fileno()])
+            send_message(self.zygote, pickle.dumps(order))
+        return Worker(int(self._answer_of_zygote()), ours)
+
+    def _answer_of_zygote(self) -> bytes:
+        answer = receive_message(self.zygote)
+        if answer is None:
+            raise RuntimeError("the process that forks the workers has ended; its words are in server.log")
+        return answer
+
+
+def start_zygote(path: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start the process that forks the workers; it says "ready" on the socket once it has imported everything."""
+    ours, theirs = socket.socketpair()
+    environment = {
+        **QUIET,
+        "LANG": "C.UTF-8",
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": path,
+        "PYTHONSAFEPATH": "1",
+    }
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sluice.local.zygote", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            env=environment,
+        )
+    return ours, process
+
+
+def interpret(message: bytes) -> Answer:
+    """A worker's message as an answer."""
+    document: dict[str, Any] = json.loads(message)
+    failed = "error" in document
+    payload = json.dumps(document["error"] if failed else document["result"]).encode()
+    if len(payload) > PAYLOAD_BYTES:
+        return Answer.failure("Function.ResponseSizeTooLarge", f"{len(payload)} bytes exceed {PAYLOAD_BYTES}")
+    return Answer(payload, failed)
+
+
+def steps(functions: Sequence[Function]) -> list[str]:
+    """The names of the steps, for messages."""
+    return sorted(function.step for function in functions)

@@ -1,0 +1,87 @@
+"""Which calls a role allows, by the statements of its policies.
+
+Only what decides in this app: Allow and Deny, wildcards in actions and resources, and a handful of condition
+operators. Resource policies (bucket, key) are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NEGATED = {"StringNotEquals", "StringNotLike", "ArnNotLike", "ArnNotEquals"}
+EXACT = {"StringEquals", "StringNotEquals", "Bool"}
+LIKE = {"StringLike", "StringNotLike", "ArnLike", "ArnNotLike", "ArnEquals", "ArnNotEquals"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a policy. `conditions` is operator, key, accepted values."""
+
+    allow: bool
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Statement:
+        """A statement of a resolved policy document.
+
+        Raises:
+            Stop: NotAction, NotResource or a condition operator that is not known here.
+        """
+        if not {"Action", "Resource"} <= set(raw):
+            raise Stop(f"the local runner reads statements with Action and Resource only: {dict(raw)}")
+        conditions = tuple(
+            (operator, key, tuple(map(str, listed(values))))
+            for operator, keys in raw.get("Condition", {}).items()
+            for key, values in keys.items()
+        )
+        for operator, _, _ in conditions:
+            if operator not in EXACT | LIKE:
+                raise Stop(f"the local runner does not know the condition operator {operator}")
+        return cls(raw["Effect"] == "Allow", tuple(listed(raw["Action"])), tuple(listed(raw["Resource"])), conditions)
+
+    def covers(self, action: str, resource: str, context: Mapping[str, str]) -> bool:
+        """Whether the statement speaks of this call."""
+        return (
+            any(like(pattern.lower(), action.lower()) for pattern in self.actions)
+            and any(like(pattern, resource) for pattern in self.resources)
+            and all(fulfilled(operator, context.get(key), values) for operator, key, values in self.conditions)
+        )
+
+
+def is_allowed(statements: Iterable[Statement], action: str, resource: str, context: Mapping[str, str]) -> bool:
+    """Allowed by one statement at least and denied by none."""
+    speaking = [statement for statement in statements if statement.covers(action, resource, context)]
+    return bool(speaking) and all(statement.allow for statement in speaking)
+
+
+def fulfilled(operator: str, value: str | None, accepted: tuple[str, ...]) -> bool:
+    """One condition: a key that the call does not carry fails it, a negated operator excepted."""
+    if value is None:
+        return operator in NEGATED
+    matches = any(value == item if operator in EXACT else like(item, value) for item in accepted)
+    return matches != (operator in NEGATED)
+
+
+def like(pattern: str, value: str) -> bool:
+    """IAM's wildcards: `*` any text, `?` one character."""
+    return _compiled(pattern).fullmatch(value) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+
+
+def listed(value: Any) -> list[Any]:
+    """A policy's value or list of values as a list."""
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,98 @@
+"""The process that plays AWS: moto's S3, Step Functions and EventBridge over HTTP, and the functions behind them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice.local.children import die_with_parent, say_ready
+from sluice.local.functions import FunctionHost
+from sluice.local.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+INVOKE = "/_sluice/invoke/"
+CONFIGURE = "/_sluice/configure"
+
+
+class Front:
+    """The WSGI application: two paths of our own, everything else is moto's."""
+
+    def __init__(self, host: FunctionHost, moto: Callable[..., Iterable[bytes]]) -> None:
+        self.host = host
+        self.moto = moto
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.startswith("/_sluice/"):
+            return self.moto(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if path == CONFIGURE:
+            self.host.configure(pickle.loads(body))
+            status, answer = "200 OK", b"{}"
+        else:
+            status, answer = self.invoke(path.removeprefix(INVOKE), body)
+        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    def invoke(self, name: str, payload: bytes) -> tuple[str, bytes]:
+        """Run a function: status 200 and its result, or 500 and the error's description."""
+        function = self.host.find(name)
+        if function is None:
+            return "404 Not Found", msgspec.json.encode(
+                {"errorType": "ResourceNotFoundException", "errorMessage": name}
+            )
+        answer = self.host.invoke(function, payload)
+        return ("500 Internal Server Error" if answer.failed else "200 OK"), answer.payload
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--template", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--scale", type=float, required=True)
+    arguments = parser.parse_args()
+    template = Template(msgspec.json.decode(Path(arguments.template).read_bytes()), arguments.region)
+    keys = {bucket.name: bucket.key_arn for bucket in template.buckets().values() if bucket.key_arn}
+    host = FunctionHost(template.functions(), keys, arguments.region, os.pathsep.join(filter(None, sys.path)))
+    die_with_parent()
+    serve(host, template, keys, arguments.scale)
+
+
+def serve(host: FunctionHost, template: Template, keys: dict[str, str], scale: float) -> None:
+    """Load moto, change its engine, and answer requests."""
+    from moto.core.config import default_user_config  # noqa: PLC0415  two seconds, while the zygote imports too
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
+    from sluice.local.engine import Role, patch  # noqa: PLC0415
+
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    patch(host, Role(template.workflow().statements, keys), scale)
+    application = Front(host, DomainDispatcherApplication(create_backend_app))
+
+    class Quiet(MotoRequestHandler):
+        def log(self, kind: str, message: str, *args: Any) -> None:
+            """Say nothing of each request."""
+
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    os.environ["MOTO_PORT"] = str(server.port)
+    say_ready(port=server.port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

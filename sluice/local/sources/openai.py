@@ -1,0 +1,93 @@
+"""Answers of any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp. Real models, no AWS."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import urllib3
+
+from sluice.local.sources import NoAnswer, Reply
+
+if TYPE_CHECKING:
+    from sluice.local.standin.requests import Request
+
+CONCURRENCY = 8
+ATTEMPTS = 6
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
+
+
+class OpenAISource:
+    """Asks one model of one server, whatever the tier; `OPENAI_API_KEY` is sent when it is set."""
+
+    name = "openai"
+    concurrency = CONCURRENCY
+
+    def __init__(self, url: str, model: str) -> None:
+        self.url = url.rstrip("/") + "/chat/completions"
+        self.model = model
+        self.pool = urllib3.PoolManager(maxsize=CONCURRENCY, retries=False, timeout=urllib3.Timeout(300))
+        key = os.environ.get("OPENAI_API_KEY")
+        self.headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+
+    def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002  the same in every run
+        """Ask the server, again after a pause when it is busy.
+
+        Raises:
+            NoAnswer: it refuses, or is busy too often.
+        """
+        body = msgspec.json.encode(self.payload(request))
+        wait = FIRST_WAIT_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            status, answer = self._post(body)
+            if status == 200:
+                return read_completion(answer)
+            if status not in TRY_AGAIN or attempt == ATTEMPTS:
+                break
+            time.sleep(wait * random.uniform(0.5, 1))
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        raise NoAnswer(f"{self.url} answered {status}: {answer[:300].decode(errors='replace')}", code=status)
+
+    def payload(self, request: Request) -> dict[str, Any]:
+        """The request's system prompt, messages and settings in OpenAI's form."""
+        body = msgspec.json.decode(request.raw)
+        config = body.get("inferenceConfig", {})
+        system = "\n".join(block["text"] for block in body.get("system", []))
+        turns = [{"role": turn["role"], "content": turn["content"][0]["text"]} for turn in body["messages"]]
+        payload: dict[str, Any] = {"model": self.model, "max_tokens": request.max_tokens, "messages": turns}
+        if system:
+            payload["messages"] = [{"role": "system", "content": system}, *turns]
+        for ours, theirs in (("temperature", "temperature"), ("topP", "top_p"), ("stopSequences", "stop")):
+            if config.get(ours) is not None:
+                payload[theirs] = config[ours]
+        return payload
+
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = self.pool.request("POST", self.url, body=body, headers=self.headers)
+        except urllib3.exceptions.HTTPError as error:
+            return 503, str(error).encode()
+        return answer.status, answer.data
+
+
+def read_completion(data: bytes) -> Reply:
+    """A chat completion as a reply.
+
+    Raises:
+        NoAnswer: it is none.
+    """
+    try:
+        document = msgspec.json.decode(data)
+        choice = document["choices"][0]
+        text = choice["message"].get("content") or ""
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+        raise NoAnswer(f"no chat completion: {error}", code=502) from None
+    usage = document.get("usage") or {}
+    stop = STOP_REASONS.get(choice.get("finish_reason"), "end_turn")
+    return Reply(text, stop, usage.get("prompt_tokens"), usage.get("completion_tokens"))

@@ -1,0 +1,69 @@
+"""The stand-in's process: `python -m sluice.local.standin CONFIGURATION`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+from sluice.local.children import die_with_parent, say_ready
+from sluice.local.faults import Faults, read_plan
+from sluice.local.sources import Tiers, open_source
+from sluice.local.standin.access import Access
+from sluice.local.standin.api import Api, Server
+from sluice.local.standin.jobs import JOBS_PER_MODEL, JobTable
+from sluice.local.standin.work import Factory
+from sluice.local.template import Template
+from sluice.settings import Settings
+from sluice.task import Task
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runner tells the stand-in."""
+
+    task: dict[str, Any]
+    answers: str
+    settings: dict[str, Any]
+    faults: str | None
+    s3: str
+    region: str
+    scale: float
+    template: str | None = None
+
+
+def build(configuration: Configuration) -> Server:
+    """The server, ready to serve.
+
+    Raises:
+        BadSetting: the answers' source or the fault plan cannot be read.
+    """
+    region = configuration.region
+    task = Task.model_validate(configuration.task)
+    s3 = boto3.session.Session().client(
+        "s3", endpoint_url=configuration.s3, region_name=region, config=Config(max_pool_connections=16)
+    )
+    faults = Faults(read_plan(Path(configuration.faults)) if configuration.faults else None)
+    template = None
+    if configuration.template:
+        template = Template(msgspec.json.decode(Path(configuration.template).read_bytes()), region)
+    source = open_source(configuration.answers, task, region, s3)
+    jobs = JobTable(region, faults.plan.quota or JOBS_PER_MODEL, Tiers.of(task, region).find)
+    settings = Settings().override(configuration.settings)
+    factory = Factory(s3, source, settings, faults, Access(template, region), configuration.scale)
+    return Server(Api(jobs, factory, faults))
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    die_with_parent()
+    server = build(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Configuration))
+    say_ready(port=server.server_port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Whether a job's service role may read its input, write its output and use its model, by the template's policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sluice.local.guard import PROFILE, Guard
+from sluice.local.policies import is_allowed
+from sluice.local.template import PARTITION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.local.template import Template
+
+# Some of the Regions that an inference profile routes to; the access to each of them is checked.
+ROUTES = {
+    "us.": ("us-east-1", "us-east-2", "us-west-2"),
+    "eu.": ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1"),
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Checks service roles; without a template it lets everything pass."""
+
+    template: Template | None
+    region: str
+
+    def refusal(self, request: dict[str, Any]) -> str | None:
+        """Bedrock's message for a job that its role does not let run, or None."""
+        if self.template is None:
+            return None
+        statements = self.template.statements(request["roleArn"])
+        if not statements:
+            return f"The service role {request['roleArn']} has no permissions."
+        for action, resource in self._needs(request):
+            if not is_allowed(statements, action, resource, {}):
+                return f"The service role has no {action} on {resource}."
+        return None
+
+    def _needs(self, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        source = request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"].removeprefix("s3://")
+        target = request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].removeprefix("s3://")
+        yield "s3:ListBucket", f"arn:{PARTITION}:s3:::{source.partition('/')[0]}"
+        yield "s3:GetObject", f"arn:{PARTITION}:s3:::{source.rstrip('/')}/part-0.jsonl"
+        yield "s3:PutObject", f"arn:{PARTITION}:s3:::{target.rstrip('/')}/job/part-0.jsonl.out"
+        for bucket, actions in self._keys(source, target):
+            for action in actions:
+                yield action, bucket
+        yield from self._models(request["modelId"])
+
+    def _keys(self, source: str, target: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        assert self.template is not None
+        keys = {bucket.name: bucket.key_arn for bucket in self.template.buckets().values() if bucket.key_arn}
+        for uri, action in ((source, "kms:Decrypt"), (target, "kms:GenerateDataKey")):
+            key = keys.get(uri.partition("/")[0])
+            if key is not None:
+                yield key, (action,)
+
+    def _models(self, model: str) -> Iterator[tuple[str, str]]:
+        prefix = PROFILE.match(model)
+        if prefix is None:
+            return  # a foundation model needs no permission of the role's own
+        regions = ROUTES.get(prefix.group(), (self.region,))
+        yield "bedrock:InvokeModel", Guard((), {}, self.region).model_arns(model)[0]
+        for region in regions:
+            yield "bedrock:InvokeModel", Guard((), {}, region).model_arns(model)[1]

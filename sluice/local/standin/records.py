@@ -1,0 +1,143 @@
+"""One job's records: from the lines of its input to the lines of its output, streamed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice.local.sources import NoAnswer, Reply
+from sluice.local.standin.requests import BYTES_PER_TOKEN, BadRequest, Line, Request, RequestReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.local.faults import Faults, RecordFault
+    from sluice.local.sources import Source
+    from sluice.local.standin.jobs import Counts, Job
+
+BATCH = 2000
+ENDS = (b"end_turn", b"max_tokens")
+_decode_line = msgspec.json.Decoder(Line).decode
+_encode = msgspec.json.encode
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Answers the records of one job."""
+
+    job: Job
+    run: str | None
+    source: Source
+    faults: Faults
+
+    def output(self, file: IO[bytes], most: int) -> Iterator[list[bytes]]:
+        """The output lines of an input file, in batches; at most so many records, fewer when the job is stopped."""
+        lines = islice(file, most)
+        reader = RequestReader(self.job.model)
+        pool = ThreadPoolExecutor(self.source.concurrency) if self.source.concurrency > 1 else None
+        try:
+            while not self.job.stop_asked.is_set() and (batch := list(islice(lines, BATCH if pool is None else 64))):
+                answers = (
+                    map(self.answer, batch, [reader] * len(batch))
+                    if pool is None
+                    else pool.map(self.answer, batch, [reader] * len(batch))
+                )
+                written = list(filter(None, answers))
+                yield self.disturb(written) if self.faults.touches_records else written
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def answer(self, raw: bytes, reader: RequestReader) -> bytes:
+        """The output line of one input line."""
+        counts = self.job.counts
+        counts.processed += 1
+        try:
+            line = _decode_line(raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            counts.error += 1
+            return failed_line(b'{"malformed":true}', "", 400, f"Malformed record: {error}")
+        body = bytes(line.modelInput)
+        try:
+            request = reader.read(line.recordId, body)
+            reply = self.source.answer(request, self.run)
+        except BadRequest as error:
+            counts.error += 1
+            return failed_line(body, line.recordId, 400, str(error))
+        except NoAnswer as error:
+            counts.error += 1
+            return failed_line(body, line.recordId, error.code, str(error))
+        counts.success += 1
+        reply = reply.cut(request)
+        output = model_output(request, reply, counts)
+        return b"".join(
+            (b'{"modelInput":', body, b',"modelOutput":', output, b',"recordId":"', line.recordId.encode(), b'"}\n')
+        )
+
+    def disturb(self, lines: list[bytes]) -> list[bytes]:
+        """The lines after the fault plan has been at them."""
+        disturbed = []
+        for line in lines:
+            record = msgspec.json.decode(line)["recordId"]
+            fault = self.faults.of_record(self.job.name, self.job.tier, record)
+            disturbed += [line] if fault is None else apply(fault, line, record)
+        return disturbed
+
+
+def model_output(request: Request, reply: Reply, counts: Counts) -> bytes:
+    """A Converse answer, with the mark of the stand-in; its tokens are added to the job's."""
+    text = encode_text(reply.text)
+    read = request.input_tokens if reply.input_tokens is None else reply.input_tokens
+    written = max(1, len(text) // BYTES_PER_TOKEN) if reply.output_tokens is None else reply.output_tokens
+    counts.input_tokens += read
+    counts.output_tokens += written
+    return b"".join(
+        (
+            b'{"standin":true,"metrics":{"latencyMs":0},"output":{"message":{"content":[{"text":',
+            text,
+            b'}],"role":"assistant"}},"stopReason":"',
+            reply.stop_reason.encode(),
+            b'","usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d}}' % (read, written, read + written),
+        )
+    )
+
+
+def encode_text(text: str) -> bytes:
+    """A JSON string; lone surrogates, which msgspec refuses and replies may hold, as `json` writes them."""
+    try:
+        return _encode(text)
+    except UnicodeEncodeError:
+        import json  # noqa: PLC0415  the rare case
+
+        return json.dumps(text).encode()
+
+
+def failed_line(body: bytes, record: str, code: int | str | None, message: str) -> bytes:
+    """An output line with an error in place of an answer."""
+    error: dict[str, Any] = {"errorMessage": message}
+    if code is not None:
+        error["errorCode"] = code
+    return b"".join((b'{"recordId":', _encode(record), b',"modelInput":', body, b',"error":', _encode(error), b"}\n"))
+
+
+def apply(fault: RecordFault, line: bytes, record: str) -> list[bytes]:
+    """What one fault makes of one output line."""
+    match fault.fate:
+        case "missing":
+            return []
+        case "duplicate":
+            return [line, line]
+        case "truncated":
+            return [line[: len(line) // 2] + b"\n"]
+        case "unparsable":
+            return [b"\x00not json\xff\n"]
+        case "unknown":
+            stranger = record[::-1] if record != record[::-1] else "f" * len(record)
+            return [line.replace(record.encode(), stranger.encode())]
+        case "error":
+            body = bytes(_decode_line(line).modelInput)
+            return [failed_line(body, record, fault.code, fault.message)]

@@ -1,0 +1,135 @@
+"""Model inputs in the Converse format: what is let through and what becomes a record's error.
+
+Bedrock checks these when it works on a record, not when it accepts a job: a wrong body is an error on every record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+BYTES_PER_TOKEN = 4  # an estimate; no tokenizer of these models is public
+CONTEXT_TOKENS = {"nova-micro": 128_000, "nova-": 300_000}
+MAX_OUTPUT_TOKENS = {"nova-": 5_000}
+
+
+class BadRequest(Exception):
+    """A model input that the service refuses."""
+
+
+class TextBlock(msgspec.Struct, forbid_unknown_fields=True):
+    """One block of content; others than text are not part of this pipeline."""
+
+    text: str
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True):
+    """One turn."""
+
+    role: str
+    content: list[TextBlock]
+
+
+class Inference(msgspec.Struct, forbid_unknown_fields=True):
+    """How to generate."""
+
+    maxTokens: int | None = None  # noqa: N815  the API's spelling
+    temperature: float | None = None
+    topP: float | None = None  # noqa: N815
+    stopSequences: list[str] | None = None  # noqa: N815
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The members of a Converse request that batch inference takes."""
+
+    messages: list[Message]
+    system: msgspec.Raw = msgspec.Raw(b"[]")
+    inferenceConfig: Inference | None = None  # noqa: N815
+    outputConfig: msgspec.Raw | None = None  # noqa: N815
+
+
+class Line(msgspec.Struct):
+    """One line of a job's input."""
+
+    recordId: str  # noqa: N815
+    modelInput: msgspec.Raw  # noqa: N815
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request to a model. `text` is the user's message, `raw` the whole body; `record` is empty on demand."""
+
+    record: str
+    model: str
+    text: str
+    raw: bytes
+    max_tokens: int
+
+    @property
+    def input_tokens(self) -> int:
+        """An estimate: bytes divided by four."""
+        return max(1, len(self.raw) // BYTES_PER_TOKEN)
+
+
+_decode_body = msgspec.json.Decoder(Body).decode
+
+
+class RequestReader:
+    """Reads model inputs for one model, and refuses what that model would refuse."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.context = limit(CONTEXT_TOKENS, model, 200_000)
+        self.most = limit(MAX_OUTPUT_TOKENS, model, 64_000)
+
+    def read(self, record: str, raw: bytes) -> Request:
+        """A request from its JSON body.
+
+        Raises:
+            BadRequest: with the service's kind of message.
+        """
+        try:
+            body = _decode_body(raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise BadRequest(explain(raw, error)) from None
+        config = body.inferenceConfig
+        if not body.messages or body.messages[0].role != "user":
+            raise BadRequest("A conversation must start with a user message.")
+        content = body.messages[-1].content
+        if not content or not content[0].text.strip():
+            raise BadRequest("The text field in the ContentBlock object at messages.0.content.0 is blank.")
+        most = self.most
+        if config is not None:
+            self._check(config)
+            most = config.maxTokens or self.most
+        request = Request(record, self.model, content[0].text, raw, most)
+        if request.input_tokens > self.context:
+            raise BadRequest("Input is too long for requested model.")
+        return request
+
+    def _check(self, config: Inference) -> None:
+        if config.maxTokens is not None and not 1 <= config.maxTokens <= self.most:
+            raise BadRequest(f"inferenceConfig.maxTokens: {config.maxTokens} is not between 1 and {self.most}")
+        for name, value in (("temperature", config.temperature), ("topP", config.topP)):
+            if value is not None and not 0 <= value <= 1:
+                raise BadRequest(f"inferenceConfig.{name}: {value} is not between 0 and 1")
+
+
+def limit(limits: dict[str, int], model: str, default: int) -> int:
+    """The limit of the first family whose name is part of a model's id."""
+    return next((value for family, value in limits.items() if family in model), default)
+
+
+def explain(raw: bytes, error: Exception) -> str:
+    """Why a body is refused: a member that batch inference does not take, or what the decoder says."""
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return f"Malformed input request: {error}"
+    if isinstance(body, dict):
+        if "toolConfig" in body:
+            return "toolConfig is not supported in batch inference."
+        extra = [name for name in body if name not in Body.__struct_fields__]
+        if extra:
+            return f"{extra[0]}: Extra inputs are not permitted"
+    return f"Malformed input request: {error}, please reformat your input and try again."

@@ -1,0 +1,70 @@
+"""The template of the real app, synthesized once per state of its sources."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("infra", "tasks", "app.py", "cdk.json", "sluice/settings.py", "sluice/task.py")
+PACKAGES = ("aws-cdk-lib", "cdk-nag", "constructs")
+PROGRAM = "import json, sys, infra.app; json.dump(infra.app.synthesize(bundle=False), open(sys.argv[1], 'w'))"
+
+
+def synthesized(root: Path = ROOT) -> Path:
+    """The file that holds the template; synthesis takes seconds, so it is kept under `.build/` by content.
+
+    Raises:
+        Stop: the app does not synthesize; the message is the app's.
+    """
+    target = root / ".build" / f"template-{fingerprint(root)}.json"
+    if target.exists():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    partial = target.with_suffix(f".{os.getpid()}")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(partial)], cwd=root, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Stop(f"the app does not synthesize:\n{done.stderr.strip()}")
+    json.loads(partial.read_bytes())
+    partial.replace(target)
+    return target
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of everything that the template depends on."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in sorted(sources(root)):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(path.read_bytes())
+    for package in PACKAGES:
+        digest.update(f"{package}=={metadata.version(package)}\0".encode())
+    return digest.hexdigest()
+
+
+def sources(root: Path) -> Iterator[Path]:
+    """The files that synthesis reads."""
+    for name in SOURCES:
+        path = root / name
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A template from its file."""
+    document: dict[str, Any] = json.loads(path.read_bytes())
+    return document
