@@ -50,16 +50,19 @@ class BedrockAccess(Construct):
         storage.grant_key(self.role)
 
     def grant_submit(self, function: lambda_.Function) -> None:
-        """Let `function` create batch jobs under the service role, and look for those that it created before."""
+        """Let `function` create batch jobs under the service role, find those that it created before, and stop one.
+
+        It stops a job when the run was cancelled while Bedrock was creating it.
+        """
         allow(function, ["bedrock:CreateModelInvocationJob"], [JOBS, *self._models], wildcard=f"{UNNAMED}; {ROUTED}")
-        allow(function, ["bedrock:GetModelInvocationJob"], [JOBS], wildcard=UNNAMED)
-        allow(function, ["bedrock:ListModelInvocationJobs"], ["*"], wildcard="a list has no resource")
+        self.grant_stop(function)
         passed = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
         allow(function, ["iam:PassRole"], [self.role.role_arn], conditions=passed)
 
-    def grant_poll(self, function: lambda_.Function) -> None:
-        """Let `function` see the status of batch jobs."""
-        allow(function, ["bedrock:GetModelInvocationJob"], [JOBS], wildcard=UNNAMED)
+    def grant_poll(self, *functions: lambda_.Function) -> None:
+        """Let `functions` see the status of batch jobs."""
+        for function in functions:
+            allow(function, ["bedrock:GetModelInvocationJob"], [JOBS], wildcard=UNNAMED)
 
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` find and stop batch jobs."""

@@ -33,6 +33,7 @@ PYTHON = "3.13"
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 # Never needed at run time, a third of the size. libarrow_substrait stays: pyarrow does not load without it.
 NEEDLESS = (
+    ".lock",
     "bin",
     "**/__pycache__",
     "**/tests",

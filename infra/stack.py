@@ -70,6 +70,6 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     workflow.grant_stop(functions["sweep"])
     workflow.grant_announce(functions["publish"])
     bedrock.grant_submit(functions["submit"])
-    bedrock.grant_poll(functions["poll"])
+    bedrock.grant_poll(functions["poll"], functions["check"])
     bedrock.grant_invoke(functions["infer"])
     bedrock.grant_stop(functions["sweep"])

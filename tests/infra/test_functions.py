@@ -35,6 +35,10 @@ for step, variables in json.load(sys.stdin).items():
     if not child:
         os.environ.update(variables)
         handler = importlib.import_module(f"lambdas.{step}").handler
+        runtime = importlib.import_module("lambdas.runtime")
+        runtime.services(lambda: 1.0)
+        if step == "start":
+            runtime.deployment()
         os._exit(0 if callable(handler) else 1)
     if os.waitpid(child, 0)[1]:
         sys.exit(f"{step} cannot be loaded")
@@ -98,8 +102,8 @@ def test_every_handler_exists(deployed: Deployed, step: str) -> None:
     assert (ROOT / "lambdas" / f"{step}.py").is_file()
 
 
-def test_every_handler_can_be_loaded_with_its_own_environment(deployed: Deployed) -> None:
-    """A cold start needs no variable that the template does not give."""
+def test_every_handler_finds_what_it_needs_in_its_own_environment(deployed: Deployed) -> None:
+    """A step's services need no variable that the template does not give."""
     environments = {
         step: {
             name: value if isinstance(value, str) else "arn:aws:any:eu-west-1:123456789012:any/any"

@@ -103,9 +103,9 @@ def test_no_step_deletes_objects(deployed: Deployed) -> None:
     ("action", "steps"),
     [
         ("bedrock:CreateModelInvocationJob", {"submit"}),
-        ("bedrock:GetModelInvocationJob", {"submit", "poll", "sweep"}),
+        ("bedrock:GetModelInvocationJob", {"submit", "poll", "check", "sweep"}),
         ("bedrock:ListModelInvocationJobs", {"submit", "sweep"}),
-        ("bedrock:StopModelInvocationJob", {"sweep"}),
+        ("bedrock:StopModelInvocationJob", {"submit", "sweep"}),
         ("bedrock:InvokeModel", {"infer"}),
         ("iam:PassRole", {"submit"}),
         ("states:StartExecution", {"start"}),
