@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ count = MetricUnit.Count
 CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120)
 # A model call that is lost may have been billed: it is not repeated behind our back.
 MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
+# Most steps count nothing, and that is no reason to warn.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
 ROOT = Path(__file__).resolve().parent.parent
 
 

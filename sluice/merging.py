@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MiB = 1024 * 1024
 Positive = Annotated[int, Field(ge=1)]
+Waiting = Annotated[int, Field(ge=0, le=3600)]  # a Wait state takes whole seconds
 
 
 class Settings(BaseModel):
@@ -37,9 +38,9 @@ class Settings(BaseModel):
     part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
     max_row_bytes: Positive = Field(16 * MiB, description="A longer line is rejected without being kept.")
     max_workers: Positive = Field(20, description="Partition and merge workers at once.")
-    poll_seconds: Annotated[float, Field(ge=0)] = Field(60, description="First wait between two looks at a job.")
-    poll_seconds_max: Annotated[float, Field(ge=0)] = Field(600, description="Longest wait between two looks.")
-    quota_seconds: Annotated[float, Field(ge=0)] = Field(
+    poll_seconds: Waiting = Field(60, description="First wait between two looks at a job.")
+    poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")
+    quota_seconds: Waiting = Field(
         60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
     )
     on_demand_concurrency: Positive = Field(8, description="Converse calls at once in one on-demand worker.")

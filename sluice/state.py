@@ -252,7 +252,7 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     job: int
     next: str = ""
-    wait_seconds: float = 0
+    wait_seconds: int = 0
 
 
 class PlanResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,7 @@ def run(services: Services, item: JobItem) -> JobItem:
         return msgspec.structs.replace(item, next="check", wait_seconds=0)
     submitted = read(Submitted, services.work.get(keys.submitted), keys.submitted)
     longest = opened.settings.poll_seconds_max
-    wait = min(longest, max(opened.settings.poll_seconds, item.wait_seconds) * GROWTH)
+    wait = min(longest, math.ceil(max(opened.settings.poll_seconds, item.wait_seconds) * GROWTH))
     try:
         state = services.bedrock.job(submitted.job_arn)
     except RetryLater:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -61,11 +62,11 @@ def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKe
     )
 
 
-def _next(item: JobItem, step: str, wait: float) -> JobItem:
+def _next(item: JobItem, step: str, wait: int) -> JobItem:
     return msgspec.structs.replace(item, next=step, wait_seconds=wait)
 
 
-def _wait(item: JobItem, first: float, longest: float) -> float:
+def _wait(item: JobItem, first: int, longest: int) -> int:
     """Doubles from try to try, with jitter, so that several runs do not come back at once."""
     grown = first if item.next != "submit" else min(longest, max(first, item.wait_seconds * 2))
-    return round(grown * random.uniform(0.75, 1.25), 1)  # noqa: S311 - no secret depends on it
+    return math.ceil(grown * random.uniform(0.75, 1.25))  # noqa: S311 - no secret depends on it
