@@ -1,12 +1,13 @@
-"""Judging an answer: the first JSON object of a reply, its labels, its fields, the task's gates.
+"""Judging a reply: the first JSON object in it, then labels, confidence, fields, and the task's gates.
 
-Replies are as hostile as rows. Whatever a model returns ends as an accepted answer or as one reason; a label outside
-the set is never guessed into it.
+Every failure has one reason. Replies are as hostile as rows: whatever they hold ends as a reason, never as an
+exception, and a label outside the set is never guessed into it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,15 +18,18 @@ from sluice.reasons import Reason
 from sluice.task import Confidence, FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sluice.task import AnswerField, Task
 
 MAX_REPLY = 100_000  # characters: far beyond any answer asked for, so the rest of a flood is not read
-MAX_STARTS = 20  # an object is looked for behind this many opening braces
+MAX_STARTS = 50  # places at which an object is looked for
+MAX_OPENINGS = 200  # braces and brackets of one object: no answer asked for comes near, and the stack stays flat
 STOPPED_SHORT = frozenset({"max_tokens", "model_context_window_exceeded"})
 STOPPED_BY_POLICY = frozenset({"content_filtered", "guardrail_intervened", "refusal"})
 INT64 = range(-(2**63), 2**63)
+
+# Short replies repeat: a task of 77 labels and three levels of confidence has 231 good ones.
+MAX_REMEMBERED = 5_000
+MAX_REMEMBERED_REPLY = 300
 
 # How models begin when they decline; only a reply without any JSON object is held against it.
 REFUSAL = re.compile(
@@ -51,123 +55,129 @@ class Judge:
     """Judges replies of one task."""
 
     def __init__(self, task: Task) -> None:
-        self.labels = {label: (label,) for label in task.labels}
+        self.labels = frozenset(task.labels)
         self.many = task.many
         self.counts = range(task.min_labels, task.max_labels + 1)
         self.confidence = task.answer.confidence
-        self.enough = {
-            level.value for level in Confidence if level.rank >= (task.gates.min_confidence or Confidence.UNSURE).rank
-        }
-        self.levels = set(Confidence)
+        least = (task.gates.min_confidence or Confidence.UNSURE).rank
+        self.enough = frozenset(level.value for level in Confidence if level.rank >= least)
+        self.levels = frozenset(level.value for level in Confidence)
         self.evidence = task.answer.evidence
         self.fields = task.answer.fields
         self.rules = [jsonschema_rs.validator_for(rule.json_schema) for rule in task.gates.rules]
         self.needs_row = bool(task.answer.evidence or task.gates.rules)
-        simple = bool(self.labels) and not (self.many or self.fields or self.needs_row)
-        self._decode = msgspec.json.Decoder(_Simple).decode if simple else None
+        self._remembered: dict[tuple[str, str | None], Verdict] = {}
 
     def judge(self, reply: str, stop: str | None, text: str = "", row: dict[str, Any] | None = None) -> Verdict:
         """The verdict on one reply. `text` and `row` matter only where `needs_row` says so."""
-        if self._decode is not None and stop == "end_turn":
-            try:
-                answer = self._decode(reply)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                pass
-            else:
-                labels = self.labels.get(answer.label)
-                sure = answer.confidence in self.enough if self.confidence else answer.confidence is None
-                # A label that is named twice could be two labels: the careful way decides.
-                if labels is not None and sure and reply.count('"label"') == 1:
-                    return Verdict(None, labels, answer.confidence)
-        return self._judge_carefully(reply, stop, text, row)
+        if self.needs_row:
+            return self.judge_afresh(reply, stop, text, row)
+        verdict = self._remembered.get((reply, stop))
+        if verdict is None:
+            verdict = self.judge_afresh(reply, stop)
+            if len(reply) <= MAX_REMEMBERED_REPLY and len(self._remembered) < MAX_REMEMBERED:
+                self._remembered[reply, stop] = verdict
+        return verdict
 
-    def _judge_carefully(self, reply: str, stop: str | None, text: str, row: dict[str, Any] | None) -> Verdict:
+    def judge_afresh(self, reply: str, stop: str | None, text: str = "", row: dict[str, Any] | None = None) -> Verdict:
+        """The same without looking at verdicts on equal replies.
+
+        A whole object counts even when the reply was cut behind it, in the prose that some models add.
+        """
         if stop in STOPPED_BY_POLICY:
             return Verdict(Reason.REPLY_REFUSED)
         answer = first_object(reply)
         if isinstance(answer, Reason):
             return Verdict(Reason.REPLY_CUT if stop in STOPPED_SHORT and answer is not Reason.REPLY_EMPTY else answer)
-        labels = self._labels(answer)
-        said, reason = (None, labels) if isinstance(labels, Reason) else (labels, None)
-        confidence = answer.get("confidence") if self.confidence else None
-        known = confidence if isinstance(confidence, str) and confidence in self.levels else None
-        if reason is None and stop in STOPPED_SHORT and not self.labels:
-            reason = Reason.REPLY_CUT
-        if reason is None and self.confidence and known is None:
-            reason = Reason.CONFIDENCE_INVALID
-        fields = self._fields(answer)
-        if reason is None and fields is None:
-            reason = Reason.FIELDS_INVALID
-        if reason is None and self.confidence and known not in self.enough:
+        labels, wrong_labels = self._labels(answer)
+        confidence, wrong_confidence = self._confidence(answer)
+        fields, wrong_fields = self._fields(answer)
+        reason = wrong_labels or wrong_confidence or wrong_fields
+        if reason is None and self.confidence and confidence not in self.enough:
             reason = Reason.LOW_CONFIDENCE
-        if reason is None:
-            reason = self._gates(answer, text, row)
-        return Verdict(reason, said, known, fields if self.fields else None)
+        if reason is None and self.evidence and not quoted(answer.get("evidence"), text):
+            reason = Reason.EVIDENCE_NOT_FOUND
+        if reason is None and not self._keeps_rules(answer, row):
+            reason = Reason.RULE_FAILED
+        return Verdict(reason, labels, confidence, fields)
 
-    def _labels(self, answer: dict[str, Any]) -> tuple[str, ...] | Reason:
+    def _labels(self, answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, Reason | None]:
         if not self.labels:
-            return ()
-        given = answer.get("labels" if self.many else "label")
+            return (), None
+        key = "labels" if self.many else "label"
+        given = answer.get(key)
         if given is None:
-            return Reason.LABEL_MISSING
+            return None, Reason.LABEL_MISSING
         items = given if isinstance(given, list) and self.many else [given]
-        if not all(isinstance(item, str) and item in self.labels for item in items):
-            return Reason.LABEL_UNKNOWN
+        known = all(isinstance(item, str) and item in self.labels for item in items)
+        if not known or key in ambiguous(answer):
+            return None, Reason.LABEL_UNKNOWN
         if len(items) not in self.counts or len(set(items)) < len(items):
-            return Reason.LABELS_COUNT
-        return tuple(items)
+            return None, Reason.LABELS_COUNT
+        return tuple(items), None
 
-    def _fields(self, answer: dict[str, Any]) -> bytes | None:
-        """The extracted fields as JSON, None when one does not fit."""
+    def _confidence(self, answer: dict[str, Any]) -> tuple[str | None, Reason | None]:
+        if not self.confidence:
+            return None, None
+        given = answer.get("confidence")
+        if not isinstance(given, str) or given not in self.levels or "confidence" in ambiguous(answer):
+            return None, Reason.CONFIDENCE_INVALID
+        return given, None
+
+    def _fields(self, answer: dict[str, Any]) -> tuple[bytes | None, Reason | None]:
+        """The extracted fields as JSON. A field that may be null may also be left out."""
+        if not self.fields:
+            return None, None
         values = {name: answer.get(name) for name in self.fields}
-        if not all(fits(field, values[name]) for name, field in self.fields.items()):
-            return None
-        return msgspec.json.encode(values)
+        unclear = ambiguous(answer)
+        if any(name in unclear or not fits(field, values[name]) for name, field in self.fields.items()):
+            return None, Reason.FIELDS_INVALID
+        return msgspec.json.encode(values), None
 
-    def _gates(self, answer: dict[str, Any], text: str, row: dict[str, Any] | None) -> Reason | None:
-        if self.evidence and not quoted(answer.get("evidence"), text):
-            return Reason.EVIDENCE_NOT_FOUND
-        instance = {"row": row, "answer": answer}
+    def _keeps_rules(self, answer: dict[str, Any], row: dict[str, Any] | None) -> bool:
+        if not self.rules:
+            return True
+        instance = {"row": row, "answer": dict(answer)}
         try:
-            passed = all(rule.is_valid(instance) for rule in self.rules)
-        except (ValueError, OverflowError, RecursionError):  # a value that the validator cannot hold
-            passed = False
-        return None if passed else Reason.RULE_FAILED
-
-
-class _Simple(msgspec.Struct):
-    """The answer of the commonest kind of task; decoded in one go, other members are passed over."""
-
-    label: str
-    confidence: str | None = None
+            return all(rule.is_valid(instance) for rule in self.rules)
+        except (ValueError, OverflowError, RecursionError):  # the row holds what the validator cannot take
+            return False
 
 
 def first_object(reply: str) -> dict[str, Any] | Reason:
-    """The first JSON object of a reply, whatever prose or fences stand around it."""
+    """The first JSON object of a reply, whatever prose or fences stand around it.
+
+    An object inside a list is one of several answers, and one inside an object that was cut off is no answer of its
+    own: neither is taken out.
+    """
     text = reply[:MAX_REPLY]
     if not text.strip():
         return Reason.REPLY_EMPTY
-    start, cut = text.find("{"), False
-    if start < 0 or text.lstrip().startswith("["):
-        return _without_object(text)
+    at = 0
     for _ in range(MAX_STARTS):
+        start = _START.search(text, at)
+        if start is None:
+            break
+        at = start.end()
         try:
-            value, end = _DECODER.raw_decode(text, start)
-        except _DoubleKeyError:
-            return Reason.LABEL_UNKNOWN
+            value, end = _DECODER.raw_decode(text, start.start())
         except RecursionError:
             return Reason.REPLY_TOO_DEEP
         except json.JSONDecodeError as error:
-            # An object that runs to the end of the reply is cut; what stands inside it is no answer of its own.
-            cut = _at_end(text, error)
+            if _at_end(text, error):
+                return Reason.REPLY_CUT
+            continue
         except ValueError:  # NaN, Infinity or a number of thousands of digits
             return Reason.REPLY_NOT_JSON
-        else:
-            return _strict(text[start:end], value)
-        start = -1 if cut else text.find("{", start + 1)
-        if start < 0:
-            break
-    return Reason.REPLY_CUT if cut else _without_object(text)
+        if isinstance(value, dict):
+            return _strict(text[start.start() : end], value)
+        if any(isinstance(item, dict) for item in value):
+            return Reason.REPLY_NOT_OBJECT
+        at = end  # a list of other things, such as the mark [1] in prose
+    return _without_object(text)
+
+
+_START = re.compile(r'\{(?=\s*["}])|\[')  # where an object or a list can begin; prose has other braces too
 
 
 def _without_object(text: str) -> Reason:
@@ -184,65 +194,79 @@ def _without_object(text: str) -> Reason:
 
 
 def _at_end(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether an object runs to the end of the reply, so that it was cut."""
     return error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip().removesuffix("```").rstrip())
 
 
 def _strict(raw: str, value: dict[str, Any]) -> dict[str, Any] | Reason:
     """What the lenient reader took is read again by a strict one, which refuses what cannot be stored."""
+    if raw.count("{") + raw.count("[") > MAX_OPENINGS:
+        return Reason.REPLY_TOO_DEEP
     try:
         msgspec.json.decode(raw)
-    except RecursionError:
-        return Reason.REPLY_TOO_DEEP
     except (msgspec.MsgspecError, UnicodeError):
         return Reason.REPLY_NOT_JSON
     return value
 
 
-class _DoubleKeyError(ValueError):
-    """An answer names its label twice."""
+class _Doubled(dict[str, Any]):
+    """An object that names some members twice, with different values."""
+
+    names: frozenset[str] = frozenset()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def ambiguous(answer: dict[str, Any]) -> frozenset[str]:
+    """The members that an answer gives two different values."""
+    return answer.names if isinstance(answer, _Doubled) else frozenset()
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) < len(pairs):
-        for name in ("label", "labels"):
-            if len({json.dumps(value) for key, value in pairs if key == name}) > 1:
-                raise _DoubleKeyError(name)
-    return made
+    if len(made) == len(pairs):
+        return made
+    doubled = _Doubled(made)
+    doubled.names = frozenset(name for name, value in pairs if value is not made[name] and value != made[name])
+    return doubled
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse)
 
 
 def fits(field: AnswerField, value: Any) -> bool:
-    """Whether an extracted value fits its field and its column."""
+    """Whether an extracted value fits its field and its column: integers have 64 bits, numbers are finite."""
     if not field.admits(value):
         return False
-    if field.type is FieldType.INTEGER and value is not None:
-        return all(int(item) in INT64 for item in (value if field.array else [value]))
-    return True
+    items = [] if value is None else value if field.array else [value]
+    if field.type is FieldType.INTEGER:
+        return all(int(item) in INT64 for item in items)
+    return field.type is not FieldType.NUMBER or all(_finite(item) for item in items)
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 _SPACE = re.compile(r"\s+")
-_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u2026", "''\"\".")
+_TYPOGRAPHY = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2026": "..."}
+)
 
 
 def quoted(quote: Any, text: str) -> bool:
-    """Whether a quote occurs in the text; white space, typographic quotes and our own escapes do not matter."""
+    """Whether a quote occurs in the text, but for white space, capitals, typographic quotes and our own escapes."""
     if not isinstance(quote, str) or not quote.strip():
         return False
     plain = quote.replace("&lt;", "<").replace("&amp;", "&")
-    return any(_folded(form) in _folded(text) for form in (quote, plain))
+    whole = _folded(text)
+    return any(_folded(form) in whole for form in {quote, plain})
 
 
 def _folded(text: str) -> str:
-    return _SPACE.sub(" ", text.translate(_QUOTES)).strip().casefold()
-
-
-def label_of(labels: Sequence[str] | None, *, many: bool) -> str | None:
-    """The single label of an answer, None for a list of them."""
-    return labels[0] if labels and not many else None
+    return _SPACE.sub(" ", text.translate(_TYPOGRAPHY)).strip().casefold()

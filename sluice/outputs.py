@@ -9,6 +9,7 @@ import msgspec
 
 from sluice.containers import split_lines
 from sluice.reasons import Reason
+from sluice.rows import printable, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_LINE = 64 * 1024 * 1024  # a longer line is nobody's answer
 MAX_TOKENS = 10**9  # a count beyond is no count
+MAX_MESSAGE = 500  # characters of an error that are kept
+NEITHER = "neither modelOutput nor error"
+UNKNOWN_SHAPE = "modelOutput has an unknown shape"
 
 
 class _Text(msgspec.Struct):
@@ -69,40 +73,49 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def read_line(line: bytes) -> Reply | None:
-    """One line of output, None when not even its record can be told."""
+    """One line of output, None when not even its record can be told.
+
+    A part of the content without a text, such as a model's reasoning, is passed over.
+    """
     try:
         found = _decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_strange(line)
     model = found.modelOutput
     if model is None:
-        return _failed(found.recordId, found.error)
+        if found.error is None:
+            return Reply(found.recordId, None, None, 0, 0, Reason.REPLY_UNREADABLE, NEITHER)
+        return _failed(found.recordId, found.error.errorCode, found.error.errorMessage)
     content = model.output.message.content
-    text = content[0].text if len(content) == 1 else "".join(part.text or "" for part in content)
+    text = content[0].text if len(content) == 1 else "".join([part.text or "" for part in content])
     usage = model.usage
     if usage is None:
         return Reply(found.recordId, text or "", model.stopReason, 0, 0)
     return Reply(found.recordId, text or "", model.stopReason, _count(usage.inputTokens), _count(usage.outputTokens))
 
 
-def _failed(record: str, error: _Error | None) -> Reply:
-    if error is None:
-        return Reply(record, None, None, 0, 0, Reason.REPLY_UNREADABLE, "neither modelOutput nor error")
-    message = f"{error.errorCode}: {error.errorMessage}"
-    return Reply(record, None, None, 0, 0, _reason(str(error.errorCode)), message)
+def _failed(record: str, code: object, message: object) -> Reply:
+    return Reply(record, None, None, 0, 0, _reason(str(code)), f"{code}: {message}"[:MAX_MESSAGE])
 
 
 def _reason(code: str) -> Reason:
     """A code is a number or a name, as an int or a string."""
     lowered = code.lower()
-    if lowered == "429" or "throttl" in lowered or "toomany" in lowered:
+    if lowered == "429" or any(word in lowered for word in _WAIT):
         return Reason.THROTTLED
-    refused = (lowered.startswith("4") and lowered != "408") or "validation" in lowered or "accessdenied" in lowered
+    refused = (lowered.startswith("4") and lowered != "408") or any(word in lowered for word in _REFUSED)
     return Reason.RECORD_REFUSED if refused else Reason.MODEL_ERROR
 
 
+_WAIT = ("throttl", "toomany", "quota")
+_REFUSED = ("validation", "accessdenied", "notfound")
+
+
 def _read_strange(line: bytes) -> Reply | None:
-    """A line of another shape: tell at least whose it is."""
+    """A line of another shape, or with values that the strict reader refuses: what of it can be told.
+
+    Its tokens are read even where its text is not, since they are billed.
+    """
     try:
         found: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -110,14 +123,20 @@ def _read_strange(line: bytes) -> Reply | None:
     record = found.get("recordId") if isinstance(found, dict) else None
     if not isinstance(record, str):
         return None
-    if isinstance(found.get("error"), dict) and "modelOutput" not in found:
-        error = found["error"]
-        return _failed(record, _Error(str(error.get("errorCode")), str(error.get("errorMessage"))))
-    return Reply(record, None, None, 0, 0, Reason.REPLY_UNREADABLE, "modelOutput has an unknown shape")
+    model, error = found.get("modelOutput"), found.get("error")
+    if model is None and error is not None:
+        return _failed(record, walk(error, ("errorCode",)), walk(error, ("errorMessage",)))
+    tokens_in, tokens_out = (_count(walk(model, ("usage", name))) for name in ("inputTokens", "outputTokens"))
+    content, stop = walk(model, ("output", "message", "content")), walk(model, ("stopReason",))
+    if not isinstance(content, list):
+        message = NEITHER if model is None else UNKNOWN_SHAPE
+        return Reply(record, None, None, tokens_in, tokens_out, Reason.REPLY_UNREADABLE, message)
+    texts = [text for part in content if isinstance(text := walk(part, ("text",)), str)]
+    return Reply(record, printable("".join(texts)), stop if isinstance(stop, str) else None, tokens_in, tokens_out)
 
 
-def _count(tokens: int) -> int:
-    return tokens if 0 <= tokens <= MAX_TOKENS else 0
+def _count(tokens: Any) -> int:
+    return tokens if type(tokens) is int and 0 <= tokens <= MAX_TOKENS else 0
 
 
 def output_lines(store: Store, prefix: str) -> Iterator[list[bytes]]:
@@ -145,6 +164,6 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
         if key.endswith("manifest.json.out"):
             try:
                 return msgspec.json.decode(store.get(key), type=Manifest)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 return None
     return None

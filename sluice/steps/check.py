@@ -203,7 +203,8 @@ class _Check:
 
     def _settle_failed(self, reply: Reply) -> None:
         self.messages[reply.message or ""] += 1
-        self.settled[reply.record] = Settled(reply.reason or Reason.REPLY_UNREADABLE, None, None, None, 0, 0)
+        reason = reply.reason or Reason.REPLY_UNREADABLE
+        self.settled[reply.record] = Settled(reason, None, None, None, reply.input_tokens, reply.output_tokens)
 
     def _outcome(self, settled: Settled | None) -> tuple[Outcome, Reason | None]:
         reason = self.missing if settled is None else settled.reason
