@@ -152,7 +152,11 @@ def make_maps_strict() -> None:
         if len(json.dumps(job.job_input).encode()) >= DATA_BYTES:
             job.job_output = failure(env, TOO_LARGE, f"item {job.job_index} of a map is not under {DATA_BYTES} bytes")
             return
-        evaluate(self, env, job)
+        try:
+            evaluate(self, env, job)
+        except Exception as error:  # noqa: BLE001  a map waits for its jobs: one that nobody closes hangs it
+            job.job_output = failure(env, "States.Runtime", f"{type(error).__name__}: {error}")
+            return
         if job.job_output != {} and not self.stopped():
             job.job_output = failure(env, TOLERATED, explain(env, job))
 
@@ -203,16 +207,23 @@ def explain(env: Any, job: Any) -> str:
 def failure(env: Any, error: str, cause: str) -> Exception:
     """An error as the engine passes it to Retry and Catch."""
     events = engine("asl.component.common.error_name.failure_event")
-    names = engine("asl.component.common.error_name.custom_error_name")
     api = engine("api")
     details = engine("asl.eval.event.event_detail").EventDetails(
         executionFailedEventDetails=api.ExecutionFailedEventDetails(error=error, cause=cause)
     )
     event = events.FailureEvent(
         env=env,
-        error_name=names.CustomErrorName(error),
+        error_name=error_name(error),
         event_type=api.HistoryEventType.ExecutionFailed,
         event_details=details,
     )
     raised: Exception = events.FailureEventException(failure_event=event)
     return raised
+
+
+def error_name(error: str) -> Any:
+    """An error's name as the engine compares it: those of Step Functions itself are an enumeration."""
+    if error.startswith("States."):
+        kinds = engine("asl.component.common.error_name.states_error_name_type").StatesErrorNameType
+        return engine("asl.component.common.error_name.states_error_name").StatesErrorName(kinds.from_name(error))
+    return engine("asl.component.common.error_name.custom_error_name").CustomErrorName(error)
