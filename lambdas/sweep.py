@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 @step
-def handler(event: dict[str, Any], services: Services) -> dict[str, int]:
+def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
     return sweep.run(services, event)

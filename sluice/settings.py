@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MiB = 1024 * 1024
+GiB = 1024 * MiB
 Positive = Annotated[int, Field(ge=1)]
 Waiting = Annotated[int, Field(ge=0, le=3600)]  # a Wait state takes whole seconds
 
@@ -37,11 +38,18 @@ class Settings(BaseModel):
     span_bytes: Positive = Field(48 * MiB, description="How much input one partition worker reads.")
     part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
     max_row_bytes: Positive = Field(16 * MiB, description="A longer line is rejected without being kept.")
+    max_text_bytes: Positive = Field(
+        20 * GiB, description="Text in one object that a single worker has to read: CSV, Parquet, gzip, zstd."
+    )
+    max_compressed_bytes: Positive = Field(4 * GiB, description="Size of one Parquet, gzip or zstd object.")
     max_workers: Positive = Field(20, description="Partition and merge workers at once.")
     poll_seconds: Waiting = Field(60, description="First wait between two looks at a job.")
     poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")
     quota_seconds: Waiting = Field(
         60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
+    )
+    sweep_seconds: Waiting = Field(
+        130, description="Pause between the two sweeps behind a cancelled run; longer than the step submit may take."
     )
     on_demand_concurrency: Positive = Field(8, description="Converse calls at once in one on-demand worker.")
 

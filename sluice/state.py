@@ -30,8 +30,12 @@ class Keys:
         self.parts = f"{self.root}/parts.json"
         self.end = f"{self.root}/end.json"
         self.cancel = f"{self.root}/cancel.json"
+        self.resumptions = f"{self.root}/resumed/"
         self.summary = f"{self.root}/run.json"
         self.rows_prefix = f"{self.root}/rows/"
+
+    def resumption(self, number: int) -> str:
+        return f"{self.resumptions}{number:03d}.json"
 
     def rows(self, span: int) -> str:
         return f"{self.rows_prefix}{span:06d}"
@@ -123,7 +127,10 @@ class FrozenTier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Start(Document, frozen=True, kw_only=True):
-    """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs."""
+    """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs.
+
+    `judges` names the run whose stored answers this one judges again; such a run buys nothing.
+    """
 
     run: str
     task: dict[str, Any]
@@ -140,6 +147,7 @@ class Start(Document, frozen=True, kw_only=True):
     depth: int
     spans: int
     prices: dict[str, str]
+    judges: str | None = None
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -351,6 +359,14 @@ class End(Document, frozen=True, kw_only=True):
 
     rounds: int
     reason: str | None
+
+
+class Resumption(Document, frozen=True, kw_only=True):
+    """A further execution of a run: jobs (round, job) whose refusal no longer stops it, and a new budget if any."""
+
+    number: int
+    forgiven: list[tuple[int, int]]
+    max_usd: float | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

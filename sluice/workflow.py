@@ -34,6 +34,15 @@ class Workflow:
     def execution_arn(self, name: str) -> str:
         return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
 
+    def running(self, name: str) -> bool:
+        """Whether an execution of this name is under way."""
+        try:
+            return self.client.describe_execution(executionArn=self.execution_arn(name))["status"] == "RUNNING"
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "ExecutionDoesNotExist":
+                return False
+            raise Stop(f"DescribeExecution {name}: {error}") from error
+
     def stop(self, name: str, cause: str) -> None:
         """Stop an execution; one that does not exist or has ended is left alone."""
         try:

@@ -64,20 +64,20 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     the run with it; a resumed run takes the job up again.
     """
     opened = Run(services.work, item.run)
-    keys = opened.keys.job(item.round, item.job)
-    done = services.work.find(keys.counts)
+    done = services.work.find(opened.keys.job(item.round, item.job).counts)
     if done is not None:
-        return read(Counts, done, keys.counts)
+        return read(Counts, done, opened.keys.job(item.round, item.job).counts)
+    keys = opened.source.job(item.round, item.job)
     written = services.work.find(keys.prepared)
     prepared = read(Prepared, written, keys.prepared) if written is not None else None
     ended = _ended(services, opened, keys)
     if prepared is None or (ended is None and prepared.records):
         if error is not None or not opened.cancelled:
-            _keep_cause(services, keys, error)
+            _keep_cause(services, opened.keys.job(item.round, item.job), error)
         return None
     counts = _Check(opened, item, prepared, ended).settle()
     accounting.check_job(counts)
-    services.work.put(keys.counts, counts.write())
+    services.work.put(opened.keys.job(item.round, item.job).counts, counts.write())
     return counts
 
 
@@ -120,7 +120,8 @@ class _Check:
         self.ended = ended or Ended(status="Completed", message=None, submitted=None, ended=None)
         self.job: PlannedJob = run.planned_job(item)
         self.tier: FrozenTier = run.tier(self.job.tier)
-        self.keys = run.keys.job(item.round, item.job)
+        self.keys = run.source.job(item.round, item.job)
+        self.buys = run.start.judges is None
         self.judge = Judge(run.task)
         lines = run.store.get(self.keys.records).split(b"\n")[:-1]
         self.sent = [line[:KEY].decode() for line in lines]
@@ -137,7 +138,7 @@ class _Check:
             self._judge_as_they_come()
         outcomes = [self._outcome(self.settled.get(key)) for key in self.sent]
         self._write_attempts(outcomes)
-        pending = self._write_pending(outcomes)
+        pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
 
     def _replies(self) -> Iterator[Reply]:
@@ -170,7 +171,7 @@ class _Check:
                 self._settle_failed(reply)
                 continue
             verdict = judge(reply.text, reply.stop)
-            settled[reply.record] = Settled(*verdict, reply.input_tokens, reply.output_tokens)
+            settled[reply.record] = Settled(*verdict, *self._tokens(reply))
 
     def _judge_with_rows(self) -> None:
         """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
@@ -190,7 +191,7 @@ class _Check:
                 verdict = self.judge.judge(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
                 )
-                self.settled[record] = Settled(*verdict, reply.input_tokens, reply.output_tokens)
+                self.settled[record] = Settled(*verdict, *self._tokens(reply))
 
     def _rows_of(self, wanted: dict[str, int]) -> Iterator[tuple[bytes, str]]:
         """The first row of each wanted record."""
@@ -206,10 +207,16 @@ class _Check:
         reason = reply.reason or Reason.REPLY_UNREADABLE
         self.settled[reply.record] = Settled(reason, None, None, None, reply.input_tokens, reply.output_tokens)
 
+    def _tokens(self, reply: Reply) -> tuple[int, int]:
+        """What the reply cost: nothing where a stored one is judged again."""
+        return (reply.input_tokens, reply.output_tokens) if self.buys else (0, 0)
+
     def _outcome(self, settled: Settled | None) -> tuple[Outcome, Reason | None]:
         reason = self.missing if settled is None else settled.reason
         if reason is None:
             return Outcome.ACCEPTED, None
+        if not self.buys:
+            return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Outcome.RETRIED, reason
         last = self.job.tier + 1 >= len(self.run.start.tiers)
@@ -285,7 +292,7 @@ class _Check:
         reasons = Counter(reason.value for _, reason in outcomes if reason is not None)
         tokens_in = sum(settled.input_tokens for settled in self.settled.values())
         tokens_out = sum(settled.output_tokens for settled in self.settled.values())
-        held = self.prepared.held.records if self.prepared.held else 0
+        held = self.prepared.held.records if self.prepared.held and self.buys else 0
         errored = sum(self.messages.values())
         return Counts(
             round=self.item.round,
@@ -316,7 +323,7 @@ class _Check:
             output_tokens=tokens_out,
             cost_usd=cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out),
             pending=pending,
-            fatal=self._fatal(),
+            fatal=self._fatal() if self.buys else None,
             warnings=self._warnings(),
         )
 

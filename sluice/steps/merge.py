@@ -6,6 +6,7 @@ import zlib
 from array import array
 from collections import Counter
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.merging import Attempts, Joined, Place, Records, join_attempts, join_rows, read_firsts
+from sluice.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
 from sluice.reasons import Status
+from sluice.rows import KEY, PLACE
 from sluice.state import End, PartBooks, read
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 20_000  # rows joined and written at once: a row group
 IDS_COUNTED = 2_000_000  # up to so many rows, doubled ids are counted exactly; beyond, in a share of them
+_PLACE_OF = itemgetter(slice(KEY, PLACE))  # source and line of a stored row, in digits
 
 
 def run(services: Services, part: Part) -> PartBooks:
@@ -46,17 +49,21 @@ def run(services: Services, part: Part) -> PartBooks:
     return books
 
 
+def ids_modulus(rows: int) -> int:
+    """Of the ids of a run with so many rows, one in this many is counted."""
+    return max(1, rows // IDS_COUNTED)
+
+
 class _Merge:
     """One part on its way into a file, batch by batch."""
 
     def __init__(self, run: Run, part: Part) -> None:
         self.run, self.part = run, part
         end = read(End, run.store.get(run.keys.end), run.keys.end)
-        self.end_reason = end.reason
-        self.sources = [item.uri for item in run.inputs.inputs]
-        self.records: Records = join_attempts(run.task, run.start, list(self._attempts()), end.reason)
-        self.firsts = read_firsts(self._first_lines())
-        self.modulus = max(1, run.plan.rows // IDS_COUNTED)
+        firsts = read_firsts(self._first_lines())
+        records = join_attempts(run.task, run.start, list(self._attempts()), firsts, end.reason)
+        self.rows = RowJoin(run.task, run.start, [item.uri for item in run.inputs.inputs], records)
+        self.modulus = ids_modulus(run.plan.rows)
         self.ids = array("Q")
         self.ids_missing = 0
         self.counts: Counter[str] = Counter()
@@ -80,31 +87,26 @@ class _Merge:
 
     def write(self, out: ObjectWriter) -> None:
         """Join and write, a row group per batch."""
-        writer: pq.ParquetWriter | None = None
-        for places in self._batches():
-            joined = join_rows(
-                self.run.task, self.run.start, places, self.sources, self.records, self.firsts, self.end_reason
-            )
-            self._count(joined)
-            if writer is None:
-                writer = pq.ParquetWriter(out, joined.table.schema, compression="zstd", compression_level=1)
-            writer.write_table(joined.table, row_group_size=len(joined.table))
-        if writer is not None:
-            writer.close()
+        with pq.ParquetWriter(out, self.rows.schema, compression="zstd", compression_level=1) as writer:
+            for places in self._batches():
+                joined = self.rows.join(places)
+                self._count(joined)
+                writer.write_table(joined.table, row_group_size=BATCH_ROWS)
 
     def _batches(self) -> Iterator[list[Place]]:
-        """Stored rows in batches of about `BATCH_ROWS`."""
+        """Stored rows in the order of the input, in batches of at most `BATCH_ROWS`."""
         batch: list[Place] = []
-        rows = 0
-        for found in shard_rows(self.run, self.part.shard, self.part.first, self.part.last):
-            segment = found.segment
-            for at in range(0, len(found.lines), BATCH_ROWS):
-                lines = found.lines[at : at + BATCH_ROWS]
-                batch.append(Place(lines, segment.first_source, segment.line_base))
-                rows += len(lines)
-                if rows >= BATCH_ROWS:
+        room = BATCH_ROWS
+        for segment, lines in shard_rows(self.run, self.part.shard, self.part.first, self.part.last):
+            lines.sort(key=_PLACE_OF)  # they come bucket by bucket
+            at = 0
+            while at < len(lines):
+                taken = lines[at : at + room]
+                batch.append(Place(taken, segment.first_source, segment.line_base))
+                at, room = at + len(taken), room - len(taken)
+                if not room:
                     yield batch
-                    batch, rows = [], 0
+                    batch, room = [], BATCH_ROWS
         if batch:
             yield batch
 
@@ -113,8 +115,7 @@ class _Merge:
         self.counts.update(_value_counts(table["status"]))
         self.counts["shared"] += pc.sum(table["shared"]).as_py() or 0
         self.reasons.update(_value_counts(table["reason"]))
-        accepted = pc.equal(table["status"], Status.ACCEPTED.value)
-        self.labels.update(_value_counts(pc.list_flatten(table["labels"].filter(accepted))))
+        self.labels.update(_value_counts(pc.list_flatten(table["labels"])))
         self.kept_invalid.update(joined.kept_invalid)
         self.input_tokens += pc.sum(table["input_tokens"]).as_py() or 0
         self.output_tokens += pc.sum(table["output_tokens"]).as_py() or 0
@@ -127,14 +128,11 @@ class _Merge:
 
     def _count_ids(self, column: pa.ChunkedArray) -> None:
         """Keep a hash of each id, or of the ids in a share of the hash space when the run is large."""
-        modulus, ids = self.modulus, self.ids
-        for value in column.to_pylist():
-            if value is None:
-                self.ids_missing += 1
-                continue
-            data = value.encode()
-            if modulus == 1 or zlib.crc32(data) % modulus == 0:
-                ids.append(int.from_bytes(blake2b(data, digest_size=8).digest(), "little"))
+        self.ids_missing += column.null_count
+        ids = pc.cast(column.drop_null(), pa.binary()).to_pylist()
+        if self.modulus > 1:
+            ids = [value for value in ids if zlib.crc32(value) % self.modulus == 0]
+        self.ids.frombytes(b"".join([blake2b(value, digest_size=8).digest() for value in ids]))
 
     def books(self, size: int) -> PartBooks:
         """The part's books."""

@@ -52,12 +52,14 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         return _result(opened, round_, more=False)
     if services.work.exists(opened.keys.jobs(round_)):
         return _result(opened, round_, more=True)
+    if opened.start.judges is not None:
+        return _judge_round(opened, round_)
     if round_ == 0:
         _plan_run(opened)
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
-    _stop_on_fatal(counts)
+    _stop_on_fatal(opened, counts)
     jobs = _first_round(opened) if round_ == 0 else _later_round(opened, [c for c in counts if c.round == round_ - 1])
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
@@ -108,8 +110,26 @@ def _why_no_books(opened: Run, keys: JobKeys) -> str:
     return f"{keys.root}: {failed.error}: {failed.cause}"
 
 
-def _stop_on_fatal(counts: Sequence[Counts]) -> None:
-    fatal = next((books for books in counts if books.fatal), None)
+def _judge_round(opened: Run, round_: int) -> PlanResult:
+    """A round of the run whose answers are judged again: its jobs, without anything to send."""
+    data = opened.store.find(opened.source.round_plan(round_))
+    if data is None:
+        opened.store.put(opened.keys.parts, _own_parts(opened))
+        return _end(opened, round_, None)
+    items = [JobItem(run=opened.id, round=round_, job=job.job) for job in read(RoundPlan, data, "plan").jobs]
+    opened.store.put(opened.keys.round_plan(round_), data)
+    opened.store.put(opened.keys.jobs(round_), msgspec.json.encode(items))
+    return _result(opened, round_, more=True)
+
+
+def _own_parts(opened: Run) -> bytes:
+    parts = msgspec.json.decode(opened.store.get(opened.source.parts), type=list[Part])
+    return msgspec.json.encode([msgspec.structs.replace(part, run=opened.id) for part in parts])
+
+
+def _stop_on_fatal(opened: Run, counts: Sequence[Counts]) -> None:
+    forgiven = {place for resumption in opened.resumptions for place in resumption.forgiven}
+    fatal = next((books for books in counts if books.fatal and (books.round, books.job) not in forgiven), None)
     if fatal is not None:
         raise Stop(f"round {fatal.round}, job {fatal.job}: {fatal.fatal}")
 
@@ -273,7 +293,7 @@ def _order(pending: Pending) -> tuple[int, int, str]:
 
 def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:
     """The jobs that the budget still allows, in order; all of them without a budget."""
-    limit = opened.task.budget.max_usd
+    limit = opened.max_usd
     if limit is None:
         return jobs
     spent = accounting.total(books.cost_usd for books in counts)

@@ -33,6 +33,8 @@ def run(services: Services, item: JobItem) -> JobItem:
     done = services.work.find(keys.prepared)
     if done is not None:
         return _route(item, read(Prepared, done, keys.prepared))
+    if opened.start.judges is not None or opened.cancelled:
+        return _next(item, "check")
     job = opened.planned_job(item)
     with services.work.writer(keys.input) as out, services.work.writer(keys.records) as records:
         prepared = _Preparation(opened, item, job, out).write(records)

@@ -33,12 +33,12 @@ def shard_rows(run: Run, shard: int, first: int = 0, last: int | None = None) ->
     segments = run.plan.segments
     cuts = array("I")
     width = len(segments) * cuts.itemsize
-    cuts.frombytes(run.store.read_range(run.keys.cuts, shard * width, 2 * width))
+    cuts.frombytes(run.store.read_range(run.source.cuts, shard * width, 2 * width))
     wanted = range(first, len(segments) if last is None else last)
 
     def load(n: int) -> bytes:
         begin, end = cuts[n], cuts[len(segments) + n]
-        return run.store.read_range(run.keys.rows(segments[n].span), segments[n].begin + begin, end - begin)
+        return run.store.read_range(run.source.rows(segments[n].span), segments[n].begin + begin, end - begin)
 
     with ThreadPoolExecutor(AHEAD) as pool:
         for begin in range(wanted.start, wanted.stop, AHEAD):

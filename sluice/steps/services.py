@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sluice.prices import Catalog
 from sluice.settings import Settings
-from sluice.state import Inputs, JobItem, Keys, PlannedJob, RoundPlan, RunPlan, Start, read
+from sluice.state import Inputs, JobItem, Keys, PlannedJob, Resumption, RoundPlan, RunPlan, Start, read
 from sluice.task import Task, parse_task
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Run:
-    """A frozen run, opened."""
+    """A frozen run, opened. `keys` are its own; `source` those of the run whose rows and jobs it works on.
+
+    Both are the same but for a run that judges the stored answers of another.
+    """
 
     store: Store
     id: str
@@ -61,6 +64,27 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", Keys(self.id))
+
+    @cached_property
+    def source(self) -> Keys:
+        return self.keys if self.start.judges is None else Keys(self.start.judges)
+
+    @cached_property
+    def resumptions(self) -> list[Resumption]:
+        """The further executions of this run, oldest first."""
+        keys = [key for key, _ in self.store.keys(self.keys.resumptions)]
+        return [read(Resumption, self.store.get(key), key) for key in keys]
+
+    @property
+    def execution(self) -> str:
+        """The name of the latest execution."""
+        return f"{self.id}-{len(self.resumptions)}" if self.resumptions else self.id
+
+    @property
+    def max_usd(self) -> float | None:
+        """The budget: the task's, or what the latest resumption allows."""
+        given = [item.max_usd for item in self.resumptions if item.max_usd is not None]
+        return given[-1] if given else self.task.budget.max_usd
 
     @cached_property
     def start(self) -> Start:
@@ -76,24 +100,24 @@ class Run:
 
     @cached_property
     def inputs(self) -> Inputs:
-        return read(Inputs, self.store.get(self.keys.inputs), self.keys.inputs)
+        return read(Inputs, self.store.get(self.source.inputs), self.source.inputs)
 
     @cached_property
     def plan(self) -> RunPlan:
-        return read(RunPlan, self.store.get(self.keys.plan), self.keys.plan)
+        return read(RunPlan, self.store.get(self.source.plan), self.source.plan)
 
     @cached_property
     def first_shards(self) -> list[int | None]:
         """The shard of each job of round 0."""
-        data = self.store.find(self.keys.round_plan(0))
-        return [] if data is None else [job.shard for job in read(RoundPlan, data, self.keys.round_plan(0)).jobs]
+        data = self.store.find(self.source.round_plan(0))
+        return [] if data is None else [job.shard for job in read(RoundPlan, data, self.source.round_plan(0)).jobs]
 
     def tier(self, number: int) -> FrozenTier:
         return self.start.tiers[number]
 
     def planned_job(self, item: JobItem) -> PlannedJob:
         """What a job selects."""
-        key = self.keys.round_plan(item.round)
+        key = self.source.round_plan(item.round)
         return read(RoundPlan, self.store.get(key), key).jobs[item.job]
 
     @property

@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from sluice.containers import Container, container_of
+from sluice.containers import HEAD_BYTES, Container, container_of
 from sluice.errors import BadInput, Stop
 from sluice.planning import bucket_depth, cut_spans
 from sluice.prices import check_models
@@ -20,11 +21,15 @@ from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start
 from sluice.task import Task, Transport, load_task, parse_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sluice.prices import Model
     from sluice.settings import Settings
     from sluice.steps.services import Deployment, Services
+    from sluice.store import Store
 
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
+AT_ONCE = 8  # objects that are looked at together: 50,000 take two minutes and not twenty
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 
 
@@ -50,7 +55,7 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     if request is None:
         return None
     models = check_models(request.task, deployment.catalog, deployment.region)
-    inputs = _freeze(services, request.uris)
+    inputs = _freeze(services, request)
     if not inputs:
         raise BadInput(f"there is nothing under {', '.join(request.uris) or 'the given inputs'}")
     run_id = _run_id(request, inputs)
@@ -100,25 +105,44 @@ def _from_object(deployment: Deployment, event: dict[str, Any]) -> Request | Non
     return Request(task, [f"s3://{bucket}/{key}"], deployment.settings, "bedrock", None, version)
 
 
-def _freeze(services: Services, uris: list[str]) -> list[tuple[Input, str]]:
-    """The exact objects behind URIs, each with its time; a URI that ends in / stands for all under it."""
-    found: list[tuple[Input, str]] = []
+def _freeze(services: Services, request: Request) -> list[tuple[Input, str]]:
+    """The exact objects behind the URIs, each with its time; a URI that ends in / stands for all under it.
+
+    Raises:
+        BadInput: a URI is none, an object is missing, or one that a single worker has to read is too large for it.
+
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(
+            pool.map(lambda place: _frozen_input(place[0], place[1], request.settings), _places(services, request.uris))
+        )
+
+
+def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
     for uri in uris:
         match = S3_URI.fullmatch(uri)
         if match is None:
             raise BadInput(f"{uri} is no S3 URI: s3://bucket/key, or s3://bucket/prefix/ for all under it")
         store = services.bucket(match[1])
-        whole = match[2] == "" or match[2].endswith("/")
-        for key in [key for key, _ in store.keys(match[2]) if not key.endswith("/")] if whole else [match[2]]:
-            head = store.head(key)
-            if head is None:
-                raise BadInput(f"{store.uri(key)} does not exist")
-            container = container_of(key, lambda: store.read_range(key, 0, min(4, head.size)))  # noqa: B023 - called at once
-            frozen = Input(
-                uri=store.uri(key), version=head.version, etag=head.etag, bytes=head.size, container=container
-            )
-            found.append((frozen, head.modified))
-    return found
+        if match[2] and not match[2].endswith("/"):
+            yield store, match[2]
+            continue
+        yield from ((store, key) for key, _ in store.keys(match[2]) if not key.endswith("/"))
+
+
+def _frozen_input(store: Store, key: str, settings: Settings) -> tuple[Input, str]:
+    head, uri = store.head(key), store.uri(key)
+    if head is None:
+        raise BadInput(f"{uri} does not exist")
+    container = container_of(uri, lambda: store.read_range(key, 0, min(HEAD_BYTES, head.size)))
+    limit = settings.max_compressed_bytes if container.packed else settings.max_text_bytes
+    if container.whole and head.size > limit:
+        raise BadInput(
+            f"{uri} has {head.size:,} bytes; one worker reads {container} from the beginning, and has time for "
+            f"{limit:,}: split it, or write JSON Lines without compression, which many workers read at once"
+        )
+    frozen = Input(uri=uri, version=head.version, etag=head.etag, bytes=head.size, container=str(container))
+    return frozen, head.modified
 
 
 def _run_id(request: Request, inputs: list[tuple[Input, str]]) -> str:
@@ -145,7 +169,7 @@ def _write(
 ) -> None:
     """Write the run; start.json comes last, so that where it stands the rest does."""
     keys, frozen, settings = Keys(run_id), [item for item, _ in inputs], request.settings
-    sizes = [(item.bytes, item.container != Container.LINES) for item in frozen]
+    sizes = [(item.bytes, Container.parse(item.container).whole) for item in frozen]
     spans = cut_spans(sizes, settings.span_bytes)
     items = [Span(run=run_id, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     services.work.put(keys.inputs, Inputs(inputs=frozen).write())

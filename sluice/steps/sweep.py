@@ -1,7 +1,12 @@
-"""sweep: clean up behind a run that was cancelled, or whose execution failed, timed out or was aborted."""
+"""sweep: clean up behind a run that is cancelled, or whose execution failed, timed out or was aborted.
+
+A cancelled run is closed by a further execution: it finds the marker, submits nothing, settles what was sent, and
+publishes what there is, with the books balanced. A run that broke off keeps what it has and waits to be resumed.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,26 +20,41 @@ if TYPE_CHECKING:
     from sluice.state import Counts
     from sluice.steps.services import Services
 
+CANCELLED = "cancelled"
+ABORTED = "ABORTED"
+FINISHED = frozenset({"succeeded", "over_limit", "cancelled"})
 
-def run(services: Services, event: dict[str, Any]) -> dict[str, int]:
-    """Stop the run's Bedrock jobs and write a truthful summary; safe to call again.
 
-    The event is `{"run", "reason"}`, or EventBridge's report that an execution ended.
+def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
+    """Stop the run's Bedrock jobs, twice with a pause, and see to its end; safe to call again.
+
+    The event is `{"run", "reason": "cancelled"}`, or EventBridge's report that an execution ended.
     """
-    if "run" in event:
-        run_id, reason = event["run"], event.get("reason", "cancelled")
-    else:
-        run_id, reason = event["detail"]["name"], event["detail"]["status"]
+    detail = event.get("detail")
+    run_id = event["run"] if detail is None else json.loads(detail["input"])["run"]
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start):
+    if not services.work.exists(opened.keys.start) or _is_finished(opened):
         return {"stopped": 0}
-    if reason == "cancelled":
-        services.work.put_new(opened.keys.cancel, msgspec.json.encode({"at": services.now().isoformat()}))
+    if detail is not None and detail["name"] != opened.execution:
+        return {"stopped": 0}  # a late report of an execution that has a successor
+    cancelled = detail is None or detail["status"] == ABORTED or opened.cancelled
+    if cancelled:
+        services.work.put_new(opened.keys.cancel, json.dumps({"at": services.now().isoformat()}).encode())
         if services.workflow is not None:
-            services.workflow.stop(run_id, "cancelled")
+            services.workflow.stop(opened.execution, CANCELLED)
     stopped = stop_jobs(services, run_id)
-    _summarize(services, opened, event, reason)
+    services.sleep(opened.settings.sweep_seconds)  # a submit that was inside Create has come back by then
+    stopped += stop_jobs(services, run_id)
+    if cancelled:
+        return {"stopped": stopped, "execution": _close(services, opened)}
+    assert detail is not None
+    _summarize(services, opened, detail)
     return {"stopped": stopped}
+
+
+def _is_finished(opened: Run) -> bool:
+    done = opened.store.find(opened.keys.summary)
+    return done is not None and msgspec.json.decode(done)["status"] in FINISHED
 
 
 def stop_jobs(services: Services, run_id: str) -> int:
@@ -48,22 +68,35 @@ def stop_jobs(services: Services, run_id: str) -> int:
     return stopped
 
 
-def _summarize(services: Services, opened: Run, event: dict[str, Any], reason: str) -> None:
-    """run.json of a run that did not get to publish: what is known, and why it ended."""
-    done = services.work.find(opened.keys.summary)
-    if done is not None and msgspec.json.decode(done)["status"] in {"succeeded", "over_limit"}:
-        return
-    detail = event.get("detail", {})
-    cause = detail.get("cause") or detail.get("error") or reason
+def _close(services: Services, opened: Run) -> str:
+    """The execution that brings a cancelled run to its end; a second sweep finds it under way."""
+    from sluice.steps.resume import execute_again  # noqa: PLC0415 - the two need each other
+
+    fresh = Run(services.work, opened.id)
+    if fresh.execution != opened.execution:
+        return fresh.execution
+    return execute_again(services, fresh)
+
+
+def _summarize(services: Services, opened: Run, detail: dict[str, Any]) -> None:
+    """run.json of a run that broke off: what is known, and why."""
     if not services.work.exists(opened.keys.plan):
         return
-    summary = summarize(services, opened, [], _counts_so_far(opened), error=str(cause))
-    if reason == "cancelled":
-        summary |= {"status": "cancelled", "error": None}
+    cause = detail.get("cause") or detail.get("error") or detail["status"]
+    summary = summarize(services, opened, [], counts_so_far(opened), error=_readable(str(cause)))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
 
 
-def _counts_so_far(opened: Run) -> list[Counts]:
+def _readable(cause: str) -> str:
+    """The message inside the JSON that a Lambda error is handed over as."""
+    try:
+        found = json.loads(cause)
+        return f"{found['errorType']}: {found['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        return cause
+
+
+def counts_so_far(opened: Run) -> list[Counts]:
     """The books of all jobs that have any."""
     found: list[Counts] = []
     number = 0

@@ -1,0 +1,63 @@
+"""rejudge: a new run over the stored answers of another, under new gates, labels or schema; nothing is bought."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sluice.errors import BadTask, Stop
+from sluice.state import Keys
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from sluice.steps.services import Services
+    from sluice.task import Task
+
+
+def run(services: Services, run_id: str, task: Task) -> str:
+    """Begin a run that judges the answers of `run_id` as `task` says, and return its id.
+
+    Raises:
+        Stop: there is no such run, or it has sent nothing yet.
+        BadTask: the task reads other text than the answers were given to.
+    """
+    opened = Run(services.work, run_id)
+    if not services.work.exists(opened.keys.start):
+        raise Stop(f"there is no run {run_id}")
+    if not services.work.exists(opened.keys.parts):
+        raise Stop(f"run {run_id} has no answers to judge yet")
+    _check_task(opened.task, task)
+    digest = hashlib.blake2b(f"{run_id} {task.version}".encode(), digest_size=5).hexdigest()
+    new = f"{run_id.rsplit('-', 1)[0]}-{digest}"
+    start = msgspec.structs.replace(
+        opened.start,
+        run=new,
+        task=task.model_dump(mode="json"),
+        task_version=task.version,
+        created=services.now().isoformat(),
+        judges=opened.start.judges or run_id,
+        answers=f"rejudge:{run_id}",
+    )
+    keys = Keys(new)
+    services.work.put(keys.spans, b"[]")
+    services.work.put_new(keys.start, start.write())
+    if services.workflow is not None:
+        services.workflow.start(new, new)
+    return new
+
+
+def _check_task(old: Task, new: Task) -> None:
+    """Refuse a task under which the stored answers would be answers to something else."""
+    problems = []
+    if new.name != old.name:
+        problems.append(f"name: {new.name!r} should be {old.name!r}, the task of the run")
+    if new.input.text != old.input.text:
+        problems.append(f"input.text: {list(new.input.text)} should be {list(old.input.text)}, which the models saw")
+    if len(new.tiers) != len(old.tiers):
+        problems.append(f"tiers: {len(new.tiers)} should be {len(old.tiers)}, as when the answers were bought")
+    if new.reads_row and not old.reads_row:
+        problems.append("gates.rules: look at the row, but rows with the same text shared one answer in this run")
+    if problems:
+        raise BadTask("the task to judge by", problems)
