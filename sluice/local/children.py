@@ -66,6 +66,12 @@ class Child:
         document: dict[str, Any] = msgspec.json.decode(answer[0])
         return document
 
+    def tell(self, document: Any) -> None:
+        """Write one line to the child's standard input, for `hear`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(msgspec.json.encode(document) + b"\n")
+        self.process.stdin.flush()
+
     def stop(self) -> None:
         """End the process and everything that it started."""
         for signum in (signal.SIGTERM, signal.SIGKILL):
@@ -84,11 +90,16 @@ def say_ready(**facts: Any) -> None:
     sys.stdout.flush()
 
 
+def hear() -> bytes:
+    """The line that `Child.tell` wrote."""
+    return sys.stdin.buffer.readline()
+
+
 def die_with_parent() -> None:
     """End this process group as soon as standard input is closed, which the death of the parent does too."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):
             pass
         os.killpg(os.getpgrp(), signal.SIGKILL)
 

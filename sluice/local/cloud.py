@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -22,19 +23,18 @@ from sluice.local import events
 from sluice.local.children import Child
 from sluice.local.functions import Surroundings
 from sluice.local.server import CONFIGURE, INVOKE
+from sluice.local.sources.bedrock import CALLERS
 from sluice.local.synthesis import ROOT, load, synthesized
 from sluice.local.template import Template
 from sluice.local.zygote import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_stepfunctions.client import SFNClient
 
-    from sluice.local.faults import Crash
 
 MiB = 1024 * 1024
 SCALE = 1 / 600  # a minute of waiting in AWS is a tenth of a second here
@@ -73,7 +73,8 @@ class FunctionFailed(Stop):
 class LocalCloud:
     """Everything that a run needs, on this machine, for as long as the context lasts.
 
-    `directory` takes the logs. Processes end with the context, and with this process however it dies.
+    `directory` takes the logs, `path` is where the handlers lie. Processes end with the context, and with this process
+    however it dies. `callers_credentials`: whether the stand-in may use them, to ask the real Bedrock.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class LocalCloud:
         scale: float = SCALE,
         template: Path | None = None,
         path: Path = ROOT,
+        callers_credentials: bool = False,
     ) -> None:
         self.directory = directory
         self.region = region
@@ -93,7 +95,10 @@ class LocalCloud:
         self.template = Template(load(self.template_path), region)
         self.workflow = self.template.workflow()
         self.buckets = self.template.buckets()
+        self.callers_credentials = callers_credentials
         self.children: list[Child] = []
+        self.stand_in: Child | None = None
+        self.spare: Child | None = None
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -120,6 +125,7 @@ class LocalCloud:
             "sluice.local.server",
             ["--template", str(self.template_path), "--region", self.region, "--scale", str(self.scale)],
         )
+        self.spare = self._load_stand_in()
         self.port = server.ready()["port"]
         for bucket in self.buckets.values():
             self._make_bucket(bucket.name, versioned=bucket.versioned)
@@ -185,15 +191,33 @@ class LocalCloud:
                 return function.environment[variable]
         raise Stop(f"no function of the template has {variable}")
 
-    def configure(self, *, logs: Path, bedrock: str, crashes: tuple[Crash, ...] = ()) -> None:
-        """From now on workers write to these logs, use this stand-in and die by these crashes."""
-        logs.mkdir(parents=True, exist_ok=True)
-        endpoints = {
+    def answer_with(self, configuration: dict[str, Any]) -> str:
+        """Have a stand-in for Bedrock answer as configured, in place of the one before; its URL."""
+        if self.stand_in is not None:
+            self.stand_in.stop()
+        self.stand_in, self.spare = self.spare or self._load_stand_in(), None
+        self.stand_in.tell(configuration)
+        return f"http://127.0.0.1:{self.stand_in.ready()['port']}"
+
+    def _load_stand_in(self) -> Child:
+        """Start a stand-in, which loads and then waits for its configuration."""
+        extra = {}
+        if self.callers_credentials:
+            extra = {f"{CALLERS}{name}": value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return self.spawn("sluice.local.standin", [], extra)
+
+    def endpoints(self, bedrock: str) -> dict[str, str]:
+        """The variables that lead an AWS client to this cloud."""
+        return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_BEDROCK": bedrock,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
         }
-        self._post(CONFIGURE, pickle.dumps(Surroundings(str(logs.resolve()), endpoints, crashes)))
+
+    def configure(self, surroundings: Surroundings) -> None:
+        """Give the workers of the functions new surroundings; warm ones of others are ended."""
+        Path(surroundings.logs).mkdir(parents=True, exist_ok=True)
+        self._post(CONFIGURE, pickle.dumps(surroundings))
 
     def invoke(self, step: str, event: dict[str, Any]) -> Any:
         """Call a step's function as Lambda would.

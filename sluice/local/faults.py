@@ -7,6 +7,7 @@ the clock: the same plan over the same input gives the same faults.
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
 import threading
 from collections import Counter
@@ -109,15 +110,15 @@ class Faults:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan or Plan()
-        self.struck: Counter[int] = Counter()
+        self.counted: Counter[tuple[str, int | str]] = Counter()
         self.lock = threading.Lock()
         self.touches_records = bool(self.plan.records)
 
     def of_job(self, name: str, tier: int) -> JobFault | None:
         """How a job is to end, or None: the first fault that matches and has not struck often enough decides."""
-        for fault in self.plan.jobs:
+        for n, fault in enumerate(self.plan.jobs):
             fits = fnmatch.fnmatchcase(name, fault.name) and fault.tier in (None, tier)
-            if fits and self._drawn(fault.share, "job", name) and self._strikes(fault, fault.times):
+            if fits and self._drawn(fault.share, f"job{n}", name) and self._strikes(("job", n), fault.times):
                 return fault
         return None
 
@@ -131,31 +132,29 @@ class Faults:
 
     def of_call(self, operation: str) -> CallFault | None:
         """The error that a call answers, or None."""
-        for fault in self.plan.calls:
+        for n, fault in enumerate(self.plan.calls):
             if fnmatch.fnmatchcase(operation, fault.operation):
-                with self.lock:
-                    self.struck[-id(fault)] += 1
-                    number = self.struck[-id(fault)]
-                if self._drawn(fault.share, operation, str(number)) and self._strikes(fault, fault.times):
+                drawn = self._drawn(fault.share, f"call{n}", str(self._count(("call", n))))
+                if drawn and self._strikes(("call struck", n), fault.times):
                     return fault
         return None
 
     def of_invocation(self, step: str) -> FunctionFault | None:
         """What happens instead of a function's invocation, or None."""
-        with self.lock:
-            number = self.struck[hash(("invocation", step))] = self.struck[hash(("invocation", step))] + 1
-        for fault in self.plan.functions:
-            if fault.step == step and fault.invocation == number:
-                return fault
-        return None
+        number = self._count(("invocation", step))
+        planned = (fault for fault in self.plan.functions if fault.step == step and fault.invocation == number)
+        return next(planned, None)
 
     def _drawn(self, share: float, *names: str) -> bool:
         return share >= 1 or draw(self.plan.seed, *names) < share
 
-    def _strikes(self, fault: JobFault | CallFault, times: int | None) -> bool:
+    def _strikes(self, what: tuple[str, int], times: int | None) -> bool:
+        return self._count(what) <= (times or math.inf)
+
+    def _count(self, what: tuple[str, int | str]) -> int:
         with self.lock:
-            self.struck[id(fault)] += 1
-            return times is None or self.struck[id(fault)] <= times
+            self.counted[what] += 1
+            return self.counted[what]
 
 
 def draw(seed: int, *names: str) -> float:

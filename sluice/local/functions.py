@@ -13,14 +13,15 @@ import sys
 import threading
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sluice.local.children import receive_message, send_message
+from sluice.local.faults import Faults, Plan
 from sluice.local.zygote import QUIET, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sluice.local.faults import Crash
     from sluice.local.template import Function
@@ -48,6 +49,7 @@ class Surroundings:
     logs: str
     endpoints: dict[str, str]
     crashes: tuple[Crash, ...] = ()
+    plan: Plan = field(default_factory=Plan)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class FunctionHost:
         self.keys = dict(keys)
         self.region = region
         self.surroundings: Surroundings | None = None
+        self.faults = Faults()
         self.idle: dict[str, list[tuple[Surroundings, Worker]]] = defaultdict(list)
         self.turns = {arn: threading.Semaphore(os.cpu_count() or 1) for arn in functions}
         self.lock = threading.Lock()
@@ -85,6 +88,7 @@ class FunctionHost:
         """Use these surroundings from now on; idle workers of others are ended."""
         with self.lock:
             self.surroundings = surroundings
+            self.faults = Faults(surroundings.plan)
             for workers in self.idle.values():
                 while workers:
                     workers.pop()[1].end()
@@ -99,6 +103,9 @@ class FunctionHost:
         """Run a function once, as soon as it is its turn."""
         if len(payload) > PAYLOAD_BYTES:
             return Answer.failure("Lambda.RequestTooLargeException", f"{len(payload)} bytes exceed {PAYLOAD_BYTES}")
+        fault = self.faults.of_invocation(function.step)
+        if fault is not None:
+            return Answer.failure(fault.error or "", "planned by the fault plan")
         with self.turns[function.arn]:
             return self._invoke(function, payload)
 
@@ -182,8 +189,3 @@ def interpret(message: bytes) -> Answer:
     if len(payload) > PAYLOAD_BYTES:
         return Answer.failure("Function.ResponseSizeTooLarge", f"{len(payload)} bytes exceed {PAYLOAD_BYTES}")
     return Answer(payload, failed)
-
-
-def steps(functions: Sequence[Function]) -> list[str]:
-    """The names of the steps, for messages."""
-    return sorted(function.step for function in functions)

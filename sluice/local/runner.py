@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import shutil
 import uuid
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,13 @@ import msgspec
 
 from sluice.errors import Stop
 from sluice.local.cloud import LocalCloud
-from sluice.local.sources.bedrock import CALLERS
-from sluice.local.synthesis import synthesized
+from sluice.local.faults import Plan, crashes, read_plan
+from sluice.local.functions import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluice.task import Task
-
-STAND_IN = "sluice.local.standin"
 
 
 def run_local(
@@ -46,24 +45,68 @@ def run_local(
         Stop: an input that is not there, an app that does not synthesize, a run that did not even start.
     """
     files = [existing(Path(name)) for name in inputs]
-    with LocalCloud(out / "logs", region=region, template=synthesized()) as cloud:
-        bedrock = start_stand_in(cloud, task, answers, settings or {}, faults)
-        cloud.configure(logs=out / "logs", bedrock=bedrock)
-        uris = upload(cloud, files, task.name)
-        command = {
-            "task": task.model_dump(mode="json"),
-            "inputs": uris,
-            "settings": dict(settings or {}),
-            "answers": answers,
-            "nonce": uuid.uuid4().hex,
-        }
-        run = str(cloud.invoke("start", {"command": command})["run"])
-        look = None if on_progress is None else lambda: on_progress(cloud, run)
-        try:
-            cloud.wait(run, look)
-        except KeyboardInterrupt:
-            cancel(cloud, run)
-        return collect(cloud, run, out)
+    with LocalCloud(out / "logs", region=region, callers_credentials=answers == "bedrock") as cloud:
+        return run_in(
+            cloud,
+            Request(files, task, out, answers, settings or {}, faults),
+            None if on_progress is None else lambda run: on_progress(cloud, run),
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run, and where its outcome goes."""
+
+    files: Sequence[Path]
+    task: Task
+    out: Path
+    answers: str = "standin"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    faults: Path | None = None
+
+
+def run_in(cloud: LocalCloud, request: Request, on_look: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Run a request in a cloud that is up, and that other requests can use before and after; its run.json.
+
+    Ctrl-C cancels the run, and what it has answered by then is collected.
+    """
+    prepare(cloud, request)
+    run = start(cloud, request)
+    try:
+        cloud.wait(run, None if on_look is None else lambda: on_look(run))
+    except KeyboardInterrupt:
+        cancel(cloud, run)
+    return collect(cloud, run, request.out)
+
+
+def prepare(cloud: LocalCloud, request: Request) -> None:
+    """Bring up the stand-in and the functions' surroundings for a request."""
+    logs = request.out / "logs"
+    plan = Plan() if request.faults is None else read_plan(request.faults)
+    bedrock = cloud.answer_with(configuration(cloud, request))
+    with suppress(FileNotFoundError):
+        shutil.rmtree(logs / "writes")
+    (logs / "writes").mkdir(parents=True)
+    cloud.configure(
+        Surroundings(
+            logs=str(logs.resolve()),
+            endpoints=cloud.endpoints(bedrock),
+            crashes=crashes(plan, (logs / "writes").resolve()),
+            plan=plan,
+        )
+    )
+
+
+def start(cloud: LocalCloud, request: Request) -> str:
+    """Upload the inputs and start a run of them; its id."""
+    command = {
+        "task": request.task.model_dump(mode="json"),
+        "inputs": upload(cloud, request.files, request.task.name),
+        "settings": dict(request.settings),
+        "answers": request.answers,
+        "nonce": uuid.uuid4().hex,
+    }
+    return str(cloud.invoke("start", {"command": command})["run"])
 
 
 def existing(path: Path) -> Path:
@@ -77,26 +120,24 @@ def existing(path: Path) -> Path:
     return path
 
 
-def start_stand_in(
-    cloud: LocalCloud, task: Task, answers: str, settings: Mapping[str, object], faults: Path | None
-) -> str:
-    """Start the stand-in for Bedrock; its URL."""
-    configuration = cloud.directory / "standin.json"
-    document = {
-        "task": task.model_dump(mode="json"),
-        "answers": answers,
-        "settings": dict(settings),
-        "faults": None if faults is None else str(faults.resolve()),
+def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
+    """What the stand-in has to know."""
+    return {
+        "task": request.task.model_dump(mode="json"),
+        "answers": absolute(request.answers),
+        "settings": dict(request.settings),
+        "faults": None if request.faults is None else str(request.faults.resolve()),
         "s3": cloud.endpoint,
         "region": cloud.region,
         "scale": cloud.scale,
         "template": str(cloud.template_path),
     }
-    configuration.write_bytes(msgspec.json.encode(document))
-    callers = {f"{CALLERS}{name}": value for name, value in os.environ.items() if name.startswith("AWS_")}
-    extra = callers if answers == "bedrock" else {}
-    port = cloud.spawn(STAND_IN, [str(configuration)], extra).ready()["port"]
-    return f"http://127.0.0.1:{port}"
+
+
+def absolute(answers: str) -> str:
+    """The source of the answers, with the path of a replay made independent of the working folder."""
+    kind, _, path = answers.partition(":")
+    return f"replay:{Path(path).resolve()}" if kind == "replay" else answers
 
 
 def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:
@@ -120,7 +161,7 @@ def names(files: Sequence[Path]) -> Iterator[str]:
 def cancel(cloud: LocalCloud, run: str) -> None:
     """Stop a run and wait for its end; a second Ctrl-C leaves at once."""
     cloud.cancel(run)
-    with contextlib.suppress(Stop):
+    with suppress(Stop):
         cloud.wait(run)
 
 

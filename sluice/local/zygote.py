@@ -11,12 +11,14 @@ import importlib
 import json
 import os
 import pickle
+import pkgutil
 import signal
 import socket
 import sys
 import time
 import traceback
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,8 @@ from sluice.local.faults import Crash, WriteCounter
 from sluice.local.guard import Guard, install
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sluice.local.template import Function
 
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -46,6 +50,7 @@ PRELOADED = (
     "pydantic",
     "yaml",
 )
+HEAVY = {"sluice.cli", "sluice.local"}  # not part of what is deployed
 INIT_ERRORS = {"ModuleNotFoundError": "Runtime.ImportModuleError", "SyntaxError": "Runtime.UserCodeSyntaxError"}
 
 
@@ -180,6 +185,15 @@ def describe(error: BaseException, context: Context) -> dict[str, Any]:
     }
 
 
+def steps() -> Iterator[str]:
+    """The library's modules behind the handlers; the handlers themselves wait for their environment."""
+    for package in ("sluice", "sluice.steps"):
+        module = importlib.import_module(package)
+        for found in pkgutil.iter_modules(module.__path__, f"{package}."):
+            if found.name not in HEAVY:
+                yield found.name
+
+
 def load_service_data() -> None:
     """Make clients once, so that every fork finds botocore's descriptions of the services in memory."""
     boto3: Any = importlib.import_module("boto3")
@@ -194,6 +208,9 @@ def main() -> None:
     die_with_starter()
     for name in PRELOADED:
         importlib.import_module(name)
+    for name in steps():
+        with suppress(Exception):  # a module that cannot be imported is for its step's own cold start to report
+            importlib.import_module(name)
     load_service_data()
     serve(socket.socket(fileno=int(sys.argv[1])))
 

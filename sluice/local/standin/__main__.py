@@ -1,8 +1,7 @@
-"""The stand-in's process: `python -m sluice.local.standin CONFIGURATION`."""
+"""The stand-in's process: it hears its configuration on standard input, and serves until that is closed."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
-from sluice.local.children import die_with_parent, say_ready
+from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
 from sluice.local.sources import Tiers, open_source
 from sluice.local.standin.access import Access
@@ -59,8 +58,9 @@ def build(configuration: Configuration) -> Server:
 
 def main() -> None:
     """Serve until standard input closes."""
+    configuration = msgspec.json.decode(hear(), type=Configuration)
     die_with_parent()
-    server = build(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Configuration))
+    server = build(configuration)
     say_ready(port=server.server_port)
     server.serve_forever()
 
