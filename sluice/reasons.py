@@ -31,6 +31,7 @@ class Reason(StrEnum):
     ROW_NOT_OBJECT = "row_not_object"
     ROW_TOO_DEEP = "row_too_deep"
     ROW_TOO_LARGE = "row_too_large"
+    ROW_NOT_CSV = "row_not_csv"
     TEXT_MISSING = "text_missing"
     TEXT_NOT_STRING = "text_not_string"
     TEXT_EMPTY = "text_empty"

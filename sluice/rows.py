@@ -11,6 +11,7 @@ A stored row is one line, so that a block of rows splits at C speed:
 from __future__ import annotations
 
 import json
+from binascii import hexlify
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ import msgspec
 from sluice.reasons import REJECTIONS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sluice.task import Task
 
@@ -31,10 +32,18 @@ CUT = ord("~")
 FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
 REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
 OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
+HELD = 56  # bytes that a row costs beside its stored form while it is held: the object's head, its place in a list
+BLANK = b" \t\r"  # what JSON takes for white space
 BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these models is public
 
 # What msgspec raises on bytes that are no such row; the slow path then finds out why.
 UNDECODED = (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError)
+
+
+class BrokenRow(bytes):
+    """The text of a row that its container could not take apart; like `OVERSIZE` known by what it is, not holds."""
+
+    __slots__ = ()
 
 
 class Row(NamedTuple):
@@ -59,6 +68,8 @@ class RowReader:
         """The row's text, or the reason why it has none. Slow: called for the rows that the fast path leaves."""
         if raw is OVERSIZE:
             return Reason.ROW_TOO_LARGE
+        if isinstance(raw, BrokenRow):
+            return Reason.ROW_NOT_CSV
         row = parse_object(raw)
         if isinstance(row, Reason):
             return row
@@ -87,12 +98,12 @@ class RowReader:
             return row.text
         return text
 
-    def key(self, text: bytes, raw: bytes) -> str:
-        """128 bits over all that the judgement depends on: the text; with rules, the whole row."""
+    def key(self, text: bytes, raw: bytes) -> bytes:
+        """128 bits over all that the judgement depends on, in hex: the text; with rules, the whole row."""
         digest = blake2b(text, digest_size=16)
         if self.whole_row:
             digest.update(b"\n" + raw)
-        return digest.hexdigest()
+        return hexlify(digest.digest())
 
 
 def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct]:
@@ -102,7 +113,7 @@ def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct
         below = [path[1:] for path in paths if path[0] == name]
         kind = leaf if () in below else row_type(below, leaf) | None
         fields.append((f"f{n}", kind, msgspec.field(name=name, default=None)))
-    return msgspec.defstruct("PartialRow", fields)
+    return msgspec.defstruct("PartialRow", fields, gc=False)
 
 
 def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
@@ -173,15 +184,21 @@ class Buckets:
         self.reader = reader
         self.depth = depth
         self.rejected: dict[str, int] = {}
-        self.groups: dict[str, list[bytes]] = {}
+        self.groups: dict[bytes, list[bytes]] = {}
         self.rows = 0
         self.bytes = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the rows take, about: short rows cost more than their text."""
+        return self.bytes + self.rows * (RAW + 1 + HELD)
 
     def add(self, lines: Sequence[bytes], source: int, first: int) -> int:
         """Take lines of one input, numbered from `first`; blank lines are no rows. Returns the number of rows."""
         reader, groups, depth = self.reader, self.groups, self.depth
         decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
-        place, total, added = f"{source:08d}", 0, 0
+        place, total, added = b"%08d" % source, 0, 0
+        sound = is_utf8(lines)
         for number, line in enumerate(lines, first):
             try:
                 text = text_of(decode(line))
@@ -189,15 +206,14 @@ class Buckets:
                 fast = len(data) <= limit and not text.isspace() and data
             except UNDECODED:
                 fast = False
-            if not fast:
+            if not fast or not (sound or is_utf8((line,))):
                 added += self._add_slowly(line, source, number)
                 continue
-            key = blake2b(data, digest_size=16).hexdigest() if plain else reader.key(data, line)
+            key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
             group = groups.get(key[:depth])
             if group is None:
                 group = groups[key[:depth]] = []
-            group.append(f"\n{key}{place}{number:012d} ".encode())
-            group.append(line)
+            group.append(b"\n%b%b%012d %b" % (key, place, number, line))
             total += len(line)
             added += 1
         self.rows += added
@@ -205,23 +221,23 @@ class Buckets:
         return added
 
     def _add_slowly(self, line: bytes, source: int, number: int) -> int:
-        if line is not OVERSIZE and not line.strip():
+        if line is not OVERSIZE and not line.strip(BLANK):
             return 0
         row = self.reader.read(line)
         if isinstance(row, Reason):
-            key, flag = blake2b(b"%d:%d" % (source, number), digest_size=16).hexdigest(), FLAGS[row]
+            digest, flag = blake2b(b"%d:%d" % (source, number), digest_size=16), FLAGS[row].encode()
+            key = hexlify(digest.digest())
             self.rejected[row] = self.rejected.get(row, 0) + 1
         else:
-            key, flag = self.reader.key(row.text.encode(), line), "~" if row.cut else " "
+            key, flag = self.reader.key(row.text.encode(), line), b"~" if row.cut else b" "
         kept = b"" if line is OVERSIZE else line
         group = self.groups.setdefault(key[: self.depth], [])
-        group.append(f"\n{key}{source:08d}{number:012d}{flag}".encode())
-        group.append(kept)
+        group.append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
         self.bytes += len(kept)
         return 1
 
     def drain(self) -> Iterator[tuple[int, list[bytes]]]:
-        """The buckets in order, each with its rows (prefix and raw in turn); leaves this empty."""
+        """The buckets in order, each with its stored rows; leaves this empty."""
         groups, self.groups = self.groups, {}
         self.rows = self.bytes = 0
         self.rejected = {}
@@ -229,6 +245,18 @@ class Buckets:
             yield int(name, 16), groups.pop(name)
 
 
-def distinct_keys(group: list[bytes]) -> set[bytes]:
+def is_utf8(lines: Sequence[bytes]) -> bool:
+    """Whether all lines are; the decoder of good rows does not look at the fields that it passes over."""
+    whole = b"\n".join(lines)
+    if whole.isascii():
+        return True
+    try:
+        whole.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def distinct_keys(group: Iterable[bytes]) -> set[bytes]:
     """The keys of a bucket's good rows."""
-    return {prefix[1 : KEY + 1] for prefix in group[::2] if prefix[-1] in (GOOD, CUT)}
+    return {row[1 : KEY + 1] for row in group if row[RAW] in (GOOD, CUT)}

@@ -5,9 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
-from sluice.errors import RetryLater, Stop
+from sluice.errors import BadInput, RetryLater, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +25,9 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 1024 * 1024  # S3 takes 5 MiB to 5 GiB a part and 10,000 parts: objects of up to 80 GB
 BLOCK_BYTES = 1024 * 1024
-MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+MAX_BREAKS = 5  # of a stream, one after the other without a byte between them
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500"})
 
@@ -64,30 +72,52 @@ class Store:
 
     def read_range(self, key: str, begin: int, length: int) -> bytes:
         """`length` bytes from `begin`."""
-        if length == 0:
-            return b""
-        return self.open(key, begin, begin + length).read()
+        return b"".join(self.blocks(key, begin, begin + length))
 
-    def open(self, key: str, begin: int = 0, end: int | None = None, version: str | None = None) -> StreamingBody:
-        """The bytes from `begin` to before `end` (None: the end) as a stream, of one version when given."""
-        wanted: dict[str, Any] = {} if version is None else {"VersionId": version}
+    def open(
+        self, key: str, begin: int = 0, end: int | None = None, version: str | None = None, etag: str | None = None
+    ) -> StreamingBody:
+        """The bytes from `begin` to before `end` (None: the end) as a stream.
+
+        Of a frozen object `version` is read, or, in a bucket without versions, the object while it has this `etag`.
+
+        Raises:
+            BadInput: the frozen object was changed or deleted.
+
+        """
+        wanted: dict[str, Any] = {}
+        if version is not None:
+            wanted["VersionId"] = version
+        elif etag is not None:
+            wanted["IfMatch"] = etag
         if begin or end is not None:
             wanted["Range"] = f"bytes={begin}-{'' if end is None else end - 1}"
         try:
             return self.client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"]
         except ClientError as error:
+            if version is not None or etag is not None:
+                _refuse_changed(error, self.uri(key))
             raise _translated(error, self.uri(key)) from error
 
-    def blocks(self, key: str, begin: int = 0, end: int | None = None, version: str | None = None) -> Iterator[bytes]:
-        """The same stream, in blocks of up to 1 MiB."""
-        if end is not None and end <= begin:
-            return
-        body = self.open(key, begin, end, version)
-        try:
-            while block := body.read(BLOCK_BYTES):
-                yield block
-        finally:
-            body.close()
+    def blocks(
+        self, key: str, begin: int = 0, end: int | None = None, version: str | None = None, etag: str | None = None
+    ) -> Iterator[bytes]:
+        """The same stream, in blocks of up to 1 MiB; when the connection breaks, it is taken up where it was."""
+        at, breaks = begin, 0
+        while end is None or at < end:
+            body = self.open(key, at, end, version, etag)
+            try:
+                while block := body.read(BLOCK_BYTES):
+                    yield block
+                    at, breaks = at + len(block), 0
+            except BROKEN as error:
+                breaks += 1
+                if breaks > MAX_BREAKS:
+                    raise RetryLater(f"{self.uri(key)}: the connection keeps breaking: {error}") from error
+            else:
+                return
+            finally:
+                body.close()
 
     def head(self, key: str) -> Head | None:
         """Size, entity tag and version of an object, or None when there is none."""
@@ -130,6 +160,13 @@ class Store:
                 return False
             raise _translated(error, self.uri(key)) from error
         return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is fine."""
+        try:
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            raise _translated(error, self.uri(key)) from error
 
     def copy_from(self, source: Store, source_key: str, key: str) -> None:
         """Copy an object of up to 5 GB inside S3."""
@@ -217,6 +254,13 @@ def _translating(uri: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _translated(error, uri) from error
+
+
+def _refuse_changed(error: ClientError, uri: str) -> None:
+    if _code(error) in TAKEN:
+        raise BadInput(f"{uri} was changed while the run read it: start the run again, and leave the object as it is")
+    if _code(error) in MISSING:
+        raise BadInput(f"{uri} was deleted before the run had read it: put it back and start the run again")
 
 
 def _code(error: ClientError) -> str:

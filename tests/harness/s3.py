@@ -44,8 +44,18 @@ class MemoryS3:
         except KeyError:
             raise client_error(missing, operation, 404) from None
 
-    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, VersionId: str | None = None) -> Any:  # noqa: N803
+    def get_object(
+        self,
+        *,
+        Bucket: str,  # noqa: N803
+        Key: str,  # noqa: N803
+        Range: str | None = None,  # noqa: N803
+        VersionId: str | None = None,  # noqa: N803
+        IfMatch: str | None = None,  # noqa: N803
+    ) -> Any:
         body = self._read(Bucket, Key, "GetObject", "NoSuchKey")
+        if IfMatch is not None and IfMatch != self._etag(body):
+            raise client_error("PreconditionFailed", "GetObject", 412)
         if Range is not None:
             begin, _, end = Range.removeprefix("bytes=").partition("-")
             if int(begin) >= len(body):
