@@ -26,31 +26,34 @@ if TYPE_CHECKING:
 ALL = ["States.ALL"]
 NOTHING = sfn.JsonPath.DISCARD
 
+NAMED_AFTER_RUNS = "executions are named after their runs"
+
 
 class Workflow(Construct):
     """The state machine of a run: input `{"run", "next": 0}`."""
 
-    def __init__(self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket, max_workers: int) -> None:
+    def __init__(self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket) -> None:
         super().__init__(scope, id_)
         self._functions = functions
         self._work = work
         self.machine = sfn.StateMachine(
             self,
             "Machine",
-            definition_body=sfn.DefinitionBody.from_chainable(self._run(max_workers)),
+            definition_body=sfn.DefinitionBody.from_chainable(self._run()),
             logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
             tracing_enabled=True,
         )
         self._accept()
 
-    def grant_start(self, function: lambda_.Function) -> None:
-        """Let `function` start executions."""
-        allow(function, ["states:StartExecution"], [self.machine.state_machine_arn])
+    def grant_start(self, *functions: lambda_.Function) -> None:
+        """Let `functions` start executions, and see whether one is under way."""
+        for function in functions:
+            allow(function, ["states:StartExecution"], [self.machine.state_machine_arn])
+            allow(function, ["states:DescribeExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
 
     def grant_stop(self, function: lambda_.Function) -> None:
-        """Let `function` look at executions and stop them."""
-        actions = ["states:DescribeExecution", "states:StopExecution"]
-        allow(function, actions, [self._executions(":*")], wildcard="executions are named after their runs")
+        """Let `function` stop executions."""
+        allow(function, ["states:StopExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
 
     def grant_announce(self, function: lambda_.Function) -> None:
         """Let `function` say on the account's event bus, in Sluice's name alone, that a run is complete."""
@@ -77,13 +80,13 @@ class Workflow(Construct):
         accept_wildcards(self, versions, "a call may name a version of its function")
         accept(self, {"AwsSolutions-SF1": "errors are logged; every event would be three log lines for each poll"})
 
-    def _run(self, max_workers: int) -> sfn.IChainable:
+    def _run(self) -> sfn.IChainable:
         """Rounds end when Plan says that there is no more; then the parts are merged and published."""
         partition = self._map(
             "PartitionSpans",
             self._task("Partition", output_path=NOTHING),
             items=sfn.JsonPath.format("runs/{}/spans.json", sfn.JsonPath.string_at("$.run")),
-            max_concurrency=max_workers,
+            max_concurrency_path="$.max_workers",
         )
         plan = self._task(
             "Plan",
@@ -101,7 +104,7 @@ class Workflow(Construct):
             "MergeParts",
             self._task("Merge", output_path=NOTHING),
             items=sfn.JsonPath.string_at("$.parts_key"),
-            max_concurrency=max_workers,
+            max_concurrency_path="$.max_workers",
         )
         publish = self._task("Publish")
         more = sfn.Choice(self, "More?")
@@ -136,15 +139,13 @@ class Workflow(Construct):
         child: sfn.IChainable,
         *,
         items: str,
-        max_concurrency: int | None = None,
-        max_concurrency_path: str | None = None,
+        max_concurrency_path: str,
     ) -> sfn.DistributedMap:
         """Run `child` for every item of the JSON array in S3 under the key `items`."""
         state = sfn.DistributedMap(
             self,
             id_,
             item_reader=sfn.S3JsonItemReader(bucket=self._work, key=items),
-            max_concurrency=max_concurrency,
             max_concurrency_path=max_concurrency_path,
             map_execution_type=sfn.StateMachineType.STANDARD,
             result_path=NOTHING,

@@ -263,7 +263,7 @@ class Watch:
         if parts is None:
             return None
         self._kept[self._keys.parts] = parts
-        merged = sum(key.endswith(".json") for key, _ in self._reader.keys(f"{self._keys.root}/merged/"))
+        merged = sum(key.endswith(".json") for key, _ in self._reader.keys(self._keys.merged_prefix))
         return Gauge(merged, len(msgspec.json.decode(parts)))
 
     def _status(self) -> str | None:

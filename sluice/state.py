@@ -17,19 +17,26 @@ D = TypeVar("D", bound="Document")
 
 
 class Keys:
-    """The keys of one run in the work bucket."""
+    """The keys of one run in the work bucket.
 
-    def __init__(self, run: str) -> None:
+    Nothing is ever removed: what belongs to the end of an execution, which a further one does anew, carries that
+    execution's number.
+    """
+
+    def __init__(self, run: str, execution: int = 0) -> None:
         self.run = run
         self.root = f"runs/{run}"
+        ending = f"{self.root}/end-{execution}"
+        self.end = f"{ending}/end.json"
+        self.cancel = f"{ending}/cancel.json"
+        self.published = f"{ending}/published.json"
+        self.merged_prefix = f"{ending}/merged/"
         self.start = f"{self.root}/start.json"
         self.inputs = f"{self.root}/inputs.json"
         self.spans = f"{self.root}/spans.json"
         self.plan = f"{self.root}/plan.json"
         self.cuts = f"{self.root}/cuts.bin"
         self.parts = f"{self.root}/parts.json"
-        self.end = f"{self.root}/end.json"
-        self.cancel = f"{self.root}/cancel.json"
         self.resumptions = f"{self.root}/resumed/"
         self.summary = f"{self.root}/run.json"
         self.rows_prefix = f"{self.root}/rows/"
@@ -62,13 +69,13 @@ class Keys:
         return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
 
     def merged(self, part: int) -> str:
-        return f"{self.root}/merged/{part:06d}.parquet"
+        return f"{self.merged_prefix}{part:06d}.parquet"
 
     def merged_books(self, part: int) -> str:
-        return f"{self.root}/merged/{part:06d}.json"
+        return f"{self.merged_prefix}{part:06d}.json"
 
     def merged_ids(self, part: int) -> str:
-        return f"{self.root}/merged/{part:06d}.ids"
+        return f"{self.merged_prefix}{part:06d}.ids"
 
 
 class JobKeys:
@@ -273,6 +280,7 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
     jobs_key: str
     parts_key: str
     max_concurrency: int
+    max_workers: int
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,9 +370,13 @@ class End(Document, frozen=True, kw_only=True):
 
 
 class Resumption(Document, frozen=True, kw_only=True):
-    """A further execution of a run: jobs (round, job) whose refusal no longer stops it, and a new budget if any."""
+    """A further execution of a run: jobs (round, job) whose refusal no longer stops it, and a new budget if any.
+
+    `cancelled`: it only settles what was sent and publishes.
+    """
 
     number: int
+    cancelled: bool
     forgiven: list[tuple[int, int]]
     max_usd: float | None = None
 

@@ -161,13 +161,6 @@ class Store:
             raise _translated(error, self.uri(key)) from error
         return True
 
-    def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is fine."""
-        try:
-            self.client.delete_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            raise _translated(error, self.uri(key)) from error
-
     def copy_from(self, source: Store, source_key: str, key: str) -> None:
         """Copy an object of up to 5 GB inside S3."""
         origin = {"Bucket": source.bucket, "Key": source_key}

@@ -20,11 +20,11 @@ class Workflow:
         self.client = client
         self.arn = arn
 
-    def start(self, name: str, run: str) -> str:
+    def start(self, name: str, run: str, max_workers: int) -> str:
         """Start the execution `name` of a run and return its ARN; the same name starts nothing a second time."""
         try:
             return self.client.start_execution(
-                stateMachineArn=self.arn, name=name, input=json.dumps({"run": run, "next": 0})
+                stateMachineArn=self.arn, name=name, input=json.dumps({"run": run, "next": 0, "max_workers": max_workers})
             )["executionArn"]
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "ExecutionAlreadyExists":

@@ -62,6 +62,7 @@ class _Merge:
         end = read(End, run.store.get(run.keys.end), run.keys.end)
         firsts = read_firsts(self._first_lines())
         records = join_attempts(run.task, run.start, list(self._attempts()), firsts, end.reason)
+        pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
         self.rows = RowJoin(run.task, run.start, [item.uri for item in run.inputs.inputs], records)
         self.modulus = ids_modulus(run.plan.rows)
         self.ids = array("Q")
@@ -82,7 +83,7 @@ class _Merge:
     def _first_lines(self) -> list[bytes]:
         """The list of records of the shard's first job; none when it was never prepared."""
         job = next((n for n, shard in enumerate(self.run.first_shards) if shard == self.part.shard), None)
-        data = None if job is None else self.run.store.find(self.run.keys.job(0, job).records)
+        data = None if job is None else self.run.store.find(self.run.source.job(0, job).records)
         return [] if data is None else data.split(b"\n")[:-1]
 
     def write(self, out: ObjectWriter) -> None:
@@ -107,6 +108,7 @@ class _Merge:
                 if not room:
                     yield batch
                     batch, room = [], BATCH_ROWS
+            lines.clear()  # before the next segment comes
         if batch:
             yield batch
 

@@ -79,6 +79,7 @@ def _result(opened: Run, round_: int, *, more: bool) -> PlanResult:
         jobs_key=opened.keys.jobs(round_),
         parts_key=opened.keys.parts,
         max_concurrency=opened.settings.max_jobs_in_flight,
+        max_workers=opened.settings.max_workers,
     )
 
 

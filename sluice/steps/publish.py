@@ -31,8 +31,8 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
 
     """
     opened = Run(services.work, run_id)
-    done = services.work.find(opened.keys.summary)
-    if done is not None and msgspec.json.decode(done)["status"] != "failed":
+    done = services.work.find(opened.keys.published)
+    if done is not None:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
     parts, jobs = _part_books(opened), _all_counts(opened)
     accounting.check_run(opened.plan, parts, jobs)
@@ -42,6 +42,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
+    services.work.put(opened.keys.published, msgspec.json.encode(summary))
     services.publish_event(FINISHED, {name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")})
     return summary
 

@@ -44,7 +44,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
     services.work.put(keys.spans, b"[]")
     services.work.put_new(keys.start, start.write())
     if services.workflow is not None:
-        services.workflow.start(new, new)
+        services.workflow.start(new, new, opened.settings.max_workers)
     return new
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sluice.store import ObjectWriter, Store
 
 AHEAD = 8  # ranged reads under way at once: a shard of a large run is thousands of small ones
+AHEAD_BYTES = 16 * 1024 * 1024
 
 
 class SegmentRows(NamedTuple):
@@ -36,16 +37,28 @@ def shard_rows(run: Run, shard: int, first: int = 0, last: int | None = None) ->
     cuts.frombytes(run.store.read_range(run.source.cuts, shard * width, 2 * width))
     wanted = range(first, len(segments) if last is None else last)
 
+    sizes = {n: cuts[len(segments) + n] - cuts[n] for n in wanted}
+
     def load(n: int) -> bytes:
-        begin, end = cuts[n], cuts[len(segments) + n]
-        return run.store.read_range(run.source.rows(segments[n].span), segments[n].begin + begin, end - begin)
+        return run.store.read_range(run.source.rows(segments[n].span), segments[n].begin + cuts[n], sizes[n])
 
     with ThreadPoolExecutor(AHEAD) as pool:
-        for begin in range(wanted.start, wanted.stop, AHEAD):
-            numbers = range(begin, min(begin + AHEAD, wanted.stop))
-            for n, block in zip(numbers, pool.map(load, numbers), strict=True):
-                if block:
-                    yield SegmentRows(segments[n], stored_lines(block))
+        for numbers in _groups([n for n in wanted if sizes[n]], sizes):
+            blocks = pool.map(load, numbers)
+            for n in numbers:
+                yield SegmentRows(segments[n], stored_lines(next(blocks)))  # the block itself is not kept
+
+
+def _groups(numbers: list[int], sizes: dict[int, int]) -> Iterator[list[int]]:
+    """Segments to read at once: up to `AHEAD`, together up to `AHEAD_BYTES` or a single one."""
+    group: list[int] = []
+    for n in numbers:
+        if group and (len(group) == AHEAD or sum(sizes[m] for m in group) + sizes[n] > AHEAD_BYTES):
+            yield group
+            group = []
+        group.append(n)
+    if group:
+        yield group
 
 
 def pending_lines(run: Run, job: PlannedJob) -> Iterator[list[bytes]]:

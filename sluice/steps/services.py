@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -60,10 +60,10 @@ class Run:
 
     store: Store
     id: str
-    keys: Keys = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", Keys(self.id))
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self.id, len(self.resumptions))
 
     @cached_property
     def source(self) -> Keys:
@@ -72,7 +72,7 @@ class Run:
     @cached_property
     def resumptions(self) -> list[Resumption]:
         """The further executions of this run, oldest first."""
-        keys = [key for key, _ in self.store.keys(self.keys.resumptions)]
+        keys = [key for key, _ in self.store.keys(Keys(self.id).resumptions)]
         return [read(Resumption, self.store.get(key), key) for key in keys]
 
     @property
@@ -122,4 +122,6 @@ class Run:
 
     @property
     def cancelled(self) -> bool:
-        return self.store.exists(self.keys.cancel)
+        """Whether nothing more may be sent."""
+        asked_before = bool(self.resumptions) and self.resumptions[-1].cancelled
+        return asked_before or self.store.exists(self.keys.cancel)

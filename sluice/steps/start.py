@@ -63,7 +63,7 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     if not services.work.exists(keys.start):
         _write(services, deployment, request, models, inputs, run_id)
     if services.workflow is not None:
-        services.workflow.start(run_id, run_id)
+        services.workflow.start(run_id, run_id, request.settings.max_workers)
     return run_id
 
 
@@ -146,7 +146,7 @@ def _frozen_input(store: Store, key: str, settings: Settings) -> tuple[Input, st
 
 
 def _run_id(request: Request, inputs: list[tuple[Input, str]]) -> str:
-    date = _moment(request, inputs).strftime("%Y%m%d")
+    date = _moment(request, inputs).strftime("%Y%m%dt%H%M%S")
     basis = [request.task.model_dump(mode="json"), request.settings.model_dump(), request.answers, request.nonce]
     frozen = [item for item, _ in inputs]
     digest = hashlib.blake2b(msgspec.json.encode([*basis, frozen], order="deterministic"), digest_size=5)

@@ -1,7 +1,7 @@
 """sweep: clean up behind a run that is cancelled, or whose execution failed, timed out or was aborted.
 
-A cancelled run is closed by a further execution: it finds the marker, submits nothing, settles what was sent, and
-publishes what there is, with the books balanced. A run that broke off keeps what it has and waits to be resumed.
+A cancelled run is closed by a further execution, which submits nothing, settles what was sent, and publishes
+what there is, with the books balanced. A run that broke off keeps what it has and waits to be resumed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 CANCELLED = "cancelled"
 ABORTED = "ABORTED"
-FINISHED = frozenset({"succeeded", "over_limit", "cancelled"})
 
 
 def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
     detail = event.get("detail")
     run_id = event["run"] if detail is None else json.loads(detail["input"])["run"]
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start) or _is_finished(opened):
+    if not services.work.exists(opened.keys.start) or services.work.exists(opened.keys.published):
         return {"stopped": 0}
     if detail is not None and detail["name"] != opened.execution:
         return {"stopped": 0}  # a late report of an execution that has a successor
@@ -50,11 +49,6 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
     assert detail is not None
     _summarize(services, opened, detail)
     return {"stopped": stopped}
-
-
-def _is_finished(opened: Run) -> bool:
-    done = opened.store.find(opened.keys.summary)
-    return done is not None and msgspec.json.decode(done)["status"] in FINISHED
 
 
 def stop_jobs(services: Services, run_id: str) -> int:
@@ -75,7 +69,7 @@ def _close(services: Services, opened: Run) -> str:
     fresh = Run(services.work, opened.id)
     if fresh.execution != opened.execution:
         return fresh.execution
-    return execute_again(services, fresh)
+    return execute_again(services, fresh, cancelled=True)
 
 
 def _summarize(services: Services, opened: Run, detail: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ class Cloud:
         import io
 
         keys = [key for key, _ in self.results.keys("results/")]
-        return [row for key in keys for row in pq.read_table(io.BytesIO(self.results.get(key))).to_pylist()]
+        return [row for key in keys for row in pq.ParquetFile(io.BytesIO(self.results.get(key))).read().to_pylist()]
 
 
 def jsonl(rows: Sequence[Any]) -> bytes:

@@ -72,9 +72,9 @@ def test_rounds_run_until_plan_says_that_there_is_no_more(deployed: Deployed) ->
 @pytest.mark.parametrize(
     ("state", "key", "concurrency"),
     [
-        ("PartitionSpans", "States.Format('runs/{}/spans.json', $.run)", ("MaxConcurrency", 20)),
+        ("PartitionSpans", "States.Format('runs/{}/spans.json', $.run)", ("MaxConcurrencyPath", "$.max_workers")),
         ("RunJobs", "$.jobs_key", ("MaxConcurrencyPath", "$.max_concurrency")),
-        ("MergeParts", "$.parts_key", ("MaxConcurrency", 20)),
+        ("MergeParts", "$.parts_key", ("MaxConcurrencyPath", "$.max_workers")),
     ],
 )
 def test_maps_read_their_items_from_s3(
