@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from binascii import hexlify
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from sluice.reasons import REJECTIONS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sluice.task import Task
 
@@ -38,6 +39,9 @@ BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these 
 
 # What msgspec raises on bytes that are no such row; the slow path then finds out why.
 UNDECODED = (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError)
+
+
+key_of = itemgetter(slice(1, KEY + 1))  # the key of a stored row that begins with its line feed
 
 
 class BrokenRow(bytes):
@@ -119,7 +123,7 @@ def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct
 def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
     """From a decoded `row_type` to the text; AttributeError or TypeError where the slow path has to look."""
     if len(paths) == 1 and len(paths[0]) == 1:
-        return lambda row: row.f0
+        return attrgetter("f0")
     firsts = list(dict.fromkeys(path[0] for path in paths))
 
     def walk_struct(row: Any, path: tuple[str, ...], siblings: Sequence[tuple[str, ...]]) -> str | None:
@@ -184,6 +188,7 @@ class Buckets:
         self.reader = reader
         self.depth = depth
         self.rejected: dict[str, int] = {}
+        self.unsent: set[bytes] = set()  # the keys of rejected rows, which are theirs alone
         self.groups: dict[bytes, list[bytes]] = {}
         self.rows = 0
         self.bytes = 0
@@ -227,6 +232,7 @@ class Buckets:
         if isinstance(row, Reason):
             digest, flag = blake2b(b"%d:%d" % (source, number), digest_size=16), FLAGS[row].encode()
             key = hexlify(digest.digest())
+            self.unsent.add(key)
             self.rejected[row] = self.rejected.get(row, 0) + 1
         else:
             key, flag = self.reader.key(row.text.encode(), line), b"~" if row.cut else b" "
@@ -236,13 +242,16 @@ class Buckets:
         self.bytes += len(kept)
         return 1
 
-    def drain(self) -> Iterator[tuple[int, list[bytes]]]:
-        """The buckets in order, each with its stored rows; leaves this empty."""
+    def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
+        """The buckets in order, each with its stored rows and the keys of the good ones; leaves this empty."""
         groups, self.groups = self.groups, {}
+        unsent, self.unsent = self.unsent, set()
         self.rows = self.bytes = 0
         self.rejected = {}
         for name in sorted(groups):
-            yield int(name, 16), groups.pop(name)
+            group = groups.pop(name)
+            keys = set(map(key_of, group))
+            yield int(name, 16), group, keys - unsent if unsent else keys
 
 
 def is_utf8(lines: Sequence[bytes]) -> bool:
@@ -255,8 +264,3 @@ def is_utf8(lines: Sequence[bytes]) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def distinct_keys(group: Iterable[bytes]) -> set[bytes]:
-    """The keys of a bucket's good rows."""
-    return {row[1 : KEY + 1] for row in group if row[RAW] in (GOOD, CUT)}

@@ -18,37 +18,39 @@ TAIL_BYTES = 64 * 1024
 
 def split_lines(blocks: Iterable[bytes], max_row: int) -> Iterator[list[bytes]]:
     """Lines without their line end, a list per block. A line above `max_row` bytes is replaced by `OVERSIZE`."""
-    for lines in raw_lines(blocks, max_row + 1):
-        if max(map(len, lines)) > max_row or any(line.endswith(b"\r") for line in lines):
-            bare = [line[:-1] if line is not OVERSIZE and line.endswith(b"\r") else line for line in lines]
-            yield [OVERSIZE if len(line) > max_row else line for line in bare]
-        else:
-            yield lines
+    return _lines(blocks, max_row, bare=True)
 
 
 def raw_lines(blocks: Iterable[bytes], max_row: int) -> Iterator[list[bytes]]:
-    r"""Lines without `\n`, a list per block that ends one; never more than `max_row` bytes of an open line are held.
+    r"""The same with the `\r` of each line end, for texts in which it may stand inside a row."""
+    return _lines(blocks, max_row, bare=False)
 
-    What stands behind the last `\n` is a line if it is not empty.
-    """
+
+def _lines(blocks: Iterable[bytes], max_row: int, *, bare: bool) -> Iterator[list[bytes]]:
+    r"""No more than `max_row` bytes of an open line and a block are held. Behind the last `\n` may be a line."""
     carry: list[bytes] = []
-    size = 0
+    size, room = 0, max_row + 1  # a line of the greatest length may have its `\r` yet to lose
     for block in blocks:
         lines = block.split(b"\n")
         last = lines.pop()
         if lines:
-            size += len(lines[0])
-            carry.append(lines[0])
-            lines[0] = b"".join(carry) if size <= max_row else OVERSIZE
-            carry, size = [], 0
-            yield lines if len(block) <= max_row else [line if len(line) <= max_row else OVERSIZE for line in lines]
+            if size:
+                lines[0] = b"".join((*carry, lines[0])) if size + len(lines[0]) <= room else OVERSIZE
+                carry, size = [], 0
+            if bare and (b"\r" in block or lines[0].endswith(b"\r")):
+                lines = [line.removesuffix(b"\r") if line is not OVERSIZE else line for line in lines]
+            if len(block) > max_row or len(lines[0]) > max_row:
+                lines = [line if len(line) <= max_row else OVERSIZE for line in lines]
+            yield lines
         size += len(last)
-        if size <= max_row:
+        if size <= room:
             carry.append(last)
         else:
             carry.clear()
     if size:
-        yield [b"".join(carry) if size <= max_row else OVERSIZE]
+        line = b"".join(carry) if size <= room else OVERSIZE
+        line = line[:-1] if bare and line.endswith(b"\r") else line
+        yield [line if len(line) <= max_row else OVERSIZE]
 
 
 def lines_of_range(

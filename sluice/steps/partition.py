@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from sluice.containers import Limits, lines_of_input
 from sluice.planning import SKETCH, SMALL
-from sluice.rows import Buckets, RowReader, distinct_keys
+from sluice.rows import Buckets, RowReader
 from sluice.state import Piece, Segment, SpanIndex
 from sluice.steps.services import Run
 
@@ -86,9 +86,8 @@ class _Partition:
         begin, count, rejected = self.out.size, buckets.rows, buckets.rejected
         rows, sizes, distinct = (array("I", bytes(4 * 16**self.depth)) for _ in range(3))
         sketch: list[str] = []
-        for bucket, group in buckets.drain():
+        for bucket, group, keys in buckets.drain():
             rows[bucket] = len(group)
-            keys = distinct_keys(group)
             distinct[bucket] = len(keys)
             if len(sketch) < SKETCH:
                 sketch += sorted(key[:SMALL].decode() for key in keys)
