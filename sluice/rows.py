@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sluice.task import Task
 
 KEY = 32
+SOURCE = 40  # key, source
 PLACE = 52  # key, source, line
 RAW = 53
 GOOD = ord(" ")

@@ -123,7 +123,7 @@ class _Check:
         self.keys = run.source.job(item.round, item.job)
         self.buys = run.start.judges is None
         self.judge = Judge(run.task)
-        lines = run.store.get(self.keys.records).split(b"\n")[:-1]
+        lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
         self.sent = [line[:KEY].decode() for line in lines]
         self.missing = MISSING.get(self.ended.status, Reason.MISSING)
         self.settled: dict[str, Settled] = {}

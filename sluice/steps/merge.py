@@ -20,6 +20,7 @@ from sluice.rows import KEY, PLACE
 from sluice.state import End, PartBooks, read
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
+from sluice.table import ATTEMPT, BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
-BATCH_ROWS = 20_000  # rows joined and written at once: a row group
+BATCH_ROWS = 10_000  # rows joined and written at once, a row group: larger ones take memory and no less time
 IDS_COUNTED = 2_000_000  # up to so many rows, doubled ids are counted exactly; beyond, in a share of them
+# Columns, as Parquet names them, whose values repeat; for the others a dictionary is work in vain.
+REPEATING = [name for name, _ in BASE if name not in ("line", "id", "record", "labels", "trail")]
+REPEATING += ["labels.list.element", *(f"trail.list.element.{field.name}" for field in ATTEMPT)]
 _PLACE_OF = itemgetter(slice(KEY, PLACE))  # source and line of a stored row, in digits
 
 
@@ -88,7 +92,8 @@ class _Merge:
 
     def write(self, out: ObjectWriter) -> None:
         """Join and write, a row group per batch."""
-        with pq.ParquetWriter(out, self.rows.schema, compression="zstd", compression_level=1) as writer:
+        writing: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "use_dictionary": REPEATING}
+        with pq.ParquetWriter(out, self.rows.schema, **writing) as writer:
             for places in self._batches():
                 joined = self.rows.join(places)
                 self._count(joined)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice import accounting
 from sluice.prompts import RequestWriter, cut_middle, escape
-from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
+from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, SOURCE, UNDECODED, RowReader
 from sluice.state import JobItem, Prepared, read
 from sluice.steps.selection import PendingWriter, pending_lines, shard_rows
 from sluice.steps.services import Run
@@ -14,7 +14,7 @@ from sluice.steps.services import Run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.state import PlannedJob
+    from sluice.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
@@ -52,6 +52,17 @@ def _next(item: JobItem, step: str) -> JobItem:
     return JobItem(run=item.run, round=item.round, job=item.job, next=step)
 
 
+def placed(lines: list[bytes], segment: PlannedSegment) -> list[bytes]:
+    """Key and place of stored rows, with the line's number in its object, not in the piece that one span read."""
+    base, first = segment.line_base, b"%08d" % segment.first_source
+    if not base:
+        return [line[:PLACE] for line in lines]
+    return [
+        b"%b%012d" % (line[:SOURCE], int(line[SOURCE:PLACE]) + base) if line[KEY:SOURCE] == first else line[:PLACE]
+        for line in lines
+    ]
+
+
 class _Preparation:
     """One job on its way into a file."""
 
@@ -62,6 +73,7 @@ class _Preparation:
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
         self.firsts: list[bytes] = []
+        self.held_firsts: list[bytes] = []
         self.held = PendingWriter(
             run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
         )
@@ -69,13 +81,17 @@ class _Preparation:
         self.rows = 0
 
     def write(self, records: ObjectWriter) -> Prepared:
-        """Render everything, then list the records: key, place of the first row, how many rows share it."""
+        """Render everything, then list the records: key, place of the first row, how many rows share it.
+
+        Those that are held back stand behind the others, since merge looks here for the place of each record.
+        """
         if self.job.shard is None:
             self._write_pending()
         else:
             self._write_shard(self.job.shard)
-        for at in range(0, len(self.firsts), FLUSH):
-            batch = self.firsts[at : at + FLUSH]
+        listed = self.firsts + self.held_firsts
+        for at in range(0, len(listed), FLUSH):
+            batch = listed[at : at + FLUSH]
             records.write(b"".join(b"%b %d\n" % (first, self.counts.get(first[:KEY], 1)) for first in batch))
         wants_batch = self.tier.batch and len(self.firsts) >= self.run.settings.min_records_per_job
         return Prepared(
@@ -92,7 +108,7 @@ class _Preparation:
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
                 fresh = self._first_sights(found.lines[at : at + FLUSH])
-                self._send((line[:PLACE], escaped) for line, escaped in self._escaped(reader, fresh))
+                self._send(zip(placed(fresh, found.segment), self._escaped(reader, fresh), strict=True))
 
     def _first_sights(self, lines: list[bytes]) -> list[bytes]:
         """The good rows whose key was not seen before."""
@@ -106,7 +122,7 @@ class _Preparation:
                 fresh.append(line)
         return fresh
 
-    def _escaped(self, reader: RowReader, lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def _escaped(self, reader: RowReader, lines: list[bytes]) -> Iterator[bytes]:
         decode, text_of, max_bytes = reader.decode, reader.text_of, reader.max_bytes
         for line in lines:
             try:
@@ -115,7 +131,7 @@ class _Preparation:
             except UNDECODED:
                 text = reader.text(line[RAW:])
                 escaped = escape(text if line[PLACE] == GOOD else cut_middle(text, max_bytes))
-            yield line, escaped
+            yield escaped
 
     def _write_pending(self) -> None:
         for lines in pending_lines(self.run, self.job):
@@ -131,6 +147,7 @@ class _Preparation:
             if size > self.max_bytes or len(self.firsts) >= self.max_records:
                 size -= len(line)
                 self.held.add(first[:KEY], escaped)
+                self.held_firsts.append(first)
                 continue
             self.firsts.append(first)
             rendered.append(line)
