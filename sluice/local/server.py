@@ -78,11 +78,12 @@ def serve(host: FunctionHost, template: Template, keys: dict[str, str], scale: f
     from werkzeug.serving import make_server  # noqa: PLC0415
 
     from sluice.local.engine import Role, patch  # noqa: PLC0415
+    from sluice.local.objects import Objects  # noqa: PLC0415
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
     patch(host, Role(template.workflow().statements, keys), scale)
-    application = Front(host, DomainDispatcherApplication(create_backend_app))
+    application = Front(host, Objects(DomainDispatcherApplication(create_backend_app)))
 
     class Quiet(MotoRequestHandler):
         def log(self, kind: str, message: str, *args: Any) -> None:

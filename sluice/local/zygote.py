@@ -7,6 +7,7 @@ from starting any, and `serve` refuses to fork otherwise.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -195,12 +196,14 @@ def steps() -> Iterator[str]:
 
 
 def load_service_data() -> None:
-    """Make clients once, so that every fork finds botocore's descriptions of the services in memory."""
+    """Make clients once, so that every fork finds botocore's descriptions of the services in memory.
+
+    boto3's default session keeps them. It looks up Region, endpoints and credentials in the environment only when a
+    client is made, so that each worker still follows its own.
+    """
     boto3: Any = importlib.import_module("boto3")
-    boto3.setup_default_session()
     for service in ("s3", "stepfunctions", "bedrock", "bedrock-runtime", "events"):
         boto3.client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
-    boto3.DEFAULT_SESSION = None
 
 
 def main() -> None:
@@ -212,6 +215,7 @@ def main() -> None:
         with suppress(Exception):  # a module that cannot be imported is for its step's own cold start to report
             importlib.import_module(name)
     load_service_data()
+    gc.freeze()  # a collection in a worker would touch, and so copy, everything that it shares
     serve(socket.socket(fileno=int(sys.argv[1])))
 
 

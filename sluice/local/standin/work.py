@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 JOB_BYTES = 5_000_000_000
 PART_BYTES = 8 * 1024 * 1024
-AT_ONCE = 4
+AT_ONCE = max(2, os.cpu_count() or 1)
 # How long a job stays in a status before it is worked on, in seconds of AWS; the runner's scale shortens them.
 SUBMITTED, VALIDATING, SCHEDULED, IN_PROGRESS = 10.0, 30.0, 60.0, 30.0
 MESSAGES = {
