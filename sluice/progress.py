@@ -87,6 +87,10 @@ class _RoundPlan(state.Document, frozen=True, kw_only=True):
     jobs: list[_PlannedJob]
 
 
+class _End(state.Document, frozen=True, kw_only=True):
+    pass
+
+
 class _Counts(state.Document, frozen=True, kw_only=True):
     status: str
     message: str | None
@@ -259,12 +263,13 @@ class Watch:
         )
 
     def _parts(self) -> Gauge | None:
-        parts = self._kept.get(self._keys.parts) or self._reader.find(self._keys.parts)
-        if parts is None:
+        """Count the parts once the last round has ended; their list is there from the first plan on."""
+        if self._document(_End, self._keys.end) is None:
             return None
-        self._kept[self._keys.parts] = parts
+        if self._keys.parts not in self._kept:
+            self._kept[self._keys.parts] = self._reader.find(self._keys.parts) or b"[]"
         merged = sum(key.endswith(".json") for key, _ in self._reader.keys(self._keys.merged_prefix))
-        return Gauge(merged, len(msgspec.json.decode(parts)))
+        return Gauge(merged, len(msgspec.json.decode(self._kept[self._keys.parts])))
 
     def _status(self) -> str | None:
         data = self._reader.find(self._keys.summary)

@@ -44,7 +44,9 @@ def _common(
 def run(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="JSON Lines files, plain, .gz or .zst; a folder means those in it."),
+        typer.Argument(
+            metavar="INPUT...", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
+        ),
     ],
     task: TaskOption,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results, run.json and report go.")],

@@ -138,12 +138,22 @@ def test_merge_is_counted_by_its_books(bucket: Bucket, merged: int, stage: Stage
     bucket.start()
     bucket.plan()
     bucket.put(KEYS.parts, [{"part": 0}, {"part": 1}])
+    bucket.put(KEYS.end, {"format": 1, "rounds": 1, "reason": None})
     for part in range(merged):
         bucket.objects[KEYS.merged(part)] = b""
         bucket.objects[KEYS.merged_books(part)] = b"{}"
         bucket.objects[KEYS.merged_ids(part)] = b""
     seen = snapshot(bucket, RUN)
     assert (seen.stage, seen.parts) == (stage, Gauge(merged, 2))
+
+
+def test_parts_that_are_planned_are_not_merged_yet(bucket: Bucket) -> None:
+    """The list of parts is written with the first plan; merging begins when the last round has ended."""
+    bucket.start()
+    bucket.plan()
+    bucket.put(KEYS.parts, [{"part": 0}])
+    bucket.plan_round(0, 0, [500])
+    assert (snapshot(bucket, RUN).stage, snapshot(bucket, RUN).parts) == (Stage.CLASSIFY, Gauge())
 
 
 def test_a_document_of_an_unknown_format_is_not_guessed_at(bucket: Bucket) -> None:
@@ -172,4 +182,4 @@ def test_looking_again_reads_only_what_can_change(bucket: Bucket) -> None:
     first = watch.look()
     bucket.reads.clear()
     assert watch.look() == first
-    assert set(bucket.reads) == {KEYS.round_plan(1), KEYS.parts, KEYS.summary}
+    assert set(bucket.reads) == {KEYS.round_plan(1), KEYS.end, KEYS.summary}
