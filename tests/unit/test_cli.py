@@ -155,10 +155,10 @@ def test_the_report_lies_beside_the_results(ask: Callable[..., Request], tmp_pat
 def test_the_runner_is_asked_for_what_the_command_line_says(ask: Callable[..., Request], tmp_path: Path) -> None:
     """Task, inputs, places and settings arrive checked and typed; settings that were not named are left out."""
     runner = FakeRunner()
-    run_files(ask(settings=["max_jobs_in_flight=3", "poll_seconds=0.5"], answers="bedrock", region="eu-west-1"), runner)
+    run_files(ask(settings=["max_jobs_in_flight=3", "poll_seconds=5"], answers="bedrock", region="eu-west-1"), runner)
     assert runner.asked["task"].name == "tickets"
     assert runner.asked["inputs"] == [tmp_path / "in.jsonl"]
-    assert runner.asked["settings"] == {"max_jobs_in_flight": 3, "poll_seconds": 0.5}
+    assert runner.asked["settings"] == {"max_jobs_in_flight": 3, "poll_seconds": 5}
     assert (runner.asked["answers"], runner.asked["region"]) == ("bedrock", "eu-west-1")
 
 
