@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import Unbalanced
 from sluice.prices import cost
 from sluice.prompts import answer_tokens, prompt_tokens
+from sluice.reasons import REJECTIONS
 from sluice.rows import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.state import Counts, FrozenTier, PartBooks, RunPlan
     from sluice.task import Task
@@ -41,30 +42,58 @@ def check_job(counts: Counts) -> None:
         raise Unbalanced(f"round {counts.round}, job {counts.job}: {'; '.join(wrong)}")
 
 
-def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts]) -> None:
+def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts], *, whole: bool = True) -> None:
     """Hold the run's books: every row of the inputs stands in the parts once, and every job balances.
+
+    `whole`: every job has books, as in each run that was not cancelled; then the tokens have to agree too.
 
     Raises:
         Unbalanced: with all that is wrong.
 
     """
-    wrong = []
     rows = sum(part.rows for part in parts)
     settled = sum(part.accepted + part.unresolved + part.rejected for part in parts)
-    rejected = sum(part.rejected for part in parts)
+    reasons = merged(part.reasons for part in parts)
+    rejected = {code.value: reasons[code] for code in REJECTIONS if code in reasons}
+    wrong = []
     if rows != plan.rows:
         wrong.append(f"{plan.rows} rows were read and {rows} merged")
     if settled != rows:
         wrong.append(f"{rows} rows were merged and {settled} have a status")
-    if rejected != sum(plan.rejected.values()):
-        wrong.append(f"{sum(plan.rejected.values())} rows were rejected and {rejected} stand as rejected")
-    for counts in jobs:
-        try:
-            check_job(counts)
-        except Unbalanced as error:
-            wrong.append(str(error))
+    if rejected != plan.rejected or sum(rejected.values()) != sum(part.rejected for part in parts):
+        count = sum(part.rejected for part in parts)
+        wrong.append(f"{_listed(plan.rejected)} rows were rejected and {count} stand as rejected: {_listed(rejected)}")
+    wrong += _shards(plan, parts) + [problem for counts in jobs if (problem := _job_problem(counts))]
+    for name in ("input_tokens", "output_tokens"):
+        bought, shown = (sum(getattr(item, name) for item in books) for books in (jobs, parts))
+        if whole and bought != shown:
+            wrong.append(f"the jobs took {bought} {name} and the rows show {shown}")
     if wrong:
         raise Unbalanced("the books do not balance, nothing is published: " + "; ".join(wrong))
+
+
+def _shards(plan: RunPlan, parts: Sequence[PartBooks]) -> list[str]:
+    """The shards whose rows are not those that the plan counted."""
+    of: Counter[int] = Counter()
+    for part in parts:
+        of[part.shard] += part.rows
+    return [
+        f"shard {shard} holds {rows} rows and {of[shard]} were merged"
+        for shard, rows in enumerate(plan.shard_rows)
+        if rows != of[shard]
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "0"
+
+
+def _job_problem(counts: Counts) -> str | None:
+    try:
+        check_job(counts)
+    except Unbalanced as error:
+        return str(error)
+    return None
 
 
 def expected_usd(task: Task, tier: FrozenTier, transport: str, records: int, text_bytes: int) -> float | None:
@@ -102,28 +131,25 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
 def total(costs: Iterable[float | None]) -> float | None:
     """A sum of dollars, unknown as soon as one of them is."""
     listed = list(costs)
-    return None if None in listed else sum(item for item in listed if item is not None)
+    return None if None in listed else sum((item for item in listed if item is not None), 0.0)
 
 
-def baseline_usd(task: Task, tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float | None:
-    """What the last tier on every record of the first round would have cost, from the tokens that were really used.
+def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float | None:
+    """What the last tier on every record would have cost, from the tokens that were really used.
 
-    The last tier's own answers tell its tokens; where it was not asked, the first tier's stand for them.
+    Input tokens of a record are those of all answers on average, output tokens those of the last tier's answers, or,
+    where it gave none, of all answers. None when its price is unknown, or when nothing was answered.
     """
     last = tiers[-1]
-    first_round = [item for item in jobs if item.round == 0]
-    records = sum(item.sent for item in first_round)
-    asked = [item for item in jobs if item.tier == len(tiers) - 1 and item.answered] or [
-        item for item in first_round if item.answered
-    ]
-    answered = sum(item.answered for item in asked)
-    if not records:
-        return 0.0 if last.price else None
-    tokens_in = sum(item.input_tokens for item in first_round if item.answered)
-    answered_first = sum(item.answered for item in first_round) or 1
-    per_answer = sum(item.output_tokens for item in asked) / answered if answered else answer_tokens(task)
     transport = BATCH if last.batch else ON_DEMAND
-    return cost(last.price, transport, round(tokens_in / answered_first * records), round(per_answer * records))
+    records = sum(item.records for item in jobs if item.round == 0)
+    answers = [item for item in jobs if item.answered]
+    if not answers:
+        return None if records else cost(last.price, transport, 0, 0)
+    own = [item for item in answers if item.tier == len(tiers) - 1] or answers
+    tokens_in = records * sum(item.input_tokens for item in answers) / sum(item.answered for item in answers)
+    tokens_out = records * sum(item.output_tokens for item in own) / sum(item.answered for item in own)
+    return cost(last.price, transport, round(tokens_in), round(tokens_out))
 
 
 def merged(counters: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -395,6 +395,7 @@ class PartBooks(Document, frozen=True, kw_only=True):
     """A merged part's books."""
 
     part: int
+    shard: int
     rows: int
     accepted: int
     unresolved: int

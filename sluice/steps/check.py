@@ -205,7 +205,7 @@ class _Check:
     def _settle_failed(self, reply: Reply) -> None:
         self.messages[reply.message or ""] += 1
         reason = reply.reason or Reason.REPLY_UNREADABLE
-        self.settled[reply.record] = Settled(reason, None, None, None, reply.input_tokens, reply.output_tokens)
+        self.settled[reply.record] = Settled(reason, None, None, None, *self._tokens(reply))
 
     def _tokens(self, reply: Reply) -> tuple[int, int]:
         """What the reply cost: nothing where a stored one is judged again."""

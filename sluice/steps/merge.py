@@ -146,6 +146,7 @@ class _Merge:
         statuses = {status: self.counts[status.value] for status in Status}
         return PartBooks(
             part=self.part.part,
+            shard=self.part.shard,
             rows=sum(statuses.values()),
             accepted=statuses[Status.ACCEPTED],
             unresolved=statuses[Status.UNRESOLVED],

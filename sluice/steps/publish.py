@@ -11,6 +11,7 @@ import msgspec
 from sluice import accounting, report
 from sluice.reasons import Reason
 from sluice.state import Counts, End, Part, PartBooks, read
+from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run
 
@@ -35,7 +36,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     if done is not None:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
     parts, jobs = _part_books(opened), _all_counts(opened)
-    accounting.check_run(opened.plan, parts, jobs)
+    accounting.check_run(opened.plan, parts, jobs, whole=end_reason(opened) != Reason.CANCELLED)
     for books in parts:
         services.results.copy_from(services.work, opened.keys.merged(books.part), _result_key(opened, books.part))
     summary = summarize(services, opened, parts, jobs)
@@ -93,7 +94,7 @@ def summarize(
         ],
         "rows": rows,
         "records": {
-            "distinct": sum(books.records - books.held_back for books in jobs if books.round == 0),
+            "distinct": sum(books.records for books in jobs if books.round == 0),
             "sent": sum(books.sent for books in jobs),
             "shared_rows": sum(part.shared for part in parts),
         },
@@ -103,7 +104,7 @@ def summarize(
         "reasons": accounting.merged(part.reasons for part in parts),
         "labels": accounting.merged(part.labels for part in parts),
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
-        "baseline_usd": accounting.baseline_usd(opened.task, start.tiers, jobs),
+        "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
         "warnings": _warnings(parts, jobs, reason, rows),
@@ -148,13 +149,10 @@ def _job(books: Counts) -> dict[str, Any]:
 
 def _duplicate_ids(opened: Run, parts: Sequence[PartBooks]) -> int:
     """Rows whose id an earlier row has: counted from hashes, in a large run in a share of them."""
-    from sluice.steps.merge import IDS_COUNTED  # noqa: PLC0415
-
     hashes = array("Q")
     for part in parts:
         hashes.frombytes(opened.store.get(opened.keys.merged_ids(part.part)))
-    modulus = max(1, opened.plan.rows // IDS_COUNTED)
-    return (len(hashes) - len(set(hashes))) * modulus
+    return (len(hashes) - len(set(hashes))) * ids_modulus(opened.plan.rows)
 
 
 def _warnings(
