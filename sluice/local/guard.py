@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Check = tuple[str, str, dict[str, str]]  # action, resource, condition keys
-PROFILE = re.compile(r"(?:[a-z]{2,6}|us-gov)\.(?=[a-z0-9]+\.)")
+PROFILE = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|global)\.")
 
 # operation -> permissions on the object; the operation's name is often not the permission's
 ON_OBJECT = {

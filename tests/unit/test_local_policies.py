@@ -1,0 +1,54 @@
+"""Policies: which calls a role allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sluice.errors import Stop
+from sluice.local.policies import Statement, is_allowed
+
+
+def statement(action: Any, resource: Any = "*", effect: str = "Allow", **condition: Any) -> Statement:
+    return Statement.parse({"Effect": effect, "Action": action, "Resource": resource, "Condition": condition})
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:GetObject", "arn:aws:s3:::work/runs/1", True),
+        ("s3:getobject", "arn:aws:s3:::work/runs/1", True),
+        ("s3:GetObject", "arn:aws:s3:::work", False),
+        ("s3:GetObject", "arn:aws:s3:::workshop/runs/1", False),
+        ("s3:GetObjectVersion", "arn:aws:s3:::work/runs/1", False),
+        ("s3:PutObject", "arn:aws:s3:::work/runs/1", False),
+    ],
+)
+def test_action_and_resource_have_to_match(action: str, resource: str, *, allowed: bool) -> None:
+    """Wildcards count, the case of an action does not."""
+    assert is_allowed([statement(["s3:GetObject"], "arn:aws:s3:::work/*")], action, resource, {}) is allowed
+
+
+def test_a_denial_wins() -> None:
+    """Over any number of statements that allow."""
+    statements = [statement("s3:*"), statement("s3:Delete*", effect="Deny")]
+    assert is_allowed(statements, "s3:GetObject", "x", {})
+    assert not is_allowed(statements, "s3:DeleteObject", "x", {})
+
+
+def test_a_condition_that_the_call_does_not_carry_fails() -> None:
+    """A missing key fulfils negated operators only."""
+    passing = [statement("iam:PassRole", StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"})]
+    assert is_allowed(passing, "iam:PassRole", "x", {"iam:PassedToService": "bedrock.amazonaws.com"})
+    assert not is_allowed(passing, "iam:PassRole", "x", {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not is_allowed(passing, "iam:PassRole", "x", {})
+    assert is_allowed([statement("a:b", StringNotLike={"k": "v*"})], "a:b", "x", {})
+
+
+def test_what_is_not_understood_is_an_error() -> None:
+    """A policy that is read only in part would allow too much."""
+    with pytest.raises(Stop, match="NumericLessThan"):
+        statement("a:b", NumericLessThan={"k": "1"})
+    with pytest.raises(Stop, match="NotAction"):
+        Statement.parse({"Effect": "Allow", "NotAction": "a:b", "Resource": "*"})
