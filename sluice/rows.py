@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 from binascii import hexlify
+from collections import defaultdict
 from hashlib import blake2b
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -35,6 +36,10 @@ FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
 REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
 OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
 HELD = 56  # bytes that a row costs beside its stored form while it is held: the object's head, its place in a list
+MAX_DIGITS = 4000
+HELD_KEY = 130  # bytes of a key in a set
+THOUSAND = 1000
+DIGITS = [b"%03d " % number for number in range(THOUSAND)]  # a line number's last digits, and the flag of a good row
 BLANK = b" \t\r"  # what JSON takes for white space
 BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these models is public
 
@@ -46,9 +51,20 @@ key_of = itemgetter(slice(1, KEY + 1))  # the key of a stored row that begins wi
 
 
 class BrokenRow(bytes):
-    """The text of a row that its container could not take apart; like `OVERSIZE` known by what it is, not holds."""
+    """A row that its container could not take apart: a byte that no decoder takes, and behind it the row's text.
+
+    Like `OVERSIZE` it is known by what it is: any file may hold the same bytes.
+    """
 
     __slots__ = ()
+
+    @classmethod
+    def of(cls, text: bytes) -> Self:
+        return cls(b"\xff" + text)
+
+    @property
+    def text(self) -> bytes:
+        return self[1:]
 
 
 class Row(NamedTuple):
@@ -153,7 +169,7 @@ def join_texts(paths: Sequence[tuple[str, ...]], texts: Sequence[str | None]) ->
 def parse_object(raw: bytes) -> dict[str, Any] | Reason:
     """A JSON object by the most lenient reader there is: NaN, lone surrogates and huge integers pass."""
     try:
-        value = json.loads(raw.decode())
+        value = json.loads(raw.decode(), parse_int=_integer)
     except UnicodeDecodeError:
         return Reason.ROW_NOT_UTF8
     except RecursionError:
@@ -161,6 +177,11 @@ def parse_object(raw: bytes) -> dict[str, Any] | Reason:
     except ValueError:
         return Reason.ROW_NOT_JSON
     return value if isinstance(value, dict) else Reason.ROW_NOT_OBJECT
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of thousands of digits; the fast decoder passes over them."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
 def walk(value: Any, path: tuple[str, ...]) -> Any:
@@ -190,39 +211,45 @@ class Buckets:
         self.depth = depth
         self.rejected: dict[str, int] = {}
         self.unsent: set[bytes] = set()  # the keys of rejected rows, which are theirs alone
-        self.groups: dict[bytes, list[bytes]] = {}
+        self.groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self.rows = 0
         self.bytes = 0
 
     @property
     def held(self) -> int:
         """Bytes of memory that the rows take, about: short rows cost more than their text."""
-        return self.bytes + self.rows * (RAW + 1 + HELD)
+        return self.bytes + self.rows * (RAW + 1 + HELD) + len(self.unsent) * HELD_KEY
 
     def add(self, lines: Sequence[bytes], source: int, first: int) -> int:
         """Take lines of one input, numbered from `first`; blank lines are no rows. Returns the number of rows."""
+        sound, at, before = is_utf8(lines), 0, self.rows
+        while at < len(lines):
+            number = first + at
+            some = lines[at : at + THOUSAND - number % THOUSAND]
+            self.rows += self._add_thousand(some, source, number, sound=sound)
+            at += len(some)
+        return self.rows - before
+
+    def _add_thousand(self, lines: Sequence[bytes], source: int, first: int, *, sound: bool) -> int:
+        """Take lines whose numbers differ in the last three digits alone, which spares formatting each number."""
         reader, groups, depth = self.reader, self.groups, self.depth
         decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
-        place, total, added = b"%08d" % source, 0, 0
-        sound = is_utf8(lines)
-        for number, line in enumerate(lines, first):
+        thousands, low = divmod(first, THOUSAND)
+        place, total, added = b"%08d%09d" % (source, thousands), 0, 0
+        for line, digits in zip(lines, DIGITS[low:], strict=False):
             try:
                 text = text_of(decode(line))
                 data = text.encode()
-                fast = len(data) <= limit and not text.isspace() and data
+                fast = 0 < len(data) <= limit and not text.isspace()
             except UNDECODED:
                 fast = False
             if not fast or not (sound or is_utf8((line,))):
-                added += self._add_slowly(line, source, number)
+                added += self._add_slowly(line, source, thousands * THOUSAND + int(digits))
                 continue
             key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
-            group = groups.get(key[:depth])
-            if group is None:
-                group = groups[key[:depth]] = []
-            group.append(b"\n%b%b%012d %b" % (key, place, number, line))
+            groups[key[:depth]].append(b"\n%b%b%b%b" % (key, place, digits, line))
             total += len(line)
             added += 1
-        self.rows += added
         self.bytes += total
         return added
 
@@ -237,15 +264,14 @@ class Buckets:
             self.rejected[row] = self.rejected.get(row, 0) + 1
         else:
             key, flag = self.reader.key(row.text.encode(), line), b"~" if row.cut else b" "
-        kept = b"" if line is OVERSIZE else line
-        group = self.groups.setdefault(key[: self.depth], [])
-        group.append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
+        kept = b"" if line is OVERSIZE else line.text if isinstance(line, BrokenRow) else line
+        self.groups[key[: self.depth]].append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
         self.bytes += len(kept)
         return 1
 
     def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
         """The buckets in order, each with its stored rows and the keys of the good ones; leaves this empty."""
-        groups, self.groups = self.groups, {}
+        groups, self.groups = self.groups, defaultdict(list)
         unsent, self.unsent = self.unsent, set()
         self.rows = self.bytes = 0
         self.rejected = {}

@@ -107,7 +107,7 @@ class _Table:
         if not self.names:
             raise BadInput(f"{self.name}: the quotes of the first line, which names the columns, do not fit")
         self.at = end
-        rows.append(BrokenRow(b" ".join(self.lines[begin:end])))
+        rows.append(BrokenRow.of(b" ".join(self.lines[begin:end])))
 
     def _header(self, cells: list[str]) -> list[str]:
         names = [cell.strip() or f"column_{n}" for n, cell in enumerate(cells, 1)]
