@@ -84,7 +84,7 @@ def _blocks_of_range(
         held = len(found) - newline - 1 if newline >= 0 else held + len(found)
         yield found
     at, step = end, TAIL_BYTES
-    while held and held <= max_row + 1 and at < size:
+    while held and held <= max_row + 1 + len(BOM) and at < size:
         for block in read(at, min(at + step, size)):
             cut = block.find(b"\n")
             if cut >= 0:
