@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MiB = 1024 * 1024
 GiB = 1024 * MiB
 Positive = Annotated[int, Field(ge=1)]
-Waiting = Annotated[int, Field(ge=0, le=3600)]  # a Wait state takes whole seconds
+Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
 
 
 class Settings(BaseModel):

@@ -26,7 +26,7 @@ def run(services: Services, item: JobItem) -> JobItem:
         return msgspec.structs.replace(item, next="check", wait_seconds=0)
     submitted = read(Submitted, services.work.get(keys.submitted), keys.submitted)
     longest = opened.settings.poll_seconds_max
-    wait = min(longest, math.ceil(max(opened.settings.poll_seconds, item.wait_seconds) * GROWTH))
+    wait = math.ceil(min(longest, max(opened.settings.poll_seconds, item.wait_seconds) * GROWTH))
     try:
         state = services.bedrock.job(submitted.job_arn)
     except RetryLater:

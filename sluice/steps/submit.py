@@ -62,11 +62,11 @@ def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKe
     )
 
 
-def _next(item: JobItem, step: str, wait: int) -> JobItem:
-    return msgspec.structs.replace(item, next=step, wait_seconds=wait)
+def _next(item: JobItem, step: str, wait: float) -> JobItem:
+    return msgspec.structs.replace(item, next=step, wait_seconds=math.ceil(wait))
 
 
-def _wait(item: JobItem, first: int, longest: int) -> int:
+def _wait(item: JobItem, first: float, longest: float) -> float:
     """Doubles from try to try, with jitter, so that several runs do not come back at once."""
     grown = first if item.next != "submit" else min(longest, max(first, item.wait_seconds * 2))
-    return math.ceil(grown * random.uniform(0.75, 1.25))  # noqa: S311 - no secret depends on it
+    return grown * random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
