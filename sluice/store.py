@@ -182,17 +182,20 @@ class ObjectWriter:
         self.key = key
         self.size = 0
         self.closed = False
-        self._buffer = bytearray()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._upload: str | None = None
         self._parts: list[CompletedPartTypeDef] = []
 
     def write(self, data: bytes) -> int:
         """Take bytes in order; uploads whenever a part is full."""
-        self._buffer += data
-        self.size += len(data)
-        if len(self._buffer) >= PART_BYTES:
+        count = len(data)
+        self._held.append(bytes(data))
+        self._held_bytes += count
+        self.size += count
+        if self._held_bytes >= PART_BYTES:
             self._send()
-        return len(data)
+        return count
 
     def flush(self) -> None:
         """Part of the file protocol; parts are sent when they are full."""
@@ -203,9 +206,9 @@ class ObjectWriter:
             return
         self.closed = True
         if self._upload is None:
-            self.store.put(self.key, bytes(self._buffer))
+            self.store.put(self.key, self._taken())
             return
-        if self._buffer:
+        if self._held:
             self._send()
         with _translating(self.store.uri(self.key)):
             self.store.client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
@@ -236,9 +239,14 @@ class ObjectWriter:
             if self._upload is None:
                 self._upload = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key)["UploadId"]
             number = len(self._parts) + 1
-            tag = client.upload_part(**self._target, PartNumber=number, Body=bytes(self._buffer))["ETag"]
+            tag = client.upload_part(**self._target, PartNumber=number, Body=self._taken())["ETag"]
         self._parts.append({"ETag": tag, "PartNumber": number})
-        self._buffer.clear()
+
+    def _taken(self) -> bytes:
+        """What is held, as one; nothing is held behind it."""
+        taken = b"".join(self._held)
+        self._held, self._held_bytes = [], 0
+        return taken
 
 
 @contextmanager
