@@ -11,6 +11,7 @@ from sluice.prices import cost
 from sluice.reasons import Outcome, Reason, Status
 from sluice.rows import CUT, KEY, PLACE, RAW, REASONS, SOURCE
 from sluice.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
+from sluice.task import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,8 +124,8 @@ def _by_record(table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
 
 def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.Table:
     """All attempts with what their jobs have in common as columns."""
-    tables = [ATTEMPTS.empty_table().append_column("round", pa.array([], pa.int16()))] if not found else []
-    for attempts in found:
+    tables = []
+    for attempts in found or [Attempts(ATTEMPTS.empty_table(), 0, 0, Transport.BATCH)]:
         table, tier = attempts.table, start.tiers[attempts.tier]
         labels = _chunk(table["labels"])
         extra = {
