@@ -258,25 +258,31 @@ class LocalCloud:
             version=head.get("VersionId"),
         )
 
-    def execution(self, run: str) -> Execution:
-        """The execution of a run, which has the run's id as its name."""
-        arn = f"{self.workflow.arn.replace(':stateMachine:', ':execution:')}:{run}"
+    def execution(self, name: str) -> Execution:
+        """An execution by its name; the first one of a run has the run's id as its name."""
+        arn = f"{self.workflow.arn.replace(':stateMachine:', ':execution:')}:{name}"
         document: dict[str, Any] = dict(self.states.describe_execution(executionArn=arn))
         return Execution(document)
 
-    def wait(self, run: str, on_look: Callable[[], None] | None = None) -> Execution:
-        """Wait until a run's execution has ended, then do what EventBridge would: tell `sweep` of a bad end."""
-        while (execution := self.execution(run)).status not in ENDED:
+    def wait(self, name: str, on_look: Callable[[], None] | None = None) -> Execution:
+        """Wait for the end of an execution, and of the one that closes its run when it ended badly.
+
+        A bad end is told to `sweep`, as EventBridge would.
+        """
+        while (execution := self.execution(name)).status not in ENDED:
             if on_look is not None:
                 on_look()
             time.sleep(LOOK_SECONDS)
-        if execution.status != "SUCCEEDED":
-            self.invoke("sweep", events.execution_changed(region=self.region, execution=execution.document))
-        return execution
+        if execution.status == "SUCCEEDED":
+            return execution
+        event = events.execution_changed(region=self.region, execution=execution.document)
+        closing = self.invoke("sweep", event).get("execution", name)
+        return execution if closing == name else self.wait(closing, on_look)
 
-    def cancel(self, run: str) -> None:
-        """Stop a run for good."""
-        self.invoke("sweep", {"run": run, "reason": "cancelled"})
+    def cancel(self, run: str, on_look: Callable[[], None] | None = None) -> Execution:
+        """Stop a run, and wait for the execution that closes it."""
+        closing = self.invoke("sweep", {"run": run, "reason": "cancelled"}).get("execution", run)
+        return self.wait(closing, on_look)
 
     def read(self, bucket: str, key: str) -> bytes | None:
         """A whole object, or None."""

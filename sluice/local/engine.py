@@ -198,7 +198,7 @@ def explain(env: Any, job: Any) -> str:
     state = env.program_state()
     if hasattr(state, "error"):
         error = state.error or {}
-        return f"child {job.job_index} failed: {error.get('error')}: {error.get('cause')}"
+        return f"child {job.job_index} failed: {error.get('error')}: {message_of(str(error.get('cause')))}"
     if job.job_output is None:
         return f"child {job.job_index} failed or was stopped"
     return f"child {job.job_index} ended with {json.dumps(job.job_output)[:200]} instead of {{}}"
@@ -227,3 +227,11 @@ def error_name(error: str) -> Any:
         kinds = engine("asl.component.common.error_name.states_error_name_type").StatesErrorNameType
         return engine("asl.component.common.error_name.states_error_name").StatesErrorName(kinds.from_name(error))
     return engine("asl.component.common.error_name.custom_error_name").CustomErrorName(error)
+
+
+def message_of(cause: str) -> str:
+    """The message inside the JSON in which Lambda hands over an exception."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, LookupError, TypeError):
+        return cause

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from sluice.task import Task
 
+# Pauses that a handler makes inside itself, where the engine's clock does not reach: a call that AWS may take minutes
+# to finish is a matter of milliseconds here.
+SHORT_PAUSES = {"sweep_seconds": 1}
+
 
 def run_local(
     *,
@@ -72,10 +76,11 @@ def run_in(cloud: LocalCloud, request: Request, on_look: Callable[[str], None] |
     """
     prepare(cloud, request)
     run = start(cloud, request)
+    look = None if on_look is None else lambda: on_look(run)
     try:
-        cloud.wait(run, None if on_look is None else lambda: on_look(run))
-    except KeyboardInterrupt:
-        cancel(cloud, run)
+        cloud.wait(run, look)
+    except KeyboardInterrupt:  # a second one leaves at once
+        cloud.cancel(run, look)
     return collect(cloud, run, request.out)
 
 
@@ -102,7 +107,7 @@ def start(cloud: LocalCloud, request: Request) -> str:
     command = {
         "task": request.task.model_dump(mode="json"),
         "inputs": upload(cloud, request.files, request.task.name),
-        "settings": dict(request.settings),
+        "settings": {**SHORT_PAUSES, **request.settings},
         "answers": request.answers,
         "nonce": uuid.uuid4().hex,
     }
@@ -156,13 +161,6 @@ def names(files: Sequence[Path]) -> Iterator[str]:
         else:
             seen[file.name] += 1
             yield f"{seen[file.name]}/{file.name}"
-
-
-def cancel(cloud: LocalCloud, run: str) -> None:
-    """Stop a run and wait for its end; a second Ctrl-C leaves at once."""
-    cloud.cancel(run)
-    with suppress(Stop):
-        cloud.wait(run)
 
 
 def collect(cloud: LocalCloud, run: str, out: Path) -> dict[str, Any]:

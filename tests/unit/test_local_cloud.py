@@ -178,7 +178,7 @@ def test_a_failure_has_its_name(cloud: LocalCloud, step: str, event: dict[str, A
 
 def test_a_killed_worker_is_replaced(cloud: LocalCloud) -> None:
     """The next call finds a new one."""
-    with pytest.raises(FunctionFailed, match="timed out after 1.00 seconds"):
+    with pytest.raises(FunctionFailed, match=r"timed out after 1\.00 seconds"):
         cloud.invoke("sleepy", {"seconds": 30})
     assert cloud.invoke("sleepy", {"seconds": 0}) == {}
 
@@ -260,7 +260,7 @@ def test_a_large_item_is_refused(cloud: LocalCloud) -> None:
 
 def test_a_large_payload_is_refused(cloud: LocalCloud) -> None:
     """A state's output is at most 256 KiB."""
-    states = {"Big": {"Type": "Pass", "Result": "x" * 100_000, "ResultPath": "$.a", "Next": "More"}}
+    states: dict[str, Any] = {"Big": {"Type": "Pass", "Result": "x" * 100_000, "ResultPath": "$.a", "Next": "More"}}
     states["More"] = {"Type": "Pass", "Result": "x" * 200_000, "ResultPath": "$.b", "End": True}
     assert run(cloud, states)["error"] == "States.DataLimitExceeded"
 
@@ -367,7 +367,7 @@ def test_a_listing_in_pages(cloud: LocalCloud) -> None:
     )
     found = [[item["Key"] for item in page["Contents"]] for page in pages]
     assert [len(page) for page in found] == [3, 3, 1]
-    assert sum(found, []) == names
+    assert [name for page in found for name in page] == names
 
 
 def test_an_event_of_s3_has_awss_documented_shape(cloud: LocalCloud, tmp_path: Path) -> None:

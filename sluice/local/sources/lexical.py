@@ -16,13 +16,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sluice.local.sources import Reply
+from sluice.task import FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from sluice.local.sources import Tiers
     from sluice.local.standin.requests import Request
-    from sluice.task import Task
+    from sluice.task import AnswerField, Task
 
 SPACE = bytes(
     ord(" ") if n < 128 and not chr(n).isalnum() else ord(chr(n).lower()) if n < 128 else n for n in range(256)
@@ -30,7 +31,6 @@ SPACE = bytes(
 NAME_WEIGHT, DESCRIPTION_WEIGHT, EXAMPLE_WEIGHT = 3.0, 2.0, 1.5
 READ_BYTES = 4000  # of a text; a label shows early or not at all
 NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
-DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 OPEN, CLOSE = "<text>\n", "\n</text>"
 
 
@@ -116,7 +116,7 @@ class LexicalSource:
         if self.task.answer.evidence:
             answer["evidence"] = quote(original)
         for name, field in self.task.answer.fields.items():
-            answer[name] = fill(field.schema_property(), original, chance)
+            answer[name] = fill(field, original, chance)
         return json.dumps(answer, ensure_ascii=False)
 
 
@@ -167,38 +167,31 @@ def quote(text: str) -> str:
     return " ".join(line.split(" ")[:8]).strip()
 
 
-def fill(schema: Mapping[str, Any], text: str, chance: bytes) -> Any:
-    """A value that a JSON Schema allows, taken from the text where it has one."""
-    if "enum" in schema:
-        choices = list(schema["enum"])
-        named = [choice for choice in choices if isinstance(choice, str) and choice.lower() in text.lower()]
-        return named[0] if named else choices[chance[15] % len(choices)]
-    kinds = schema.get("type", "string")
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    nullable = "null" in kinds
-    match next((kind for kind in kinds if kind != "null"), "null"):
-        case "boolean":
-            return bool(chance[15] & 1)
-        case "integer" | "number" as kind:
-            return number(schema, text, whole=kind == "integer", nullable=nullable)
-        case "array":
-            return [fill(schema.get("items", {}), text, chance)]
-        case "string" if schema.get("format") == "date":
-            found = DATE.search(text)
-            return found.group() if found else (None if nullable else "2026-01-01")
-        case "string":
-            return quote(text)[: schema.get("maxLength", 60)]
-    return None
-
-
-def number(schema: Mapping[str, Any], text: str, *, whole: bool, nullable: bool) -> float | int | None:
-    """The first number of a text, within the bounds of a JSON Schema."""
-    found = NUMBER.search(text)
-    if found is None and nullable:
+def fill(field: AnswerField, text: str, chance: bytes) -> Any:
+    """A value that an answer field admits, taken from the text where it has one."""
+    if field.enum:
+        named = [choice for choice in field.enum if str(choice).lower() in text.lower()]
+        value = named[0] if named else field.enum[chance[15] % len(field.enum)]
+    else:
+        value = found_in(text, field.type, chance)
+    if value is None and field.nullable:
         return None
-    value = float(found.group().replace(",", ".")) if found else 0.0
-    value = min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
-    return int(value) if whole else value
+    value = 0 if value is None else value
+    return [value] if field.array else value
+
+
+def found_in(text: str, kind: FieldType, chance: bytes) -> Any:
+    """What a text says for a type: its first number, its first words; None for a number that is not there."""
+    match kind:
+        case FieldType.BOOLEAN:
+            return bool(chance[15] & 1)
+        case FieldType.STRING:
+            return quote(text)
+    number = NUMBER.search(text)
+    if number is None:
+        return None
+    value = float(number.group().replace(",", "."))
+    return int(value) if kind is FieldType.INTEGER else value
 
 
 def _cut(reply: str) -> str:

@@ -1,0 +1,79 @@
+"""Requests against botocore's model of the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sluice.local.standin.rules import Refused, check_request
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {
+        "jobName": "tickets-1-0-0",
+        "roleArn": "arn:aws:iam::123456789012:role/Bedrock",
+        "clientRequestToken": "abc123",
+        "modelId": "us.amazon.nova-micro-v1:0",
+        "modelInvocationType": "Converse",
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://work/runs/r/in/"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://work/runs/r/out/"}},
+        "timeoutDurationInHours": 24,
+    } | changes
+
+
+def place(uri: str) -> dict[str, Any]:
+    return {"s3InputDataConfig": {"s3Uri": uri}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"modelId": "amazon.nova-micro-v1:0"},
+        {"modelId": "us.anthropic.claude-haiku-4-5-20251001-v1:0"},
+        {"modelId": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-micro-v1:0"},
+        {"timeoutDurationInHours": 168},
+        {"inputDataConfig": place("s3://work/runs/r/in/part-0.jsonl")},
+    ],
+)
+def test_a_good_request_passes(changes: dict[str, Any]) -> None:
+    """Models by id, profile and ARN; a file or a prefix."""
+    check_request("bedrock", "CreateModelInvocationJob", request(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"jobName": "a_b"}, "jobName"),
+        ({"jobName": "a/b"}, "jobName"),
+        ({"jobName": "a" * 64}, "jobName"),
+        ({"jobName": None}, "jobName"),
+        ({"clientRequestToken": "a_b"}, "clientRequestToken"),
+        ({"timeoutDurationInHours": 1}, "timeoutDurationInHours"),
+        ({"timeoutDurationInHours": 169}, "timeoutDurationInHours"),
+        ({"timeoutDurationInHours": "24"}, "timeoutDurationInHours"),
+        ({"modelInvocationType": "converse"}, "modelInvocationType"),
+        ({"roleArn": "Bedrock"}, "roleArn"),
+        ({"inputDataConfig": place("s3://work/run=1/in/")}, "s3Uri"),
+        ({"inputDataConfig": place("s3://work/a b/in/")}, "s3Uri"),
+        ({"inputDataConfig": place("s3://work//in/")}, "s3Uri"),
+        ({"inputDataConfig": place("s3://work/a:b/")}, "s3Uri"),
+        ({"inputDataConfig": place("s3://work/a+b/")}, "s3Uri"),
+        ({"inputDataConfig": {}}, None),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_bad_request_is_refused(changes: dict[str, Any], named: str | None) -> None:
+    """With the member's name, and all of it before a job exists."""
+    if named is None:
+        check_request("bedrock", "CreateModelInvocationJob", request(**changes))
+        return
+    with pytest.raises(Refused, match=named) as refused:
+        check_request("bedrock", "CreateModelInvocationJob", request(**changes))
+    assert refused.value.code == "ValidationException"
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Their number stands in front."""
+    with pytest.raises(Refused, match="2 validation errors detected"):
+        check_request("bedrock", "CreateModelInvocationJob", request(jobName="a_b", timeoutDurationInHours=1))
