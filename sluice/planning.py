@@ -20,6 +20,7 @@ MARK_EVERY = 64  # records between two noted byte offsets of a pending object
 SKETCH = 1024  # keys in a segment's sketch: the estimate's standard error is 1/sqrt(SKETCH), about 3%
 MARGIN = 1.1  # three standard errors
 SMALL = 12  # hex digits of a key that a sketch keeps: 48 bits, so that a million million keys rarely meet
+LEAST_PIECE = 8  # a piece of an object that goes on is at least this part of a span: a request costs as much as MBs
 FINE_BYTES = 10 * 1024**3  # above, buckets are 65,536 instead of 4,096
 
 
@@ -156,7 +157,8 @@ def cut_spans(
     for n, (size, whole) in enumerate(sizes):
         begin = 0
         while begin < size:
-            if current and (room <= 0 or len(current) >= max_pieces or (whole and size > room)):
+            worth = whole or size - begin <= room or room * LEAST_PIECE >= span_bytes
+            if current and (room <= 0 or len(current) >= max_pieces or (whole and size > room) or not worth):
                 spans.append(current)
                 current, room = [], span_bytes
             end = size if whole or size - begin <= room * 1.25 else begin + room

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MiB = 1024 * 1024
-GiB = 1024 * MiB
+# An object that cannot be read by range is read by one worker, in a Lambda function of at most 900 seconds. Partition
+# reads 56 MB of text a second as quoted CSV, its slowest kind, and 95 as gzip (rows of 300 bytes, one x86 core,
+# 2026-11-20). 720 seconds, so that a fifth is in reserve, at half that rate, for a slower core and the network:
+# 720 s * 56 MB/s / 2 = 20 GB. Text compresses by 3 to 10; at 5 that is an object of 4 GB.
+MAX_TEXT_BYTES = 20_000_000_000
+USUAL_RATIO = 5
 Positive = Annotated[int, Field(ge=1)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
 
@@ -39,9 +44,11 @@ class Settings(BaseModel):
     part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
     max_row_bytes: Positive = Field(16 * MiB, description="A longer line is rejected without being kept.")
     max_text_bytes: Positive = Field(
-        20 * GiB, description="Text in one object that a single worker has to read: CSV, Parquet, gzip, zstd."
+        MAX_TEXT_BYTES, description="Text in one object that a single worker has to read: CSV, Parquet, gzip, zstd."
     )
-    max_compressed_bytes: Positive = Field(4 * GiB, description="Size of one Parquet, gzip or zstd object.")
+    max_compressed_bytes: Positive = Field(
+        MAX_TEXT_BYTES // USUAL_RATIO, description="Size of one Parquet, gzip or zstd object."
+    )
     max_workers: Positive = Field(20, description="Partition and merge workers at once.")
     poll_seconds: Waiting = Field(60, description="First wait between two looks at a job.")
     poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")

@@ -7,7 +7,8 @@ import tempfile
 from array import array
 from typing import IO, TYPE_CHECKING
 
-from sluice.containers import Limits, lines_of_input
+from sluice.containers import Container, Limits, lines_of_input
+from sluice.errors import BadInput
 from sluice.planning import SKETCH, SMALL
 from sluice.rows import Buckets, RowReader
 from sluice.state import Piece, Segment, SpanIndex
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 ROWS_AT_ONCE = 4096  # of a bucket that are joined: a text that fills the input fills one bucket
+RESERVE_SECONDS = 45  # in which to refuse an object instead of being cut off without a word
 TABLE_BYTES = 1024 * 1024
 HELD = 2  # times `span_bytes` that a segment may take in memory: rows under about 100 bytes cost more than their text
 
@@ -70,10 +72,16 @@ class _Partition:
         match = S3_URI.fullmatch(item.uri)
         assert match is not None
         store, lines, rows = services.bucket(match[1]), 0, 0
+        whole = Container.parse(item.container).whole
         limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
         for block in lines_of_input(store, match[2], item, begin, end, limits):
             rows += self.buckets.add(block, source, lines + 1)
             lines += len(block)
+            if whole and services.remaining_seconds() < RESERVE_SECONDS:
+                raise BadInput(
+                    f"{item.uri} holds more than the {rows:,} rows that one worker had time for: split it, or write "
+                    "JSON Lines without compression, which many workers read at once"
+                )
             if self.buckets.bytes >= settings.span_bytes or self.buckets.held >= HELD * settings.span_bytes:
                 self.end_segment()
         self.pieces.append(Piece(source=source, lines=lines, rows=rows))
