@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -148,6 +149,27 @@ def test_a_large_stream_is_cut_into_segments() -> None:
     assert len(segments) >= 4
     assert sum(segment.rows for segment in segments) == 2000
     assert len(found_rows(run, spans)) == 2000
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv", "a.parquet"])
+def test_an_object_that_takes_too_long_is_refused_in_words(name: str) -> None:
+    """Before a worker is cut off, it says what to do; an object that many workers share is not its own fault."""
+    cloud = Cloud(answer)
+    run = cloud.begin(make_task(), {name: TWINS[name](), "b.jsonl": as_lines()})
+    spans = msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span])
+    hurried = dataclasses.replace(cloud.services, remaining_seconds=lambda: 30.0)
+    with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} holds more than the .* rows .*: split it"):
+        partition.run(hurried, spans[0])
+    only_lines = Span(run=run, span=9, pieces=[piece for span in spans for piece in span.pieces if piece[0] == 1])
+    assert partition.run(hurried, only_lines) == {"rows": 400, "rejected": 0}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.ndjson.zst", "a.parquet"])
+def test_an_object_that_grows_too_large_is_refused(name: str) -> None:
+    """The limit holds for the text, whatever the object's size."""
+    cloud = Cloud(answer, {"max_text_bytes": 10_000})
+    with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} holds more than 10,000 bytes of text"):
+        partitioned(cloud, {name: TWINS[name]()})
 
 
 def test_a_span_is_partitioned_once() -> None:
