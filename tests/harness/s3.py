@@ -50,7 +50,7 @@ class MemoryS3:
         Bucket: str,  # noqa: N803
         Key: str,  # noqa: N803
         Range: str | None = None,  # noqa: N803
-        VersionId: str | None = None,  # noqa: N803
+        VersionId: str | None = None,  # noqa: ARG002, N803
         IfMatch: str | None = None,  # noqa: N803
     ) -> Any:
         body = self._read(Bucket, Key, "GetObject", "NoSuchKey")
@@ -82,7 +82,7 @@ class MemoryS3:
         self.uploads[upload] = {}
         return {"UploadId": upload}
 
-    def upload_part(self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes) -> Any:  # noqa: N803
+    def upload_part(self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes) -> Any:  # noqa: ARG002, N803
         self.requests += 1
         self.uploads[UploadId][PartNumber] = Body
         return {"ETag": self._etag(Body)}
@@ -95,7 +95,7 @@ class MemoryS3:
             raise client_error("EntityTooSmall", "CompleteMultipartUpload")
         self._write(Bucket, Key, b"".join(parts[number] for number in sorted(parts)))
 
-    def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> Any:  # noqa: N803
+    def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> Any:  # noqa: ARG002, N803
         self.uploads.pop(UploadId)
 
     def get_paginator(self, operation: str) -> Any:
