@@ -118,7 +118,11 @@ class Faults:
         """How a job is to end, or None: the first fault that matches and has not struck often enough decides."""
         for n, fault in enumerate(self.plan.jobs):
             fits = fnmatch.fnmatchcase(name, fault.name) and fault.tier in (None, tier)
-            if fits and self._drawn(fault.share, f"job{n}", name) and self._strikes(("job", n), fault.times):
+            if (
+                fits
+                and self._drawn(fault.share, f"job{n}", within_run(name))
+                and self._strikes(("job", n), fault.times)
+            ):
                 return fault
         return None
 
@@ -126,7 +130,7 @@ class Faults:
         """What becomes of a record, or None."""
         for n, fault in enumerate(self.plan.records):
             fits = fnmatch.fnmatchcase(job, fault.job) and fault.tier in (None, tier)
-            if fits and self._drawn(fault.share, f"record{n}", f"{job}/{record}"):
+            if fits and self._drawn(fault.share, f"record{n}", within_run(job), record):
                 return fault
         return None
 
@@ -155,6 +159,11 @@ class Faults:
         with self.lock:
             self.counted[what] += 1
             return self.counted[what]
+
+
+def within_run(job: str) -> str:
+    """A job's round and number, the end of its name: the beginning names the run and is never the same twice."""
+    return "-".join(job.rsplit("-", 2)[1:]) or job
 
 
 def draw(seed: int, *names: str) -> float:
