@@ -22,10 +22,10 @@ class Workflow:
 
     def start(self, name: str, run: str, max_workers: int) -> str:
         """Start the execution `name` of a run and return its ARN; the same name starts nothing a second time."""
+        begin = json.dumps({"run": run, "next": 0, "max_workers": max_workers})
         try:
-            return self.client.start_execution(
-                stateMachineArn=self.arn, name=name, input=json.dumps({"run": run, "next": 0, "max_workers": max_workers})
-            )["executionArn"]
+            started = self.client.start_execution(stateMachineArn=self.arn, name=name, input=begin)
+            return started["executionArn"]
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "ExecutionAlreadyExists":
                 return self.execution_arn(name)
