@@ -64,6 +64,7 @@ class _Start(state.Document, frozen=True, kw_only=True):
     task: dict[str, Any]
     tiers: list[_Tier]
     spans: int
+    judges: str | None = None
 
 
 class _Inputs(state.Document, frozen=True, kw_only=True):
@@ -201,8 +202,10 @@ class Watch:
         start = self._document(_Start, self._keys.start)
         if start is None:
             return Snapshot(self.run)
-        inputs = self._document(_Inputs, self._keys.inputs)
-        plan = self._document(_RunPlan, self._keys.plan)
+        self._keys = state.Keys(self.run, sum(1 for _ in self._reader.keys(self._keys.resumptions)))
+        source = state.Keys(start.judges) if start.judges else self._keys
+        inputs = self._document(_Inputs, source.inputs)
+        plan = self._document(_RunPlan, source.plan)
         rounds = self._rounds() if plan else ()
         parts = self._parts()
         status = self._status()
@@ -272,7 +275,8 @@ class Watch:
         return Gauge(merged, len(msgspec.json.decode(self._kept[self._keys.parts])))
 
     def _status(self) -> str | None:
-        data = self._reader.find(self._keys.summary)
+        """How the latest execution ended; beside a further one, run.json may still be of the one before."""
+        data = self._reader.find(self._keys.published if self._keys.execution else self._keys.summary)
         return str(msgspec.json.decode(data).get("status")) if data else None
 
     def _document(self, kind: type[D], key: str) -> D | None:

@@ -25,6 +25,7 @@ class Keys:
 
     def __init__(self, run: str, execution: int = 0) -> None:
         self.run = run
+        self.execution = execution
         self.root = f"runs/{run}"
         ending = f"{self.root}/end-{execution}"
         self.end = f"{ending}/end.json"

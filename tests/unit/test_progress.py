@@ -183,3 +183,24 @@ def test_looking_again_reads_only_what_can_change(bucket: Bucket) -> None:
     bucket.reads.clear()
     assert watch.look() == first
     assert set(bucket.reads) == {KEYS.round_plan(1), KEYS.end, KEYS.summary}
+
+
+def test_a_further_execution_is_looked_at_by_its_own_end(bucket: Bucket) -> None:
+    """What an earlier execution left behind, its failure or its merged parts, does not end a run that goes on."""
+    bucket.start()
+    bucket.put(KEYS.summary, {"status": "failed"})
+    assert snapshot(bucket, RUN).stage is Stage.DONE
+    bucket.put(KEYS.resumption(1), {"format": 1})
+    assert snapshot(bucket, RUN).stage is Stage.PARTITION
+    bucket.put(state.Keys(RUN, 1).published, {"status": "cancelled"})
+    assert snapshot(bucket, RUN).status == "cancelled"
+
+
+def test_a_run_that_judges_again_shows_the_rows_of_its_source(bucket: Bucket) -> None:
+    """It has neither inputs nor a plan of its own."""
+    bucket.start()
+    bucket.plan()
+    start = {"task": {"name": "tickets"}, "tiers": [], "spans": 2, "judges": RUN}
+    bucket.put(state.Keys("r2").start, {"format": 1, **start})
+    seen = snapshot(bucket, "r2")
+    assert (seen.rows, seen.inputs, seen.stage) == (1200, 1, Stage.PLAN)
