@@ -23,38 +23,42 @@ NEITHER = "neither modelOutput nor error"
 UNKNOWN_SHAPE = "modelOutput has an unknown shape"
 
 
-class _Text(msgspec.Struct):
+# Without gc: they hold no cycles, and there is one of each per record.
+class _Text(msgspec.Struct, gc=False):
     text: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: list[_Text]
 
 
-class _Output(msgspec.Struct):
+class _Output(msgspec.Struct, gc=False):
     message: _Message
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     inputTokens: int = 0  # noqa: N815 - Bedrock's names
     outputTokens: int = 0  # noqa: N815
 
 
-class _ModelOutput(msgspec.Struct):
+class _ModelOutput(msgspec.Struct, gc=False):
     output: _Output
     stopReason: str | None = None  # noqa: N815
     usage: _Usage | None = None
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, gc=False):
     errorCode: int | str | None = None  # noqa: N815
     errorMessage: str | None = None  # noqa: N815
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     recordId: str  # noqa: N815
     modelOutput: _ModelOutput | None = None  # noqa: N815
     error: _Error | None = None
+
+
+NO_USAGE = _Usage()
 
 
 class Reply(NamedTuple):
@@ -88,10 +92,11 @@ def read_line(line: bytes) -> Reply | None:
         return _failed(found.recordId, found.error.errorCode, found.error.errorMessage)
     content = model.output.message.content
     text = content[0].text if len(content) == 1 else "".join([part.text or "" for part in content])
-    usage = model.usage
-    if usage is None:
-        return Reply(found.recordId, text or "", model.stopReason, 0, 0)
-    return Reply(found.recordId, text or "", model.stopReason, _count(usage.inputTokens), _count(usage.outputTokens))
+    usage = model.usage or NO_USAGE
+    tokens_in, tokens_out = usage.inputTokens, usage.outputTokens
+    if not (0 <= tokens_in <= MAX_TOKENS and 0 <= tokens_out <= MAX_TOKENS):
+        tokens_in, tokens_out = _count(tokens_in), _count(tokens_out)
+    return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out)
 
 
 def _failed(record: str, code: object, message: object) -> Reply:

@@ -136,7 +136,10 @@ class _Check:
             self._judge_with_rows()
         else:
             self._judge_as_they_come()
-        outcomes = [self._outcome(self.settled.get(key)) for key in self.sent]
+        settled = map(self.settled.get, self.sent)
+        reasons = [self.missing if found is None else found.reason for found in settled]
+        of = {reason: self._outcome(reason) for reason in set(reasons)}
+        outcomes = [of[reason] for reason in reasons]
         self._write_attempts(outcomes)
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
@@ -211,8 +214,8 @@ class _Check:
         """What the reply cost: nothing where a stored one is judged again."""
         return (reply.input_tokens, reply.output_tokens) if self.buys else (0, 0)
 
-    def _outcome(self, settled: Settled | None) -> tuple[Outcome, Reason | None]:
-        reason = self.missing if settled is None else settled.reason
+    def _outcome(self, reason: Reason | None) -> tuple[Outcome, Reason | None]:
+        """What becomes of a record whose attempt ended so."""
         if reason is None:
             return Outcome.ACCEPTED, None
         if not self.buys:
@@ -263,7 +266,7 @@ class _Check:
     def _write_pending(self, outcomes: Sequence[tuple[Outcome, Reason | None]]) -> list[Pending]:
         """What is to be sent again, with the text that was sent; read from the job's own input."""
         to, tier, attempt = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next"}, self.job.tier, self.job.attempt
-        wanted = {key: to[o] for key, (o, _) in zip(self.sent, outcomes, strict=True) if o in to}
+        wanted = {key.encode(): to[o] for key, (o, _) in zip(self.sent, outcomes, strict=True) if o in to}
         goals = {"retry": (tier, attempt + 1), "next": (tier + 1, 1)}
         writers = {
             why: PendingWriter(
@@ -273,19 +276,15 @@ class _Check:
         }
         if wanted:
             requests = RequestWriter(self.run.task, self.tier)
-            for line in self._input_lines():
-                key = line[len(RECORD) : len(RECORD) + KEY]
-                why = wanted.get(key.decode())
-                if why is not None:
-                    writers[why].add(key, escaped_of_line(line, requests))
+            begin, end = len(RECORD), len(RECORD) + KEY
+            for lines in split_lines(self.run.store.blocks(self.keys.input), self.run.settings.max_file_bytes):
+                for line in lines:
+                    why = wanted.get(line[begin:end])
+                    if why is not None:
+                        writers[why].add(line[begin:end], escaped_of_line(line + b"\n", requests))
         held = self.prepared.held
         written = [pending for writer in writers.values() if (pending := writer.close()) is not None]
         return [*written, held] if held is not None else written
-
-    def _input_lines(self) -> Iterator[bytes]:
-        for lines in split_lines(self.run.store.blocks(self.keys.input), self.run.settings.max_file_bytes):
-            for line in lines:
-                yield line + b"\n"
 
     def _counts(self, outcomes: Sequence[tuple[Outcome, Reason | None]], pending: list[Pending]) -> Counts:
         of = Counter(outcome for outcome, _ in outcomes)
