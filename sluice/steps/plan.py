@@ -103,6 +103,16 @@ def round_counts(opened: Run, round_: int, *, forgiving: bool = False) -> list[C
     return books
 
 
+def counts_so_far(opened: Run) -> list[Counts]:
+    """The books of all jobs that have any."""
+    found: list[Counts] = []
+    number = 0
+    while opened.store.exists(opened.keys.jobs(number)):
+        found += round_counts(opened, number, forgiving=True)
+        number += 1
+    return found
+
+
 def _why_no_books(opened: Run, keys: JobKeys) -> str:
     data = opened.store.find(keys.failed)
     if data is None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sluice.errors import Stop
 from sluice.state import Resumption
+from sluice.steps.plan import counts_so_far
 from sluice.steps.services import Run
-from sluice.steps.sweep import counts_so_far
 
 if TYPE_CHECKING:
     from sluice.steps.services import Services

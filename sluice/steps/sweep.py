@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.bedrock import TERMINAL, job_name
-from sluice.steps.plan import round_counts
+from sluice.steps.plan import counts_so_far
 from sluice.steps.publish import summarize
+from sluice.steps.resume import execute_again
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from sluice.state import Counts
     from sluice.steps.services import Services
 
 CANCELLED = "cancelled"
@@ -64,8 +64,6 @@ def stop_jobs(services: Services, run_id: str) -> int:
 
 def _close(services: Services, opened: Run) -> str:
     """The execution that brings a cancelled run to its end; a second sweep finds it under way."""
-    from sluice.steps.resume import execute_again  # noqa: PLC0415 - the two need each other
-
     fresh = Run(services.work, opened.id)
     if fresh.execution != opened.execution:
         return fresh.execution
@@ -88,13 +86,3 @@ def _readable(cause: str) -> str:
         return f"{found['errorType']}: {found['errorMessage']}"
     except (ValueError, KeyError, TypeError):
         return cause
-
-
-def counts_so_far(opened: Run) -> list[Counts]:
-    """The books of all jobs that have any."""
-    found: list[Counts] = []
-    number = 0
-    while opened.store.exists(opened.keys.jobs(number)):
-        found += round_counts(opened, number, forgiving=True)
-        number += 1
-    return found
