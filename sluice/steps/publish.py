@@ -70,7 +70,7 @@ def summarize(
     services: Services, opened: Run, parts: Sequence[PartBooks], jobs: Sequence[Counts], error: str | None = None
 ) -> dict[str, Any]:
     """`run.json`: what went in, what came out, what each tier took and cost."""
-    start, plan = opened.start, opened.plan
+    start, plan = opened.start, opened.read_so_far
     finished = services.now()
     rows = {
         "in": plan.rows,
@@ -152,14 +152,14 @@ def _duplicate_ids(opened: Run, parts: Sequence[PartBooks]) -> int:
     hashes = array("Q")
     for part in parts:
         hashes.frombytes(opened.store.get(opened.keys.merged_ids(part.part)))
-    return (len(hashes) - len(set(hashes))) * ids_modulus(opened.plan.rows)
+    return (len(hashes) - len(set(hashes))) * ids_modulus(opened.read_so_far.rows)
 
 
 def _warnings(
     parts: Sequence[PartBooks], jobs: Sequence[Counts], reason: str | None, rows: dict[str, int]
 ) -> list[str]:
     invalid = accounting.merged(part.kept_invalid for part in parts)
-    found = [f"{count} values of the kept column {name} did not parse and are null" for name, count in invalid.items()]
+    found = [f"column {name}: {count} kept value(s) did not parse and are null" for name, count in invalid.items()]
     if reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
     return found + [warning for books in jobs for warning in books.warnings]

@@ -106,6 +106,24 @@ class Run:
     def plan(self) -> RunPlan:
         return read(RunPlan, self.store.get(self.source.plan), self.source.plan)
 
+    @property
+    def read_so_far(self) -> RunPlan:
+        """The plan, or an empty one when the run broke off before it had any."""
+        if self.store.exists(self.source.plan):
+            return self.plan
+        nothing: dict[str, int] = {}
+        return RunPlan(
+            depth=self.start.depth,
+            rows=0,
+            bytes=0,
+            rejected=nothing,
+            input_rows=nothing,
+            distinct=0,
+            bounds=[],
+            shard_rows=[],
+            segments=[],
+        )
+
     @cached_property
     def first_shards(self) -> list[int | None]:
         """The shard of each job of round 0."""

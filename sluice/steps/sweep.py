@@ -72,8 +72,6 @@ def _close(services: Services, opened: Run) -> str:
 
 def _summarize(services: Services, opened: Run, detail: dict[str, Any]) -> None:
     """run.json of a run that broke off: what is known, and why."""
-    if not services.work.exists(opened.keys.plan):
-        return
     cause = detail.get("cause") or detail.get("error") or detail["status"]
     summary = summarize(services, opened, [], counts_so_far(opened), error=_readable(str(cause)))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
