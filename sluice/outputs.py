@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -61,7 +61,7 @@ class _Line(msgspec.Struct, gc=False):
 NO_USAGE = _Usage()
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, gc=False):
     """What came back for one record: a text, or the reason why there is none."""
 
     record: str
