@@ -253,7 +253,7 @@ def test_kept_columns_and_ids_stand_on_every_kind_of_row() -> None:
     task = make(input={"id": "id", "keep": {"n": "int"}})
     rows, summary = run(sure(), [{"t": "x", "id": 1, "n": 5}, {"id": "z", "n": "?"}, b"{"], task)
     assert [(row["id"], row["n"]) for row in rows] == [("1", 5), ("z", None), (None, None)]
-    assert summary["warnings"] == ["1 values of the kept column n did not parse and are null"]
+    assert summary["warnings"] == ["column n: 1 kept value(s) did not parse and are null"]
     assert summary["ids"] == {"missing": 1, "duplicate": 0}
 
 
