@@ -172,7 +172,9 @@ class LocalCloud:
             clients[service] = session.client(
                 service,
                 endpoint_url=self.endpoint,
-                config=Config(read_timeout=600, proxies={}, retries={"max_attempts": 2}),  # type: ignore[call-overload]
+                config=Config(
+                    read_timeout=600, proxies={}, retries={"max_attempts": 2}, s3={"payload_signing_enabled": False}
+                ),  # type: ignore[call-overload]
             )
         return clients[service]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.errors import Stop
-from sluice.local.cloud import LocalCloud
+from sluice.local.cloud import SCALE, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluice.task import Task
+
+LARGE_BYTES = 64 * 1024 * 1024
+LONG_SCALE = 1 / 120  # a minute is half a second
 
 # Pauses that a handler makes inside itself, where the engine's clock does not reach: a call that AWS may take minutes
 # to finish is a matter of milliseconds here.
@@ -49,7 +52,8 @@ def run_local(
         Stop: an input that is not there, an app that does not synthesize, a run that did not even start.
     """
     files = [existing(Path(name)) for name in inputs]
-    with LocalCloud(out / "logs", region=region, callers_credentials=answers == "bedrock") as cloud:
+    scale = scale_for(sum(file.stat().st_size for file in files), answers)
+    with LocalCloud(out / "logs", region=region, scale=scale, callers_credentials=answers == "bedrock") as cloud:
         return run_in(
             cloud,
             Request(files, task, out, answers, settings or {}, faults),
@@ -112,6 +116,12 @@ def start(cloud: LocalCloud, request: Request) -> str:
         "nonce": uuid.uuid4().hex,
     }
     return str(cloud.invoke("start", {"command": command})["run"])
+
+
+def scale_for(size: int, answers: str) -> float:
+    """How much shorter waits are than in AWS: less so where jobs take long, since a look at a job has its price too."""
+    kind = answers.partition(":")[0]
+    return LONG_SCALE if size > LARGE_BYTES or kind in ("openai", "bedrock") else SCALE
 
 
 def existing(path: Path) -> Path:

@@ -96,7 +96,7 @@ class LexicalSource:
         """What the words of a text say for each label that they speak for."""
         scores: dict[int, float] = {}
         words = self.words
-        for word in set(data[:READ_BYTES].translate(SPACE).split()):
+        for word in dict.fromkeys(data[:READ_BYTES].translate(SPACE).split()):  # a set has another order each time
             found = words.get(word)
             if found is not None:
                 for label, weight in found:
