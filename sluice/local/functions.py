@@ -60,6 +60,11 @@ class Worker:
     channel: socket.socket
 
     def end(self) -> None:
+        """Hang up, upon which the process ends; its id may be another's by now, if it has ended before."""
+        self.channel.close()
+
+    def kill(self) -> None:
+        """End the process in the middle of its work."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.channel.close()
@@ -116,7 +121,7 @@ class FunctionHost:
             send_message(worker.channel, payload)
             message = receive_message(worker.channel)
         except TimeoutError:
-            worker.end()
+            worker.kill()
             text = f"RequestId: {uuid.uuid4()} Error: Task timed out after {function.timeout:.2f} seconds"
             return Answer.failure("Sandbox.Timedout", text)
         except OSError:

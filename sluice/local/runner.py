@@ -95,7 +95,8 @@ def prepare(cloud: LocalCloud, request: Request) -> None:
     bedrock = cloud.answer_with(configuration(cloud, request))
     with suppress(FileNotFoundError):
         shutil.rmtree(logs / "writes")
-    (logs / "writes").mkdir(parents=True)
+    if plan.functions:
+        (logs / "writes").mkdir(parents=True)
     cloud.configure(
         Surroundings(
             logs=str(logs.resolve()),
