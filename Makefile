@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock synth deploy destroy clean
+.PHONY: help setup demo test bench check format lock synth deploy destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ demo: setup ## Classify the sample tickets on this machine with the real workflo
 
 test: setup ## Run the unit, flow and infrastructure tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
+
+bench: setup ## Measure the steps, and write the table of docs/performance.md (10 minutes)
+	@$(BIN)/python -m benchmarks
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

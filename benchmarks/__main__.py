@@ -1,0 +1,147 @@
+"""`make bench`: the steps, whole, side by side with the least that a program has to do for the same rows.
+
+Every worker is a process of its own; a step's time is the sum of its workers', its memory the largest worker's beyond
+its imports. Processes share one core, and a step and its baseline take turns; of the turns, the fastest counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import report
+from benchmarks.report import Figure
+
+SIZES = (10_000, 100_000, 1_000_000)
+TURNS = {10_000: 5, 100_000: 3, 1_000_000: 2}
+MB = 1e6
+
+
+class Took(NamedTuple):
+    """What the workers of a step took together, and the memory of the largest: peak, and its imports' share."""
+
+    rows: int
+    wall: float
+    cpu: float
+    peak: float
+    imports: float
+
+
+def work(directory: Path, what: str, *numbers: int) -> dict[str, Any]:
+    """Run one piece of work in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.work", str(directory), what, *map(str, numbers)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    measure: dict[str, Any] = json.loads(done.stdout)
+    return measure
+
+
+def workers(directory: Path, what: str, places: list[tuple[int, ...]]) -> Took:
+    """Run all workers of a step, one after the other."""
+    found = [work(directory, what, *place) for place in places]
+    largest = max(found, key=lambda measure: measure["peak"] - measure["imports"])
+    rows, wall, cpu = (sum(measure[name] for measure in found) for name in ("result", "wall", "cpu"))
+    return Took(rows, wall, cpu, largest["peak"], largest["imports"])
+
+
+def beside(
+    directory: Path, turns: int, step: str, baseline: str, places: list[tuple[int, ...]], once: bool = False
+) -> tuple[Took, Took]:
+    """A step and its baseline in turns; the fastest turn of each, and the largest memory."""
+    taken: list[tuple[Took, Took]] = []
+    for _ in range(turns):
+        of_step = workers(directory, step, places)
+        taken.append((of_step, workers(directory, baseline, [()] if once else places)))
+    return _best([first for first, _ in taken]), _best([second for _, second in taken])
+
+
+def _best(taken: list[Took]) -> Took:
+    fastest = min(taken, key=lambda took: took.cpu)
+    largest = max(taken, key=lambda took: took.peak - took.imports)
+    return fastest._replace(peak=largest.peak, imports=largest.imports)
+
+
+def items(directory: Path, pattern: str) -> list[dict[str, Any]]:
+    """The items of a map, as the workflow reads them."""
+    path = next((directory / "work" / "runs").glob(f"*/{pattern}"))
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())
+    return found
+
+
+def measure(rows: int, turns: int) -> list[Figure]:
+    """A run of so many rows, and its figures."""
+    directory = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    try:
+        size = work(directory, "begin", rows)["result"]
+        return [_figure(rows, size, *found) for found in _steps(directory, turns)]
+    finally:
+        shutil.rmtree(directory)
+
+
+def _steps(directory: Path, turns: int) -> list[tuple[str, Took, Took]]:
+    spans = [(item["span"],) for item in items(directory, "spans.json")]
+    partition = beside(directory, turns, "partition", "splice", [*spans], once=True)
+    work(directory, "plan", 0)
+    jobs = _jobs(directory, 0)
+    prepare = beside(directory, turns, "prepare", "splice", jobs, once=True)
+    workers(directory, "answer", jobs)
+    check = beside(directory, turns, "check", "decode", jobs)
+    _escalate(directory)
+    parts = [(item["part"],) for item in items(directory, "parts.json")]
+    merge = beside(directory, turns, "merge", "join", [*parts])
+    return [("partition", *partition), ("prepare", *prepare), ("check", *check), ("merge", *merge)]
+
+
+def _jobs(directory: Path, round_: int) -> list[tuple[int, ...]]:
+    return [(round_, item["job"]) for item in items(directory, f"round-{round_}/jobs.json")]
+
+
+def _escalate(directory: Path) -> None:
+    """The rounds behind the first, which are not measured."""
+    round_ = 1
+    while work(directory, "plan", round_)["result"]:
+        for step in ("prepare", "answer", "check"):
+            workers(directory, step, _jobs(directory, round_))
+        round_ += 1
+
+
+def _figure(rows: int, size: int, step: str, took: Took, baseline: Took) -> Figure:
+    assert took.rows == baseline.rows == rows, (step, took.rows, baseline.rows)
+    return Figure(
+        step=step,
+        rows=rows,
+        rate=rows / took.cpu,
+        megabytes=size / MB / took.cpu,
+        wall=took.wall,
+        beyond=took.peak - took.imports,
+        imports=took.imports,
+        baseline=rows / baseline.cpu,
+        baseline_peak=baseline.peak,
+    )
+
+
+def main() -> None:
+    """Measure, print, and write the table into docs/performance.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--turns", type=int, help="how often each step is measured; else more often the fewer the rows")
+    parser.add_argument("--dry", action="store_true", help="leave docs/performance.md as it is")
+    given = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    figures = []
+    for rows in given.rows:
+        figures += measure(rows, given.turns or TURNS.get(rows, 2))
+        print(report.table(figures), flush=True)
+    if not given.dry:
+        report.write(figures)
+
+
+if __name__ == "__main__":
+    main()

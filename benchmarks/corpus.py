@@ -1,0 +1,98 @@
+"""What is measured on: a task of six labels, rows of about 300 bytes, and the outputs of Bedrock jobs over them."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from sluice.prompts import RECORD
+from sluice.rows import KEY
+from sluice.task import Task, parse_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+LABELS = {
+    "billing": "Charges, invoices, prices, refunds, receipts, discounts, taxes, payment by card or bank transfer.",
+    "technical": "Crashes, errors, outages, updates, connection, wifi, battery, sensors, video, notifications.",
+    "account": "Log in, password, two-factor code, email address, users, profile, locked account, personal data.",
+    "delivery": "Orders, shipping, parcel, courier, tracking, damaged or wrong item, delivery address.",
+    "cancellation": "Cancel, terminate or withdraw from a subscription, contract, plan or trial; notice period.",
+    "other": "Anything else: thanks, praise, ideas, jobs, press, automatic replies, no request at all.",
+}
+VOCABULARY = (
+    "please the my order invoice charged twice refund account password cannot log in parcel arrived late broken "
+    "box update crashed camera offline battery since yesterday evening subscription cancel contract month thank "
+    "you help again support number waiting answer week address changed wrong item delivery courier error message "
+    "screen app"
+)
+WORDS = VOCABULARY.split()
+UNSURE, PROSE = 20, 33  # one reply in so many is unsure, or wrapped in fences and prose
+TEXT_WORDS = 31
+BATCH = 10_000
+
+
+def bench_task() -> Task:
+    """Six labels with descriptions, stated confidence, an id, two kept columns, the whole row kept."""
+    return parse_task(
+        {
+            "name": "bench",
+            "description": "Route the messages of customers to the team that answers them.",
+            "input": {
+                "id": "id",
+                "text": "text",
+                "keep": {"customer": "string", "amount": "double"},
+                "keep_input": True,
+            },
+            "labels": LABELS,
+            "instructions": "Decide by what the customer wants done. A message about money is billing.",
+            "answer": {"confidence": True},
+            "gates": {"min_confidence": "likely"},
+            "tiers": [{"model": "nova-micro", "max_tokens": 100}, {"model": "claude-haiku-4-5", "max_tokens": 200}],
+        },
+        "the bench's task",
+    )
+
+
+def write_rows(path: Path, rows: int) -> int:
+    """`rows` distinct rows as JSON Lines; one in ten is not all ASCII. Returns the bytes."""
+    draw = random.Random(rows)
+    stock = [" ".join(draw.choices(WORDS, k=TEXT_WORDS)) for _ in range(1000)]
+    with path.open("wb") as file:
+        for first in range(0, rows, BATCH):
+            some = range(first, min(first + BATCH, rows))
+            file.write("".join([_row(n, draw.choice(stock)) for n in some]).encode())
+        return file.tell()
+
+
+def _row(n: int, text: str) -> str:
+    greeting = "Guten Tag, Grüße" if n % 10 == 0 else "Hello"
+    return (
+        f'{{"id":"t-{n:09d}","text":"{greeting}, number {n} here: {text}.",'
+        f'"customer":"customer {n % 9973}","amount":{n % 997}.5}}\n'
+    )
+
+
+def output_lines(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """What Bedrock writes for the lines of a job's input: the input echoed, the answer, out of order."""
+    places = list(range(len(lines)))
+    random.Random(len(lines)).shuffle(places)
+    names = list(LABELS)
+    for n in places:
+        line = lines[n]
+        key, begin = line[len(RECORD) : len(RECORD) + KEY], len(RECORD) + KEY + len(b'","modelInput":')
+        yield b'{"modelInput":%b,"modelOutput":%b,"recordId":"%b"}\n' % (line[begin:-1], _model_output(n, names), key)
+
+
+def _model_output(n: int, names: Sequence[str]) -> bytes:
+    level = "unsure" if n % UNSURE == 0 else "likely" if n % 3 == 0 else "certain"
+    reply = f'{{\\"label\\": \\"{names[n * 7 % len(names)]}\\", \\"confidence\\": \\"{level}\\"}}'
+    if n % PROSE == 0:
+        reply = f"```json\\n{reply}\\n```\\nThe customer says so in message {n}."
+    tokens = 400 + n % 97
+    return (
+        f'{{"output":{{"message":{{"role":"assistant","content":[{{"text":"{reply}"}}]}}}},"stopReason":"end_turn",'
+        f'"usage":{{"inputTokens":{tokens},"outputTokens":17,"totalTokens":{tokens + 17}}},'
+        f'"metrics":{{"latencyMs":{300 + n % 411}}}}}'
+    ).encode()

@@ -1,0 +1,78 @@
+"""What surrounds the measured steps: the input, the start of the run, the jobs' outputs; and the baselines."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import corpus, plain
+from benchmarks.steps import run_of
+from benchmarks.work import INPUT, services_of
+from sluice.state import Ended
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AT = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+
+
+def begin(directory: Path, rows: int) -> int:
+    """Write the input and start the run; returns the bytes of the input."""
+    from sluice.prices import Catalog  # noqa: PLC0415 - what other work does not need is not loaded
+    from sluice.settings import Settings  # noqa: PLC0415
+    from sluice.steps import start  # noqa: PLC0415
+    from sluice.steps.services import Deployment  # noqa: PLC0415
+
+    path = directory / "incoming" / "bench" / INPUT
+    path.parent.mkdir(parents=True)
+    size = corpus.write_rows(path, rows)
+    deployment = Deployment(
+        settings=Settings(),
+        tasks=Path("tasks"),
+        catalog=Catalog.load(),
+        region="us-east-1",
+        role_arn="arn:aws:iam::123456789012:role/bedrock",
+        incoming_bucket="incoming",
+    )
+    task = corpus.bench_task().model_dump(mode="json")
+    command = {"task": task, "inputs": [f"s3://incoming/bench/{INPUT}"], "time": AT.isoformat()}
+    start.run(services_of(directory), deployment, {"command": command})
+    return size
+
+
+def answer(directory: Path, round_: int, number: int) -> int:
+    """Write what Bedrock leaves for a job, and that it has ended."""
+    keys = run_of(directory).job(round_, number)
+    store = services_of(directory).work
+    lines = store.get(keys.input).split(b"\n")[:-1]
+    with store.writer(f"{keys.output_prefix}bench/part-0.jsonl.out") as out:
+        for line in corpus.output_lines(lines):
+            out.write(line)
+    at = AT.isoformat()
+    store.put(keys.ended, Ended(status="Completed", message=None, submitted=at, ended=at).write())
+    return len(lines)
+
+
+def splice(directory: Path, *_numbers: int) -> int:
+    """The baseline of partition and prepare."""
+    run = Run(services_of(directory).work, run_of(directory).run)
+    source, target = directory / "incoming" / "bench" / INPUT, directory / "spliced"
+    rows = plain.splice(source, target, corpus.bench_task(), run.tier(0))
+    target.unlink()
+    return rows
+
+
+def decode(directory: Path, round_: int, number: int) -> int:
+    """The baseline of check."""
+    prefix = run_of(directory).job(round_, number).output_prefix
+    return plain.decode_twice(next((directory / "work" / prefix).glob("*/part-0.jsonl.out")))
+
+
+WORK: dict[str, Callable[..., Any]] = {
+    "begin": begin,
+    "answer": answer,
+    "splice": splice,
+    "decode": decode,
+}
