@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations)
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sluice.cli.cloud import Cloud
+    from sluice.cli.exits import ExitCode
 
 app = typer.Typer(
     name="sluice",
@@ -19,6 +25,18 @@ app = typer.Typer(
 RegionOption = Annotated[
     str,
     typer.Option("--region", metavar="REGION", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="For models' ids."),
+]
+StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", envvar="SLUICE_STACK", help="The deployed stack.")]
+StackRegionOption = Annotated[
+    str | None, typer.Option("--region", metavar="REGION", help="The stack's Region, if not the profile's own.")
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of your AWS settings.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `sluice runs` lists it.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a JSON document, and nothing else, on standard output.")
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a deployment setting.")
 ]
 TaskOption = Annotated[str, typer.Option("--task", "-t", metavar="NAME|PATH", help="A task in tasks/, or its file.")]
 
@@ -54,9 +72,7 @@ def run(
         str,
         typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
     ] = "standin",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a deployment setting.")
-    ] = None,
+    settings: SettingsOption = None,
     region: RegionOption = "us-east-1",
     faults: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A plan of faults to lay over the run (YAML).")
@@ -93,3 +109,111 @@ def check(
     from sluice.cli.tasks import check_task  # noqa: PLC0415
 
     raise typer.Exit(check_task(task, region))
+
+
+def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
+    """Run a command on a deployed stack, given by its name, Region and profile; the exit that it comes to."""
+    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+
+    return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
+
+
+@app.command()
+def start(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+    ],
+    task: TaskOption,
+    settings: SettingsOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Run S3 objects anew that the same run has read.")] = False,
+    json: JsonOption = False,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Start runs in AWS, and print their ids.
+
+    Each local file is uploaded to <task>/ of the incoming bucket. An object that is dropped there starts a run by
+    itself, so every file is a run of its own, by the deployed task and settings. S3 URIs, of objects that the
+    deployment may read, are one run together; a task file given by its path is sent along.
+    """
+    from sluice.cli.control import Beginning, start_runs  # noqa: PLC0415
+
+    asked = Beginning(inputs, task, settings or [], again, json)
+    raise _in_cloud((stack, region, profile), lambda cloud: start_runs(cloud, asked))
+
+
+@app.command()
+def runs(
+    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Of this task only.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    json: JsonOption = False,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """List the latest runs in AWS, newest first."""
+    from sluice.cli.runs import list_runs  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
+
+
+@app.command()
+def watch(
+    run: RunArgument,
+    json: JsonOption = False,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Show a run in AWS until it ends, then its summary.
+
+    Exit codes are the run's, as those of `sluice run`; Ctrl-C leaves the run alone and ends with 130.
+    """
+    from sluice.cli.runs import watch_run  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: watch_run(cloud, run, as_json=json))
+
+
+@app.command()
+def cancel(
+    run: RunArgument,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Stop a run in AWS; what was answered is kept and published."""
+    from sluice.cli.control import cancel_run  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: cancel_run(cloud, run))
+
+
+@app.command()
+def resume(
+    run: RunArgument,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", metavar="N", min=0, help="A new budget for the whole run, in dollars.")
+    ] = None,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Go on with a run that failed, was cancelled or ran out of budget; only what is missing is bought."""
+    from sluice.cli.control import resume_run  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
+
+
+@app.command()
+def rejudge(
+    run: RunArgument,
+    task: TaskOption,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Judge the stored answers of a run anew by a changed task file; nothing is bought. Prints the new run's id."""
+    from sluice.cli.control import rejudge_run  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: rejudge_run(cloud, run, task))

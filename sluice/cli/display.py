@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
 
 from sluice.figures import dollars, short_model
 from sluice.progress import JobState, Snapshot, Stage
@@ -22,6 +22,22 @@ ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}
 MESSAGES = 3  # as many bad ends of jobs as the live picture shows
 
 
+class Words(NamedTuple):
+    """What is said of the place where a run goes on: on the first line, before it is found, and after."""
+
+    opening: str
+    before: str
+    after: str
+
+
+HERE = Words(
+    "starting the workflow on this machine",
+    "synthesizing the workflow and starting it on this machine",
+    "workflow on this machine",
+)
+IN_AWS = Words("watching the workflow in AWS", "looking for the run", "workflow in AWS")
+
+
 class Display(Protocol):
     """Shows snapshots of one run while its context lasts."""
 
@@ -35,21 +51,22 @@ class Display(Protocol):
         """Show the run as it is now."""
 
 
-def display_for(stream: TextIO, task: str) -> Display:
-    """Choose the display that suits a stream."""
-    return Live(task) if stream.isatty() else Lines(stream, task)
+def display_for(stream: TextIO, task: str, words: Words = HERE, elapsed: float = 0.0) -> Display:
+    """Choose the display that suits a stream; the run has been going on for `elapsed` seconds."""
+    return Live(task, words, elapsed) if stream.isatty() else Lines(stream, task, words)
 
 
 class Lines:
     """One line for each thing that happened since the last snapshot."""
 
-    def __init__(self, stream: TextIO, task: str) -> None:
+    def __init__(self, stream: TextIO, task: str, words: Words = HERE) -> None:
         self._stream = stream
         self._task = task
+        self._words = words
         self._last: Snapshot | None = None
 
     def __enter__(self) -> Self:
-        self._say(f"{self._task}: starting the workflow on this machine")
+        self._say(f"{self._task}: {self._words.opening}")
         return self
 
     def __exit__(
@@ -120,13 +137,14 @@ def _count(number: int, noun: str) -> str:
 class Live:
     """A picture of the whole run that is drawn again and again, and gone at the end, when the summary follows."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, words: Words = HERE, elapsed: float = 0.0) -> None:
         from rich.console import Console  # noqa: PLC0415 (plain lines need no rich)
         from rich.live import Live as RichLive  # noqa: PLC0415
 
         self._task = task
         self._snapshot: Snapshot | None = None
-        self._began = time.monotonic()
+        self._words = words
+        self._began = time.monotonic() - elapsed
         self._live = RichLive(
             console=Console(stderr=True), get_renderable=self._picture, refresh_per_second=8, transient=True
         )
@@ -145,10 +163,10 @@ class Live:
         self._snapshot = snapshot
 
     def _picture(self) -> Table:
-        return picture(self._snapshot, self._task, time.monotonic() - self._began)
+        return picture(self._snapshot, self._task, time.monotonic() - self._began, self._words)
 
 
-def picture(snapshot: Snapshot | None, task: str, seconds: float) -> Table:
+def picture(snapshot: Snapshot | None, task: str, seconds: float, words: Words = HERE) -> Table:
     """Draw a run: a line for each thing that is done, going on or to come, and the last bad ends of jobs."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -160,7 +178,7 @@ def picture(snapshot: Snapshot | None, task: str, seconds: float) -> Table:
     now = snapshot or Snapshot("")
     spent = dollars(now.cost_usd) if now.cost_usd else ""
     table.add_row("", Text(task, "bold"), Text(f"{now.run}  {_clock(seconds)}  {spent}".strip(), "dim"))
-    for stage, name, text in _steps(now, started=snapshot is not None):
+    for stage, name, text in _steps(now, words, started=snapshot is not None):
         table.add_row(_mark(stage, now.stage, seconds), Text(name), Text(text, "" if stage <= 0 else "dim"))
     bad = [(part.round, job) for part in now.rounds for job in part.jobs if ended_badly(job)]
     for round_, job in bad[-MESSAGES:]:
@@ -168,7 +186,7 @@ def picture(snapshot: Snapshot | None, task: str, seconds: float) -> Table:
     return table
 
 
-def _steps(now: Snapshot, *, started: bool) -> Iterator[tuple[int, str, str]]:
+def _steps(now: Snapshot, words: Words, *, started: bool) -> Iterator[tuple[int, str, str]]:
     """Yield (-1 done, 0 going on or 1 to come; name; text) for each line of the picture."""
     at = STAGES.index(now.stage)
 
@@ -178,7 +196,7 @@ def _steps(now: Snapshot, *, started: bool) -> Iterator[tuple[int, str, str]]:
     yield (
         -1 if started and now.stage is not Stage.START else 0,
         "start",
-        "workflow on this machine" if started else "synthesizing the workflow and starting it on this machine",
+        words.after if started else words.before,
     )
     read = f"{now.spans} spans" if now.rows is None and now.spans.total else ""
     yield when(Stage.PARTITION), "read", _read(now).removeprefix("read: ") if now.rows is not None else read
@@ -217,4 +235,6 @@ def _mark(when: int, stage: Stage, seconds: float) -> Text:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     CANCELLED = 3
     OVER_LIMIT = 4
+    INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
 OF_STATUS = {

@@ -19,7 +19,7 @@ from sluice.errors import BadInput, BadSetting, BadTask, SluiceError
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sluice.cli.display import Display
@@ -135,12 +135,20 @@ class Looks:
 
 
 def _hand_over(document: dict[str, Any], request: Request) -> None:
-    from sluice.cli.summary import print_summary  # noqa: PLC0415
+    from sluice.cli.summary import places_in  # noqa: PLC0415
     from sluice.report import read_run, render  # noqa: PLC0415
 
     (request.out / "report.html").write_text(render(document), encoding="utf-8")
+    show(document, places_in(request.out, read_run(document)), as_json=request.json)
+
+
+def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) -> None:
+    """Print run.json, or the summary that is made of it."""
+    from sluice.cli.summary import print_summary  # noqa: PLC0415
+    from sluice.report import read_run  # noqa: PLC0415
+
     with reader_may_leave():
-        if request.json:
+        if as_json:
             sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
         else:
-            print_summary(read_run(document), request.out)
+            print_summary(read_run(document), places)

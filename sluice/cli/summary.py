@@ -15,7 +15,7 @@ from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_mode
 from sluice.report import STATUS, bars, stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -27,16 +27,16 @@ COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}
 SHOWN = 20  # labels, jobs and warnings; the report has them all
 
 
-def print_summary(run: Run, out: Path) -> None:
-    """Print the summary of a run whose results lie in `out`."""
+def print_summary(run: Run, places: Mapping[str, str]) -> None:
+    """Print the summary of a run whose results lie in these places, each with what lies there."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a label may hold what the terminal's encoding lacks
     console = Console(highlight=False, emoji=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    console.print(Group(*summary(run, out)), soft_wrap=False)
+    console.print(Group(*summary(run, places)), soft_wrap=False)
 
 
-def summary(run: Run, out: Path) -> Iterator[RenderableType]:
+def summary(run: Run, places: Mapping[str, str]) -> Iterator[RenderableType]:
     """Make the sections of the summary."""
     yield _headline(run)
     yield from _origin(run)
@@ -51,7 +51,7 @@ def summary(run: Run, out: Path) -> Iterator[RenderableType]:
     yield from _jobs(run)
     if run.warnings:
         yield from _section("Warnings", *_listed(run.warnings))
-    yield from _section("Files", _places(run, out))
+    yield from _section("Files", _listed_places(places))
 
 
 def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
@@ -157,11 +157,15 @@ def _model(run: Run, tier: int) -> str:
     return short_model(run.tiers[tier].model) if tier < len(run.tiers) else f"tier {tier}"
 
 
-def _places(run: Run, out: Path) -> Table:
+def _listed_places(places: Mapping[str, str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
+    for name, place in places.items():
+        table.add_row(name, Text(place, overflow="fold"))
+    return table
+
+
+def places_in(out: Path, run: Run) -> dict[str, str]:
+    """Tell where a run's files lie in a folder."""
     parts = sorted((out / "results" / run.task).glob(f"**/{run.run_id}-part-*.parquet")) if run.run_id else []
     parquet = f"{parts[0].parent} ({len(parts):,} {'file' if len(parts) == 1 else 'files'})" if parts else NONE
-    table.add_row("Parquet", Text(parquet, overflow="fold"))
-    table.add_row("Report", Text(str(out / "report.html"), overflow="fold"))
-    table.add_row("run.json", Text(str(out / "run.json"), overflow="fold"))
-    return table
+    return {"Parquet": parquet, "Report": str(out / "report.html"), "run.json": str(out / "run.json")}

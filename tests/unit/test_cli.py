@@ -19,7 +19,7 @@ from sluice.cli.display import Lines, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.requests import check_answers, check_out, find_inputs, parse_settings
 from sluice.cli.run import Looks, Request, run_files
-from sluice.cli.summary import cost_sentence, summary
+from sluice.cli.summary import cost_sentence, places_in, summary
 from sluice.errors import Stop
 from sluice.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.report import read_run
@@ -492,7 +492,7 @@ def test_a_look_that_fails_does_not_end_the_run() -> None:
 
 
 def summarized(run: dict[str, Any], out: Path = Path("out"), width: int = 100) -> str:
-    return "".join(drawn(part, width) for part in summary(read_run(run), out))
+    return "".join(drawn(part, width) for part in summary(read_run(run), places_in(out, read_run(run))))
 
 
 def test_the_summary_tells_what_a_run_came_to(tmp_path: Path) -> None:

@@ -1,0 +1,213 @@
+"""A deployed stack as the command line sees it: its outputs, its buckets, its functions, its executions.
+
+Everything is decided by the functions; nothing here writes to the work or the results bucket.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+
+from sluice.cli.exits import ExitCode, UsageError, complain, complain_of_task
+from sluice.errors import BadInput, BadSetting, BadTask, SluiceError, Stop
+from sluice.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+OUTPUTS = ("IncomingBucket", "WorkBucket", "ResultsBucket", "StateMachineArn", "StartFunction", "SweepFunction")
+# The function start looks at each object once, and may take five minutes for it; a call that took longer is not
+# made a second time behind the user's back.
+CALLING = Config(read_timeout=330, connect_timeout=10, retries={"total_max_attempts": 1})
+REFUSALS = {error.__name__ for error in (BadInput, BadSetting, BadTask)}
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure"})
+SIGN_IN = "sign in (aws sso login, aws configure), or name a profile with --profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which stack is meant; None stands for what the environment and the profile say."""
+
+    stack: str
+    region: str | None = None
+    profile: str | None = None
+
+
+class Execution(NamedTuple):
+    """A Step Functions execution: its status, when it began and ended, and why it failed."""
+
+    status: str
+    began: datetime
+    ended: datetime | None
+    cause: str
+
+
+class FunctionFailed(Stop):
+    """A function raised; `kind` is the name of its error."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+class Cloud:
+    """One deployed stack. `session` is boto3's; a test passes one that leads elsewhere."""
+
+    def __init__(self, session: boto3.Session, stack: str) -> None:
+        self.session = session
+        self.stack = stack
+
+    @classmethod
+    def at(cls, place: Place) -> Cloud:
+        """Find a stack's place; nothing is asked of AWS before it is needed."""
+        return cls(boto3.Session(profile_name=place.profile, region_name=place.region), place.stack)
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by their names.
+
+        Raises:
+            UsageError: there is no such stack here, or it is none of Sluice.
+
+        """
+        try:
+            found = self.session.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            where = self.session.region_name
+            raise UsageError(
+                f"there is no stack {self.stack} in {where}: deploy it with `make deploy`, "
+                "or name another with --stack, --region or --profile"
+            ) from None
+        outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+        missing = [name for name in OUTPUTS if name not in outputs]
+        if missing:
+            raise UsageError(
+                f"the stack {self.stack} has no output {missing[0]} (its status is {found['StackStatus']}): "
+                "it is no finished deployment of Sluice"
+            )
+        return outputs
+
+    @cached_property
+    def incoming(self) -> Store:
+        """The bucket in which a dropped object starts a run."""
+        return self.bucket(self.outputs["IncomingBucket"])
+
+    @cached_property
+    def work(self) -> Store:
+        """The bucket that holds everything of a run."""
+        return self.bucket(self.outputs["WorkBucket"])
+
+    @cached_property
+    def results(self) -> Store:
+        """The bucket with the published rows and reports."""
+        return self.bucket(self.outputs["ResultsBucket"])
+
+    @cached_property
+    def _s3(self) -> Any:
+        return self.session.client("s3", config=Config(max_pool_connections=32))
+
+    def bucket(self, name: str) -> Store:
+        """Any bucket, with this session's rights."""
+        return Store(self._s3, name)
+
+    def start(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Call the function start and return what it says; `FunctionFailed` when it raises."""
+        answer = self._lambda.invoke(FunctionName=self.outputs["StartFunction"], Payload=json.dumps(event).encode())
+        said = json.loads(answer["Payload"].read() or b"{}")
+        if answer.get("FunctionError"):
+            raise FunctionFailed(str(said.get("errorType", "")), _told(said))
+        return dict(said)
+
+    def sweep(self, event: dict[str, Any]) -> None:
+        """Have the function sweep called; it pauses for minutes, so its end is not waited for."""
+        self._lambda.invoke(
+            FunctionName=self.outputs["SweepFunction"], InvocationType="Event", Payload=json.dumps(event).encode()
+        )
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self.session.client("lambda", config=CALLING)
+
+    @cached_property
+    def _states(self) -> Any:
+        return self.session.client("stepfunctions")
+
+    def execution(self, name: str) -> Execution | None:
+        """An execution of the workflow by its name; None when there is none, or none any more."""
+        arn = f"{self.outputs['StateMachineArn'].replace(':stateMachine:', ':execution:')}:{name}"
+        try:
+            found = self._states.describe_execution(executionArn=arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
+        cause = readable_cause(found.get("cause") or found.get("error") or "")
+        return Execution(found["status"], found["startDate"], found.get("stopDate"), cause)
+
+
+def _told(said: dict[str, Any]) -> str:
+    kind, message = said.get("errorType", ""), said.get("errorMessage", "it gave no reason")
+    ours = {error.__name__ for error in SluiceError.__subclasses__() + Stop.__subclasses__()}
+    return str(message) if kind in ours else f"the function failed: {kind}: {message}".replace(": :", ":")
+
+
+def readable_cause(cause: str) -> str:
+    """Take the message out of the JSON as which a function's error arrives."""
+    try:
+        found = json.loads(cause)
+        return f"{found['errorType']}: {found['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        return cause
+
+
+def concluded(command: Callable[[], ExitCode]) -> ExitCode:
+    """Run a command to its exit code: whatever goes wrong ends in one sentence on standard error."""
+    try:
+        return command()
+    except BadTask as error:
+        complain_of_task(error)
+        return ExitCode.USAGE
+    except (UsageError, BadSetting, BadInput) as error:
+        complain(str(error))
+        return ExitCode.USAGE
+    except FunctionFailed as error:
+        complain(str(error))
+        return ExitCode.USAGE if error.kind in REFUSALS else ExitCode.FAILED
+    except SluiceError as error:
+        complain(_refused(error.__cause__) if isinstance(error.__cause__, ClientError) else str(error))
+        return ExitCode.FAILED
+    except (ProfileNotFound, NoRegionError) as error:
+        complain(f"{error}; give --profile and --region, or set AWS_PROFILE and AWS_REGION")
+        return ExitCode.USAGE
+    except ClientError as error:
+        complain(_refused(error))
+        return ExitCode.FAILED
+    except BotoCoreError as error:
+        complain(_unreached(error))
+        return ExitCode.FAILED
+
+
+def _refused(error: ClientError) -> str:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if code in EXPIRED:
+        return f"your AWS credentials have expired: {SIGN_IN}"
+    if code in UNKNOWN_KEY:
+        return f"AWS does not know your credentials ({code}): {SIGN_IN}"
+    return f"AWS refuses: {error}"
+
+
+def _unreached(error: BotoCoreError) -> str:
+    name = type(error).__name__
+    if "Credential" in name or "Token" in name or "SSO" in name:
+        return f"no AWS credentials: {str(error).rstrip('.').lower()}; {SIGN_IN}"
+    return f"AWS cannot be reached: {error}"

@@ -1,0 +1,129 @@
+"""`sluice runs` and `sluice watch`: which runs there are, and how one goes on until it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import HTTPClientError
+
+from sluice.cli.display import IN_AWS, display_for
+from sluice.cli.exits import OF_STATUS, ExitCode, complain, reader_may_leave
+from sluice.cli.run import show
+from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
+from sluice.errors import RetryLater
+from sluice.figures import NONE, dollars, moment
+from sluice.progress import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.table import Table
+
+    from sluice.cli.cloud import Cloud
+    from sluice.cli.display import Display
+    from sluice.cli.standing import Standing
+
+LOOK_SECONDS = 5.0
+STYLES = {"succeeded": "green", RUNNING: "cyan", FAILED: "red"}
+
+
+def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> ExitCode:
+    """Print the latest runs, newest first."""
+    found = latest(cloud, limit, task)
+    with reader_may_leave():
+        if as_json:
+            encoded = msgspec.json.encode([item.as_document() for item in found])
+            sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
+        elif found:
+            print_runs(found)
+        else:
+            complain(f"the stack {cloud.stack} has no runs yet" + (f" of the task {task}" if task else ""))
+    return ExitCode.SUCCEEDED
+
+
+def print_runs(found: Sequence[Standing]) -> None:
+    """Print runs as a table, as wide as its ids."""
+    from rich.console import Console  # noqa: PLC0415 (JSON needs no rich)
+
+    console = Console(highlight=False, emoji=False)
+    table = table_of(found)
+    if not console.is_terminal:
+        console.width = console.measure(table).maximum or 100
+    console.print(table, soft_wrap=False)
+
+
+def table_of(found: Sequence[Standing]) -> Table:
+    """Make a table of runs; an id is never cut, since it is what the other commands ask for."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("Run", overflow="fold", no_wrap=False, min_width=max(len(item.run) for item in found))
+    table.add_column("Task", overflow="ellipsis", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Rows", justify="right", no_wrap=True)
+    table.add_column("Cost", justify="right", no_wrap=True)
+    table.add_column("Started (UTC)", no_wrap=True)
+    for item in found:
+        table.add_row(
+            Text(item.run),
+            Text(item.beginning.name),
+            Text(item.status.replace("_", " "), STYLES.get(item.status, "yellow")),
+            NONE if item.rows is None else f"{item.rows:,}",
+            NONE if item.document is None else dollars(item.cost_usd),
+            moment(item.beginning.created),
+        )
+    return table
+
+
+def watch_run(cloud: Cloud, run: str, *, as_json: bool, pause: Callable[[float], None] = time.sleep) -> ExitCode:
+    """Show a run until it ends, then its summary; the exit code is the run's, as that of `sluice run`."""
+    start = beginning(cloud, run)
+    elapsed = (dt.datetime.now(dt.UTC) - start.at).total_seconds()
+    now = standing(cloud, run)
+    try:
+        if now.status in GOING_ON:
+            with display_for(sys.stderr, start.name, IN_AWS, elapsed) as display:
+                now = _followed(cloud, now, display, pause)
+    except KeyboardInterrupt:
+        complain(f"the run goes on; `sluice watch {run}` shows it again, `sluice cancel {run}` stops it")
+        return ExitCode.INTERRUPTED
+    show(document_of(now), places_in_aws(cloud, now), as_json=as_json)
+    return OF_STATUS.get(now.status, ExitCode.FAILED)
+
+
+def _followed(cloud: Cloud, now: Standing, display: Display, pause: Callable[[float], None]) -> Standing:
+    """Look until the run has ended; a look that the network fails is made again."""
+    watch, told = Watch(cloud.work, now.run), False
+    while now.status in GOING_ON:
+        if now.status == CANCELLING and not told:
+            complain("the run is being cancelled: its jobs are stopped, then it is closed with what was answered")
+            told = True
+        try:
+            display.show(watch.look())
+            pause(LOOK_SECONDS)
+            now = standing(cloud, now.run)
+        except (RetryLater, HTTPClientError):
+            pause(LOOK_SECONDS)
+    return now
+
+
+def document_of(now: Standing) -> dict[str, Any]:
+    """run.json of a run that has ended, or what is known of one that broke off before there was any."""
+    known = {"run_id": now.run, "task": now.beginning.name, "status": now.status, "started": now.beginning.created}
+    return now.document or {**known, "error": now.error}
+
+
+def places_in_aws(cloud: Cloud, now: Standing) -> dict[str, str]:
+    """Tell where a run's files lie in AWS, and which commands fetch them."""
+    if now.status == FAILED:
+        return {"Working files": cloud.work.uri(f"runs/{now.run}/"), "Go on": f"sluice resume {now.run}"}
+    rows = f"results/{now.beginning.name}/run_date={now.beginning.date}/{now.run}-part-*.parquet"
+    return {
+        "Parquet": f"{cloud.results.uri(rows)}  (sluice results {now.run})",
+        "Report": f"{cloud.results.uri(f'reports/{now.run}/report.html')}  (sluice report {now.run} --open)",
+    }

@@ -1,0 +1,188 @@
+"""How runs stand: read from the work bucket, and from Step Functions where the bucket cannot know."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice import state
+from sluice.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.cli.cloud import Cloud, Execution
+
+RUNS = "runs/"
+AT_ONCE = 16
+READ = 500  # runs whose beginning is read; of more, those whose ids name the latest time
+STAMP = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]+$")
+CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes an aborted run
+ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT"})
+RUNNING, CANCELLING, FAILED, UNKNOWN = "running", "cancelling", "failed", "unknown"
+GOING_ON = frozenset({RUNNING, CANCELLING})
+NO_EXECUTION = "its execution cannot be found: it never began, or ended more than 90 days ago"
+
+
+class Beginning(state.Document, frozen=True, kw_only=True):
+    """Of start.json what a list of runs shows."""
+
+    task: dict[str, Any]
+    created: str
+    date: str
+    judges: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return str(self.task.get("name", ""))
+
+    @property
+    def at(self) -> dt.datetime:
+        """When the run began."""
+        return dt.datetime.fromisoformat(self.created)
+
+
+class _Plan(state.Document, frozen=True, kw_only=True):
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run as it stands; `document` is its run.json, once the latest execution has written one."""
+
+    run: str
+    beginning: Beginning
+    status: str
+    error: str | None = None
+    rows: int | None = None
+    document: dict[str, Any] | None = None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What a run that has ended cost, None while that is not known."""
+        return self.document.get("cost_usd") if self.document else None
+
+    def as_document(self) -> dict[str, Any]:
+        """Make the line of a list that a program reads."""
+        return {
+            "run_id": self.run,
+            "task": self.beginning.name,
+            "status": self.status,
+            "rows": self.rows,
+            "cost_usd": self.cost_usd,
+            "started": self.beginning.created,
+            "error": self.error,
+        }
+
+
+def standing(cloud: Cloud, run: str) -> Standing:
+    """Find out how a run stands.
+
+    Raises:
+        UsageError: there is no such run.
+
+    """
+    return _standing(cloud, run, beginning(cloud, run))
+
+
+def beginning(cloud: Cloud, run: str) -> Beginning:
+    """Read how a run began.
+
+    Raises:
+        UsageError: there is no such run.
+
+    """
+    data = cloud.work.find(state.Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
+    if data is None:
+        raise UsageError(f"the stack {cloud.stack} has no run {run}; `sluice runs` lists those that it has")
+    return state.read(Beginning, data, state.Keys(run).start)
+
+
+def latest(cloud: Cloud, limit: int, task: str | None) -> list[Standing]:
+    """List the runs that began last, newest first."""
+    found = sorted(run_ids(cloud), key=_stamp, reverse=True)[:READ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        begun = list(zip(found, pool.map(lambda run: _begun(cloud, run), found), strict=True))
+        known = [(run, start) for run, start in begun if start is not None and task in (None, start.name)]
+        known.sort(key=lambda item: item[1].at, reverse=True)
+        return list(pool.map(lambda item: _standing(cloud, *item), known[:limit]))
+
+
+def run_ids(cloud: Cloud) -> Iterator[str]:
+    """List all runs that the work bucket holds, without what lies in them."""
+    pages = cloud.work.client.get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=cloud.work.bucket, Prefix=RUNS, Delimiter="/"):
+        for item in page.get("CommonPrefixes", []):
+            yield item["Prefix"].removeprefix(RUNS).rstrip("/")
+
+
+def _stamp(run: str) -> str:
+    match = STAMP.search(run)
+    return match[1] if match else ""
+
+
+def _begun(cloud: Cloud, run: str) -> Beginning | None:
+    """How a run began; None for one whose beginning is not written yet."""
+    data = cloud.work.find(state.Keys(run).start)
+    return None if data is None else state.read(Beginning, data, run)
+
+
+def _standing(cloud: Cloud, run: str, start: Beginning) -> Standing:
+    further = sum(1 for _ in cloud.work.keys(state.Keys(run).resumptions))
+    keys = state.Keys(run, further)
+    document = _json(cloud, keys.published)
+    if document is None:
+        status, error = _from_execution(cloud, keys, further)
+        if status == FAILED:
+            document = _summary_of_failed(cloud, keys, further)
+    else:
+        status, error = str(document.get("status")), document.get("error")
+    rows = document["rows"]["in"] if document else _planned_rows(cloud, start, run)
+    return Standing(run, start, status, error or (document or {}).get("error"), rows, document)
+
+
+def _json(cloud: Cloud, key: str) -> dict[str, Any] | None:
+    data = cloud.work.find(key)
+    return None if data is None else msgspec.json.decode(data)
+
+
+def _planned_rows(cloud: Cloud, start: Beginning, run: str) -> int | None:
+    key = state.Keys(start.judges or run).plan
+    data = cloud.work.find(key)
+    return None if data is None else state.read(_Plan, data, key).rows
+
+
+def _from_execution(cloud: Cloud, keys: state.Keys, further: int) -> tuple[str, str | None]:
+    """Tell the status of a run that has not been published by its latest execution, and why it failed."""
+    found = cloud.execution(f"{keys.run}-{further}" if further else keys.run)
+    if found is None:
+        return FAILED, NO_EXECUTION
+    if found.status in ENDED_BADLY:
+        return FAILED, found.cause or found.status
+    if found.status == "ABORTED":
+        return (CANCELLING, None) if _recent(found) else (FAILED, "it was aborted, and not closed since")
+    return (CANCELLING if cloud.work.exists(keys.cancel) else RUNNING), None
+
+
+def _recent(execution: Execution) -> bool:
+    return execution.ended is None or dt.datetime.now(dt.UTC) - execution.ended < CLOSING
+
+
+def _summary_of_failed(cloud: Cloud, keys: state.Keys, further: int) -> dict[str, Any] | None:
+    """run.json of a run that broke off, which sweep writes; not the one of an execution before."""
+    document = _json(cloud, keys.summary)
+    if document is None or document.get("status") != FAILED:
+        return None
+    if not further:
+        return document
+    head = cloud.work.head(keys.resumption(further))
+    began = dt.datetime.fromisoformat(head.modified) if head else None
+    finished = document.get("finished")
+    fresh = began and finished and dt.datetime.fromisoformat(finished) >= began
+    return document if fresh else None
