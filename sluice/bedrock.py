@@ -9,7 +9,13 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ParamValidationError,
+)
 
 from sluice.errors import RetryLater, Stop
 from sluice.reasons import Reason
@@ -34,6 +40,9 @@ WAIT = frozenset(
     }
 )
 THROTTLES = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException"})
+# The model may have worked, and its work may be billed: a call that ends so is not repeated in the same round.
+WORKED = frozenset({"ModelTimeoutException", "ModelErrorException"})
+UNREACHED = (ConnectTimeoutError, EndpointConnectionError)
 # CreateModelInvocationJob's own patterns; botocore does not check them.
 JOB_NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}")
 S3_URI = re.compile(r"s3://[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9](/[^=:+ /]+)*/?")
@@ -64,7 +73,7 @@ class JobState(NamedTuple):
 
 
 class RecordError(Exception):
-    """A Converse call that brought no answer: refused, or to be tried again later (`wait`)."""
+    """A Converse call that brought no answer; `wait`: it was not billed, and can be repeated after a while."""
 
     def __init__(self, reason: Reason, message: str, *, wait: bool) -> None:
         self.reason = reason
@@ -161,8 +170,9 @@ class AwsBedrock:
         """Ask Bedrock to stop a job; a conflict means that it has ended already."""
         try:
             self.control.stop_model_invocation_job(jobIdentifier=arn)
-        except ClientError as error:
-            if _code(error) not in {"ConflictException", "ValidationException"}:
+        except (ClientError, BotoCoreError) as error:
+            ended = isinstance(error, ClientError) and _code(error) in {"ConflictException", "ValidationException"}
+            if not ended:
                 raise _translated(error, f"StopModelInvocationJob {arn}") from error
 
     def converse(self, model_id: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -174,12 +184,14 @@ class AwsBedrock:
             if code in THROTTLES:
                 raise RecordError(Reason.THROTTLED, text, wait=True) from error
             if code in WAIT:
-                raise RecordError(Reason.MODEL_ERROR, text, wait=True) from error
+                raise RecordError(Reason.MODEL_ERROR, text, wait=code not in WORKED) from error
             if code in {"AccessDeniedException", "ResourceNotFoundException"}:
                 raise Stop(f"Converse on {model_id}: {text}") from error
             raise RecordError(Reason.RECORD_REFUSED, text, wait=False) from error
-        except BotoCoreError as error:
-            raise RecordError(Reason.MODEL_ERROR, str(error), wait=True) from error
+        except ParamValidationError as error:
+            raise RecordError(Reason.RECORD_REFUSED, str(error), wait=False) from error
+        except BotoCoreError as error:  # no answer came: what was sent may have been answered
+            raise RecordError(Reason.MODEL_ERROR, str(error), wait=isinstance(error, UNREACHED)) from error
         got.pop("ResponseMetadata", None)
         return got
 

@@ -1,7 +1,9 @@
 """infer: send a job's records one by one with Converse, and write what a batch job would have written.
 
-Calls are made in chunks. Before a chunk its records are noted, behind it its answers, so that after a crash nothing is
-called again that may have been answered and billed: such records count as missing, and a later round asks again.
+Calls are made in chunks. Before a chunk its records are noted (`.begun`), behind it what came back (`.jsonl`). A record
+noted in a chunk without answers may have been answered and billed before a crash: it is never called again in this
+job, counts as missing, and a later round asks again. A record without a line among its chunk's answers was throttled:
+nothing was billed, so it is called again, as long as it takes.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import msgspec
 
 from sluice.bedrock import RecordError
 from sluice.containers import split_lines
+from sluice.errors import Stop
 from sluice.outputs import Manifest
 from sluice.prompts import RECORD
+from sluice.reasons import Reason
 from sluice.rows import KEY
 from sluice.state import Ended, JobItem
 from sluice.steps.services import Run
+from sluice.steps.waiting import longer_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +34,11 @@ if TYPE_CHECKING:
 
 CHUNKS_OF_CALLS = 4  # calls per worker and chunk: what a crash can lose
 RESERVE_SECONDS = 60.0  # before the step's time is up: a chunk's slowest call and the last writes
-TRIES = 4  # of one record within a chunk, before it counts as an error
+TRIES = 4  # of one record within a chunk
 FIRST_BACKOFF = 1.0
+READERS = 16  # chunks read at once when a further invocation goes on
+BEGUN, CAME = ".begun", ".jsonl"
+CODES = {Reason.MODEL_ERROR: 500}
 
 
 class _Line(msgspec.Struct):
@@ -39,7 +47,12 @@ class _Line(msgspec.Struct):
 
 
 def run(services: Services, item: JobItem) -> JobItem:
-    """Send what has not been sent; come back for the rest when the time is up."""
+    """Send what has not been sent; come back for the rest when the time is up, or when a throttle has passed.
+
+    Raises:
+        Stop: the model cannot be called at all. What was answered before is kept.
+
+    """
     opened = Run(services.work, item.run)
     keys = opened.keys.job(item.round, item.job)
     if services.work.exists(keys.ended):
@@ -48,62 +61,90 @@ def run(services: Services, item: JobItem) -> JobItem:
     while chunk := inference.next_chunk():
         if services.remaining_seconds() < RESERVE_SECONDS:
             return msgspec.structs.replace(item, next="infer", wait_seconds=0)
-        if opened.cancelled:
+        if opened.cancelled or not inference.send(chunk):
             break
-        inference.send(chunk)
-    inference.finish("Stopped" if opened.cancelled else "Completed")
+    if opened.cancelled:
+        inference.finish("Stopped")
+    elif inference.throttled:
+        last = 0 if inference.answered else item.wait_seconds
+        wait = longer_wait(last, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
+        return msgspec.structs.replace(item, next="infer", wait_seconds=wait)
+    else:
+        inference.finish("Completed")
     return msgspec.structs.replace(item, next="check", wait_seconds=0)
 
 
 class _Inference:
-    """One job's calls: what has been noted, what is next."""
+    """One job's calls: what has been settled, what is next."""
 
     def __init__(self, services: Services, run: Run, item: JobItem, keys: JobKeys) -> None:
         self.services, self.keys = services, keys
         self.store = services.work
         self.model_id = run.tier(run.planned_job(item).tier).model_id
         self.workers = run.settings.on_demand_concurrency
-        self.begun = {key for key, _ in self.store.keys(keys.infer_prefix)}
-        self.chunks = sum(key.endswith(".begun") for key in self.begun)
-        self.noted = set(self._noted())
+        written = {key for key, _ in self.store.keys(keys.infer_prefix)}
+        begun = sorted(key.removesuffix(BEGUN) for key in written if key.endswith(BEGUN))
+        self.chunks = len(begun)
+        self.came = [f"{name}{CAME}" for name in begun if f"{name}{CAME}" in written]
+        lost = [f"{name}{BEGUN}" for name in begun if f"{name}{CAME}" not in written]
+        self.settled = set(self._records([*self.came, *lost]))
         self.lines = self._unsent(split_lines(self.store.blocks(keys.input), run.settings.max_file_bytes))
+        self.answered = self.throttled = 0
 
-    def _noted(self) -> Iterator[bytes]:
-        for key in self.begun:
-            if key.endswith(".begun"):
-                yield from self.store.get(key).split(b"\n")
+    def _records(self, names: list[str]) -> Iterator[bytes]:
+        """The records named in chunks: ids alone, or lines of answers."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for data in pool.map(self.store.get, names):
+                for line in data.split(b"\n"):
+                    yield _record(line) if line.startswith(RECORD) else line
 
     def _unsent(self, blocks: Iterator[list[bytes]]) -> Iterator[bytes]:
         for lines in blocks:
             for line in lines:
-                if line and line[len(RECORD) : len(RECORD) + KEY] not in self.noted:
+                if line and _record(line) not in self.settled:
                     yield line
 
     def next_chunk(self) -> list[bytes]:
         return list(islice(self.lines, self.workers * CHUNKS_OF_CALLS))
 
-    def send(self, chunk: list[bytes]) -> None:
-        """Note the chunk, call, keep the answers."""
+    def send(self, chunk: list[bytes]) -> bool:
+        """Note the chunk, call, keep what came back; False when all of it was throttled.
+
+        Raises:
+            Stop: Bedrock refuses such calls altogether.
+
+        """
         name = f"{self.keys.infer_prefix}{self.chunks:06d}"
-        self.store.put(f"{name}.begun", b"\n".join(line[len(RECORD) : len(RECORD) + KEY] for line in chunk))
+        self.store.put(f"{name}{BEGUN}", b"\n".join(map(_record, chunk)))
         with ThreadPoolExecutor(self.workers) as pool:
             answers = list(pool.map(self._answer, chunk))
-        self.store.put(f"{name}.jsonl", b"".join(answers))
+        lines = [answer for answer in answers if isinstance(answer, bytes)]
+        self.store.put(f"{name}{CAME}", b"".join(lines))
+        self.came.append(f"{name}{CAME}")
         self.chunks += 1
+        refused = next((answer for answer in answers if isinstance(answer, Stop)), None)
+        if refused is not None:
+            raise refused
+        self.answered += len(lines)
+        self.throttled += len(chunk) - len(lines)
+        return bool(lines)
 
-    def _answer(self, line: bytes) -> bytes:
-        """A line as a batch job would have written it."""
+    def _answer(self, line: bytes) -> bytes | Stop | None:
+        """A line as a batch job would have written it; None for a throttled call; what refuses all calls."""
         record = msgspec.json.decode(line, type=_Line)
         for attempt in range(TRIES):
             try:
                 output = self.services.bedrock.converse(self.model_id, record.modelInput)
+            except Stop as error:
+                return error
             except RecordError as error:
                 if error.wait and attempt + 1 < TRIES:
                     backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
                     self.services.sleep(backoff)
                     continue
-                code = {"throttled": 429, "model_error": 500}.get(error.reason, 400)
-                failure = {"errorCode": code, "errorMessage": error.message}
+                if error.reason is Reason.THROTTLED:
+                    return None
+                failure = {"errorCode": CODES.get(error.reason, 400), "errorMessage": error.message}
                 return msgspec.json.encode({"recordId": record.recordId, "error": failure}) + b"\n"
             return msgspec.json.encode({"recordId": record.recordId, "modelOutput": output}) + b"\n"
         raise AssertionError("the last try returns")
@@ -111,17 +152,23 @@ class _Inference:
     def finish(self, status: str) -> None:
         """Write the chunks as one output file with a manifest, as a batch job has them."""
         folder = f"{self.keys.output_prefix}on-demand/"
-        total = succeeded = failed = 0
+        total = failed = 0
         with self.store.writer(f"{folder}part-0.jsonl.out") as out:
-            for key, _ in self.store.keys(self.keys.infer_prefix):
-                if key.endswith(".jsonl"):
-                    data = self.store.get(key)
-                    failed += data.count(b'","error":{"errorCode":')
-                    total += data.count(b"\n")
-                    out.write(data)
-        succeeded = total - failed
+            for name in self.came:
+                data = self.store.get(name)
+                failed += data.count(b'","error":{"errorCode":')
+                total += data.count(b"\n")
+                out.write(data)
         manifest = Manifest(
-            totalRecordCount=total, processedRecordCount=total, successRecordCount=succeeded, errorRecordCount=failed
+            totalRecordCount=total,
+            processedRecordCount=total,
+            successRecordCount=total - failed,
+            errorRecordCount=failed,
         )
         self.store.put(f"{folder}manifest.json.out", msgspec.json.encode(manifest))
         self.store.put(self.keys.ended, Ended(status=status, message=None, submitted=None, ended=None).write())
+
+
+def _record(line: bytes) -> bytes:
+    """The record's id in a line of input or output."""
+    return line[len(RECORD) : len(RECORD) + KEY]
