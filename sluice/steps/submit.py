@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,7 @@ from sluice.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
 from sluice.state import JobItem, Submitted
 from sluice.steps.services import Run
+from sluice.steps.waiting import longer_wait
 
 if TYPE_CHECKING:
     from sluice.state import JobKeys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def run(services: Services, item: JobItem) -> JobItem:
     """Submit and go on to poll; a throttle or a full quota comes back here after a while.
 
+    A cancelled run creates nothing, but adopts what an earlier try created: it is paid for.
+
     Raises:
         Stop: Bedrock refuses the job. Nothing is kept, so that a resumed run submits it again.
 
@@ -29,23 +32,27 @@ def run(services: Services, item: JobItem) -> JobItem:
     keys = opened.keys.job(item.round, item.job)
     if services.work.exists(keys.submitted):
         return _next(item, "poll", opened.settings.poll_seconds)
-    if opened.cancelled:
-        return _next(item, "check", 0)
     try:
         arn = _create_or_adopt(services, opened, item, keys)
     except RetryLater:
-        return _next(item, "submit", _wait(item, opened.settings.quota_seconds, opened.settings.poll_seconds_max))
+        wait = longer_wait(item.wait_seconds, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
+        return _next(item, "submit", wait)
+    if arn is None:
+        return _next(item, "check", 0)
     services.work.put(keys.submitted, Submitted(job_arn=arn, at=services.now().isoformat()).write())
-    if opened.cancelled:
-        services.bedrock.stop_job(arn)  # the marker came while Bedrock was creating the job
+    if opened.cancelled:  # the marker may have come while Bedrock was creating the job
+        with suppress(RetryLater):  # poll asks again
+            services.bedrock.stop_job(arn)
     return _next(item, "poll", opened.settings.poll_seconds)
 
 
-def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKeys) -> str:
+def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKeys) -> str | None:
     name = job_name(item.run, item.round, item.job)
     existing = services.bedrock.find_job(name)
     if existing is not None:
         return existing.arn
+    if opened.cancelled:
+        return None
     start, job = opened.start, opened.planned_job(item)
     tier = start.tiers[job.tier]
     return services.bedrock.create_job(
@@ -64,9 +71,3 @@ def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKe
 
 def _next(item: JobItem, step: str, wait: float) -> JobItem:
     return msgspec.structs.replace(item, next=step, wait_seconds=math.ceil(wait))
-
-
-def _wait(item: JobItem, first: float, longest: float) -> float:
-    """Doubles from try to try, with jitter, so that several runs do not come back at once."""
-    grown = first if item.next != "submit" else min(longest, max(first, item.wait_seconds * 2))
-    return grown * random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
