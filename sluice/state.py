@@ -255,10 +255,11 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
-    """All jobs of a round."""
+    """All jobs of a round; those that the budget kept out are the first of the next one."""
 
     round: int
     jobs: list[PlannedJob]
+    kept_out: list[PlannedJob] = field(default_factory=list)
 
 
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):

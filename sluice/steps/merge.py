@@ -86,8 +86,8 @@ class _Merge:
 
     def _first_lines(self) -> list[bytes]:
         """The list of records of the shard's first job; none when it was never prepared."""
-        job = next((n for n, shard in enumerate(self.run.first_shards) if shard == self.part.shard), None)
-        data = None if job is None else self.run.store.find(self.run.source.job(0, job).records)
+        job = self.run.shard_jobs.get(self.part.shard)
+        data = None if job is None else self.run.store.find(self.run.source.job(*job).records)
         return [] if data is None else data.split(b"\n")[:-1]
 
     def write(self, out: ObjectWriter) -> None:

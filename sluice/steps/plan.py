@@ -60,11 +60,12 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
     _stop_on_fatal(opened, counts)
-    jobs = _first_round(opened) if round_ == 0 else _later_round(opened, [c for c in counts if c.round == round_ - 1])
+    jobs = _first_round(opened) if round_ == 0 else _later_round(opened, round_, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
         return _end(opened, round_, Reason.BUDGET if jobs else None)
-    services.work.put(opened.keys.round_plan(round_), RoundPlan(round=round_, jobs=affordable).write())
+    planned = RoundPlan(round=round_, jobs=affordable, kept_out=jobs[len(affordable) :])
+    services.work.put(opened.keys.round_plan(round_), planned.write())
     items = [JobItem(run=run_id, round=round_, job=job.job) for job in affordable]
     services.work.put(opened.keys.jobs(round_), msgspec.json.encode(items))
     return _result(opened, round_, more=True)
@@ -127,8 +128,13 @@ def _judge_round(opened: Run, round_: int) -> PlanResult:
     if data is None:
         opened.store.put(opened.keys.parts, _own_parts(opened))
         return _end(opened, round_, None)
-    items = [JobItem(run=opened.id, round=round_, job=job.job) for job in read(RoundPlan, data, "plan").jobs]
-    opened.store.put(opened.keys.round_plan(round_), data)
+    settled = [
+        job
+        for job in read(RoundPlan, data, opened.source.round_plan(round_)).jobs
+        if opened.store.exists(opened.source.job(round_, job.job).counts)  # of a run that broke off, not all are
+    ]
+    items = [JobItem(run=opened.id, round=round_, job=job.job) for job in settled]
+    opened.store.put(opened.keys.round_plan(round_), RoundPlan(round=round_, jobs=settled).write())
     opened.store.put(opened.keys.jobs(round_), msgspec.json.encode(items))
     return _result(opened, round_, more=True)
 
@@ -282,11 +288,13 @@ def _first_round(opened: Run) -> list[PlannedJob]:
     return jobs
 
 
-def _later_round(opened: Run, counts: Sequence[Counts]) -> list[PlannedJob]:
-    """Jobs over what the round before left, by tier and attempt."""
-    pending = sorted((item for books in counts for item in books.pending), key=_order)
+def _later_round(opened: Run, round_: int, counts: Sequence[Counts]) -> list[PlannedJob]:
+    """What the budget kept out of the round before; then jobs over what that round left, by tier and attempt."""
+    before = opened.keys.round_plan(round_ - 1)
+    kept_out = read(RoundPlan, opened.store.get(before), before).kept_out
+    jobs = [msgspec.structs.replace(job, job=n) for n, job in enumerate(kept_out)]
+    pending = sorted((item for books in counts if books.round == round_ - 1 for item in books.pending), key=_order)
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
-    jobs: list[PlannedJob] = []
     for (tier, attempt), group in groupby(pending, key=lambda item: (item.tier, item.attempt)):
         constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
         purpose = "retry" if attempt > 1 else "escalate" if tier else "classify"

@@ -125,10 +125,16 @@ class Run:
         )
 
     @cached_property
-    def first_shards(self) -> list[int | None]:
-        """The shard of each job of round 0."""
-        data = self.store.find(self.source.round_plan(0))
-        return [] if data is None else [job.shard for job in read(RoundPlan, data, self.source.round_plan(0)).jobs]
+    def shard_jobs(self) -> dict[int, tuple[int, int]]:
+        """Round and job that first sent each shard: round 0, or a later one when the budget kept the shard out."""
+        found: dict[int, tuple[int, int]] = {}
+        number, more = 0, True
+        while more and (data := self.store.find(self.source.round_plan(number))) is not None:
+            plan = read(RoundPlan, data, self.source.round_plan(number))
+            found |= {job.shard: (number, job.job) for job in plan.jobs if job.shard is not None}
+            more = any(job.shard is not None for job in plan.kept_out)
+            number += 1
+        return found
 
     def tier(self, number: int) -> FrozenTier:
         return self.start.tiers[number]
