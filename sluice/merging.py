@@ -86,13 +86,13 @@ def _number(stored: pa.Array, begin: int, end: int) -> pa.Array:
 def join_attempts(
     task: Task, start: Start, found: Sequence[Attempts], firsts: Firsts, end_reason: str | None
 ) -> Records:
-    """One row per record: its last attempt, its trail, its tokens and cost over all attempts, its first row.
+    """One row per record: the attempt that counts, its trail, tokens and cost over all attempts, its first row.
 
     `end_reason` is why no further round was sent, if something was still pending.
     """
     table, keys, counts = _by_record(_attempts_table(task, start, found))
     ends = pc.cumulative_sum(counts)
-    last = table.take(pc.subtract(ends, 1)).combine_chunks()
+    last = table.take(_decisive(table, keys, ends, judged_again=start.judges is not None)).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
     trail = pa.StructArray.from_arrays([_chunk(table[field.name]) for field in ATTEMPT], fields=list(ATTEMPT))
     columns["trail"] = _lists(trail, ends)
@@ -120,6 +120,18 @@ def _by_record(table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
         [("record", "ascending"), ("round", "ascending")],
     )
     return table.take(order).combine_chunks(), keys, pc.value_counts(record.take(order)).field("counts")
+
+
+def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, judged_again: bool) -> pa.Array:
+    """Where the attempt stands that counts: the last, of stored answers judged again the first accepted one."""
+    last = pc.subtract(ends, 1)
+    if not judged_again:
+        return last
+    accepted = pc.indices_nonzero(pc.equal(_chunk(table["outcome"]), Outcome.ACCEPTED.value))
+    record = pc.index_in(_chunk(table["key"]).take(accepted), value_set=keys)
+    firsts = pa.table([record, accepted], ["record", "at"]).group_by("record").aggregate([("at", "min")])
+    here = pc.index_in(pa.array(range(len(keys)), pa.int32()), value_set=_chunk(firsts["record"]))
+    return pc.coalesce(_chunk(firsts["at_min"]).take(here).cast(pa.int64()), last.cast(pa.int64()))
 
 
 def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.Table:
