@@ -14,6 +14,7 @@ from sluice import accounting
 from sluice.answers import Judge
 from sluice.bedrock import TERMINAL
 from sluice.containers import split_lines
+from sluice.errors import RetryLater, Stop
 from sluice.outputs import Manifest, Reply, output_lines, read_line, read_manifest
 from sluice.prices import cost
 from sluice.prompts import RECORD, RequestWriter, escaped_of_line
@@ -70,7 +71,15 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     keys = opened.source.job(item.round, item.job)
     written = services.work.find(keys.prepared)
     prepared = read(Prepared, written, keys.prepared) if written is not None else None
-    ended = _ended(services, opened, keys)
+    try:
+        ended = _ended(services, opened, keys)
+    except (RetryLater, Stop) as unknown:
+        _keep_cause(
+            services,
+            opened.keys.job(item.round, item.job),
+            error or {"Error": type(unknown).__name__, "Cause": str(unknown)},
+        )
+        return None
     if prepared is None or (ended is None and prepared.records):
         if error is not None or not opened.cancelled:
             _keep_cause(services, opened.keys.job(item.round, item.job), error)
@@ -95,7 +104,9 @@ def _ended(services: Services, opened: Run, keys: JobKeys) -> Ended | None:
     state = services.bedrock.job(read(Submitted, sent, keys.submitted).job_arn)
     if state.status not in TERMINAL:
         return None
-    return Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
+    ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
+    services.work.put(keys.ended, ended.write())  # Bedrock forgets its jobs; a run that judges again must not ask it
+    return ended
 
 
 def _keep_cause(services: Services, keys: JobKeys, error: dict[str, str] | None) -> None:
@@ -129,6 +140,7 @@ class _Check:
         self.settled: dict[str, Settled] = {}
         self.messages: Counter[str] = Counter()
         self.unknown = self.duplicates = self.unreadable = 0
+        self.fatal: str | None = None
 
     def settle(self) -> Counts:
         """Judge, keep the attempts by shard, keep what has to be sent again, count."""
@@ -138,6 +150,7 @@ class _Check:
             self._judge_as_they_come()
         settled = map(self.settled.get, self.sent)
         reasons = [self.missing if found is None else found.reason for found in settled]
+        self.fatal = self._fatal() if self.buys else None
         of = {reason: self._outcome(reason) for reason in set(reasons)}
         outcomes = [of[reason] for reason in reasons]
         self._write_attempts(outcomes)
@@ -220,7 +233,8 @@ class _Check:
             return Outcome.ACCEPTED, None
         if not self.buys:
             return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
-        if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
+        # What refused every record alike is no verdict on any of them: a resumed run asks this tier again first.
+        if (reason in TRANSPORT or self.fatal) and self.job.attempt < self.tier.attempts:
             return Outcome.RETRIED, reason
         last = self.job.tier + 1 >= len(self.run.start.tiers)
         return (Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
@@ -322,7 +336,7 @@ class _Check:
             output_tokens=tokens_out,
             cost_usd=cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out),
             pending=pending,
-            fatal=self._fatal() if self.buys else None,
+            fatal=self.fatal,
             warnings=self._warnings(),
         )
 
