@@ -35,7 +35,7 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
     if not services.work.exists(opened.keys.start) or services.work.exists(opened.keys.published):
         return {"stopped": 0}
     if detail is not None and detail["name"] != opened.execution:
-        return {"stopped": 0}  # a late report of an execution that has a successor
+        return _late(services, opened)
     cancelled = detail is None or detail["status"] == ABORTED or opened.cancelled
     if cancelled:
         services.work.put_new(opened.keys.cancel, json.dumps({"at": services.now().isoformat()}).encode())
@@ -43,12 +43,20 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
             services.workflow.stop(opened.execution, CANCELLED)
     stopped = stop_jobs(services, run_id)
     services.sleep(opened.settings.sweep_seconds)  # a submit that was inside Create has come back by then
-    stopped += stop_jobs(services, run_id)
+    if Run(services.work, run_id).execution == opened.execution:  # else these jobs are its successor's
+        stopped += stop_jobs(services, run_id)
     if cancelled:
         return {"stopped": stopped, "execution": _close(services, opened)}
     assert detail is not None
     _summarize(services, opened, detail)
     return {"stopped": stopped}
+
+
+def _late(services: Services, opened: Run) -> dict[str, Any]:
+    """A late report of an execution that has a successor, which a sweep that died may have noted without starting."""
+    if opened.resumptions and opened.resumptions[-1].cancelled and services.workflow is not None:
+        services.workflow.start(opened.execution, opened.id, opened.settings.max_workers)
+    return {"stopped": 0}
 
 
 def stop_jobs(services: Services, run_id: str) -> int:
