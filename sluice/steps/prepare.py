@@ -144,7 +144,8 @@ class _Preparation:
         for first, escaped in found:
             line = render(first[:KEY], escaped)
             size += len(line)
-            if size > self.max_bytes or len(self.firsts) >= self.max_records:
+            # The first is always sent: held back for its size it would come back for ever.
+            if self.firsts and (size > self.max_bytes or len(self.firsts) >= self.max_records):
                 size -= len(line)
                 self.held.add(first[:KEY], escaped)
                 self.held_firsts.append(first)
