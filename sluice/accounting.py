@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"
+CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 
 def check_job(counts: Counts) -> None:
@@ -128,6 +129,11 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
     return books
 
 
+def distinct(jobs: Iterable[Counts]) -> int:
+    """How many different records were sent: each was classified first, in whatever round, and only once."""
+    return sum(item.sent for item in jobs if item.purpose == CLASSIFY)
+
+
 def total(costs: Iterable[float | None]) -> float | None:
     """A sum of dollars, unknown as soon as one of them is."""
     listed = list(costs)
@@ -142,7 +148,7 @@ def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float |
     """
     last = tiers[-1]
     transport = BATCH if last.batch else ON_DEMAND
-    records = sum(item.records for item in jobs if item.round == 0)
+    records = distinct(jobs)
     answers = [item for item in jobs if item.answered]
     if not answers:
         return None if records else cost(last.price, transport, 0, 0)
