@@ -94,7 +94,7 @@ def summarize(
         ],
         "rows": rows,
         "records": {
-            "distinct": sum(books.sent for books in jobs if books.tier == 0 and books.attempt == 1),
+            "distinct": accounting.distinct(jobs),
             "sent": sum(books.sent for books in jobs),
             "shared_rows": sum(part.shared for part in parts),
         },

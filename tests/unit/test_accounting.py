@@ -167,6 +167,16 @@ def test_a_cancelled_run_need_not_agree_on_tokens() -> None:
     accounting.check_run(plan(), [part(input_tokens=900), OTHER], [job()], whole=False)
 
 
+def test_a_record_is_counted_when_it_is_sent_first() -> None:
+    """Held back or kept out by the budget, a record counts in the round that sends it; sent again, it does not."""
+    jobs = [
+        job(records=12, held_back=2, pending=[pending(2)]),
+        job(round=1, records=2, sent=2, answered=2, accepted=2),
+        job(round=2, purpose="retry", records=4, sent=4, answered=4, accepted=4),
+    ]
+    assert accounting.distinct(jobs) == 12
+
+
 def test_a_sum_with_an_unknown_is_unknown() -> None:
     """An unknown price is never counted as 0."""
     assert [accounting.total(costs) for costs in ([], [0.5, 1], [0.5, None])] == [0.0, 1.5, None]
@@ -177,7 +187,18 @@ def test_the_baseline_is_the_last_tier_on_every_record() -> None:
     jobs = [
         job(records=12, held_back=2, pending=[pending(2)]),
         job(round=1, records=2, sent=2, answered=2, accepted=2, input_tokens=200, output_tokens=20),
-        job(round=1, job=1, tier=1, records=3, sent=3, answered=3, accepted=3, input_tokens=300, output_tokens=90),
+        job(
+            round=1,
+            job=1,
+            tier=1,
+            purpose="escalate",
+            records=3,
+            sent=3,
+            answered=3,
+            accepted=3,
+            input_tokens=300,
+            output_tokens=90,
+        ),
     ]
     assert accounting.baseline_usd([tier(CHEAP), tier(STRONG)], jobs) == (12 * 100 * 10 + 12 * 30 * 20) / 1e6
 

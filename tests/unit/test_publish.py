@@ -102,6 +102,16 @@ def test_a_run_that_the_budget_ended_is_over_limit() -> None:
     assert "the budget ended the run: 20 rows are unresolved" in summary["warnings"]
 
 
+def test_what_the_budget_keeps_out_of_a_round_can_go_into_the_next() -> None:
+    """Jobs wait until it is known what the others cost, and their rows lack nothing."""
+    deployed = cloud(max_records_per_job=100)
+    rows = jsonl([{"t": f"text {n}"} for n in range(300)])
+    summary = deployed.run(make(budget={"max_usd": 0.0015}), {"a.jsonl": rows})
+    assert [found["round"] for found in summary["rounds"]] == [0, 1]
+    assert summary["records"] == {"distinct": 300, "sent": 300, "shared_rows": 0}
+    assert sum(row["cost_usd"] for row in deployed.rows()) == pytest.approx(summary["cost_usd"])
+
+
 def test_a_cancelled_run_says_so() -> None:
     """A run that was cancelled before anything was sent publishes its rows as unresolved."""
     deployed = cloud()
