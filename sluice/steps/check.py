@@ -37,6 +37,7 @@ PERMANENT = (
     "accessdenied",
     "access denied",
     "not authorized",
+    "have access",  # "You don't have access to the model with the specified model ID."
     "permission",
     "validationexception",
     "not supported",
