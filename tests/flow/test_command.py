@@ -1,0 +1,171 @@
+"""`sluice run` as a user calls it: a process with two streams and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sluice.task import parse_task
+from tests.flow.local import FIRST, PLAIN, ROOT, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PROGRAM = [sys.executable, "-c", "from sluice.cli import main; main()"]
+
+
+class Place:
+    """A folder with a task, an input and a recording, from which commands are called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+        self.rows = write(folder / "in.jsonl", numbered(120))
+        self.task()
+        replies = {f"n{n}": {FIRST: reply("other", "unsure") if n < 40 else reply("billing")} for n in range(120)}
+        for n in range(40):
+            replies[f"n{n}"][SECOND] = reply("technical") if n < 20 else ""
+        self.answers = record(folder / "answers.jsonl", replies)
+
+    def task(self, **changes: Any) -> None:
+        """Write the task with some of its fields changed."""
+        write(self.folder / "task.yaml", yaml.safe_dump({**PLAIN, **changes}).encode())
+
+    @property
+    def command(self) -> list[str]:
+        """The command that runs the input."""
+        files = [str(self.rows), "--task", str(self.folder / "task.yaml"), "--out", str(self.out)]
+        return [*PROGRAM, "run", *files, "--answers", f"replay:{self.answers}"]
+
+    def call(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run the input to the end."""
+        return subprocess.run(
+            [*self.command, *more],
+            cwd=ROOT,
+            env=surroundings(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def outcome(self, run: Mapping[str, Any]) -> Outcome:
+        """What lies in the folder, held to its books."""
+        task = parse_task(yaml.safe_load((self.folder / "task.yaml").read_text()), "the test's task")
+        outcome = Outcome(task, self.out, dict(run), read_rows(self.out, run))
+        hold(outcome)
+        return outcome
+
+
+def surroundings() -> dict[str, str]:
+    """The environment without anything of AWS: none of it may be needed."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_success_is_0_and_json_is_all_of_standard_output(place: Place) -> None:
+    """What is printed is run.json to the byte; progress goes to standard error in plain lines."""
+    done = place.call("--json")
+    assert done.returncode == 0
+    printed = json.loads(done.stdout)
+    assert printed == json.loads((place.out / "run.json").read_bytes())
+    assert printed["status"] == "succeeded"
+    assert f"run {printed['run_id']}" in done.stderr.splitlines()
+    assert "\x1b" not in done.stderr
+    assert place.outcome(printed).run["rows"] == {"in": 120, "accepted": 100, "unresolved": 20, "rejected": 0}
+
+
+def test_over_a_limit_is_4_and_the_results_are_there(place: Place) -> None:
+    """Above the unresolved share that the task allows the run says so, and still publishes every row."""
+    place.task(limits={"unresolved": 0.1})
+    done = place.call()
+    assert done.returncode == 4
+    run = json.loads((place.out / "run.json").read_bytes())
+    assert run["status"] == "over_limit"
+    assert "over a limit" in done.stdout
+    assert len(place.outcome(run).rows) == 120
+
+
+def test_a_run_that_fails_is_1_and_says_why(place: Place) -> None:
+    """A first tier that refuses every record for a lasting reason stops the run before the dear one is asked."""
+    plan = {
+        "records": [
+            {
+                "fate": "error",
+                "tier": 0,
+                "code": 403,
+                "message": "You don't have access to the model",
+            }
+        ]
+    }
+    faults = write(place.folder / "faults.yaml", yaml.safe_dump(plan).encode())
+    done = place.call("--json", "--faults", str(faults))
+    assert done.returncode == 1, done.stderr
+    run = json.loads(done.stdout)
+    assert run["status"] == "failed"
+    assert "You don't have access to the model" in run["error"]
+    assert run["rows"]["in"] == 120
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_is_3_and_tells_the_truth(place: Place, signal_: signal.Signals) -> None:
+    """Ctrl-C in the first round: run.json says cancelled, and every row is in the results with its reason."""
+    process = subprocess.Popen(
+        [*place.command, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
+        cwd=ROOT, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stderr is not None
+        assert any(line.startswith("round 0") for line in process.stderr)
+        time.sleep(0.3)
+        process.send_signal(signal_)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    run = json.loads(stdout)
+    assert run["status"] == "cancelled"
+    rows = place.outcome(run).rows
+    assert len(rows) == 120
+    assert {row["reason"] for row in rows if row["status"] == "unresolved"} <= {"cancelled", "job_stopped"}
+    assert run["rows"]["accepted"] < 120
+
+
+REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
+    "misspelt field": ({"lables": ["a", "b"]}, (), "lables: no such field; did you mean labels?"),
+    "misspelt inside": ({"input": {"text": "text", "keep_inputs": True}}, (), "did you mean keep_input?"),
+    "unknown model": ({"tiers": [{"model": "nova-mikro"}]}, (), "did you mean nova-micro?"),
+    "budget without a price": (
+        {"tiers": [{"model": "vendor.unheard-of-v1:0"}], "budget": {"max_usd": 1}},
+        (),
+        "the on-demand price of vendor.unheard-of-v1:0 is unknown",
+    ),
+    "unknown setting": ({}, ("--set", "max_record=5"), "max_record is not a setting"),
+    "setting out of bounds": ({}, ("--set", "poll_seconds=-1"), "poll_seconds = '-1' is not allowed"),
+    "no such input": ({}, ("missing.jsonl",), "missing.jsonl does not exist"),
+    "no such source": ({}, ("--answers", "oracle"), "--answers oracle is not known"),
+    "no such option": ({}, ("--outt", "x"), "No such option: --outt"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_run_is_2_before_anything_starts(place: Place, case: str) -> None:
+    """The mistake is named on standard error; standard output stays empty and no folder is made."""
+    changes, options, message = REFUSED[case]
+    place.task(**changes)
+    done = place.call("--json", *options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert done.stdout == ""
+    assert not place.out.exists()
