@@ -16,6 +16,7 @@ from constructs import Construct
 
 from infra.functions import ROOMS
 from infra.permissions import accept, accept_wildcards, allow
+from sluice.errors import RetryLater
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -191,6 +192,7 @@ def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
             "Lambda.AWSLambdaException",
             "Lambda.SdkClientException",
             "Lambda.ClientExecutionTimeoutException",
+            RetryLater.__name__,  # S3 or Bedrock asked to come back: the error's name is its class
         ],
         interval=Duration.seconds(2),
         backoff_rate=2,
@@ -208,7 +210,7 @@ def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
     )
     # A killed or timed out worker: once, since its steps go on where they stopped, but not again and again.
     state.add_retry(
-        errors=["Lambda.Unknown", "Sandbox.Timedout"],
+        errors=["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"],
         interval=Duration.seconds(5),
         max_attempts=1,
     )

@@ -130,7 +130,7 @@ def test_children_return_nothing(deployed: Deployed) -> None:
 
 
 def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None:
-    """Service errors at once, throttling long and not together, a lost worker once; nothing of the steps' own."""
+    """Service errors at once, throttling long and not together, a lost worker once; of the steps' own only RetryLater."""
     tasks = _tasks(deployed.definition)
     assert len(tasks) == 9
     for name, task in tasks.items():
@@ -140,11 +140,12 @@ def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None
             "Lambda.AWSLambdaException",
             "Lambda.SdkClientException",
             "Lambda.ClientExecutionTimeoutException",
+            "RetryLater",
         ], name
         assert throttled["ErrorEquals"] == ["Lambda.TooManyRequestsException"]
         assert throttled["JitterStrategy"] == "FULL"
         assert throttled["MaxDelaySeconds"] * throttled["MaxAttempts"] >= 3600
-        assert lost["ErrorEquals"] == ["Lambda.Unknown", "Sandbox.Timedout"]
+        assert lost["ErrorEquals"] == ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
         assert lost["MaxAttempts"] == 1
 
 
