@@ -130,7 +130,7 @@ def test_children_return_nothing(deployed: Deployed) -> None:
 
 
 def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None:
-    """Service errors at once, throttling long and not together, a lost worker once; of the steps' own only RetryLater."""
+    """Service errors at once, throttling long and not together, a lost worker once; of our own only RetryLater."""
     tasks = _tasks(deployed.definition)
     assert len(tasks) == 9
     for name, task in tasks.items():
