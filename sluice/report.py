@@ -182,6 +182,8 @@ def stand_in(answers: str) -> tuple[str, str] | None:
             )
         case "replay":
             return "Recorded answers", f"The answers were replayed from {rest}; no model was asked."
+        case "rejudge":
+            return "Judged again", f"The stored answers of {rest} were judged anew; nothing was bought."
         case "openai":
             server, _, model = rest.rpartition("#")
             return "Answers of another model", f"{model} at {server} answered in place of the models of the task."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 (Typer reads the annotations)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -217,3 +217,39 @@ def rejudge(
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
     raise _in_cloud((stack, region, profile), lambda cloud: rejudge_run(cloud, run, task))
+
+
+@app.command()
+def results(
+    run: RunArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Where they go; else a folder called like the run."),
+    ] = None,
+    json: JsonOption = False,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Download the Parquet files, run.json and report of a run that has ended, laid out as `sluice run` does it."""
+    from sluice.cli.fetch import fetch_results  # noqa: PLC0415
+
+    raise _in_cloud((stack, region, profile), lambda cloud: fetch_results(cloud, run, out or Path(run), as_json=json))
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html in this folder.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
+    stack: StackOption = "Sluice",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Download the report of a run that has ended, and print where it lies."""
+    from sluice.cli.fetch import fetch_report  # noqa: PLC0415
+
+    place = out or Path(f"{run}.html")
+    raise _in_cloud((stack, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))

@@ -187,7 +187,7 @@ def concluded(command: Callable[[], ExitCode]) -> ExitCode:
         complain(_refused(error.__cause__) if isinstance(error.__cause__, ClientError) else str(error))
         return ExitCode.FAILED
     except (ProfileNotFound, NoRegionError) as error:
-        complain(f"{error}; give --profile and --region, or set AWS_PROFILE and AWS_REGION")
+        complain(f"{str(error).rstrip('.')}; give --profile and --region, or set AWS_PROFILE and AWS_REGION")
         return ExitCode.USAGE
     except ClientError as error:
         complain(_refused(error))

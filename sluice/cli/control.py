@@ -127,14 +127,16 @@ def cancel_run(cloud: Cloud, run: str) -> ExitCode:
         f"run {run} {again}.\n"
         "Nothing more is sent, and its Bedrock jobs are stopped. About two minutes later, a pause for jobs that were\n"
         "just being created, the run is closed: what was answered is kept and published, every row accounted for.\n"
-        f"`sluice watch {run}` follows it to its end; `sluice resume {run}` later buys what is missing."
+        f"`sluice watch {run}` follows it to its end; `sluice resume {run}`\nbuys what is missing after that."
     )
     return ExitCode.SUCCEEDED
 
 
 def resume_run(cloud: Cloud, run: str, max_usd: float | None) -> ExitCode:
     """Start a further execution of a run, which buys only what is missing."""
-    beginning(cloud, run)
+    now = standing(cloud, run)
+    if now.status in GOING_ON:
+        raise UsageError(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
     answer = cloud.start({"resume": {"run": run, "max_usd": max_usd}})
     budget = f", for at most ${max_usd:,.2f} in all" if max_usd is not None else ""
     print(f"run {run} goes on{budget} (execution {answer['execution']}): only what is missing is bought.")

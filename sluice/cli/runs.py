@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.table import Table
+    from rich.text import Text
 
     from sluice.cli.cloud import Cloud
     from sluice.cli.display import Display
     from sluice.cli.standing import Standing
 
 LOOK_SECONDS = 5.0
+WIDEST = 160
 STYLES = {"succeeded": "green", RUNNING: "cyan", FAILED: "red"}
 
 
@@ -46,38 +48,44 @@ def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> E
 
 
 def print_runs(found: Sequence[Standing]) -> None:
-    """Print runs as a table, as wide as its ids."""
+    """Print runs as a table; a terminal too narrow for it does without the tasks, which the ids begin with."""
     from rich.console import Console  # noqa: PLC0415 (JSON needs no rich)
 
     console = Console(highlight=False, emoji=False)
-    table = table_of(found)
     if not console.is_terminal:
-        console.width = console.measure(table).maximum or 100
-    console.print(table, soft_wrap=False)
+        console.width = WIDEST
+    whole = table_of(found, tasks=True)
+    fits = console.measure(whole, options=console.options.update(width=WIDEST)).maximum <= console.width
+    console.print(whole if fits else table_of(found, tasks=False), soft_wrap=False)
 
 
-def table_of(found: Sequence[Standing]) -> Table:
-    """Make a table of runs; an id is never cut, since it is what the other commands ask for."""
+def table_of(found: Sequence[Standing], *, tasks: bool) -> Table:
+    """Make a table of runs; a long id is folded rather than cut, since it is what the other commands ask for."""
     from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("Run", overflow="fold", no_wrap=False, min_width=max(len(item.run) for item in found))
-    table.add_column("Task", overflow="ellipsis", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Rows", justify="right", no_wrap=True)
-    table.add_column("Cost", justify="right", no_wrap=True)
+    table.add_column("Run", overflow="fold", ratio=1)
+    for name in ("Task", "Status") if tasks else ("Status",):
+        table.add_column(name, no_wrap=True)
+    for name in ("Rows", "Cost"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Started (UTC)", no_wrap=True)
     for item in found:
-        table.add_row(
-            Text(item.run),
-            Text(item.beginning.name),
-            Text(item.status.replace("_", " "), STYLES.get(item.status, "yellow")),
-            NONE if item.rows is None else f"{item.rows:,}",
-            NONE if item.document is None else dollars(item.cost_usd),
-            moment(item.beginning.created),
-        )
+        table.add_row(*_cells(item, tasks=tasks))
     return table
+
+
+def _cells(item: Standing, *, tasks: bool) -> list[Text]:
+    from rich.text import Text  # noqa: PLC0415
+
+    return [
+        Text(item.run),
+        *([Text(item.beginning.name)] if tasks else []),
+        Text(item.status.replace("_", " "), STYLES.get(item.status, "yellow")),
+        Text(NONE if item.rows is None else f"{item.rows:,}"),
+        Text(NONE if item.document is None else dollars(item.cost_usd)),
+        Text(moment(item.beginning.created)[: len("2026-11-20 10:15")]),
+    ]
 
 
 def watch_run(cloud: Cloud, run: str, *, as_json: bool, pause: Callable[[float], None] = time.sleep) -> ExitCode:
@@ -92,7 +100,10 @@ def watch_run(cloud: Cloud, run: str, *, as_json: bool, pause: Callable[[float],
     except KeyboardInterrupt:
         complain(f"the run goes on; `sluice watch {run}` shows it again, `sluice cancel {run}` stops it")
         return ExitCode.INTERRUPTED
-    show(document_of(now), places_in_aws(cloud, now), as_json=as_json)
+    if now.document is None and not as_json:
+        complain(f"run {run} failed: {now.error}; `sluice resume {run}` goes on with it")
+    else:
+        show(document_of(now), places_in_aws(cloud, now), as_json=as_json)
     return OF_STATUS.get(now.status, ExitCode.FAILED)
 
 
@@ -109,6 +120,7 @@ def _followed(cloud: Cloud, now: Standing, display: Display, pause: Callable[[fl
             now = standing(cloud, now.run)
         except (RetryLater, HTTPClientError):
             pause(LOOK_SECONDS)
+    display.show(watch.look())
     return now
 
 
@@ -122,8 +134,9 @@ def places_in_aws(cloud: Cloud, now: Standing) -> dict[str, str]:
     """Tell where a run's files lie in AWS, and which commands fetch them."""
     if now.status == FAILED:
         return {"Working files": cloud.work.uri(f"runs/{now.run}/"), "Go on": f"sluice resume {now.run}"}
-    rows = f"results/{now.beginning.name}/run_date={now.beginning.date}/{now.run}-part-*.parquet"
+    folder = f"results/{now.beginning.name}/run_date={now.beginning.date}/"
     return {
-        "Parquet": f"{cloud.results.uri(rows)}  (sluice results {now.run})",
-        "Report": f"{cloud.results.uri(f'reports/{now.run}/report.html')}  (sluice report {now.run} --open)",
+        "Parquet": cloud.results.uri(folder),
+        "Report": cloud.results.uri(f"reports/{now.run}/report.html"),
+        "Fetch": f"sluice results {now.run}",
     }

@@ -22,8 +22,8 @@ RUNS = "runs/"
 AT_ONCE = 16
 READ = 500  # runs whose beginning is read; of more, those whose ids name the latest time
 STAMP = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]+$")
-CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes an aborted run
-ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT"})
+CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes a cancelled or aborted run
+ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 RUNNING, CANCELLING, FAILED, UNKNOWN = "running", "cancelling", "failed", "unknown"
 GOING_ON = frozenset({RUNNING, CANCELLING})
 NO_EXECUTION = "its execution cannot be found: it never began, or ended more than 90 days ago"
@@ -65,7 +65,7 @@ class Standing:
 
     @property
     def cost_usd(self) -> float | None:
-        """What a run that has ended cost, None while that is not known."""
+        """What a run that has ended cost; None while that is not known."""
         return self.document.get("cost_usd") if self.document else None
 
     def as_document(self) -> dict[str, Any]:
@@ -163,11 +163,12 @@ def _from_execution(cloud: Cloud, keys: state.Keys, further: int) -> tuple[str, 
     found = cloud.execution(f"{keys.run}-{further}" if further else keys.run)
     if found is None:
         return FAILED, NO_EXECUTION
+    cancelled = found.status == "ABORTED" or cloud.work.exists(keys.cancel)
+    if found.status in ENDED_BADLY and cancelled and _recent(found):
+        return CANCELLING, None
     if found.status in ENDED_BADLY:
-        return FAILED, found.cause or found.status
-    if found.status == "ABORTED":
-        return (CANCELLING, None) if _recent(found) else (FAILED, "it was aborted, and not closed since")
-    return (CANCELLING if cloud.work.exists(keys.cancel) else RUNNING), None
+        return FAILED, found.cause or found.status.lower().replace("_", " ")
+    return (CANCELLING if cancelled else RUNNING), None
 
 
 def _recent(execution: Execution) -> bool:
