@@ -17,7 +17,7 @@ import msgspec
 
 from sluice.bedrock import RecordError
 from sluice.containers import split_lines
-from sluice.errors import Stop
+from sluice.errors import RetryLater, Stop
 from sluice.outputs import Manifest
 from sluice.prompts import RECORD
 from sluice.reasons import Reason
@@ -112,10 +112,12 @@ class _Inference:
 
         Raises:
             Stop: Bedrock refuses such calls altogether.
+        RetryLater: another worker is at this job, so that a call here might be its call once more.
 
         """
         name = f"{self.keys.infer_prefix}{self.chunks:06d}"
-        self.store.put(f"{name}{BEGUN}", b"\n".join(map(_record, chunk)))
+        if not self.store.put_new(f"{name}{BEGUN}", b"\n".join(map(_record, chunk))):
+            raise RetryLater(f"{name} is being sent by another worker, which a stopped execution has left behind")
         with ThreadPoolExecutor(self.workers) as pool:
             answers = list(pool.map(self._answer, chunk))
         lines = [answer for answer in answers if isinstance(answer, bytes)]
@@ -132,9 +134,10 @@ class _Inference:
     def _answer(self, line: bytes) -> bytes | Stop | None:
         """A line as a batch job would have written it; None for a throttled call; what refuses all calls."""
         record = msgspec.json.decode(line, type=_Line)
+        body = {**record.modelInput, "requestMetadata": {"record": record.recordId}}  # names the call in Bedrock's logs
         for attempt in range(TRIES):
             try:
-                output = self.services.bedrock.converse(self.model_id, record.modelInput)
+                output = self.services.bedrock.converse(self.model_id, body)
             except Stop as error:
                 return error
             except RecordError as error:
