@@ -253,3 +253,32 @@ def report(
 
     place = out or Path(f"{run}.html")
     raise _in_cloud((stack, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))
+
+
+@app.command()
+def plan(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+    ],
+    task: TaskOption,
+    settings: SettingsOption = None,
+    escalate: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0, max=1, help="The share of a tier's records that goes on to the next."),
+    ] = 0.1,
+    region: RegionOption = "us-east-1",
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the rows as a run would, and tell what it would send and cost; nothing is sent.
+
+    Exit codes: 0 planned, 1 an input cannot be reached, 2 wrong usage or a bad task.
+    """
+    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
+
+    request = Request(inputs, task, settings or [], escalate, region, json)
+    raise typer.Exit(
+        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("", region, profile)).bucket(name)))
+    )

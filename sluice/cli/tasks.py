@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 def load_runnable_task(name_or_path: str, region: str) -> tuple[Task, tuple[Model, ...]]:
     """Load a task and resolve its models; `BadTask` or `BadSetting` tells why it cannot be run in this Region."""
     task = load_task(name_or_path)
-    return task, check_models(task, Catalog.of_project(Path(), os.environ), region, name_or_path)
+    return task, check_models(task, catalog_here(), region, name_or_path)
+
+
+def catalog_here() -> Catalog:
+    """Load the models, with those that this folder or SLUICE_MODELS lays over them."""
+    return Catalog.of_project(Path(), os.environ)
 
 
 def print_schema() -> ExitCode:
