@@ -100,6 +100,7 @@ class LocalCloud:
         self.stand_in: Child | None = None
         self.spare: Child | None = None
         self.port = 0
+        self.bedrock = ""  # where the stand-in answers
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -199,7 +200,8 @@ class LocalCloud:
             self.stand_in.stop()
         self.stand_in, self.spare = self.spare or self._load_stand_in(), None
         self.stand_in.tell(configuration)
-        return f"http://127.0.0.1:{self.stand_in.ready()['port']}"
+        self.bedrock = f"http://127.0.0.1:{self.stand_in.ready()['port']}"
+        return self.bedrock
 
     def _load_stand_in(self) -> Child:
         """Start a stand-in, which loads and then waits for its configuration."""

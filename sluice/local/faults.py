@@ -10,6 +10,7 @@ import fnmatch
 import math
 import os
 import threading
+import time
 from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 End = Literal["Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"]
+FOR_GOOD = 900  # seconds: no worker is left alone for longer
 RecordFate = Literal["missing", "duplicate", "truncated", "unparsable", "unknown", "error"]
 
 
 class JobFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How matching jobs end. `done` is the share of their records that are answered by then."""
+    """How matching jobs end. `done` is the share of their records that are answered by then.
+
+    `seconds`: how long they are in progress, in seconds of AWS.
+    """
 
     end: End
     name: str = "*"
@@ -35,6 +40,7 @@ class JobFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: float = 1.0
     times: int | None = None
     done: float | None = None
+    seconds: float | None = None
     manifest: bool = True
     output: bool = True
     message: str | None = None
@@ -66,11 +72,15 @@ class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FunctionFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A handler that dies around its n-th S3 write, or whose n-th invocation Lambda refuses or never ends."""
+    """A handler that dies around its n-th S3 write, or whose n-th invocation Lambda refuses or never ends.
+
+    With `timeout` it hangs at that write, and is killed at its step's time-out, which is then so many seconds.
+    """
 
     step: str
     write: int | None = None
     crash: Literal["before", "after"] = "before"
+    timeout: float | None = None
     invocation: int | None = None
     error: str | None = None
 
@@ -91,6 +101,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"the fault of {fault.step} takes either write or invocation")
             if fault.invocation is not None and fault.error is None:
                 raise ValueError(f"the fault of {fault.step} needs the error that its invocation gives")
+            if fault.invocation is not None and fault.timeout is not None:
+                raise ValueError(f"the fault of {fault.step} takes timeout with write alone")
+
+    def timeout(self, step: str) -> float | None:
+        """The time-out of a step that is to meet it, in seconds; None: the template's."""
+        given = [fault.timeout for fault in self.functions if fault.step == step and fault.timeout is not None]
+        return min(given, default=None)
 
 
 def read_plan(path: Path) -> Plan:
@@ -173,7 +190,7 @@ def draw(seed: int, *names: str) -> float:
 
 
 class Crash(msgspec.Struct, frozen=True):
-    """The worker of `step` dies "before" or "after" the `write`-th S3 write of the run.
+    """The worker of `step` dies "before" or "after" the `write`-th S3 write of the run, or `hangs` there for good.
 
     `count` is a file with one byte per write so far, since a worker's own memory dies with it.
     """
@@ -182,19 +199,26 @@ class Crash(msgspec.Struct, frozen=True):
     write: int
     when: str
     count: str
+    hangs: bool = False
 
 
 def crashes(plan: Plan, directory: Path) -> tuple[Crash, ...]:
     """The crashes of a plan, counted in files of `directory`."""
     return tuple(
-        Crash(fault.step, fault.write, fault.crash, str(directory / f"{fault.step}.writes"))
+        Crash(
+            fault.step,
+            fault.write,
+            fault.crash,
+            str(directory / f"{fault.step}.writes"),
+            hangs=fault.timeout is not None,
+        )
         for fault in plan.functions
         if fault.write is not None
     )
 
 
 class WriteCounter:
-    """Counts a step's S3 writes over all its workers, and ends the process where a crash is planned."""
+    """Counts a step's S3 writes over all its workers, and ends or stops the process where a crash is planned."""
 
     def __init__(self, step: str, planned: tuple[Crash, ...]) -> None:
         self.crashes = [crash for crash in planned if crash.step == step]
@@ -206,8 +230,11 @@ class WriteCounter:
             return
         if moment == "before":
             self.current = count_up(self.crashes[0].count)
-        if any(crash.write == self.current and crash.when == moment for crash in self.crashes):
-            os._exit(1)
+        for crash in self.crashes:
+            if crash.write == self.current and crash.when == moment:
+                if crash.hangs:
+                    time.sleep(FOR_GOOD)
+                os._exit(1)
 
 
 def count_up(path: str) -> int:

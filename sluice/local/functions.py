@@ -116,13 +116,14 @@ class FunctionHost:
 
     def _invoke(self, function: Function, payload: bytes) -> Answer:
         surroundings, worker = self._take(function)
-        worker.channel.settimeout(function.timeout)
+        timeout = surroundings.plan.timeout(function.step) or function.timeout
+        worker.channel.settimeout(timeout)
         try:
             send_message(worker.channel, payload)
             message = receive_message(worker.channel)
         except TimeoutError:
             worker.kill()
-            text = f"RequestId: {uuid.uuid4()} Error: Task timed out after {function.timeout:.2f} seconds"
+            text = f"RequestId: {uuid.uuid4()} Error: Task timed out after {timeout:.2f} seconds"
             return Answer.failure("Sandbox.Timedout", text)
         except OSError:
             message = None

@@ -147,6 +147,7 @@ def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
         "region": cloud.region,
         "scale": cloud.scale,
         "template": str(cloud.template_path),
+        "journal": str((request.out / "logs" / "bedrock.jsonl").resolve()),
     }
 
 

@@ -15,6 +15,7 @@ from sluice.local.sources import Tiers, open_source
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
 from sluice.local.standin.jobs import JOBS_PER_MODEL, JobTable
+from sluice.local.standin.journal import Journal
 from sluice.local.standin.work import Factory
 from sluice.local.template import Template
 from sluice.settings import Settings
@@ -32,6 +33,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     scale: float
     template: str | None = None
+    journal: str | None = None
 
 
 def build(configuration: Configuration) -> Server:
@@ -52,7 +54,7 @@ def build(configuration: Configuration) -> Server:
     jobs = JobTable(region, faults.plan.quota or JOBS_PER_MODEL, Tiers.of(task, region).find)
     settings = Settings().override(configuration.settings)
     factory = Factory(s3, source, settings, faults, Access(template, region), configuration.scale)
-    return Server(Api(jobs, factory, faults))
+    return Server(Api(jobs, factory, faults, Journal(Path(configuration.journal) if configuration.journal else None)))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.jobs import Counts
+from sluice.local.standin.journal import Journal
 from sluice.local.standin.records import model_output
 from sluice.local.standin.requests import BadRequest, RequestReader
 from sluice.local.standin.rules import Refused, check_request
@@ -47,10 +48,11 @@ NO_ANSWER = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "Res
 class Api:
     """The operations."""
 
-    def __init__(self, jobs: JobTable, factory: Factory, faults: Faults) -> None:
+    def __init__(self, jobs: JobTable, factory: Factory, faults: Faults, journal: Journal | None = None) -> None:
         self.jobs = jobs
         self.factory = factory
         self.faults = faults
+        self.journal = journal or Journal()
         self.operations: dict[str, Callable[[list[str], dict[str, Any], bytes], Any]] = {
             "CreateModelInvocationJob": self.create,
             "GetModelInvocationJob": lambda names, _query, _body: self.jobs.get(names[0]).describe(),
@@ -76,6 +78,15 @@ class Api:
         raise Refused("UnknownOperationException", f"The stand-in does not know {method} {parts.path}", 404)
 
     def _call(self, operation: str, names: list[str], query: str, body: bytes) -> bytes:
+        try:
+            answer = self._answer(operation, names, query, body)
+        except Refused as error:
+            self.journal.note(operation, names, body, error.code)
+            raise
+        self.journal.note(operation, names, body, None)
+        return answer
+
+    def _answer(self, operation: str, names: list[str], query: str, body: bytes) -> bytes:
         fault = self.faults.of_call(operation)
         if fault is not None and not fault.after:
             raise Refused(fault.error, fault.message)

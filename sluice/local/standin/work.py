@@ -166,7 +166,7 @@ class Factory:
             worker = Worker(job, run, self.source, self.faults)
             for item in inputs:
                 self._write(worker, item, bucket, f"{prefix}/{item.name}.out", math.floor(item.records * done))
-        pause(job, IN_PROGRESS * self.scale)
+        pause(job, (IN_PROGRESS if fault is None or fault.seconds is None else fault.seconds) * self.scale)
         if fault is None or fault.manifest:
             self.s3.put_object(
                 Bucket=bucket, Key=f"{prefix}/manifest.json.out", Body=msgspec.json.encode(job.counts.manifest())
