@@ -1,0 +1,23 @@
+"""The opt-in to a real account: without --live the tests marked `live` are not selected at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sluice")
+    group.addoption("--live", action="store_true", help="also run what needs a deployed stack, and costs money")
+    group.addoption("--stack", default="Sluice", help="the stack that the live tests use (default: Sluice)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--live"):
+        return
+    live = [item for item in items if item.get_closest_marker("live")]
+    if live:
+        config.hook.pytest_deselected(items=live)
+        items[:] = [item for item in items if item not in live]

@@ -1,0 +1,102 @@
+"""A deployed stack, end to end: drop a file, wait for its run, read the results with Athena.
+
+    pytest tests/live --live [--stack NAME]      with AWS credentials and a Region; some cents, up to three hours
+
+150 rows are one batch job of the first tier; what escalates goes on demand.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sluice.cli.cloud import Cloud, Place
+from sluice.cli.standing import GOING_ON, latest, standing
+from sluice.state import Inputs, Keys, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.live
+
+TICKETS = Path(__file__).parents[2] / "sample_data" / "tickets.jsonl"
+ROWS = 150
+START_SECONDS = 120
+RUN_SECONDS = 3 * 3600
+QUERY_SECONDS = 120
+
+
+def until(seconds: float, pause: float) -> Iterator[None]:
+    """Take turns with a pause between them, and fail when the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(pause)
+    pytest.fail(f"nothing after {seconds:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def cloud(pytestconfig: pytest.Config) -> Cloud:
+    return Cloud.at(Place(str(pytestconfig.getoption("--stack"))))
+
+
+@pytest.fixture(scope="module")
+def run(cloud: Cloud) -> str:
+    """The run that a dropped file started: the first 150 tickets, under a name of their own."""
+    rows = b"\n".join(line for line in TICKETS.read_bytes().split(b"\n") if line.strip())
+    key = f"tickets/live-{uuid.uuid4().hex}.jsonl"
+    cloud.incoming.put(key, b"\n".join(rows.split(b"\n")[:ROWS]) + b"\n")
+    for _ in until(START_SECONDS, 3):
+        for begun in latest(cloud, 20, "tickets"):
+            kept = Keys(begun.run).inputs
+            inputs = read(Inputs, cloud.work.get(kept), kept).inputs
+            if any(frozen.uri.endswith(key) for frozen in inputs):
+                return begun.run
+    raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def document(cloud: Cloud, run: str) -> dict[str, Any]:
+    """run.json, once the run has ended."""
+    for _ in until(RUN_SECONDS, 30):
+        now = standing(cloud, run)
+        if now.status not in GOING_ON:
+            assert now.document is not None, now.error
+            return now.document
+    raise AssertionError
+
+
+def query(cloud: Cloud, sql: str) -> list[list[str | None]]:
+    """The rows of a query in the stack's workgroup."""
+    athena = cloud.session.client("athena")
+    begun = athena.start_query_execution(QueryString=sql, WorkGroup=cloud.outputs["Workgroup"])
+    for _ in until(QUERY_SECONDS, 1):
+        status = athena.get_query_execution(QueryExecutionId=begun["QueryExecutionId"])["QueryExecution"]["Status"]
+        if status["State"] not in {"QUEUED", "RUNNING"}:
+            break
+    assert status["State"] == "SUCCEEDED", status.get("StateChangeReason")
+    found = athena.get_query_results(QueryExecutionId=begun["QueryExecutionId"])["ResultSet"]["Rows"]
+    return [[cell.get("VarCharValue") for cell in row["Data"]] for row in found[1:]]
+
+
+def test_the_run_succeeds_with_every_row_accounted_for(document: dict[str, Any]) -> None:
+    """150 rows in; the first tier answered in a batch job; the prices are known."""
+    rows = document["rows"]
+    assert document["status"] == "succeeded", document["error"]
+    assert rows["in"] == ROWS == rows["accepted"] + rows["unresolved"] + rows["rejected"]
+    assert rows["accepted"] > 0.9 * ROWS
+    assert document["tiers"][0]["transport"] == "batch"
+    assert 0 < document["cost_usd"] < 0.5
+
+
+@pytest.mark.parametrize("table", ["tickets_runs", "tickets", "results"])
+def test_athena_reads_the_rows(cloud: Cloud, run: str, document: dict[str, Any], table: str) -> None:
+    """The task's table, its view of the latest runs and the view of all tasks hold the run, status by status."""
+    found = query(cloud, f"select status, count(*) from sluice.{table} where run_id = '{run}' group by 1")
+    counted = Counter({str(status): int(str(count)) for status, count in found})
+    assert counted == Counter({name: count for name, count in document["rows"].items() if name != "in"})
