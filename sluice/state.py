@@ -66,6 +66,11 @@ class Keys:
     def answer(self, shard: int, round_: int, job: int) -> str:
         return f"{self.answers(shard)}{round_:02d}-{job:05d}.arrow"
 
+    def counts_of(self, answer: str) -> str:
+        """The books of the job that an answers' object came from."""
+        round_, job = answer.rpartition("/")[2].removesuffix(".arrow").split("-")
+        return self.job(int(round_), int(job)).counts
+
     def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
         return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
 

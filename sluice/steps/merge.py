@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
-from sluice.reasons import Status
+from sluice.reasons import Reason, Status
 from sluice.rows import KEY, PLACE
 from sluice.state import End, PartBooks, read
 from sluice.steps.selection import shard_rows
@@ -64,6 +64,7 @@ class _Merge:
     def __init__(self, run: Run, part: Part) -> None:
         self.run, self.part = run, part
         end = read(End, run.store.get(run.keys.end), run.keys.end)
+        self.cancelled = end.reason == Reason.CANCELLED
         firsts = read_firsts(self._first_lines())
         records = join_attempts(run.task, run.start, list(self._attempts()), firsts, end.reason)
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
@@ -80,6 +81,8 @@ class _Merge:
 
     def _attempts(self) -> Iterator[Attempts]:
         for key, _ in self.run.store.keys(self.run.keys.answers(self.part.shard)):
+            if self.cancelled and not self.run.store.exists(self.run.keys.counts_of(key)):
+                continue  # only in a cancelled run a job may have been left half settled
             with pa.ipc.open_stream(self.run.store.get(key)) as stream:
                 about: dict[str, Any] = msgspec.json.decode(stream.schema.metadata[b"attempts"])
                 yield Attempts(stream.read_all().replace_schema_metadata(None), **about)

@@ -36,7 +36,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     if done is not None:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
     parts, jobs = _part_books(opened), _all_counts(opened)
-    accounting.check_run(opened.plan, parts, jobs, whole=end_reason(opened) != Reason.CANCELLED)
+    accounting.check_run(opened.plan, parts, jobs)
     for books in parts:
         services.results.copy_from(services.work, opened.keys.merged(books.part), _result_key(opened, books.part))
     summary = summarize(services, opened, parts, jobs)

@@ -7,6 +7,7 @@ what there is, with the books balanced. A run that broke off keeps what it has a
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CANCELLED = "cancelled"
 ABORTED = "ABORTED"
+CLOSINGS = 3  # in a row, before a run that cannot be closed is left to its user
 
 
 def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
@@ -45,9 +47,8 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
     services.sleep(opened.settings.sweep_seconds)  # a submit that was inside Create has come back by then
     if Run(services.work, run_id).execution == opened.execution:  # else these jobs are its successor's
         stopped += stop_jobs(services, run_id)
-    if cancelled:
+    if detail is None or (cancelled and _closings(opened) < CLOSINGS):
         return {"stopped": stopped, "execution": _close(services, opened)}
-    assert detail is not None
     _summarize(services, opened, detail)
     return {"stopped": stopped}
 
@@ -68,6 +69,11 @@ def stop_jobs(services: Services, run_id: str) -> int:
             services.bedrock.stop_job(job.arn)
             stopped += 1
     return stopped
+
+
+def _closings(opened: Run) -> int:
+    """How many of the latest executions were to close the run."""
+    return sum(1 for _ in takewhile(lambda item: item.cancelled, reversed(opened.resumptions)))
 
 
 def _close(services: Services, opened: Run) -> str:
