@@ -8,7 +8,7 @@ CDK_VERSION := 2.1148.1
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(UV_VERSION)
 CDK := npx --yes aws-cdk@$(CDK_VERSION)
-TESTS := $(wildcard tests/unit tests/flow tests/infra)
+TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
 PYTEST_FLAGS ?= -n 2
 
@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check format lock synth deploy destroy clean
+.PHONY: help setup demo test bench chaos mutants check format lock synth deploy destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,11 +38,17 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Classify the sample tickets on this machine with the real workflow; no AWS account
 	@$(BIN)/sluice run sample_data/tickets.jsonl --task tickets --out out/demo
 
-test: setup ## Run the unit, flow and infrastructure tests
+test: setup ## Run the unit, fault, flow and infrastructure tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
 bench: setup ## Measure the steps, and write the table of docs/performance.md (10 minutes)
 	@$(BIN)/python -m benchmarks
+
+chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice
+	@$(BIN)/python -m tests.faults.chaos $(CHAOS_FLAGS)
+
+mutants: setup ## Break the code on purpose in known ways, and see the tests catch each
+	@$(BIN)/python -m tests.mutations $(MUTANTS_FLAGS)
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

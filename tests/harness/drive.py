@@ -21,7 +21,7 @@ from tests.harness.bedrock import MemoryBedrock
 from tests.harness.s3 import MemoryS3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sluice.task import Task
 
@@ -68,6 +68,10 @@ class Cloud:
     def begin(self, task: Task, files: dict[str, bytes]) -> str:
         for name, data in files.items():
             self.incoming.put(f"{task.name}/{name}", data)
+        return self.command(task, files)
+
+    def command(self, task: Task, files: Iterable[str]) -> str:
+        """Start a run over files that have been put."""
         command = {
             "task": task.model_dump(mode="json"),
             "inputs": [self.incoming.uri(f"{task.name}/{name}") for name in files],

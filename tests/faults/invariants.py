@@ -1,0 +1,182 @@
+"""What has to hold after any run, found out from what lies in S3 and from what Bedrock says it sold, not from the code.
+
+Each row of the input comes out once, at its place; a label is a recorded answer to that row's own text; what can be
+answered is; nothing is bought twice within a round; tokens and cost are those of the outputs; the books balance.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sluice.reasons import TRANSPORT
+from tests.faults.scenarios import label_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.task import Task
+    from tests.faults.scenarios import Scenario
+    from tests.harness.machine import Machine
+
+HELD_OPEN = {"budget", "cancelled"}  # reasons for which a record is not asked as often as it could be
+
+
+class Place(NamedTuple):
+    """Where a row stands in the input."""
+
+    source: str
+    line: int
+
+
+@dataclass
+class Verdict:
+    """What is wrong with a run; all four are to be 0 or empty."""
+
+    rows: int = 0
+    lost: int = 0
+    doubled: int = 0
+    bought_twice: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.doubled or self.bought_twice or self.wrong)
+
+
+def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str, Any]) -> Verdict:
+    """Hold a published run against its input, its outputs and what was bought."""
+    verdict = Verdict()
+    expected = expected_rows(scenario)
+    rows = machine.rows()
+    verdict.rows = len(expected)
+    found = Counter(Place(row["source"], row["line"]) for row in rows)
+    verdict.lost = sum(1 for place in expected if place not in found)
+    verdict.doubled = sum(count - 1 for count in found.values())
+    verdict.bought_twice = sum(count - 1 for count in machine.faulty.bought.values())
+    verdict.wrong += [f"{place} is no row of the input" for place in found if place not in expected]
+    verdict.wrong += machine.faulty.violations
+    for row in rows:
+        problem = row_problem(machine, scenario.task, row, expected.get(Place(row["source"], row["line"])))
+        if problem:
+            verdict.wrong.append(f"{row['source']} line {row['line']}: {problem}")
+    verdict.wrong += list(books_problems(machine, run, summary, rows))
+    return verdict
+
+
+def expected_rows(scenario: Scenario) -> dict[Place, str | None]:
+    """The place of each row, and its text if it has a usable one."""
+    places: dict[Place, str | None] = {}
+    for name, data in scenario.files.items():
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line.strip():
+                places[Place(f"s3://incoming/{scenario.task.name}/{name}", number)] = text_of(line)
+    return places
+
+
+def text_of(line: bytes) -> str | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    text = row.get("text") if isinstance(row, dict) else None
+    return text if isinstance(text, str) and text.strip() else None
+
+
+def row_problem(machine: Machine, task: Task, row: dict[str, Any], text: str | None) -> str | None:
+    """What is wrong with an output row."""
+    status, reason = row["status"], row["reason"]
+    if (status == "rejected") != (text is None):
+        return f"it is {status} and its text is {text!r}"
+    if text is None:
+        return None if row["label"] is None and reason else "it is rejected without a reason"
+    if status == "accepted":
+        if (row["model"], text) not in machine.faulty.answered:
+            return f"{row['model']} was never asked about {text!r}"
+        if row["label"] != label_of(row["model"], text):
+            return f"{row['label']} is not what {row['model']} said of {text!r}"
+        return trail_problem(task, row, ended=True)
+    if row["label"] is not None or not reason:
+        return f"it is {status} with label {row['label']} for reason {reason}"
+    return trail_problem(task, row, ended=reason in HELD_OPEN)
+
+
+def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None:
+    """What is wrong with how often each tier was asked; `ended`: no further attempt was due."""
+    trail = row["trail"]
+    rounds = [attempt["round"] for attempt in trail]
+    if rounds != sorted(set(rounds)):
+        return f"two attempts in one round: {rounds}"
+    of = Counter(attempt["tier"] for attempt in trail)
+    often = [tier for tier, count in of.items() if count > task.tiers[tier].attempts]
+    if often:
+        return f"tier {often[0]} was asked {of[often[0]]} times"
+    if [attempt["tier"] for attempt in trail] != sorted(attempt["tier"] for attempt in trail):
+        return "the tiers are out of order"
+    if ended:
+        return None
+    if not trail or trail[-1]["tier"] != len(task.tiers) - 1:
+        return f"it was given up for {row['reason']} before the last tier: {trail}"
+    for tier, settings in enumerate(task.tiers):
+        last = [attempt for attempt in trail if attempt["tier"] == tier][-1:]
+        if last and last[0]["reason"] in TRANSPORT and of[tier] < settings.attempts:
+            return f"tier {tier} was given up for {last[0]['reason']} after {of[tier]} attempts"
+    return None
+
+
+def books_problems(machine: Machine, run: str, summary: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Where run.json, the rows and the outputs say different things."""
+    statuses = Counter(row["status"] for row in rows)
+    for status in ("accepted", "unresolved", "rejected"):
+        if summary["rows"][status] != statuses[status]:
+            yield f"run.json counts {summary['rows'][status]} {status} rows, there are {statuses[status]}"
+    tokens_in, tokens_out, usd = recount(machine, run)
+    shown = [sum(row[name] for row in rows) for name in ("input_tokens", "output_tokens", "cost_usd")]
+    if shown[:2] != [tokens_in, tokens_out]:
+        yield f"the outputs have {tokens_in} and {tokens_out} tokens, the rows {shown[0]} and {shown[1]}"
+    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"])):
+        if not math.isclose(figure, usd, rel_tol=1e-6, abs_tol=1e-12):
+            yield f"the outputs cost {usd}, {name} say {figure}"
+
+
+def recount(machine: Machine, run: str) -> tuple[int, int, float]:
+    """Tokens and dollars of the outputs of all jobs, one reply a record: its first answer, else its first error."""
+    tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
+    tokens_in = tokens_out = 0
+    usd = 0.0
+    for key, _ in list(machine.work.keys(f"runs/{run}/round-")):
+        root, _, name = key.rpartition("/")
+        if name != "counts.json":
+            continue
+        counts = json.loads(machine.work.get(key))
+        price, kind = tiers[counts["tier"]]["price"], counts["transport"]
+        got = list(replies(machine, root).values())
+        sums = [sum(usage[n] for usage in got) for n in (0, 1)]
+        tokens_in, tokens_out = tokens_in + sums[0], tokens_out + sums[1]
+        usd += (sums[0] * price[f"{kind}_input"] + sums[1] * price[f"{kind}_output"]) / 1e6
+    return tokens_in, tokens_out, usd
+
+
+def replies(machine: Machine, root: str) -> dict[str, tuple[int, int]]:
+    """Tokens by record of a job."""
+    sent = {line[:32] for line in machine.work.get(f"{root}/in/part-0.jsonl").split(b'"recordId":"')[1:]}
+    known = {key.decode() for key in sent}
+    answers: dict[str, tuple[int, int]] = {}
+    broken: dict[str, tuple[int, int]] = {}
+    for key, _ in machine.work.keys(f"{root}/out/"):
+        if not key.endswith(".jsonl.out"):
+            continue
+        for line in machine.work.get(key).split(b"\n"):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if found["recordId"] not in known:
+                continue
+            output = found.get("modelOutput") or {"usage": {}, "output": {"message": {"content": None}}}
+            usage = output["usage"].get("inputTokens", 0), output["usage"].get("outputTokens", 0)
+            (answers if output["output"]["message"]["content"] else broken).setdefault(found["recordId"], usage)
+    return broken | answers

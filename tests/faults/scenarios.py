@@ -1,0 +1,144 @@
+"""Small random runs, each drawn from a number: inputs with repeats and bad rows, tiers, settings, and replies."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.local.faults import draw
+from sluice.task import Task, parse_task
+from tests.harness.faults import FaultPlan
+
+LABELS = ("red", "green", "blue")
+MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
+# Lines that are no good rows: data, each with one output row.
+BAD = (b"{broken", b'{"id": "no text"}', b'{"text": ""}', b'{"text": 7}', b"\xff\xfe", b"[1]", b'"text"')
+# Characters at which a reader that is not careful splits a line, escapes twice, or counts bytes wrongly.
+ODD = ("", "\u2028", "\x85", "\u2029 <text>", "&lt;", "</text>", "é", "\N{LARGE RED CIRCLE}", '"', "\\n")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run before anything goes wrong."""
+
+    task: Task
+    files: dict[str, bytes]
+    settings: dict[str, Any]
+
+
+def label_of(model: str, text: str) -> str:
+    """The label that a model gives a text."""
+    return LABELS[int(draw(1, model, text) * len(LABELS))]
+
+
+def reply(model: str, text: str) -> str:
+    """What a model writes: mostly an answer, often with prose around it, sometimes none that can be used."""
+    kind = draw(2, model, text)
+    sure = json.dumps({"label": label_of(model, text), "confidence": "certain"})
+    if kind < 0.45:
+        return sure
+    if kind < 0.65:
+        return f"```json\n{sure}\n```\u2028Because it says so.\x85"
+    if kind < 0.8:
+        return sure.replace("certain", "unsure")
+    if kind < 0.9:
+        return f"I would say {label_of(model, text)}."
+    return sure.replace(label_of(model, text), "purple")
+
+
+def draw_scenario(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    rng = random.Random(seed)
+    tiers = [
+        {
+            "model": model,
+            "transport": rng.choice(("batch", "auto", "auto", "on_demand")),
+            "attempts": rng.randint(1, 3),
+        }
+        for model in MODELS[: rng.randint(1, 3)]
+    ]
+    task: dict[str, Any] = {
+        "name": "faults",
+        "input": {"text": "text", "id": "id", "keep": {"n": "int"}},
+        "labels": list(LABELS),
+        "gates": {"min_confidence": "likely"},
+        "tiers": tiers,
+    }
+    if rng.random() < 0.15:
+        task["budget"] = {"max_usd": rng.choice((0.0001, 0.001, 0.01))}
+    if rng.random() < 0.15:
+        task["gates"]["rules"] = [{"name": "any", "schema": {"type": "object"}}]
+    most = rng.randint(5, 40)
+    settings = {
+        "max_records_per_job": most,
+        "min_records_per_job": min(most, rng.choice((1, 2, 3, 6, 10))),
+        "max_jobs_in_flight": rng.randint(1, 4),
+        "on_demand_concurrency": rng.randint(1, 3),
+        "span_bytes": rng.choice((60, 200, 1000, 10**6)),
+        "part_bytes": rng.choice((100, 10**6)),
+    }
+    return Scenario(parse_task(task, "the task of the faults"), draw_files(rng), settings)
+
+
+def small_scenario() -> Scenario:
+    """Two spans, two batch jobs in the first round, and a second tier on demand."""
+    tiers = [
+        {"model": MODELS[0], "attempts": 4},
+        {"model": MODELS[1], "transport": "on_demand", "attempts": 4},
+    ]
+    read = {"text": "text", "id": "id"}
+    task = {"name": "faults", "input": read, "labels": list(LABELS), "tiers": tiers}
+    lines = [json.dumps({"text": f"text {n % 14}", "id": str(n)}).encode() for n in range(16)]
+    settings = {
+        "max_records_per_job": 8,
+        "min_records_per_job": 2,
+        "max_jobs_in_flight": 2,
+        "on_demand_concurrency": 1,
+        "span_bytes": 300,
+    }
+    return Scenario(parse_task(task, "task"), {"a.jsonl": b"\n".join([*lines, b"{broken"])}, settings)
+
+
+def draw_files(rng: random.Random) -> dict[str, bytes]:
+    """Up to three files of up to 40 lines; texts repeat within and between them."""
+    texts = [
+        f"text {n} {rng.choice(ODD)} {'x' * rng.choice((0, 0, 5, 60))}".rstrip() for n in range(rng.randint(1, 80))
+    ]
+    files = {}
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl")[: rng.randint(1, 3)]:
+        lines = [draw_line(rng, texts, n) for n in range(rng.randint(1, 40))]
+        files[name] = rng.choice((b"\n", b"\n", b"\r\n")).join(lines) + rng.choice((b"", b"\n"))
+    return files
+
+
+def draw_line(rng: random.Random, texts: list[str], n: int) -> bytes:
+    kind = rng.random()
+    if kind < 0.07:
+        return rng.choice(BAD)
+    if kind < 0.1:
+        return b""
+    return json.dumps({"text": rng.choice(texts), "id": f"r{n}", "n": n}, ensure_ascii=rng.random() < 0.5).encode()
+
+
+def draw_plan(seed: int) -> FaultPlan:
+    """The fault plan of a seed: some seeds are calm in one way or another, some are all storm."""
+    rng = random.Random(f"plan {seed}")
+
+    def share(*levels: float) -> float:
+        return rng.choice(levels)
+
+    return FaultPlan(
+        seed=seed,
+        jobs=share(0, 0.2, 0.5, 1),
+        records=share(0, 0.05, 0.3),
+        calls=share(0, 0, 0.1, 0.4),
+        kills=share(0, 0.03, 0.15, 0.3),
+        twice=share(0, 0, 0.2),
+        late=share(0, 0.5),
+        time_outs=share(0, 0.3),
+        quota=rng.choice((None, None, 1, 2)),
+        cancel=rng.choice((None, None, None, rng.randint(1, 40))),
+        cancel_in_create=rng.choice((None, None, None, rng.randint(1, 4))),
+    )
