@@ -58,6 +58,8 @@ def beside(
     for _ in range(turns):
         of_step = workers(directory, step, places)
         taken.append((of_step, workers(directory, baseline, [()] if once else places)))
+        for written in directory.glob("spliced-*"):
+            written.unlink()
     return _best([first for first, _ in taken]), _best([second for _, second in taken])
 
 

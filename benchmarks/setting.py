@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,8 @@ def answer(directory: Path, round_: int, number: int) -> int:
 def splice(directory: Path, *_numbers: int) -> int:
     """The baseline of partition and prepare."""
     run = Run(services_of(directory).work, run_of(directory).run)
-    source, target = directory / "incoming" / "bench" / INPUT, directory / "spliced"
-    rows = plain.splice(source, target, corpus.bench_task(), run.tier(0))
-    target.unlink()
-    return rows
+    source, target = directory / "incoming" / "bench" / INPUT, directory / f"spliced-{os.getpid()}"
+    return plain.splice(source, target, corpus.bench_task(), run.tier(0))
 
 
 def decode(directory: Path, round_: int, number: int) -> int:

@@ -34,7 +34,7 @@ def ready(services: Services, directory: Path, what: str, numbers: list[int]) ->
 
 
 def _forget(directory: Path, key: str) -> None:
-    """A step whose output stands returns at once."""
+    """A step whose output stands returns at once; and to free the pages of an old file takes time."""
     (directory / "work" / key).unlink(missing_ok=True)
 
 
@@ -49,6 +49,7 @@ def _partition(services: Services, directory: Path, keys: Keys, number: int) -> 
 
     span = msgspec.json.decode(services.work.get(keys.spans), type=list[Span])[number]
     _forget(directory, keys.index(number))
+    _forget(directory, keys.rows(number))
     return lambda: partition.run(services, span)["rows"]
 
 
@@ -57,6 +58,7 @@ def _merge(services: Services, directory: Path, keys: Keys, number: int) -> Call
 
     part = msgspec.json.decode(services.work.get(keys.parts), type=list[Part])[number]
     _forget(directory, keys.merged_books(number))
+    _forget(directory, keys.merged(number))
     return lambda: merge.run(services, part).rows
 
 
@@ -68,6 +70,7 @@ def _job(services: Services, directory: Path, keys: Keys, what: str, numbers: li
         from sluice.steps import prepare  # noqa: PLC0415
 
         _forget(directory, job.prepared)
+        _forget(directory, job.input)
         return lambda: _records(services, job, prepare.run(services, item))
     from sluice.steps import check  # noqa: PLC0415
 

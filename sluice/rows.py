@@ -150,6 +150,8 @@ def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
             return value  # type: ignore[no-any-return]
         return walk_struct(value, path[1:], [sibling[1:] for sibling in siblings if sibling[0] == path[0]])
 
+    if len(paths) == 1 and len(paths[0]) == 1:
+        return attrgetter("f0")
     if all(len(path) == 1 for path in paths) and len(firsts) == len(paths):
         attributes = [f"f{n}" for n in range(len(paths))]
         return lambda row: join_texts(paths, [getattr(row, name) for name in attributes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from botocore.exceptions import (
@@ -182,20 +183,20 @@ class ObjectWriter:
         self.key = key
         self.size = 0
         self.closed = False
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._part = BytesIO()  # filled anew for each part, since fresh memory costs as much as the copying
         self._upload: str | None = None
         self._parts: list[CompletedPartTypeDef] = []
 
     def write(self, data: bytes) -> int:
         """Take bytes in order; uploads whenever a part is full."""
-        count = len(data)
-        self._held.append(bytes(data))
-        self._held_bytes += count
-        self.size += count
-        if self._held_bytes >= PART_BYTES:
+        self.size += len(data)
+        rest = memoryview(data)
+        while len(rest) > (free := PART_BYTES - self._part.tell()):
+            self._part.write(rest[:free])
             self._send()
-        return count
+            rest = rest[free:]
+        self._part.write(rest)
+        return len(data)
 
     def flush(self) -> None:
         """Part of the file protocol; parts are sent when they are full."""
@@ -206,9 +207,10 @@ class ObjectWriter:
             return
         self.closed = True
         if self._upload is None:
-            self.store.put(self.key, self._taken())
+            self.store.put(self.key, self._part.getvalue())
             return
-        if self._held:
+        if self._part.tell():
+            self._part.truncate()
             self._send()
         with _translating(self.store.uri(self.key)):
             self.store.client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
@@ -239,14 +241,9 @@ class ObjectWriter:
             if self._upload is None:
                 self._upload = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key)["UploadId"]
             number = len(self._parts) + 1
-            tag = client.upload_part(**self._target, PartNumber=number, Body=self._taken())["ETag"]
+            tag = client.upload_part(**self._target, PartNumber=number, Body=self._part.getvalue())["ETag"]
         self._parts.append({"ETag": tag, "PartNumber": number})
-
-    def _taken(self) -> bytes:
-        """What is held, as one; nothing is held behind it."""
-        taken = b"".join(self._held)
-        self._held, self._held_bytes = [], 0
-        return taken
+        self._part.seek(0)
 
 
 @contextmanager

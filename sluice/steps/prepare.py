@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sluice import accounting
 from sluice.prompts import RequestWriter, cut_middle, escape
 from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, SOURCE, UNDECODED, RowReader
 from sluice.state import JobItem, Prepared, read
-from sluice.steps.selection import PendingWriter, pending_lines, shard_rows
+from sluice.steps.selection import PendingWriter, pending_lines, shard_blocks
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sluice.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
-FLUSH = 2000  # rendered lines between two writes
+FLUSH = 500  # lines rendered at once: about a megabyte, which a processor's cache holds
+GOOD_ALONE = frozenset({GOOD})
+SENT = frozenset({GOOD, CUT})
+
+key_of = itemgetter(slice(KEY))
+raw_of = itemgetter(slice(RAW, None))
+flag_of = itemgetter(PLACE)
 
 
 def run(services: Services, item: JobItem) -> JobItem:
@@ -77,7 +82,8 @@ class _Preparation:
         self.held = PendingWriter(
             run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
         )
-        self.counts: dict[bytes, int] = {}
+        self.seen: set[bytes] = set()
+        self.repeats: dict[bytes, int] = {}  # rows of the records that have several
         self.rows = 0
 
     def write(self, records: ObjectWriter) -> Prepared:
@@ -89,10 +95,13 @@ class _Preparation:
             self._write_pending()
         else:
             self._write_shard(self.job.shard)
-        listed = self.firsts + self.held_firsts
+        listed, of = self.firsts + self.held_firsts, self.repeats.get
         for at in range(0, len(listed), FLUSH):
             batch = listed[at : at + FLUSH]
-            records.write(b"".join(b"%b %d\n" % (first, self.counts.get(first[:KEY], 1)) for first in batch))
+            if self.repeats:
+                records.write(b"".join([b"%b %d\n" % (first, of(first[:KEY], 1)) for first in batch]))
+            else:
+                records.write(b" 1\n".join(batch) + b" 1\n")
         wants_batch = self.tier.batch and len(self.firsts) >= self.run.settings.min_records_per_job
         return Prepared(
             records=len(self.firsts),
@@ -104,52 +113,64 @@ class _Preparation:
 
     def _write_shard(self, shard: int) -> None:
         reader = RowReader(self.run.task)
-        for found in shard_rows(self.run, shard):
+        for found in shard_blocks(self.run, shard):
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
                 fresh = self._first_sights(found.lines[at : at + FLUSH])
-                self._send(zip(placed(fresh, found.segment), self._escaped(reader, fresh), strict=True))
+                self._send(placed(fresh, found.segment), self._escaped(reader, fresh))
 
     def _first_sights(self, lines: list[bytes]) -> list[bytes]:
-        """The good rows whose key was not seen before."""
-        counts, fresh = self.counts, []
+        """The good rows whose key was not seen before; most often all of them, which is seen without a loop."""
+        seen, repeats = self.seen, self.repeats
+        keys = set(map(key_of, lines))
+        if len(keys) == len(lines) and seen.isdisjoint(keys) and SENT.issuperset(map(flag_of, lines)):
+            seen |= keys
+            return lines
+        fresh = []
         for line in lines:
             key = line[:KEY]
-            if key in counts:
-                counts[key] += 1
-            elif line[PLACE] == GOOD or line[PLACE] == CUT:
-                counts[key] = 1
+            if key in seen:
+                repeats[key] = repeats.get(key, 1) + 1
+            elif line[PLACE] in SENT:
+                seen.add(key)
                 fresh.append(line)
         return fresh
 
-    def _escaped(self, reader: RowReader, lines: list[bytes]) -> Iterator[bytes]:
-        decode, text_of, max_bytes = reader.decode, reader.text_of, reader.max_bytes
-        for line in lines:
+    def _escaped(self, reader: RowReader, lines: list[bytes]) -> list[bytes]:
+        if GOOD_ALONE.issuperset(map(flag_of, lines)):
             try:
-                text = text_of(decode(line[RAW:]))
-                escaped = escape(text if line[PLACE] == GOOD else cut_middle(text, max_bytes))
+                return [escape(text) for text in map(reader.text_of, map(reader.decode, map(raw_of, lines)))]
             except UNDECODED:
-                text = reader.text(line[RAW:])
-                escaped = escape(text if line[PLACE] == GOOD else cut_middle(text, max_bytes))
-            yield escaped
+                pass  # one of them reads only slowly
+        texts = [(reader.text(line[RAW:]), line[PLACE] == CUT) for line in lines]
+        return [escape(cut_middle(text, reader.max_bytes) if cut else text) for text, cut in texts]
 
     def _write_pending(self) -> None:
         for lines in pending_lines(self.run, self.job):
             self.rows += len(lines)
-            self._send((line[:KEY], line[KEY + 1 :]) for line in lines)
+            for at in range(0, len(lines), FLUSH):
+                some = lines[at : at + FLUSH]
+                self._send([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
 
-    def _send(self, found: Iterator[tuple[bytes, bytes]]) -> None:
-        render, size = self.requests.line, self.out.size
-        rendered = []
-        for first, escaped in found:
-            line = render(first[:KEY], escaped)
-            size += len(line)
-            # The first is always sent: held back for its size it would come back for ever.
-            if self.firsts and (size > self.max_bytes or len(self.firsts) >= self.max_records):
-                size -= len(line)
-                self.held.add(first[:KEY], escaped)
-                self.held_firsts.append(first)
-                continue
-            self.firsts.append(first)
-            rendered.append(line)
-        self.out.write(b"".join(rendered))
+    def _send(self, firsts: list[bytes], escaped: list[bytes]) -> None:
+        """Write the requests of records, each given by its key, with or without its place, and its escaped text."""
+        if not firsts:
+            return
+        rendered = self.requests.lines([first[:KEY] for first in firsts], escaped)
+        size, records = self.out.size + len(rendered), len(self.firsts) + len(firsts)
+        if size <= self.max_bytes and records <= self.max_records:
+            self.firsts += firsts
+            self.out.write(rendered)
+            return
+        for first, text in zip(firsts, escaped, strict=True):
+            self._send_or_hold(first, text)
+
+    def _send_or_hold(self, first: bytes, escaped: bytes) -> None:
+        line = self.requests.line(first[:KEY], escaped)
+        # The first is always sent: held back for its size it would come back for ever.
+        if self.firsts and (self.out.size + len(line) > self.max_bytes or len(self.firsts) >= self.max_records):
+            self.held.add(first[:KEY], escaped)
+            self.held_firsts.append(first)
+            return
+        self.firsts.append(first)
+        self.out.write(line)

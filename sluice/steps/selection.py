@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.containers import split_lines
 from sluice.planning import MARK_EVERY
-from sluice.rows import stored_lines
 from sluice.state import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from sluice.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Run
     from sluice.store import ObjectWriter, Store
 
 AHEAD = 8  # ranged reads under way at once: a shard of a large run is thousands of small ones
-AHEAD_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 
 
 class SegmentRows(NamedTuple):
@@ -31,34 +34,73 @@ class SegmentRows(NamedTuple):
 
 def shard_rows(run: Run, shard: int, first: int = 0, last: int | None = None) -> Iterator[SegmentRows]:
     """The rows of a shard, segment by segment in the order of the input, from segment `first` to before `last`."""
+    whole: SegmentRows | None = None
+    for found in shard_blocks(run, shard, first, last):
+        if whole is not None and found.segment is whole.segment:
+            whole.lines.extend(found.lines)
+            continue
+        if whole is not None:
+            yield whole
+        whole = found
+    if whole is not None:
+        yield whole
+
+
+def shard_blocks(run: Run, shard: int, first: int = 0, last: int | None = None) -> Iterator[SegmentRows]:
+    """The same, about a megabyte at a time: what is used up before more comes stays in the processor's cache."""
     segments = run.plan.segments
     cuts = array("I")
     width = len(segments) * cuts.itemsize
     cuts.frombytes(run.store.read_range(run.source.cuts, shard * width, 2 * width))
+
+    def load(piece: tuple[int, int, int]) -> tuple[int, bytes]:
+        n, begin, end = piece
+        key = run.source.rows(segments[n].span)
+        return n, run.store.read_range(key, segments[n].begin + begin, end - begin)
+
     wanted = range(first, len(segments) if last is None else last)
+    pieces = _pieces((n, cuts[n], cuts[len(segments) + n]) for n in wanted)
+    for number, blocks in groupby(_ahead(load, pieces), key=itemgetter(0)):
+        for lines in _whole_rows(block for _, block in blocks):
+            yield SegmentRows(segments[number], lines)
 
-    sizes = {n: cuts[len(segments) + n] - cuts[n] for n in wanted}
 
-    def load(n: int) -> bytes:
-        return run.store.read_range(run.source.rows(segments[n].span), segments[n].begin + cuts[n], sizes[n])
+def _pieces(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Ranges of segments as (segment, begin, end), cut into reads of `PIECE_BYTES`."""
+    for n, begin, end in ranges:
+        for at in range(begin, end, PIECE_BYTES):
+            yield n, at, min(at + PIECE_BYTES, end)
 
+
+def _ahead(
+    load: Callable[[tuple[int, int, int]], tuple[int, bytes]], pieces: Iterable[tuple[int, int, int]]
+) -> Iterator[tuple[int, bytes]]:
+    """What `load` makes of each piece, in order, while the next `AHEAD` are under way."""
+    waiting: deque[Future[tuple[int, bytes]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
-        for numbers in _groups([n for n in wanted if sizes[n]], sizes):
-            blocks = pool.map(load, numbers)
-            for n in numbers:
-                yield SegmentRows(segments[n], stored_lines(next(blocks)))  # the block itself is not kept
+        for piece in pieces:
+            waiting.append(pool.submit(load, piece))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _groups(numbers: list[int], sizes: dict[int, int]) -> Iterator[list[int]]:
-    """Segments to read at once: up to `AHEAD`, together up to `AHEAD_BYTES` or a single one."""
-    group: list[int] = []
-    for n in numbers:
-        if group and (len(group) == AHEAD or sum(sizes[m] for m in group) + sizes[n] > AHEAD_BYTES):
-            yield group
-            group = []
-        group.append(n)
-    if group:
-        yield group
+def _whole_rows(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The stored rows of a segment, of which each block has some, and the last of them perhaps not to its end."""
+    carry: list[bytes] = []
+    for block in blocks:
+        lines = block.split(b"\n")
+        carry.append(lines[0])
+        if len(lines) == 1:
+            continue
+        lines[0], carry = b"".join(carry), [lines.pop()]
+        if not lines[0]:  # before the first row
+            del lines[0]
+        if lines:
+            yield lines
+    if row := b"".join(carry):
+        yield [row]
 
 
 def pending_lines(run: Run, job: PlannedJob) -> Iterator[list[bytes]]:
