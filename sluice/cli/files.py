@@ -86,27 +86,29 @@ class Folder(Store):
 
 
 class _FileWriter(ObjectWriter):
-    """Puts each part behind the one before; the file stands under its own name when it is whole."""
+    """Writes straight into a file, which stands under its own name when it is whole."""
 
     def __init__(self, store: Store, key: str, path: Path) -> None:
         super().__init__(store, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._unfinished = path.with_name(f".{path.name}.part")
-        self._unfinished.write_bytes(b"")
+        self._file = self._unfinished.open("wb")
+
+    def write(self, data: bytes) -> int:
+        """Take bytes in order."""
+        self.size += len(data)
+        return self._file.write(data)
 
     def close(self) -> None:
         """Finish the file."""
         if not self.closed:
             self.closed = True
-            self._send()
+            self._file.close()
             self._unfinished.replace(self._path)
 
     def abort(self) -> None:
         """Leave nothing behind."""
         self.closed = True
+        self._file.close()
         self._unfinished.unlink(missing_ok=True)
-
-    def _send(self) -> None:
-        with self._unfinished.open("ab") as file:
-            file.write(self._taken())

@@ -81,13 +81,22 @@ class Forecast:
 
     def as_document(self) -> dict[str, Any]:
         """Make the document that a program reads."""
-        good = self.rows - sum(self.rejected.values())
-        document: dict[str, Any] = {"schema_version": 1, **msgspec.to_builtins(self)}
-        document["rows"] = {"in": self.rows, "good": good, "rejected": sum(self.rejected.values())}
-        document["reasons"] = document.pop("rejected")
-        document["records"] = {"distinct": document.pop("distinct"), "exact": document.pop("exact")}
-        document["assumption"] = {"escalate": document.pop("escalate")}
-        return document
+        rejected = sum(self.rejected.values())
+        return {
+            "schema_version": 1,
+            "task": self.task,
+            "inputs": self.inputs,
+            "rows": {"in": self.rows, "good": self.rows - rejected, "rejected": rejected},
+            "reasons": self.rejected,
+            "records": {"distinct": self.distinct, "exact": self.exact},
+            "assumption": {"escalate": self.escalate},
+            "tiers": msgspec.to_builtins(self.tiers),
+            "cost_usd": self.cost_usd,
+            "baseline_usd": self.baseline_usd,
+            "budget": self.budget,
+            "prices": self.prices,
+            "request": self.request,
+        }
 
 
 def forecast(asked: Asked, bucket: Callable[[str], Store], on_span: Callable[[int, int], None]) -> Forecast:
@@ -205,6 +214,7 @@ class _Estimate:
 
     def forecast(self, request: dict[str, str] | None) -> Forecast:
         plan_, tiers, start_ = self.opened.plan, self.tiers(), self.opened.start
+        last = start_.tiers[-1]
         inputs = [
             {"uri": item.uri.replace(f"s3://{LOCAL}/", "/"), "bytes": item.bytes} for item in self.opened.inputs.inputs
         ]
@@ -218,7 +228,7 @@ class _Estimate:
             escalate=self.asked.escalate,
             tiers=tiers,
             cost_usd=accounting.total(tier.cost_usd for tier in tiers),
-            baseline_usd=self.cost(start_.tiers[-1], plan_.distinct, batch=start_.tiers[-1].batch),
+            baseline_usd=self.tier(last, plan_.distinct, self.jobs_for(last, plan_.distinct)).cost_usd,
             budget=self.budget(),
             prices=start_.prices,
             request=request,

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError
 
 from sluice.cli.display import IN_AWS, display_for
@@ -118,7 +119,7 @@ def _followed(cloud: Cloud, now: Standing, display: Display, pause: Callable[[fl
             display.show(watch.look())
             pause(LOOK_SECONDS)
             now = standing(cloud, now.run)
-        except (RetryLater, HTTPClientError):
+        except (RetryLater, NoConnection, HTTPClientError):
             pause(LOOK_SECONDS)
     display.show(watch.look())
     return now
