@@ -1,0 +1,296 @@
+"""`sluice plan`: what it says of a run is what the workflow's own first steps would do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from sluice.cli.app import app
+from sluice.cli.files import LOCAL, Folder
+from sluice.cli.forecast import Asked, Forecast, forecast
+from sluice.cli.plan import declared_settings, print_forecast
+from sluice.errors import BadInput, BadSetting, Stop
+from sluice.prices import Catalog
+from sluice.settings import Settings
+from sluice.state import JobItem, Keys, Span
+from sluice.steps import partition, plan
+from sluice.task import parse_task
+from tests.harness.drive import Cloud, jsonl
+from tests.harness.s3 import MemoryS3
+
+if TYPE_CHECKING:
+    from sluice.store import Store
+    from sluice.task import Task
+
+TASK: dict[str, Any] = {
+    "name": "plain",
+    "input": {"text": "text"},
+    "labels": ["a", "b"],
+    "tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-4-5"}],
+}
+ROWS: list[Any] = [[1], {"x": 1}, *({"text": f"text {n % 500}", "note": "n" * 200} for n in range(600))]
+
+
+def nowhere(name: str) -> Store:
+    raise AssertionError(f"{name} was asked for")
+
+
+def planned(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Forecast:
+    return forecast(request(*inputs, task=task, escalate=escalate, **settings), nowhere, lambda _n, _of: None)
+
+
+def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Asked:
+    return Asked(inputs, made(task), Settings().override(settings), Catalog.load(), "us-east-1", escalate)
+
+
+def made(task: dict[str, Any] | None = None) -> Task:
+    return parse_task({**TASK, **(task or {})}, "the test's task")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(jsonl(ROWS))
+    return str(path)
+
+
+def test_the_rows_are_those_of_a_run(rows: str) -> None:
+    """Rows, rejected rows by reason and distinct records come from partition itself."""
+    said = planned(rows)
+    assert (said.rows, said.rejected, said.distinct, said.exact) == (
+        602,
+        {"row_not_object": 1, "text_missing": 1},
+        500,
+        True,
+    )
+    assert said.inputs == [{"uri": rows, "bytes": Path(rows).stat().st_size}]
+
+
+@pytest.mark.parametrize(("records", "flight"), [(50_000, 20), (120, 3), (100, 2)])
+def test_the_jobs_are_those_that_the_run_would_submit(rows: str, records: int, flight: int) -> None:
+    """The first round is cut by the step plan, under the same quotas; waves are how often its jobs fill them."""
+    cloud = Cloud(lambda _model, _text: "", {"max_records_per_job": records})
+    run = cloud.begin(made(), {"in.jsonl": Path(rows).read_bytes()})
+    for span in msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span]):
+        partition.run(cloud.services, span)
+    jobs = msgspec.json.decode(cloud.work.get(plan.run(cloud.services, run, 0).jobs_key), type=list[JobItem])
+    first = planned(rows, max_records_per_job=records, max_jobs_in_flight=flight).tiers[0]
+    assert first.jobs == len(jobs)
+    assert first.waves == -(-len(jobs) // flight)
+
+
+def test_each_tier_gets_the_assumed_share_of_the_one_before(rows: str) -> None:
+    """Few records go on demand, many in balanced jobs."""
+    few = planned(rows, escalate=0.1).tiers[1]
+    assert (few.records, few.transport) == (50, "on_demand")
+    many = planned(rows, escalate=0.5, max_records_per_job=125).tiers[1]
+    assert (many.records, many.jobs, many.transport) == (250, 2, "batch")
+    assert planned(rows, escalate=0.0).tiers[1].cost_usd == 0
+
+
+def test_only_the_texts_are_paid_for(tmp_path: Path) -> None:
+    """Fields that no model sees, and repeated texts, do not raise the estimate."""
+    lean, fat = tmp_path / "lean.jsonl", tmp_path / "fat.jsonl"
+    lean.write_bytes(jsonl([{"text": f"text {n:03d}"} for n in range(300)]))
+    fat.write_bytes(jsonl([{"text": f"text {n:03d}", "note": "n" * 999} for n in range(300)] * 2))
+    assert planned(str(lean)).tiers == planned(str(fat)).tiers
+
+
+def test_cost_stands_against_the_last_tier_alone(rows: str) -> None:
+    """Both are the sums of what their tiers would take; a single tier is its own baseline."""
+    said = planned(rows)
+    assert said.cost_usd is not None
+    assert said.baseline_usd is not None
+    assert said.cost_usd == sum(tier.cost_usd or 0 for tier in said.tiers) < said.baseline_usd
+    alone = planned(rows, task={"tiers": [{"model": "claude-haiku-4-5"}]})
+    assert alone.cost_usd == alone.baseline_usd == said.baseline_usd
+
+
+def test_an_unknown_price_is_unknown(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is never shown as nothing."""
+    said = planned(rows, task={"tiers": [{"model": "acme.new-model-v1:0"}]})
+    assert said.cost_usd is None
+    print_forecast(said, Settings())
+    assert "about unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("dollars", "fits", "stops"), [(5.0, True, None), (0.000_01, False, 0), (0.005, False, 1)])
+def test_the_budget_is_checked_round_by_round(rows: str, dollars: float, fits: bool, stops: int | None) -> None:
+    """A budget that is too small stops the run before a tier, and every row is planned all the same."""
+    said = planned(rows, task={"budget": {"max_usd": dollars}}, escalate=0.5)
+    assert said.budget == {"max_usd": dollars, "fits": fits, "stops_before_tier": stops}
+    assert said.tiers[0].records == 500
+
+
+def test_without_a_budget_there_is_nothing_to_check(rows: str) -> None:
+    """The document says null, and the page leaves the section out."""
+    assert planned(rows).budget is None
+
+
+def test_the_request_is_that_of_the_first_good_row(rows: str) -> None:
+    """Rejected rows before it are passed over, and it is escaped as a model will see it."""
+    path = Path(rows)
+    path.write_bytes(jsonl([[1], {"text": 'a <b> & "c"'}, {"text": "second"}]))
+    shown = planned(rows).request
+    assert shown is not None
+    assert shown["user"] == '<text>\na &lt;b> &amp; "c"\n</text>'
+    assert shown["system"].startswith("You classify texts.")
+
+
+def test_a_text_that_is_cut_is_shown_cut(rows: str) -> None:
+    """The request is the one that would be sent, not the row."""
+    Path(rows).write_bytes(jsonl([{"text": "word " * 1000}]))
+    shown = planned(rows, task={"input": {"text": "text", "max_tokens": 50, "when_longer": "cut"}}).request
+    assert shown is not None
+    assert "[…]" in shown["user"]
+    assert len(shown["user"]) < 250
+
+
+def test_an_input_without_a_good_row_has_no_request(rows: str) -> None:
+    """Nothing would be sent, and nothing would be paid."""
+    Path(rows).write_bytes(jsonl([[1], [2]]))
+    said = planned(rows)
+    assert (said.request, said.distinct, said.cost_usd) == (None, 0, 0)
+
+
+def test_all_kinds_of_files_are_read(tmp_path: Path) -> None:
+    """The readers are the library's own: CSV and gzip beside lines, each row of its own source."""
+    import gzip
+
+    (tmp_path / "a.csv").write_text("text\none\ntwo\n")
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n'))
+    said = planned(str(tmp_path / "a.csv"), str(tmp_path / "b.jsonl.gz"))
+    assert (said.rows, said.distinct, len(said.inputs)) == (3, 3, 2)
+
+
+def test_objects_in_s3_are_read_where_they_lie() -> None:
+    """A prefix stands for all under it, as in a run."""
+    cloud = Cloud(lambda _model, _text: "", s3=MemoryS3())
+    for name in "ab":
+        cloud.incoming.put(f"t/{name}.jsonl", jsonl([{"text": name}]))
+    before = list(cloud.s3.writes)
+    said = forecast(request("s3://incoming/t/"), cloud.store, lambda _n, _of: None)
+    assert [item["uri"] for item in said.inputs] == ["s3://incoming/t/a.jsonl", "s3://incoming/t/b.jsonl"]
+    assert cloud.s3.writes == before
+
+
+def test_a_damaged_file_is_named_by_its_path(tmp_path: Path) -> None:
+    """How the file is called inside the steps is not the user's business."""
+    (tmp_path / "x.jsonl.gz").write_bytes(b"\x1f\x8bjunk")
+    with pytest.raises(BadInput, match=f"^{tmp_path}/x.jsonl.gz"):
+        planned(str(tmp_path / "x.jsonl.gz"))
+
+
+def test_many_spans_are_told_one_by_one(rows: str) -> None:
+    """A large input is read by spans, and whoever waits can be told how far it is."""
+    told: list[tuple[int, int]] = []
+    said = forecast(request(rows, span_bytes=20_000), nowhere, lambda number, of: told.append((number, of)))
+    assert told == [(number, len(told)) for number in range(len(told))]
+    assert len(told) > 1
+    assert said.rows == 602
+
+
+# The command.
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str) -> Path:
+    """A folder with a task and rows, in which no other project's settings lie."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.yaml").write_text(json.dumps(TASK))
+    return Path(rows)
+
+
+def test_the_document_is_json_and_nothing_else(project: Path) -> None:
+    """Rows add up, and the assumption is stated beside the figures that rest on it."""
+    result = CliRunner().invoke(app, ["plan", project.name, "--task", "plain.yaml", "--json", "--escalate", "0.2"])
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["rows"] == {"in": 602, "good": 600, "rejected": 2}
+    assert document["assumption"] == {"escalate": 0.2}
+    assert [tier["records"] for tier in document["tiers"]] == [500, 100]
+    assert set(document["request"]) == {"system", "user"}
+
+
+def test_the_page_shows_figures_assumption_and_request(project: Path) -> None:
+    """Everything that a user has to know before paying stands on one page."""
+    result = CliRunner().invoke(app, ["plan", project.name, "--task", "plain.yaml"])
+    assert result.exit_code == 0
+    for said in ("nothing has been sent", "602 rows", "500 distinct", "Assumed: 10%", "alone", "<text>\ntext 0\n"):
+        assert said in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.jsonl", "--task", "plain.yaml"], "nowhere.jsonl does not exist"),
+        (["in.jsonl", "--task", "bad.yaml"], "bad.yaml cannot be run"),
+        (["in.jsonl", "--task", "plain.yaml", "--set", "x=1"], "x is not a setting"),
+        (["in.jsonl", "--task", "plain.yaml", "--escalate", "2"], "--escalate"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(project: Path, arguments: list[str], said: str) -> None:
+    """A task, an input or a setting that is wrong is told before anything is read."""
+    (project.parent / "bad.yaml").write_text("name: bad\n")
+    result = CliRunner().invoke(app, ["plan", *arguments])
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_the_settings_are_those_that_the_project_deploys(tmp_path: Path) -> None:
+    """What stands under `sluice` in cdk.json counts, and without the file the settings' own values."""
+    file = tmp_path / "cdk.json"
+    assert declared_settings(file) == Settings()
+    file.write_text('{"context": {"sluice": {"max_jobs_in_flight": 7}}}')
+    assert declared_settings(file).max_jobs_in_flight == 7
+    file.write_text('{"context": {"sluice": {"max_jobs": 7}}}')
+    with pytest.raises(BadSetting, match="max_jobs is not a setting"):
+        declared_settings(file)
+
+
+# A folder as a bucket.
+
+
+def test_a_folder_reads_and_writes_like_a_bucket(tmp_path: Path) -> None:
+    """Whole objects, stretches, what is not there, and what exists already."""
+    folder = Folder(LOCAL, tmp_path)
+    folder.put("a/b.txt", b"0123456789")
+    assert (folder.get("a/b.txt"), folder.read_range("a/b.txt", 2, 3), folder.find("no")) == (
+        b"0123456789",
+        b"234",
+        None,
+    )
+    assert b"".join(folder.blocks("a/b.txt", 7)) == b"789"
+    assert (folder.put_new("a/b.txt", b"x"), folder.put_new("a/c.txt", b"x")) == (False, True)
+    assert list(folder.keys("a/")) == [("a/b.txt", 10), ("a/c.txt", 1)]
+    assert not folder.exists("a")
+    with pytest.raises(Stop, match="does not exist"):
+        list(folder.blocks("no"))
+
+
+def test_an_object_of_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    """A writer that breaks leaves nothing behind."""
+    folder = Folder(LOCAL, tmp_path)
+    with folder.writer("a/whole") as out:
+        out.write(b"x" * 10)
+        assert list(folder.keys("a/whole")) == []
+    assert list(folder.keys("a/")) == [("a/whole", 10)]
+    with pytest.raises(RuntimeError), folder.writer("a/broken") as out:
+        raise RuntimeError
+    assert list(folder.keys("a/")) == [("a/whole", 10)]
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    """What is planned is one state of the file."""
+    folder = Folder(LOCAL, tmp_path)
+    folder.put("x", b"before")
+    head = folder.head("x")
+    assert head is not None
+    folder.put("x", b"afterwards")
+    with pytest.raises(BadInput, match="was changed"):
+        list(folder.blocks("x", etag=head.etag))
