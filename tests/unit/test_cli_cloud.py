@@ -41,14 +41,20 @@ tiers: [{model: nova-micro}]
 
 
 class Session(boto3.Session):
-    """A session whose Lambda, and Step Functions where a test wants it, answer as they are told."""
+    """A session whose Lambda, and Step Functions where a test wants it, answer as they are told.
+
+    Making a client takes longer than most tests: each is made once.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self.stubbed: dict[str, Any] = {}
+        self.made: dict[str, Any] = {}
         super().__init__(*args, **more)
 
     def client(self, service_name: str, *args: Any, **more: Any) -> Any:
-        return self.stubbed.get(service_name) or super().client(service_name, *args, **more)  # type: ignore[call-overload]
+        if service_name not in self.stubbed and service_name not in self.made:
+            self.made[service_name] = super().client(service_name, *args, **more)  # type: ignore[call-overload]
+        return self.stubbed.get(service_name) or self.made[service_name]
 
     def stub(self, service: str) -> Stubber:
         client = super().client(service)  # type: ignore[call-overload]
@@ -131,12 +137,18 @@ class Deployed:
         )
 
 
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session("AKIA", "secret", region_name="us-east-1")
+
+
 @pytest.fixture
-def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
+def deployed(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
+    session.stubbed.clear()
     with mock_aws():
-        yield Deployed(Session("AKIA", "secret", region_name="us-east-1"))
+        yield Deployed(session)
 
 
 def asked(*inputs: str, task: str = "tickets", settings: tuple[str, ...] = (), again: bool = False) -> Beginning:
