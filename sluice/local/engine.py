@@ -7,7 +7,8 @@ Stricter:
 - a failed child fails its Distributed Map (`States.ExceedToleratedFailureThreshold`);
 - a child of a Distributed Map must end with `{}`;
 - the outputs of a map's children together, and every item, stay under 256 KiB (`States.DataLimitExceeded`);
-- the state machine's role must allow what the engine does: invoke a function, read a map's items.
+- the state machine's role must allow what the engine does: invoke a function, read a map's items;
+- an execution that is stopped begins no further children, and ends as ABORTED.
 
 Quicker, with the same meaning:
 - `Wait` states and `Retry` intervals last `scale` times as long as they say. This is the only change to time:
@@ -157,20 +158,9 @@ def make_maps_strict() -> None:
         except Exception as error:  # noqa: BLE001  a map waits for its jobs: one that nobody closes hangs it
             job.job_output = failure(env, "States.Runtime", f"{type(error).__name__}: {error}")
             return
-        if job.job_output != {} and not self.stopped():
+        stopped = self.stopped() or not self._env.is_running()  # with its execution, which then is ABORTED, not FAILED
+        if job.job_output != {} and not stopped:
             job.job_output = failure(env, TOLERATED, explain(env, job))
-
-    def eval_pool(self: Any, job: Any, worker_frame: Any) -> None:
-        while job is not None:
-            job_frame = worker_frame.open_inner_frame()
-            self._eval_job(env=job_frame, job=job)
-            worker_frame.delete_frame(job_frame)
-            ends = isinstance(job.job_output, Exception) or self.stopped()
-            upcoming = None if ends else self._job_pool.next_job()
-            if upcoming is None:  # the frame goes before the last job, so that the map sees its environment complete
-                self._env.delete_frame(worker_frame)
-            self._job_pool.close_job(job)
-            job = upcoming
 
     def checked_map_run(self: Any, env: Any, eval_input: Any) -> None:
         run_map(self, env=env, eval_input=eval_input)
@@ -179,8 +169,23 @@ def make_maps_strict() -> None:
             raise failure(env, TOO_LARGE, f"the outputs of the map {eval_input.state_name} have {size} bytes together")
 
     worker._eval_job = eval_job  # noqa: SLF001
-    worker._eval_pool = eval_pool  # noqa: SLF001
+    worker._eval_pool = take_jobs  # noqa: SLF001
     component._map_run = checked_map_run  # noqa: SLF001
+
+
+def take_jobs(self: Any, job: Any, worker_frame: Any) -> None:
+    """Let a map's worker take one job after the other; moto recurses here."""
+    while job is not None:
+        if worker_frame.is_running():  # what is left of a stopped execution is closed without being begun
+            job_frame = worker_frame.open_inner_frame()
+            self._eval_job(env=job_frame, job=job)
+            worker_frame.delete_frame(job_frame)
+        ends = isinstance(job.job_output, Exception) or self.stopped()
+        upcoming = None if ends else self._job_pool.next_job()
+        if upcoming is None:  # the frame goes before the last job, so that the map sees its environment complete
+            self._env.delete_frame(worker_frame)
+        self._job_pool.close_job(job)
+        job = upcoming
 
 
 def remember_what_never_changes() -> None:

@@ -88,16 +88,18 @@ class Factory:
             return
         job.move("Validating")
         pause(job, VALIDATING * self.scale)
-        self.working.submit(self._work, job).result()
+        if self.working.submit(self._work, job).result():
+            self._finish(job)
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job) -> bool:
+        """Validate the job and write its output; whether it is in progress then, and not at its end."""
         try:
             inputs = self._validate(job)
         except Invalid as error:
             job.move("Failed", str(error))
-            return
+            return False
         try:
-            self._answer(job, inputs)
+            return self._answer(job, inputs)
         finally:
             for item in inputs:
                 item.file.close()
@@ -149,25 +151,30 @@ class Factory:
         file.seek(0)
         return Input(PurePosixPath(key).name, file, size, records + (last != b"\n"))
 
-    def _answer(self, job: Job, inputs: list[Input]) -> None:
+    def _answer(self, job: Job, inputs: list[Input]) -> bool:
         job.move("Scheduled")
         pause(job, SCHEDULED * self.scale)
         fault = job.fault
         if fault is not None and fault.end == "Expired":
             job.move("Expired", fault.message or MESSAGES["Expired"])
-            return
+            return False
         if not job.stop_asked.is_set():
             job.move("InProgress")
         done = 1.0 if fault is None else share_done(fault)
-        bucket, prefix = split_uri(job.output_uri)
-        prefix = f"{prefix.rstrip('/')}/{job.id}".lstrip("/")
+        bucket, prefix = output_place(job)
         run = run_of(job.input_uri)
         if fault is None or fault.output:
             worker = Worker(job, run, self.source, self.faults)
             for item in inputs:
                 self._write(worker, item, bucket, f"{prefix}/{item.name}.out", math.floor(item.records * done))
+        return True
+
+    def _finish(self, job: Job) -> None:
+        """Let a job be in progress for its time, then write its manifest and end it; nobody waits for it meanwhile."""
+        fault = job.fault
         pause(job, (IN_PROGRESS if fault is None or fault.seconds is None else fault.seconds) * self.scale)
         if fault is None or fault.manifest:
+            bucket, prefix = output_place(job)
             self.s3.put_object(
                 Bucket=bucket, Key=f"{prefix}/manifest.json.out", Body=msgspec.json.encode(job.counts.manifest())
             )
@@ -221,6 +228,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an S3 URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def output_place(job: Job) -> tuple[str, str]:
+    """Bucket and prefix of what a job writes."""
+    bucket, prefix = split_uri(job.output_uri)
+    return bucket, f"{prefix.rstrip('/')}/{job.id}".lstrip("/")
 
 
 def run_of(uri: str) -> str | None:
