@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from sluice.containers import split_lines
 from sluice.errors import RetryLater, Stop
 from sluice.outputs import Manifest, Reply, output_lines, read_line, read_manifest
 from sluice.prices import cost
-from sluice.prompts import RECORD, RequestWriter, escaped_of_line
+from sluice.prompts import RequestWriter, escaped_of_line
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.rows import KEY, RAW, RowReader, parse_object
 from sluice.state import Counts, Ended, Failed, JobItem, Pending, Prepared, Submitted, read
@@ -160,35 +160,35 @@ class _Check:
 
     def _replies(self) -> Iterator[Reply]:
         """One reply for each record that came back; of several, an answer goes before an error, else the first."""
-        known = set(self.sent)
-        answered: set[str] = set()
-        failed: dict[str, Reply] = {}
+        sent = frozenset(self.sent)
+        open_, failed = set(sent), dict[str, Reply]()
         for lines in output_lines(self.run.store, self.keys.output_prefix):
             for line in lines:
                 reply = read_line(line) if line else None
                 if reply is None:
                     self.unreadable += bool(line)
-                elif reply.record not in known:
-                    self.duplicates += reply.record in answered
-                    self.unknown += reply.record not in answered
+                elif reply.record not in open_:
+                    self.duplicates += reply.record in sent
+                    self.unknown += reply.record not in sent
                 elif reply.reason is not None:
                     self.duplicates += reply.record in failed
                     failed.setdefault(reply.record, reply)
                 else:
-                    known.discard(reply.record)
-                    answered.add(reply.record)
-                    self.duplicates += failed.pop(reply.record, None) is not None
+                    open_.remove(reply.record)
+                    if failed:
+                        self.duplicates += failed.pop(reply.record, None) is not None
                     yield reply
         yield from failed.values()
 
     def _judge_as_they_come(self) -> None:
-        judge, settled = self.judge.judge, self.settled
+        judge, settled, buys = self.judge.judge, self.settled, self.buys
         for reply in self._replies():
             if reply.reason is not None or reply.text is None:
                 self._settle_failed(reply)
                 continue
-            verdict = judge(reply.text, reply.stop)
-            settled[reply.record] = Settled(*verdict, *self._tokens(reply))
+            reason, labels, confidence, fields = judge(reply.text, reply.stop)
+            tokens_in, tokens_out = (reply.input_tokens, reply.output_tokens) if buys else (0, 0)
+            settled[reply.record] = Settled(reason, labels, confidence, fields, tokens_in, tokens_out)
 
     def _judge_with_rows(self) -> None:
         """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
@@ -281,7 +281,7 @@ class _Check:
     def _write_pending(self, outcomes: Sequence[tuple[Outcome, Reason | None]]) -> list[Pending]:
         """What is to be sent again, with the text that was sent; read from the job's own input."""
         to, tier, attempt = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next"}, self.job.tier, self.job.attempt
-        wanted = {key.encode(): to[o] for key, (o, _) in zip(self.sent, outcomes, strict=True) if o in to}
+        wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
         goals = {"retry": (tier, attempt + 1), "next": (tier + 1, 1)}
         writers = {
             why: PendingWriter(
@@ -289,17 +289,21 @@ class _Check:
             )
             for why in dict.fromkeys(wanted.values())
         }
-        if wanted:
-            requests = RequestWriter(self.run.task, self.tier)
-            begin, end = len(RECORD), len(RECORD) + KEY
-            for lines in split_lines(self.run.store.blocks(self.keys.input), self.run.settings.max_file_bytes):
-                for line in lines:
-                    why = wanted.get(line[begin:end])
-                    if why is not None:
-                        writers[why].add(line[begin:end], escaped_of_line(line + b"\n", requests))
+        requests = RequestWriter(self.run.task, self.tier)
+        for n, line in self._input_lines(list(wanted)):
+            writers[wanted[n]].add(self.sent[n].encode(), escaped_of_line(line + b"\n", requests))
         held = self.prepared.held
         written = [pending for writer in writers.values() if (pending := writer.close()) is not None]
         return [*written, held] if held is not None else written
+
+    def _input_lines(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """The lines of the job's input with these numbers, which stand there in the order of the records."""
+        at = first = 0
+        blocks = self.run.store.blocks(self.keys.input) if wanted else iter(())
+        for lines in split_lines(blocks, self.run.settings.max_file_bytes):
+            behind = bisect_left(wanted, first + len(lines), at)
+            yield from ((n, lines[n - first]) for n in wanted[at:behind])
+            at, first = behind, first + len(lines)
 
     def _counts(self, outcomes: Sequence[tuple[Outcome, Reason | None]], pending: list[Pending]) -> Counts:
         of = Counter(outcome for outcome, _ in outcomes)
