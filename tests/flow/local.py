@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_data"
+TICKETS = SAMPLES / "tickets.jsonl"
 FIRST, SECOND = "nova-micro", "claude-haiku-4-5"
 LABELS = ["billing", "technical", "other"]
 
@@ -85,7 +86,7 @@ class Flow:
         if isinstance(files, bytes):
             files = {"in.jsonl": files}
         paths = [write(folder / name, data) for name, data in files.items()] if isinstance(files, dict) else files
-        loaded = load_task(task) if isinstance(task, str) else parse_task(dict(task), "the test's task")
+        loaded = load_task(task, ROOT / "tasks") if isinstance(task, str) else parse_task(dict(task), "the test's task")
         source = "standin" if answers is None else f"replay:{record(folder / 'answers.jsonl', answers)}"
         out = out or folder / "out"
         asked = Request(list(paths), loaded, out, source, settings or {}, faults)  # type: ignore[arg-type]

@@ -12,25 +12,12 @@ import pyarrow.dataset as ds
 import pytest
 
 from sluice.reasons import REJECTIONS
-from tests.flow.local import SAMPLES, Outcome
+from tests.flow.local import SAMPLES, TICKETS, Outcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.flow.local import Flow
 
-TICKETS = SAMPLES / "tickets.jsonl"
 REVIEWS = SAMPLES / "reviews.jsonl"
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tickets")
-
-
-@pytest.fixture(scope="module")
-def tickets(flow: Flow, out: Path) -> Outcome:
-    return flow.classify([TICKETS], "tickets", out=out)
 
 
 @pytest.fixture(scope="module")

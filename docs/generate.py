@@ -1,0 +1,379 @@
+"""Render the generated parts of the documentation anew: `python docs/generate.py`.
+
+They stand between `<!-- made: NAME -->` and `<!-- /made -->`, and come from the code and from a run of the sample data
+with the stand-in's answers. tests/flow/test_docs.py holds the pages to what is rendered here.
+"""
+
+# ruff: noqa: INP001 - a script beside its pages, not a package
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow.parquet as pq
+import typer.main
+from rich.console import Console
+
+from infra.options import Options
+from sluice.cli.app import app
+from sluice.cli.summary import places_in, summary
+from sluice.figures import NONE, short_model
+from sluice.prices import Catalog, cost
+from sluice.reasons import REJECTIONS, TRANSPORT, Reason
+from sluice.report import read_run
+from sluice.settings import Settings
+from sluice.task import json_schema, load_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/operating.md", "docs/tasks.md")
+BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
+# What differs between two runs of the same rows: the run's id, its seconds, its day.
+VOLATILE = (r"tickets-\d{8}t\d{6}-[0-9a-f]{10}", r"\bafter [\d.]+ m?s\b", r"run_date=\d{4}-\d\d-\d\d")
+REGION = "us-east-1"
+WIDTH = 96
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A run of sample_data/tickets.jsonl that lies in a folder."""
+
+    out: Path
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """Its run.json."""
+        document: dict[str, Any] = json.loads((self.out / "run.json").read_bytes())
+        return document
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Its rows, in the order of the file."""
+        files = sorted((self.out / "results" / "tickets").glob(f"**/{self.run['run_id']}-part-*.parquet"))
+        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        return sorted(rows, key=lambda row: row["line"])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """Fence a text."""
+    body = "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
+    return f"```{language}\n{body}\n```\n"
+
+
+# The run of the sample.
+
+
+def summary_of(sample: Sample) -> str:
+    """Print what `make demo` ends with."""
+    run = read_run(sample.run)
+    places = {name: place.replace(str(sample.out), "out/demo") for name, place in places_in(sample.out, run).items()}
+    console = Console(file=io.StringIO(), width=WIDTH, highlight=False, color_system=None)
+    for part in summary(run, places):
+        console.print(part)
+    return fenced(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def rows_of(sample: Sample) -> str:
+    """Show the first row of each kind of outcome."""
+    columns = ("line", "id", "status", "reason", "label", "confidence", "tier", "attempts", "customer", "cost_usd")
+    return table(columns, [[_cell(row[name]) for name in columns] for row in kinds(sample).values()])
+
+
+def kinds(sample: Sample) -> dict[str, dict[str, Any]]:
+    """Find the first row that each tier answered, that shares an answer, that no tier answered, that was rejected."""
+    return {
+        "first": next(row for row in sample.rows if row["tier"] == 0 and not row["shared"]),
+        "second": next(row for row in sample.rows if row["tier"] == 1 and row["status"] == "accepted"),
+        "twin": next(row for row in sample.rows if row["shared"] and row["cost_usd"] == 0),
+        "unresolved": next(row for row in sample.rows if row["status"] == "unresolved"),
+        "rejected": next(row for row in sample.rows if row["status"] == "rejected"),
+    }
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "·"
+    return f"{value:.7f}".rstrip("0") if isinstance(value, float) and value else str(value)
+
+
+def trail_of(sample: Sample) -> str:
+    """Show the trail of the first row that the second tier answered."""
+    return fenced("\n".join(json.dumps(tried) for tried in kinds(sample)["second"]["trail"]), "json")
+
+
+SQL = """\
+select label, count(*) as tickets, count(*) filter (tier = 1) as escalated, round(sum(cost_usd), 4) as usd
+from 'out/demo/results/**/*.parquet'
+where status = 'accepted'
+group by label order by tickets desc
+"""
+
+
+def query_of(sample: Sample) -> str:
+    """Ask the Parquet files a question with DuckDB."""
+    found = duckdb.connect().execute(SQL.replace("out/demo", str(sample.out)))
+    return fenced(SQL, "sql") + "\n" + table([column[0] for column in found.description], found.fetchall())
+
+
+# Prices and costs.
+
+
+def prices(_: Sample) -> str:
+    """List the catalogue."""
+    catalog = Catalog.load()
+    rows = []
+    for name in catalog.entries:
+        entry = catalog.entries[name]
+        price = entry.price_of(next(iter(entry.profiles), None))
+        if price is not None:
+            pairs = (price.on_demand_input, price.on_demand_output), (price.batch_input, price.batch_output)
+            rows.append([name, *(" / ".join(map(_usd, pair)) if pair[0] is not None else NONE for pair in pairs)])
+    head = f"Prices of {catalog.date} in USD per 1M tokens, in / out ({catalog.source}):\n\n"
+    return head + table(["model", "on demand", "batch"], rows)
+
+
+def _usd(price: float | None) -> str:
+    return "?" if price is None else f"{price:g}" if price < 0.1 else f"{price:.2f}"
+
+
+def costs(sample: Sample) -> str:
+    """Work out what a million rows cost, by the share that escalates."""
+    tokens = (500_000_000, 100_000_000)
+    catalog = Catalog.load()
+    micro, haiku = (catalog.resolve(name, REGION).price for name in ("nova-micro", "claude-haiku-4-5"))
+    dear = cost(haiku, "on_demand", *tokens) or 0.0
+    rows: list[tuple[str, float]] = [
+        ("Claude Haiku 4.5 alone, on demand", dear),
+        ("Claude Haiku 4.5 alone, batch", cost(haiku, "batch", *tokens) or 0.0),
+    ]
+    for share in (0.20, 0.10, 0.05):
+        again = cost(haiku, "batch", *(int(share * count) for count in tokens)) or 0.0
+        first = cost(micro, "batch", *tokens) or 0.0
+        rows.append((f"Nova Micro, then Claude Haiku 4.5 for {share:.0%}, batch", first + again))
+    first_tier = sample.run["tiers"][0]
+    return (
+        table(["1M rows of 500 tokens in and 100 out", "USD"], [(name, f"{usd:,.2f}") for name, usd in rows])
+        + "\nIn the sample a record has about "
+        + f"{first_tier['input_tokens'] / first_tier['sent']:,.0f} tokens in and "
+        + f"{first_tier['output_tokens'] / first_tier['sent']:,.0f} out, counted by the stand-in as bytes / 4.\n"
+    )
+
+
+# The references.
+
+
+def task_reference(_: Sample) -> str:
+    """Describe every field of the task file, part by part."""
+    schema = json_schema()
+    parts = [("", schema)]
+    parts += [(name, _part(schema, path)) for name, path in PARTS.items()]
+    return "\n".join(_reference(name, part) for name, part in parts)
+
+
+# The parts of a task file, and under which definition each stands in the schema.
+PARTS = {
+    "input": "Input",
+    "answer": "Answer",
+    "gates": "Gates",
+    "gates.rules[]": "Rule",
+    "tiers[]": "Tier",
+    "budget": "Budget",
+    "limits": "Limits",
+}
+
+
+def _part(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    part: dict[str, Any] = schema["$defs"][name]
+    return part
+
+
+def _reference(name: str, part: dict[str, Any]) -> str:
+    required = part.get("required", [])
+    rows = [
+        [f"`{field}`", kind(value), "**required**" if field in required else _default(value), value["description"]]
+        for field, value in part["properties"].items()
+    ]
+    title = f"### `{name}`\n\n{part['description']}\n\n" if name else "### The task\n\n"
+    return title + table(["field", "what it takes", "default", "what it is for"], rows)
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """Say in a few words what a JSON Schema admits."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        found = json_schema()["$defs"][name]
+        return kind(found) if "enum" in found else "a mapping, see below"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return ", or ".join(dict.fromkeys(kind(part) for part in schema["anyOf"] if part.get("type") != "null"))
+    match schema.get("type"):
+        case "array":
+            return f"a list of {kind(schema['items'])}".replace("a list of a mapping", "a list of mappings")
+        case "object":
+            inner = schema.get("additionalProperties")
+            return f"a mapping to {kind(inner)}" if isinstance(inner, dict) and "type" not in inner else "a mapping"
+        case "string":
+            return "text"
+        case "boolean":
+            return "`true`, `false`"
+        case other:
+            return f"{other}{_bounds(schema)}"
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        return f" above {schema['exclusiveMinimum']}"
+    if low is None:
+        return ""
+    return f", {low:,} to {high:,}" if high is not None else f", at least {low:,}"
+
+
+def _default(schema: dict[str, Any]) -> str:
+    value = schema.get("default")
+    if value in (None, "", [], {}) or (isinstance(value, dict) and "description" in schema and "$ref" in schema):
+        return NONE
+    if isinstance(value, list):
+        return ", ".join(f"`{item['model']}`" if isinstance(item, dict) else f"`{item}`" for item in value)
+    return f"`{json.dumps(value)}`".replace('"', "")
+
+
+MEANING = {
+    "row": "the row; rejected before anything is sent",
+    "answer": "the answer; the next tier is asked",
+    "transport": "the transport; the same tier is asked again, up to its `attempts`, then the next one",
+    "run": "the run, which ended before the record was asked again",
+}
+
+
+def reasons(_: Sample) -> str:
+    """List the reason codes by what they are about."""
+    ended = (Reason.BUDGET, Reason.CANCELLED)
+    about: dict[str, list[Reason]] = {
+        "row": list(REJECTIONS),
+        "answer": [reason for reason in Reason if reason not in {*REJECTIONS, *TRANSPORT, *ended}],
+        "transport": [reason for reason in Reason if reason in TRANSPORT],
+        "run": list(ended),
+    }
+    rows = [[MEANING[name], ", ".join(f"`{code.value}`" for code in codes)] for name, codes in about.items()]
+    return table(["about", "codes"], rows)
+
+
+def settings(_: Sample) -> str:
+    """List the settings of a run."""
+    return _options(Settings)
+
+
+def options(_: Sample) -> str:
+    """List what cdk.json may say."""
+    return _options(Options)
+
+
+def _options(model: type[BaseModel]) -> str:
+    rows = []
+    for name, field in model.model_fields.items():
+        value = field.get_default(call_default_factory=True, validated_data={})
+        shown = {(): "none"}.get(value, value) if isinstance(value, tuple) else value
+        shown = "its defaults" if isinstance(value, Settings) else f"{shown:,}" if type(shown) is int else shown
+        rows.append([f"`{name}`", str(shown).lower(), field.description or ABOUT[name]])
+    return table(["name", "default", "what it is"], rows)
+
+
+ABOUT = {
+    "schedules": "Runs by the clock: a list of {task, expression, timezone}; rate(1 day), cron(0 6 \\* \\* ? \\*)."
+}
+
+
+def commands(_: Sample) -> str:
+    """List the commands with the first sentence of their help."""
+    group: Any = typer.main.get_command(app)
+    rows = [[f"`sluice {name}`", (command.help or "").split("\n\n")[0]] for name, command in group.commands.items()]
+    return table(["command", "what it does"], rows)
+
+
+def models(_: Sample) -> str:
+    """Name the models of the sample task as its Region calls them."""
+    task = load_task("tickets", ROOT / "tasks")
+    catalog = Catalog.load()
+    ids = [f"`{catalog.resolve(tier.model, REGION).id}`" for tier in task.tiers]
+    return f"In {REGION} the tiers of the samples are {' and '.join(ids)}, called {_names(task.tiers)} in a task.\n"
+
+
+def _names(tiers: Iterable[Any]) -> str:
+    return " and ".join(f"`{short_model(tier.model)}`" for tier in tiers)
+
+
+BLOCKS: dict[str, Callable[[Sample], str]] = {
+    "summary": summary_of,
+    "rows": rows_of,
+    "trail": trail_of,
+    "query": query_of,
+    "prices": prices,
+    "costs": costs,
+    "task": task_reference,
+    "reasons": reasons,
+    "settings": settings,
+    "options": options,
+    "commands": commands,
+    "models": models,
+}
+
+
+def steady(text: str) -> str:
+    """Take out what differs between two runs of the same rows."""
+    for pattern in VOLATILE:
+        text = re.sub(pattern, "…", text)
+    return text
+
+
+def blocks(page: str) -> dict[str, str]:
+    """Return the marked blocks of a page by name."""
+    return {name: body for _, name, body, _ in BLOCK.findall(page)}
+
+
+def renewed(page: str, sample: Sample) -> str:
+    """Return a page with its blocks rendered anew; one that says the same as before stays as it is."""
+
+    def render(match: re.Match[str]) -> str:
+        head, name, before, tail = match.groups()
+        now = BLOCKS[name](sample)
+        return head + (before if steady(before) == steady(now) else now) + tail
+
+    return BLOCK.sub(render, page)
+
+
+def main() -> None:
+    """Run the sample and rewrite the pages."""
+    from sluice.local.runner import run_local  # noqa: PLC0415 - the test brings a run of its own
+
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        task = load_task("tickets", ROOT / "tasks")
+        run_local(inputs=[ROOT / "sample_data" / "tickets.jsonl"], task=task, out=Path(folder))
+        for name in PAGES:
+            page = ROOT / name
+            page.write_text(renewed(page.read_text(encoding="utf-8"), Sample(Path(folder))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
