@@ -120,10 +120,11 @@ class Store:
             finally:
                 body.close()
 
-    def head(self, key: str) -> Head | None:
-        """Size, entity tag and version of an object, or None when there is none."""
+    def head(self, key: str, version: str | None = None) -> Head | None:
+        """Size, entity tag and version of an object, or of one version of it; None when there is none."""
+        wanted: dict[str, Any] = {} if version is None else {"VersionId": version}
         try:
-            got = self.client.head_object(Bucket=self.bucket, Key=key)
+            got = self.client.head_object(Bucket=self.bucket, Key=key, **wanted)
         except ClientError as error:
             if _code(error) in MISSING:
                 return None

@@ -34,7 +34,7 @@ S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 
 
 class Request(NamedTuple):
-    """What an event asks for."""
+    """What an event asks for; `version` is that of its only URI, where the event names one."""
 
     task: Task
     uris: list[str]
@@ -42,6 +42,7 @@ class Request(NamedTuple):
     answers: str
     at: dt.datetime | None
     nonce: str
+    version: str | None = None
 
 
 def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> str | None:
@@ -95,14 +96,19 @@ def _from_schedule(services: Services, deployment: Deployment, schedule: dict[st
 
 
 def _from_object(deployment: Deployment, event: dict[str, Any]) -> Request | None:
-    """EventBridge hands over the key as it is, not URL-encoded."""
+    """EventBridge hands over the key as it is, not URL-encoded.
+
+    The version that the event is about counts: by the time that it arrives, another may have taken its place, and has
+    an event of its own.
+    """
     bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
     name, _, rest = key.partition("/")
     if not rest or rest.endswith("/"):
         return None
     task = load_task(name, deployment.tasks)
     version = event["detail"]["object"].get("version-id") or ""
-    return Request(task, [f"s3://{bucket}/{key}"], deployment.settings, "bedrock", None, version)
+    frozen = None if version in {"", "null"} else version
+    return Request(task, [f"s3://{bucket}/{key}"], deployment.settings, "bedrock", None, version, frozen)
 
 
 def _freeze(services: Services, request: Request) -> list[tuple[Input, str]]:
@@ -113,9 +119,7 @@ def _freeze(services: Services, request: Request) -> list[tuple[Input, str]]:
 
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(
-            pool.map(lambda place: _frozen_input(place[0], place[1], request.settings), _places(services, request.uris))
-        )
+        return list(pool.map(lambda place: _frozen_input(place[0], place[1], request), _places(services, request.uris)))
 
 
 def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
@@ -130,11 +134,12 @@ def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
         yield from ((store, key) for key, _ in store.keys(match[2]) if not key.endswith("/"))
 
 
-def _frozen_input(store: Store, key: str, settings: Settings) -> tuple[Input, str]:
-    head, uri = store.head(key), store.uri(key)
+def _frozen_input(store: Store, key: str, request: Request) -> tuple[Input, str]:
+    head, uri, settings = store.head(key, request.version), store.uri(key), request.settings
     if head is None:
         raise BadInput(f"{uri} does not exist")
-    container = container_of(uri, lambda: store.read_range(key, 0, min(HEAD_BYTES, head.size)))
+    end = min(HEAD_BYTES, head.size)
+    container = container_of(uri, lambda: b"".join(store.blocks(key, 0, end, head.version)))
     limit = settings.max_compressed_bytes if container.packed else settings.max_text_bytes
     if container.whole and head.size > limit:
         raise BadInput(

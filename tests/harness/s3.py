@@ -63,7 +63,7 @@ class MemoryS3:
             body = body[int(begin) : int(end) + 1 if end else None]
         return {"Body": io.BytesIO(body)}
 
-    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+    def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> Any:  # noqa: ARG002, N803
         body = self._read(Bucket, Key, "HeadObject", "404")
         modified = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
         return {"ContentLength": len(body), "ETag": self._etag(body), "LastModified": modified}
