@@ -120,6 +120,23 @@ class Ids(Part, frozen=True, kw_only=True):
     duplicate: int | None = None
 
 
+class GoldTier(Part, frozen=True, kw_only=True):
+    """Accepted rows of one tier with a known answer, and how many agree with it."""
+
+    tier: int
+    accepted: int = 0
+    right: int = 0
+
+
+class Gold(Part, frozen=True, kw_only=True):
+    """How accepted rows agree with the answers that their owner knows."""
+
+    known: int = 0
+    accepted: int = 0
+    right: int = 0
+    tiers: list[GoldTier] = field(default_factory=list)
+
+
 class Run(Part, frozen=True, kw_only=True):
     """run.json."""
 
@@ -140,6 +157,7 @@ class Run(Part, frozen=True, kw_only=True):
     jobs: list[RunJob] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    gold: Gold | None = None
     cost_usd: float | None = None
     baseline_usd: float | None = None
     prices: Prices = field(default_factory=Prices)
@@ -157,6 +175,21 @@ class Run(Part, frozen=True, kw_only=True):
         if not self.complete or self.cost_usd is None or not self.baseline_usd:
             return None
         return 1 - self.cost_usd / self.baseline_usd
+
+    @property
+    def agreement(self) -> str | None:
+        """How often accepted rows agree with the known answers, in a sentence; None without known answers."""
+        if self.gold is None or not self.gold.accepted:
+            return None
+        by_tier = [
+            f"{figures.short_model(self.tiers[tier.tier].model)} {figures.percent(tier.right, tier.accepted)}"
+            for tier in self.gold.tiers
+            if tier.accepted and tier.tier < len(self.tiers)
+        ]
+        return (
+            f"{figures.percent(self.gold.right, self.gold.accepted)} of {self.gold.accepted:,} accepted rows agree "
+            f"with the answer that was known for them ({', '.join(by_tier)})"
+        )
 
     @property
     def unfinished_jobs(self) -> list[RunJob]:

@@ -415,4 +415,5 @@ class PartBooks(Document, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: float | None
     kept_invalid: dict[str, int]
+    gold: dict[str, int] | None = None
     bytes: int

@@ -46,6 +46,8 @@ def summary(run: Run, places: Mapping[str, str]) -> Iterator[RenderableType]:
     yield from _section("Cost", Text(cost_sentence(run)))
     if run.labels:
         yield from _section("Labels", *_bars(bars(run.labels), "cyan"))
+    if run.agreement is not None:
+        yield from _section("Known answers", Text(f"{run.agreement}."))
     if run.reasons:
         yield from _section("Reasons", *_bars(bars(run.reasons), "yellow"))
     yield from _jobs(run)

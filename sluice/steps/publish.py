@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice import accounting, report
+from sluice.gold import agreement
 from sluice.reasons import Reason
 from sluice.state import Counts, End, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
@@ -108,6 +109,7 @@ def summarize(
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
         "warnings": _warnings(parts, jobs, reason, rows),
+        "gold": agreement((part.gold for part in parts), len(start.tiers)),
     }
 
 
