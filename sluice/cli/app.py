@@ -28,9 +28,18 @@ RegionOption = Annotated[
 ]
 StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", envvar="SLUICE_STACK", help="The deployed stack.")]
 StackRegionOption = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="The stack's Region, if not the profile's own.")
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+        help="The stack's Region; else the profile's own.",
+    ),
 ]
-ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of your AWS settings.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="A profile of your AWS settings; else the environment's."),
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `sluice runs` lists it.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a JSON document, and nothing else, on standard output.")
@@ -109,6 +118,37 @@ def check(
     from sluice.cli.tasks import check_task  # noqa: PLC0415
 
     raise typer.Exit(check_task(task, region))
+
+
+@app.command()
+def plan(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+    ],
+    task: TaskOption,
+    settings: SettingsOption = None,
+    escalate: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0, max=1, help="The share of a tier's records that goes on to the next."),
+    ] = 0.1,
+    region: RegionOption = "us-east-1",
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a run would read, send and cost; nothing is sent.
+
+    The rows are read by the workflow's own first steps, under the settings that cdk.json deploys.
+
+    Exit codes: 0 planned, 1 an input cannot be reached, 2 wrong usage or a bad task.
+    """
+    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
+
+    request = Request(inputs, task, settings or [], escalate, region, json)
+    raise typer.Exit(
+        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("", region, profile)).bucket(name)))
+    )
 
 
 def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
@@ -199,7 +239,10 @@ def resume(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Go on with a run that failed, was cancelled or ran out of budget; only what is missing is bought."""
+    """Go on with a run; only what is missing is bought.
+
+    It may have failed, been cancelled, or run out of budget: then --max-usd gives it a new one.
+    """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
     raise _in_cloud((stack, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
@@ -213,7 +256,10 @@ def rejudge(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Judge the stored answers of a run anew by a changed task file; nothing is bought. Prints the new run's id."""
+    """Judge a run's stored answers by a changed task; nothing is bought.
+
+    Prints the id of the new run, which has results of its own.
+    """
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
     raise _in_cloud((stack, region, profile), lambda cloud: rejudge_run(cloud, run, task))
@@ -231,7 +277,10 @@ def results(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Download the Parquet files, run.json and report of a run that has ended, laid out as `sluice run` does it."""
+    """Download a run's Parquet files, run.json and report.
+
+    The run has to have ended. The folder is laid out as `sluice run` does it.
+    """
     from sluice.cli.fetch import fetch_results  # noqa: PLC0415
 
     raise _in_cloud((stack, region, profile), lambda cloud: fetch_results(cloud, run, out or Path(run), as_json=json))
@@ -248,37 +297,8 @@ def report(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Download the report of a run that has ended, and print where it lies."""
+    """Download a run's report, and print where it lies."""
     from sluice.cli.fetch import fetch_report  # noqa: PLC0415
 
     place = out or Path(f"{run}.html")
     raise _in_cloud((stack, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))
-
-
-@app.command()
-def plan(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
-    ],
-    task: TaskOption,
-    settings: SettingsOption = None,
-    escalate: Annotated[
-        float,
-        typer.Option(metavar="SHARE", min=0, max=1, help="The share of a tier's records that goes on to the next."),
-    ] = 0.1,
-    region: RegionOption = "us-east-1",
-    profile: ProfileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Read the rows as a run would, and tell what it would send and cost; nothing is sent.
-
-    Exit codes: 0 planned, 1 an input cannot be reached, 2 wrong usage or a bad task.
-    """
-    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
-    from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
-
-    request = Request(inputs, task, settings or [], escalate, region, json)
-    raise typer.Exit(
-        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("", region, profile)).bucket(name)))
-    )

@@ -195,6 +195,9 @@ def concluded(command: Callable[[], ExitCode]) -> ExitCode:
     except BotoCoreError as error:
         complain(_unreached(error))
         return ExitCode.FAILED
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return ExitCode.FAILED
 
 
 def _refused(error: ClientError) -> str:

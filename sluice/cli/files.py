@@ -51,7 +51,7 @@ class Folder(Store):
                 yield block
                 left -= len(block)
 
-    def head(self, key: str) -> Head | None:
+    def head(self, key: str, version: str | None = None) -> Head | None:  # noqa: ARG002 (files have no versions)
         """Tell a file's size and time, or None when there is none."""
         path = self.root / key
         if not path.is_file():

@@ -14,7 +14,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
+from typer.testing import CliRunner
 
+from sluice.cli.app import app
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
 from sluice.cli.control import Beginning, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode, UsageError
@@ -202,6 +204,7 @@ def client_error(code: str) -> ClientError:
         (Stop("a step broke"), ExitCode.FAILED, "a step broke"),
         (FunctionFailed("BadInput", "no such object"), ExitCode.USAGE, "no such object"),
         (FunctionFailed("Unbalanced", "a row is missing"), ExitCode.FAILED, "a row is missing"),
+        (PermissionError(13, "Permission denied", "/out"), ExitCode.FAILED, "sluice: /out: Permission denied"),
         (NoCredentialsError(), ExitCode.FAILED, "no AWS credentials: unable to locate credentials; sign in"),
         (NoRegionError(), ExitCode.USAGE, "give --profile and --region"),
         (EndpointConnectionError(endpoint_url="https://x"), ExitCode.FAILED, "AWS cannot be reached"),
@@ -620,3 +623,47 @@ def test_a_failed_run_has_a_report_of_what_is_known(deployed: Deployed, tmp_path
     deployed.end(status="failed", error="no role")
     fetch_report(deployed.cloud, RUN, tmp_path / "r.html", show_it=False)
     assert "no role" in (tmp_path / "r.html").read_text()
+
+
+# The commands' options.
+
+
+@pytest.mark.parametrize(
+    ("line", "module", "name", "given"),
+    [
+        ("runs --task t --limit 3 --json", "runs", "list_runs", ((3, "t"), {"as_json": True})),
+        ("watch r1", "runs", "watch_run", (("r1",), {"as_json": False})),
+        ("cancel r1", "control", "cancel_run", (("r1",), {})),
+        ("resume r1 --max-usd 2.5", "control", "resume_run", (("r1", 2.5), {})),
+        ("rejudge r1 --task t", "control", "rejudge_run", (("r1", "t"), {})),
+        ("results r1", "fetch", "fetch_results", (("r1", Path("r1")), {"as_json": False})),
+        ("report r1 --open", "fetch", "fetch_report", (("r1", Path("r1.html")), {"show_it": True})),
+        (
+            "start a b --task t --set x=1 --again --json",
+            "control",
+            "start_runs",
+            ((Beginning(["a", "b"], "t", ["x=1"], again=True, json=True),), {}),
+        ),
+    ],
+)
+def test_the_options_arrive(monkeypatch: pytest.MonkeyPatch, line: str, module: str, name: str, given: Any) -> None:
+    """Each command gets the stack that is meant and what the line says, and its exit code is the command's."""
+    import importlib
+
+    called: list[Any] = []
+
+    def record(cloud: Cloud, *args: Any, **more: Any) -> ExitCode:
+        called.append((cloud.stack, cloud.session.region_name, args, more))
+        return ExitCode.OVER_LIMIT
+
+    monkeypatch.setattr(importlib.import_module(f"sluice.cli.{module}"), name, record)
+    result = CliRunner().invoke(app, [*line.split(), "--stack", "Mine", "--region", "eu-west-1"])
+    assert result.exit_code == ExitCode.OVER_LIMIT
+    assert called == [("Mine", "eu-west-1", *given)]
+
+
+def test_a_profile_that_is_not_there_is_wrong_usage() -> None:
+    """It is told before anything is asked of AWS."""
+    result = CliRunner().invoke(app, ["runs", "--profile", "nobody-has-this"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "nobody-has-this" in result.stderr
