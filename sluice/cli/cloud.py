@@ -177,27 +177,29 @@ def concluded(command: Callable[[], ExitCode]) -> ExitCode:
     except BadTask as error:
         complain_of_task(error)
         return ExitCode.USAGE
-    except (UsageError, BadSetting, BadInput) as error:
-        complain(str(error))
-        return ExitCode.USAGE
-    except FunctionFailed as error:
-        complain(str(error))
-        return ExitCode.USAGE if error.kind in REFUSALS else ExitCode.FAILED
-    except SluiceError as error:
-        complain(_refused(error.__cause__) if isinstance(error.__cause__, ClientError) else str(error))
-        return ExitCode.FAILED
-    except (ProfileNotFound, NoRegionError) as error:
-        complain(f"{str(error).rstrip('.')}; give --profile and --region, or set AWS_PROFILE and AWS_REGION")
-        return ExitCode.USAGE
-    except ClientError as error:
-        complain(_refused(error))
-        return ExitCode.FAILED
-    except BotoCoreError as error:
-        complain(_unreached(error))
-        return ExitCode.FAILED
-    except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
-        return ExitCode.FAILED
+    except (UsageError, SluiceError, BotoCoreError, ClientError, OSError) as error:
+        complain(_sentence(error))
+        return ExitCode.USAGE if _is_usage(error) else ExitCode.FAILED
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether nothing has been started, and another command line would do."""
+    refused = isinstance(error, FunctionFailed) and error.kind in REFUSALS
+    return refused or isinstance(error, UsageError | BadSetting | BadInput | ProfileNotFound | NoRegionError)
+
+
+def _sentence(error: Exception) -> str:
+    match error:
+        case ProfileNotFound() | NoRegionError():
+            return f"{str(error).rstrip('.')}; give --profile and --region, or set AWS_PROFILE and AWS_REGION"
+        case SluiceError(__cause__=ClientError() as cause) | (ClientError() as cause):
+            return _refused(cause)
+        case BotoCoreError():
+            return _unreached(error)
+        case OSError():  # a full disk, a folder that may not be written
+            return f"{error.filename or 'a file'}: {error.strerror or error}"
+        case _:
+            return str(error)
 
 
 def _refused(error: ClientError) -> str:
