@@ -44,6 +44,7 @@ THROTTLES = frozenset({"ThrottlingException", "TooManyRequestsException", "Servi
 WORKED = frozenset({"ModelTimeoutException", "ModelErrorException"})
 UNREACHED = (ConnectTimeoutError, EndpointConnectionError)
 # CreateModelInvocationJob's own patterns; botocore does not check them.
+MAX_NAME = 63  # which the pattern alone does not say
 JOB_NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}")
 S3_URI = re.compile(r"s3://[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9](/[^=:+ /]+)*/?")
 
@@ -136,7 +137,7 @@ class AwsBedrock:
 
     def create_job(self, request: JobRequest) -> str:
         """Create a job; its name and URIs are held against Bedrock's patterns first."""
-        if not JOB_NAME.fullmatch(request.name):
+        if len(request.name) > MAX_NAME or not JOB_NAME.fullmatch(request.name):
             raise Stop(f"{request.name!r} is no name for a batch job: letters, digits and inner hyphens, at most 63")
         for uri in (request.input_uri, request.output_uri):
             if not S3_URI.fullmatch(uri):
