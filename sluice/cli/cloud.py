@@ -192,8 +192,10 @@ def _sentence(error: Exception) -> str:
     match error:
         case ProfileNotFound() | NoRegionError():
             return f"{str(error).rstrip('.')}; give --profile and --region, or set AWS_PROFILE and AWS_REGION"
-        case SluiceError(__cause__=ClientError() as cause) | (ClientError() as cause):
+        case SluiceError(__cause__=ClientError() as cause) if _code(cause) in EXPIRED | UNKNOWN_KEY:
             return _refused(cause)
+        case ClientError():
+            return _refused(error)
         case BotoCoreError():
             return _unreached(error)
         case OSError():  # a full disk, a folder that may not be written
@@ -202,8 +204,12 @@ def _sentence(error: Exception) -> str:
             return str(error)
 
 
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def _refused(error: ClientError) -> str:
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code = _code(error)
     if code in EXPIRED:
         return f"your AWS credentials have expired: {SIGN_IN}"
     if code in UNKNOWN_KEY:

@@ -662,6 +662,16 @@ def test_the_options_arrive(monkeypatch: pytest.MonkeyPatch, line: str, module: 
     assert called == [("Mine", "eu-west-1", *given)]
 
 
+def test_a_refused_object_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The store's sentence says which object it was about; expired credentials are about none."""
+
+    def read(code: str) -> ExitCode:
+        raise Stop("s3://b/k: refused") from client_error(code)
+
+    assert concluded(lambda: read("AccessDenied")) == concluded(lambda: read("ExpiredToken")) == ExitCode.FAILED
+    assert capsys.readouterr().err.splitlines()[0] == "sluice: s3://b/k: refused"
+
+
 def test_a_profile_that_is_not_there_is_wrong_usage() -> None:
     """It is told before anything is asked of AWS."""
     result = CliRunner().invoke(app, ["runs", "--profile", "nobody-has-this"])
