@@ -1,0 +1,332 @@
+"""`make mutants`: break the code on purpose in the ways in which its peers are broken, and see the tests catch each.
+
+    python -m tests.mutations [--only WORD] [--workers 2]
+
+Each mutation replaces one text, which has to stand in its file exactly once, in a copy of the tree. The tests of the
+steps and the fault plans then run over the copy until one fails. A mutation that all of them pass has survived.
+"""
+
+# ruff: noqa: T201 - what a command prints
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("sluice", "lambdas", "tasks", "tests/harness", "tests/faults", "tests/unit", "pyproject.toml")
+SUITE = (
+    "tests/unit/test_steps_check.py",
+    "tests/unit/test_steps_infer.py",
+    "tests/unit/test_steps_plan.py",
+    "tests/unit/test_steps_poll.py",
+    "tests/unit/test_steps_rejudge.py",
+    "tests/unit/test_steps_resume.py",
+    "tests/unit/test_steps_submit.py",
+    "tests/unit/test_steps_sweep.py",
+    "tests/faults/test_plans.py",
+    "tests/faults/test_crashes.py",
+)
+# Hypothesis would spend minutes on finding the smallest plan that shows a mistake; the seeds show it as well.
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-k", "not no_plan_loses")
+SECONDS = 600  # a run that never ends is a mistake that was noticed
+
+
+class Mutation(NamedTuple):
+    """One mistake: what it is called, and the text that makes it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = (
+    Mutation(
+        "inner join: rows without an answer are dropped",
+        "sluice/merging.py",
+        "lines = [line for place in places for line in place.lines]",
+        "lines = [line for place in places for line in place.lines if line[:KEY] in self.places]",
+    ),
+    Mutation(
+        "join by order: the n-th line answers the n-th record",
+        "sluice/steps/check.py",
+        "                reply = read_line(line) if line else None\n",
+        "                reply = read_line(line) if line else None\n"
+        "                reply = reply and reply._replace(record=self.sent[len(answered) % len(self.sent)])\n",
+    ),
+    Mutation(
+        "manifest trusted: what it calls a success is not looked for",
+        "sluice/steps/check.py",
+        "        self.missing = MISSING.get(self.ended.status, Reason.MISSING)\n",
+        "        self.missing = MISSING.get(self.ended.status, Reason.MISSING)\n"
+        "        said = (read_manifest(run.store, self.keys.output_prefix) or Manifest()).successRecordCount\n"
+        "        self.missing = None if said == len(self.sent) else self.missing\n",
+    ),
+    Mutation(
+        "error counted as done",
+        "sluice/steps/check.py",
+        "reason = reply.reason or Reason.REPLY_UNREADABLE",
+        "reason = None",
+    ),
+    Mutation(
+        "Expired ignored: such a job is waited for for ever",
+        "sluice/bedrock.py",
+        '"Failed", "Expired", "Stopped"})',
+        '"Failed", "Stopped"})',
+    ),
+    Mutation(
+        "output of a Stopped job thrown away",
+        "sluice/steps/check.py",
+        "in output_lines(self.run.store, self.keys.output_prefix):",
+        'in () if self.ended.status == "Stopped" else output_lines(self.run.store, self.keys.output_prefix):',
+    ),
+    Mutation(
+        "output read of Completed jobs alone",
+        "sluice/steps/check.py",
+        "in output_lines(self.run.store, self.keys.output_prefix):",
+        'in () if self.ended.status != "Completed" else output_lines(self.run.store, self.keys.output_prefix):',
+    ),
+    Mutation(
+        "client token not reused: a new one at each try",
+        "sluice/bedrock.py",
+        "return hashlib.blake2b(name.encode(), digest_size=20).hexdigest()",
+        'return __import__("uuid").uuid4().hex',
+    ),
+    Mutation(
+        "an existing job is not looked for",
+        "sluice/steps/submit.py",
+        "existing = services.bedrock.find_job(name)",
+        "existing = None",
+    ),
+    Mutation(
+        "a job is adopted whose name only contains the name",
+        "sluice/bedrock.py",
+        "if job.name == name",
+        "if name in job.name",
+    ),
+    Mutation(
+        "splitlines: a line separator inside a reply ends the line",
+        "sluice/outputs.py",
+        "yield from split_lines(store.blocks(key), MAX_LINE)",
+        "yield [line.encode() for line in store.get(key).decode(errors='replace').splitlines()]",
+    ),
+    Mutation(
+        "splitlines: a line separator inside a text ends the row",
+        "sluice/containers/lines.py",
+        'lines = block.split(b"\\n")',
+        'lines = __import__("re").split(rb"\\n|\\xe2\\x80\\xa8|\\xc2\\x85", block)',
+    ),
+    Mutation(
+        "retries without end",
+        "sluice/steps/check.py",
+        " and self.job.attempt < self.tier.attempts:",
+        ":",
+    ),
+    Mutation(
+        "no retry: what is missing escalates at once",
+        "sluice/steps/check.py",
+        " and self.job.attempt < self.tier.attempts:",
+        " and self.job.attempt < 1:",
+    ),
+    Mutation(
+        "cost of twins counted twice",
+        "sluice/merging.py",
+        "    first = pc.fill_null(first, False)\n",
+        "    first = pc.is_valid(columns['first_line'])\n",
+    ),
+    Mutation(
+        "cancel marker not read behind Create",
+        "sluice/steps/submit.py",
+        "    if opened.cancelled:  # the marker may have come",
+        "    if False:  # the marker may have come",
+    ),
+    Mutation(
+        "cancel marker not read before Create",
+        "sluice/steps/submit.py",
+        "    if opened.cancelled:\n        return None\n",
+        "",
+    ),
+    Mutation(
+        "records that prepare held back are forgotten",
+        "sluice/steps/check.py",
+        "return [*written, held] if held is not None else written",
+        "return written",
+    ),
+    Mutation(
+        "held back without the books' notice",
+        "sluice/steps/prepare.py",
+        "held=self.held.close(),",
+        "held=None,",
+    ),
+    Mutation(
+        "a record that came twice counts twice",
+        "sluice/steps/check.py",
+        "                    known.discard(reply.record)\n",
+        "",
+    ),
+    Mutation(
+        "calls that a crash may have lost are made again",
+        "sluice/steps/infer.py",
+        "self.settled = set(self._records([*self.came, *lost]))",
+        "self.settled = set(self._records(self.came))",
+    ),
+    Mutation(
+        "a call whose answer was lost is made again",
+        "sluice/bedrock.py",
+        "wait=isinstance(error, UNREACHED)",
+        "wait=True",
+    ),
+    Mutation(
+        "a throttled record uses up an attempt",
+        "sluice/steps/infer.py",
+        "if error.reason is Reason.THROTTLED:",
+        "if not error.reason:",
+    ),
+    Mutation(
+        "a full quota is an error",
+        "sluice/steps/submit.py",
+        "    except RetryLater:\n        wait = ",
+        "    except ZeroDivisionError:\n        wait = ",
+    ),
+    Mutation(
+        "what the budget keeps out of a round is forgotten",
+        "sluice/steps/plan.py",
+        "kept_out=jobs[len(affordable) :]",
+        "kept_out=[]",
+    ),
+    Mutation(
+        "the budget is no limit",
+        "sluice/steps/plan.py",
+        "        if spent > limit:\n",
+        "        if spent > limit * 1000:\n",
+    ),
+    Mutation(
+        "a job that was refused as a whole stops nothing",
+        "sluice/steps/plan.py",
+        "    _stop_on_fatal(opened, counts)\n",
+        "",
+    ),
+    Mutation(
+        "a job without books is passed over",
+        "sluice/steps/plan.py",
+        "        if data is None and forgiving:\n",
+        "        if data is None:\n",
+    ),
+    Mutation(
+        "books are not checked before they are published",
+        "sluice/steps/publish.py",
+        "    accounting.check_run(opened.plan, parts, jobs)\n",
+        "",
+    ),
+    Mutation(
+        "a late report stops the jobs of the run's next execution",
+        "sluice/steps/sweep.py",
+        '    if detail is not None and detail["name"] != opened.execution:\n',
+        "    if False:\n",
+    ),
+    Mutation(
+        "judged again, the last answer counts instead of the first that passes",
+        "sluice/merging.py",
+        "    if not judged_again:\n",
+        "    if True:\n",
+    ),
+)
+
+
+class Result(NamedTuple):
+    """What became of one mutation: the test that caught it, or None."""
+
+    mutation: Mutation
+    caught: str | None
+    seconds: float
+
+
+def copy_tree(target: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+
+
+def mutate(target: Path, mutation: Mutation) -> None:
+    """Make the mistake; a text that is not there exactly once is an error of this list."""
+    path = target / mutation.file
+    text = path.read_text(encoding="utf-8")
+    count = text.count(mutation.old)
+    if count != 1:
+        raise SystemExit(f"{mutation.name}: {mutation.old!r} stands {count} times in {mutation.file}")
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+
+
+def run_suite(target: Path) -> str | None:
+    """The first test that fails, None when all pass."""
+    command = [sys.executable, "-m", "pytest", *OPTIONS, *SUITE]
+    try:
+        done = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return "the tests never ended"
+    if done.returncode == 0:
+        return None
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0].partition(" ")[2] if failed else done.stdout[-300:] + done.stderr[-300:]
+
+
+def try_mutation(mutation: Mutation) -> Result:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory)
+        copy_tree(target)
+        mutate(target, mutation)
+        caught = run_suite(target)
+    return Result(mutation, caught, time.monotonic() - began)
+
+
+def check_unbroken() -> None:
+    """All texts stand where they should, and the copy without a mistake passes, from the copy's own code."""
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory)
+        copy_tree(target)
+        where = [sys.executable, "-c", "import sluice; print(sluice.__file__)"]
+        found = subprocess.run(where, cwd=target, capture_output=True, text=True, check=True).stdout.strip()
+        if not Path(found).resolve().is_relative_to(target.resolve()):
+            raise SystemExit(f"the copy's tests would run over {found}")
+        failed = run_suite(target)
+        if failed is not None:
+            raise SystemExit(f"without any mutation this fails: {failed}")
+    for mutation in MUTATIONS:
+        count = (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.old)
+        if count != 1:
+            raise SystemExit(f"{mutation.name}: {mutation.old!r} stands {count} times in {mutation.file}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Break the code in known ways, and see the tests catch each.")
+    parser.add_argument("--only", default="", help="mutations whose name or file holds this")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    chosen = [mutation for mutation in MUTATIONS if given.only in mutation.name or given.only in mutation.file]
+    check_unbroken()
+    survived = 0
+    with ThreadPoolExecutor(given.workers) as pool:
+        for result in pool.map(try_mutation, chosen):
+            survived += result.caught is None
+            verdict = "SURVIVED" if result.caught is None else "caught"
+            print(
+                f"  {verdict:<9}{result.mutation.name:<72}{result.seconds:>5.0f} s  {result.caught or ''}", flush=True
+            )
+    print(f"\n  {len(chosen)} mutations, {len(chosen) - survived} caught, {survived} survived")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
