@@ -7,20 +7,23 @@ of about 60,000, and no tail falls below Bedrock's minimum while the whole is ab
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.state import Pending, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 MARK_EVERY = 64  # records between two noted byte offsets of a pending object
 SKETCH = 1024  # keys in a segment's sketch: the estimate's standard error is 1/sqrt(SKETCH), about 3%
 MARGIN = 1.1  # three standard errors
+ABOVE = "g"  # above every hex digit
+HELD_KEYS = 16 * SKETCH
 SMALL = 12  # hex digits of a key that a sketch keeps: 48 bits, so that a million million keys rarely meet
 LEAST_PIECE = 8  # a piece of an object that goes on is at least this part of a span: a request costs as much as MBs
+MAX_ITEMS = 60_000  # of a map: an array in S3 that stays small to read, and a number of children that ends in a day
 FINE_BYTES = 10 * 1024**3  # above, buckets are 65,536 instead of 4,096
 
 
@@ -36,26 +39,44 @@ def bucket_depth(input_bytes: int) -> int:
     return 3 if input_bytes <= FINE_BYTES else 4
 
 
-def estimate_distinct(sketches: Iterable[Sequence[str]], upper: int) -> int:
-    """How many distinct keys segments have together, at most `upper`, the sum of what each has.
+class DistinctKeys:
+    """How many distinct keys segments have together, estimated from the smallest keys of each, in flat memory.
 
-    Each sketch holds the smallest keys of its segment. Keys are uniform hashes, so the share of the key space below
-    the largest key that every sketch can vouch for tells how many there are in all (Bar-Yossef et al., 2002, "Counting
-    distinct elements in a data stream": the k-th minimum value). `MARGIN` is added, since a shard that turns out too
-    large costs a further round.
+    Keys are uniform hashes, so the share of the key space below the largest key that every sketch can vouch for tells
+    how many there are in all (Bar-Yossef et al., 2002, "Counting distinct elements in a data stream": the k-th minimum
+    value). `MARGIN` is added, since a shard that turns out too large costs a further round.
     """
-    union: set[str] = set()
-    threshold = "g"  # above every hex digit: no sketch is cut short
-    for sketch in sketches:
+
+    def __init__(self) -> None:
+        self._smallest: set[str] = set()
+        self._below = ABOVE  # every key up to here is among them
+
+    def add(self, sketch: Sequence[str]) -> None:
+        """Take the smallest keys of one more segment, in order; fewer than `SKETCH` are all that it has."""
         if len(sketch) >= SKETCH:
-            threshold = min(threshold, sketch[-1])
-        union.update(sketch)
-    below = sorted(key for key in union if key <= threshold)
-    if threshold == "g":
-        return min(upper, len(below))
-    kth = below[:SKETCH]
-    share = (int(kth[-1], 16) + 1) / float(16**SMALL)
-    return min(upper, math.ceil(MARGIN * (len(kth) - 1) / share))
+            self._below = min(self._below, sketch[-1])
+        self._smallest.update(sketch[: bisect_right(sketch, self._below)])
+        if len(self._smallest) > HELD_KEYS:
+            kept = self._vouched()[: HELD_KEYS // 2]
+            self._below = min(self._below, kept[-1])
+            self._smallest = set(kept)
+
+    def estimate(self, upper: int) -> int:
+        """At most `upper`, which is the sum of what each segment has; exact where no sketch was cut short."""
+        found = self._vouched()
+        if self._below == ABOVE:
+            return min(upper, len(found))
+        kth = found[:SKETCH]
+        share = (int(kth[-1], 16) + 1) / float(16**SMALL)
+        return min(upper, math.ceil(MARGIN * (len(kth) - 1) / share))
+
+    def _vouched(self) -> list[str]:
+        return sorted(key for key in self._smallest if key <= self._below)
+
+
+def span_size(input_bytes: int, span_bytes: int) -> int:
+    """How much one partition worker reads: `span_bytes`, or as much more as `MAX_ITEMS` workers need for all."""
+    return max(span_bytes, math.ceil(input_bytes / (MAX_ITEMS // 2)))
 
 
 def cut_shards(records: Sequence[int], weights: Sequence[int], limits: Limits) -> list[int]:

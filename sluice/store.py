@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from botocore.exceptions import (
     ClientError,
@@ -17,12 +19,16 @@ from botocore.exceptions import (
 from sluice.errors import BadInput, RetryLater, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
     from types import TracebackType
 
     from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 PART_BYTES = 8 * 1024 * 1024  # S3 takes 5 MiB to 5 GiB a part and 10,000 parts: objects of up to 80 GB
 BLOCK_BYTES = 1024 * 1024
@@ -245,6 +251,22 @@ class ObjectWriter:
             tag = client.upload_part(**self._target, PartNumber=number, Body=self._part.getvalue())["ETag"]
         self._parts.append({"ETag": tag, "PartNumber": number})
         self._part.seek(0)
+
+
+def ahead(load: Callable[[T], R], items: Iterable[T], at_once: int) -> Iterator[R]:
+    """What `load` makes of each item, in order, while the next `at_once` are under way."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(load, item))
+                if len(waiting) > at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for unwanted in waiting:
+                unwanted.cancel()
 
 
 @contextmanager

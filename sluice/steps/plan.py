@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
-from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice import accounting, planning
 from sluice.errors import Stop
@@ -21,23 +18,21 @@ from sluice.state import (
     JobItem,
     Part,
     PlannedJob,
-    PlannedSegment,
     PlanResult,
     RoundPlan,
-    RunPlan,
-    SpanIndex,
     read,
 )
+from sluice.steps.cutting import cut_run
 from sluice.steps.services import Run
+from sluice.store import ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from sluice.state import JobKeys, Pending, Segment
+    from sluice.state import JobKeys, Pending
     from sluice.steps.services import Services
 
-TABLES = 3  # rows, bytes, distinct keys per bucket
-EXPANSION = 1.2  # how much a text may grow by being escaped, on the whole
+AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs
 
 
 def run(services: Services, run_id: str, round_: int) -> PlanResult:
@@ -55,7 +50,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if opened.start.judges is not None:
         return _judge_round(opened, round_)
     if round_ == 0:
-        _plan_run(opened)
+        cut_run(opened)
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
@@ -92,10 +87,9 @@ def round_counts(opened: Run, round_: int, *, forgiving: bool = False) -> list[C
 
     """
     key = opened.keys.round_plan(round_)
+    places = [opened.keys.job(round_, job.job) for job in read(RoundPlan, opened.store.get(key), key).jobs]
     books = []
-    for job in read(RoundPlan, opened.store.get(key), key).jobs:
-        keys = opened.keys.job(round_, job.job)
-        data = opened.store.find(keys.counts)
+    for keys, data in zip(places, ahead(lambda keys: opened.store.find(keys.counts), places, AT_ONCE), strict=True):
         if data is None and forgiving:
             continue
         if data is None:
@@ -149,131 +143,6 @@ def _stop_on_fatal(opened: Run, counts: Sequence[Counts]) -> None:
     fatal = next((books for books in counts if books.fatal and (books.round, books.job) not in forgiven), None)
     if fatal is not None:
         raise Stop(f"round {fatal.round}, job {fatal.job}: {fatal.fatal}")
-
-
-class _Index(NamedTuple):
-    """A span's index, opened: the head, and behind it the counts of each segment."""
-
-    head: SpanIndex
-    tables: pa.Buffer
-
-    def table(self, segment: int, which: int) -> pa.Array:
-        """One of the three counts of a segment, a number per bucket."""
-        buckets = 16**self.head.depth
-        at = (segment * TABLES + which) * buckets * 4
-        return pa.Array.from_buffers(pa.uint32(), buckets, [None, self.tables.slice(at, buckets * 4)]).cast(pa.int64())
-
-
-def _indexes(opened: Run) -> Iterator[_Index]:
-    for span in range(opened.start.spans):
-        key = opened.keys.index(span)
-        data = opened.store.find(key)
-        if data is None:
-            raise Stop(f"span {span} has not been read ({key}): see the log of the step partition")
-        head, _, _ = data.partition(b"\n")
-        yield _Index(read(SpanIndex, head, key), pa.py_buffer(data).slice(len(head) + 1))
-
-
-class _Sums:
-    """What all segments hold together, bucket by bucket."""
-
-    def __init__(self, depth: int) -> None:
-        zeros = pa.array([0] * 16**depth, pa.int64())
-        self.rows, self.bytes, self.distinct = zeros, zeros, zeros
-        self.segments: list[PlannedSegment] = []
-        self.sketches: list[list[str]] = []
-        self.rejected: list[dict[str, int]] = []
-        self.lines: dict[int, int] = {}
-        self.input_rows: dict[str, int] = {}
-
-    def add(self, index: _Index) -> None:
-        pieces = index.head.pieces
-        first = pieces[0].source if pieces else 0
-        base = self.lines.get(first, 0)
-        for piece in pieces:
-            self.lines[piece.source] = self.lines.get(piece.source, 0) + piece.lines
-            name = str(piece.source)
-            self.input_rows[name] = self.input_rows.get(name, 0) + piece.rows
-        for n, segment in enumerate(index.head.segments):
-            self._add_segment(index, n, segment)
-            self.segments.append(
-                PlannedSegment(span=index.head.span, begin=segment.begin, first_source=first, line_base=base)
-            )
-
-    def _add_segment(self, index: _Index, n: int, segment: Segment) -> None:
-        self.rows = pc.add(self.rows, index.table(n, 0))
-        self.bytes = pc.add(self.bytes, index.table(n, 1))
-        self.distinct = pc.add(self.distinct, index.table(n, 2))
-        self.sketches.append(segment.sketch)
-        self.rejected.append(segment.rejected)
-
-
-def _plan_run(opened: Run) -> None:
-    """Cut the bucket range into shards, and write where each begins in each segment."""
-    if opened.store.exists(opened.keys.plan):
-        return
-    start, settings = opened.start, opened.settings
-    sums = _Sums(start.depth)
-    for index in _indexes(opened):
-        sums.add(index)
-    upper = pc.sum(sums.distinct).as_py() or 0
-    distinct = planning.estimate_distinct(sums.sketches, upper) if len(sums.sketches) > 1 else upper
-    share = distinct / upper if upper else 0.0
-    records = [round(count * share) for count in sums.distinct.to_pylist()]
-    constant = RequestWriter(opened.task, start.tiers[0]).constant_bytes
-    weights = [
-        round(bytes_ * share * EXPANSION) + count * constant
-        for bytes_, count in zip(sums.bytes.to_pylist(), records, strict=True)
-    ]
-    limits = planning.Limits(settings.max_records_per_job, settings.max_file_bytes)
-    bounds = planning.cut_shards(records, weights, limits)
-    cuts = _write_cuts(opened, bounds, len(sums.segments))
-    running = pc.cumulative_sum(sums.rows).to_pylist()
-    at_bounds = [running[bound - 1] if bound else 0 for bound in bounds]
-    plan = RunPlan(
-        depth=start.depth,
-        rows=at_bounds[-1],
-        bytes=pc.sum(sums.bytes).as_py() or 0,
-        rejected=accounting.merged(sums.rejected),
-        input_rows=sums.input_rows,
-        distinct=distinct,
-        bounds=bounds,
-        shard_rows=[end - begin for begin, end in pairwise(at_bounds)],
-        segments=sums.segments,
-    )
-    _write_parts(opened, cuts, len(sums.segments))
-    opened.store.put(opened.keys.plan, plan.write())
-
-
-def _write_cuts(opened: Run, bounds: Sequence[int], segments: int) -> array[int]:
-    """`cuts.bin`: for each bound a row of u32, the bound's offset in each segment."""
-    matrix = array("I", bytes(4 * len(bounds) * segments))
-    inner = pa.array([bound - 1 for bound in bounds[1:]], pa.int64())
-    column = 0
-    for index in _indexes(opened):
-        for n in range(len(index.head.segments)):
-            offsets = pc.cumulative_sum(index.table(n, 1)).take(inner).cast(pa.uint32())
-            matrix[segments + column :: segments] = array("I", offsets.buffers()[1].to_pybytes()[: 4 * len(inner)])
-            column += 1
-    with opened.store.writer(opened.keys.cuts) as out:
-        view = memoryview(matrix).cast("B")
-        for at in range(0, len(view), 1024 * 1024):
-            out.write(bytes(view[at : at + 1024 * 1024]))
-    return matrix
-
-
-def _write_parts(opened: Run, cuts: array[int], segments: int) -> None:
-    """`parts.json`: each shard is a part, or several when its rows are many."""
-    parts: list[Part] = []
-    shards = len(cuts) // segments - 1 if segments else 0
-    for shard in range(shards):
-        low, high = (cuts[(shard + n) * segments : (shard + n + 1) * segments] for n in (0, 1))
-        sizes = [end - begin for begin, end in zip(low, high, strict=True)]
-        if not any(sizes):
-            continue
-        for first, last in planning.cut_parts(sizes, opened.settings.part_bytes):
-            parts.append(Part(run=opened.id, part=len(parts), shard=shard, first=first, last=last))
-    opened.store.put(opened.keys.parts, msgspec.json.encode(parts))
 
 
 def _first_round(opened: Run) -> list[PlannedJob]:

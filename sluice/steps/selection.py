@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from sluice.containers import split_lines
 from sluice.planning import MARK_EVERY
 from sluice.state import Pending
+from sluice.store import ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Iterable, Iterator
 
     from sluice.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Run
@@ -60,7 +58,7 @@ def shard_blocks(run: Run, shard: int, first: int = 0, last: int | None = None) 
 
     wanted = range(first, len(segments) if last is None else last)
     pieces = _pieces((n, cuts[n], cuts[len(segments) + n]) for n in wanted)
-    for number, blocks in groupby(_ahead(load, pieces), key=itemgetter(0)):
+    for number, blocks in groupby(ahead(load, pieces, AHEAD), key=itemgetter(0)):
         for lines in _whole_rows(block for _, block in blocks):
             yield SegmentRows(segments[number], lines)
 
@@ -70,20 +68,6 @@ def _pieces(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, 
     for n, begin, end in ranges:
         for at in range(begin, end, PIECE_BYTES):
             yield n, at, min(at + PIECE_BYTES, end)
-
-
-def _ahead(
-    load: Callable[[tuple[int, int, int]], tuple[int, bytes]], pieces: Iterable[tuple[int, int, int]]
-) -> Iterator[tuple[int, bytes]]:
-    """What `load` makes of each piece, in order, while the next `AHEAD` are under way."""
-    waiting: deque[Future[tuple[int, bytes]]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
-        for piece in pieces:
-            waiting.append(pool.submit(load, piece))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _whole_rows(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -15,7 +15,7 @@ import msgspec
 
 from sluice.containers import HEAD_BYTES, Container, container_of
 from sluice.errors import BadInput, Stop
-from sluice.planning import bucket_depth, cut_spans
+from sluice.planning import bucket_depth, cut_spans, span_size
 from sluice.prices import check_models
 from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start
 from sluice.task import Task, Transport, load_task, parse_task
@@ -175,7 +175,7 @@ def _write(
     """Write the run; start.json comes last, so that where it stands the rest does."""
     keys, frozen, settings = Keys(run_id), [item for item, _ in inputs], request.settings
     sizes = [(item.bytes, Container.parse(item.container).whole) for item in frozen]
-    spans = cut_spans(sizes, settings.span_bytes)
+    spans = cut_spans(sizes, span_size(sum(item.bytes for item in frozen), settings.span_bytes))
     items = [Span(run=run_id, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     services.work.put(keys.inputs, Inputs(inputs=frozen).write())
     services.work.put(keys.spans, msgspec.json.encode(items))
