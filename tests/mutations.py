@@ -145,8 +145,8 @@ MUTATIONS = (
     Mutation(
         "cancel marker not read behind Create",
         "sluice/steps/submit.py",
-        "    if opened.cancelled:  # the marker may have come",
-        "    if False:  # the marker may have come",
+        "        if opened.cancelled:  # the marker may have come",
+        "        if False:  # the marker may have come",
     ),
     Mutation(
         "cancel marker not read before Create",

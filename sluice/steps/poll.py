@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +19,7 @@ GROWTH = 1.5
 
 
 def run(services: Services, item: JobItem) -> JobItem:
-    """Look at the job; how it ended is written down for check. A cancelled run's job is asked to stop."""
+    """Look at the job; how it ended is written down for check."""
     opened = Run(services.work, item.run)
     keys = opened.keys.job(item.round, item.job)
     if services.work.exists(keys.ended):
@@ -33,9 +32,6 @@ def run(services: Services, item: JobItem) -> JobItem:
     except RetryLater:
         return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
     if state.status not in TERMINAL:
-        if opened.cancelled:
-            with suppress(RetryLater):  # the next look asks again
-                services.bedrock.stop_job(submitted.job_arn)
         return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
     ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
     services.work.put(keys.ended, ended.write())

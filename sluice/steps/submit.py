@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sluice.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
-from sluice.state import JobItem, Submitted
+from sluice.state import JobItem, Submitted, read
 from sluice.steps.services import Run
 from sluice.steps.waiting import longer_wait
 
@@ -30,20 +29,25 @@ def run(services: Services, item: JobItem) -> JobItem:
     """
     opened = Run(services.work, item.run)
     keys = opened.keys.job(item.round, item.job)
-    if services.work.exists(keys.submitted):
-        return _next(item, "poll", opened.settings.poll_seconds)
     try:
-        arn = _create_or_adopt(services, opened, item, keys)
+        arn = _noted(services, keys)
+        if arn is None:
+            arn = _create_or_adopt(services, opened, item, keys)
+            if arn is None:
+                return _next(item, "check", 0)
+            services.work.put(keys.submitted, Submitted(job_arn=arn, at=services.now().isoformat()).write())
+        if opened.cancelled:  # the marker may have come while Bedrock was creating the job
+            services.bedrock.stop_job(arn)
     except RetryLater:
         wait = longer_wait(item.wait_seconds, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
         return _next(item, "submit", wait)
-    if arn is None:
-        return _next(item, "check", 0)
-    services.work.put(keys.submitted, Submitted(job_arn=arn, at=services.now().isoformat()).write())
-    if opened.cancelled:  # the marker may have come while Bedrock was creating the job
-        with suppress(RetryLater):  # poll asks again
-            services.bedrock.stop_job(arn)
     return _next(item, "poll", opened.settings.poll_seconds)
+
+
+def _noted(services: Services, keys: JobKeys) -> str | None:
+    """The Bedrock job that an earlier try created and noted."""
+    written = services.work.find(keys.submitted)
+    return None if written is None else read(Submitted, written, keys.submitted).job_arn
 
 
 def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKeys) -> str | None:

@@ -6,7 +6,7 @@ from sluice.state import Ended, JobItem, read
 from sluice.steps import poll, submit
 from tests.harness.faults import FaultPlan
 from tests.harness.faulty_bedrock import ENDINGS
-from tests.harness.stage import Stage, cancel, stage
+from tests.harness.stage import Stage, stage
 
 
 def under_way(faults: FaultPlan | None = None) -> tuple[Stage, JobItem]:
@@ -63,14 +63,4 @@ def test_an_ended_job_is_not_looked_at_again() -> None:
     job.status = "Completed"
     poll.run(staged.services, item)
     staged.machine.faulty.dice.plan = FaultPlan(calls=1.0)
-    assert poll.run(staged.services, item).next == "check"
-
-
-def test_a_cancelled_runs_job_is_asked_to_stop_until_it_does() -> None:
-    """A Stop that was throttled when the run was cancelled is asked for again."""
-    staged, item = under_way()
-    cancel(staged)
-    item = poll.run(staged.services, item)
-    assert item.next == "poll"
-    assert [job.status for job in staged.machine.faulty.jobs.values()] == ["Stopped"]
     assert poll.run(staged.services, item).next == "check"

@@ -168,6 +168,24 @@ def test_a_job_that_is_created_while_its_run_is_cancelled_is_stopped() -> None:
     assert [job.status for job in staged.machine.faulty.jobs.values()] == ["Stopped"]
 
 
+def test_a_stop_that_is_throttled_is_asked_for_again() -> None:
+    """As often as it takes, and by the closing execution of a run that was cancelled later on."""
+    staged = stage()
+    item = staged.prepared()
+    staged.machine.faulty.on_create = lambda _number: cancel(staged)
+    stop, throttled = staged.machine.faulty.stop_model_invocation_job, client_error("ThrottlingException", "Stop", 429)
+
+    def refuse(**_request: Any) -> None:
+        raise throttled
+
+    staged.machine.faulty.stop_model_invocation_job = refuse  # type: ignore[method-assign]
+    item = submit.run(staged.services, item)
+    assert item.next == "submit"
+    staged.machine.faulty.stop_model_invocation_job = stop  # type: ignore[method-assign]
+    assert submit.run(staged.services, item).next == "poll"
+    assert [job.status for job in staged.machine.faulty.jobs.values()] == ["Stopped"]
+
+
 def test_a_cancelled_run_adopts_what_an_earlier_submit_left() -> None:
     """Its answers are paid for, so they are settled like those of any other job."""
     staged = stage()
