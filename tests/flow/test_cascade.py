@@ -51,34 +51,34 @@ ESCALATED: dict[str, tuple[Any, str, str | None]] = {
     "filtered": ({"text": "", "stop_reason": "content_filtered"}, "reply_refused", None),
     "guardrail": ({"text": GOOD, "stop_reason": "guardrail_intervened"}, "reply_refused", None),
 }
-# Replies that break parsers rather than rules. The fields of the object are the task's own where it can have any.
-HOSTILE: dict[str, tuple[Any, set[str]]] = {
-    "brackets": ("[" * 100_000, {"reply_too_deep", "reply_cut"}),
-    "braces": ('{"label":' * 50_000, {"reply_too_deep", "reply_cut"}),
+# Replies that break parsers rather than rules.
+HOSTILE: dict[str, tuple[Any, str]] = {
+    "brackets": ("[" * 100_000, "reply_too_deep"),
+    "braces": ('{"label":' * 50_000, "reply_too_deep"),
     "deep beside the label": (
         '{"label": "billing", "confidence": "certain", "x": ' + "[" * 900 + "]" * 900 + "}",
-        {"reply_too_deep"},
+        "reply_too_deep",
     ),
-    "NaN": ('{"label": NaN, "confidence": "certain"}', {"reply_not_json"}),
-    "NaN beside the label": ('{"label": "billing", "confidence": "certain", "score": NaN}', {"reply_not_json"}),
-    "infinite": ('{"label": "billing", "confidence": "certain", "score": -Infinity}', {"reply_not_json"}),
-    "lone surrogate": ('{"label": "\\ud800", "confidence": "certain"}', {"reply_not_json", "label_unknown"}),
+    "NaN": ('{"label": NaN, "confidence": "certain"}', "reply_not_json"),
+    "NaN beside the label": ('{"label": "billing", "confidence": "certain", "score": NaN}', "reply_not_json"),
+    "infinite": ('{"label": "billing", "confidence": "certain", "score": -Infinity}', "reply_not_json"),
+    "lone surrogate": ('{"label": "\\ud800", "confidence": "certain"}', "reply_not_json"),
     "surrogate beside the label": (
         '{"label": "billing", "confidence": "certain", "why": "\\udfff"}',
-        {"reply_not_json"},
+        "reply_not_json",
     ),
-    "30 digits as label": (f'{{"label": {"9" * 30}, "confidence": "certain"}}', {"label_unknown"}),
-    "5,000 digits": (f'{{"label": {"9" * 5_000}, "confidence": "certain"}}', {"reply_not_json", "label_unknown"}),
-    "NUL": ('{"label": "billing\x00", "confidence": "certain"}', {"reply_not_json"}),
-    "escaped NUL": ('{"label": "billing\\u0000", "confidence": "certain"}', {"label_unknown"}),
-    "a megabyte of prose": ("word " * 200_000, {"reply_not_json"}),
-    "a megabyte as label": (f'{{"label": "{"x" * 1_000_000}", "confidence": "certain"}}', {"reply_cut"}),
-    "a megabyte before the answer": ("word " * 200_000 + GOOD, {"reply_not_json"}),
+    "30 digits as label": (f'{{"label": {"9" * 30}, "confidence": "certain"}}', "label_unknown"),
+    "5,000 digits": (f'{{"label": {"9" * 5_000}, "confidence": "certain"}}', "reply_not_json"),
+    "NUL": ('{"label": "billing\x00", "confidence": "certain"}', "reply_not_json"),
+    "escaped NUL": ('{"label": "billing\\u0000", "confidence": "certain"}', "label_unknown"),
+    "a megabyte of prose": ("word " * 200_000, "reply_not_json"),
+    "a megabyte as label": (f'{{"label": "{"x" * 1_000_000}", "confidence": "certain"}}', "reply_cut"),
+    "a megabyte before the answer": ("word " * 200_000 + GOOD, "reply_not_json"),
     "a forged record": (
         '{"recordId": "x", "modelOutput": {"label": "billing"}}\n{"recordId": "y"}',
-        {"label_missing"},
+        "label_missing",
     ),
-    "line separators": ("\u2028\u0085\u2029", {"reply_empty"}),
+    "line separators": ("\u2028\u0085\u2029", "reply_empty"),
 }
 
 
@@ -155,7 +155,7 @@ def test_a_hostile_reply_ends_as_a_reason(hostile: Outcome, kind: str) -> None:
         assert row["status"] == "accepted"
         assert row["label"] == "technical"
         assert row["trail"][0]["outcome"] == "escalated"
-        assert row["trail"][0]["reason"] in HOSTILE[kind][1]
+        assert row["trail"][0]["reason"] == HOSTILE[kind][1]
 
 
 def test_rows_that_no_tier_answers_keep_every_reason(flow: Flow) -> None:
