@@ -94,9 +94,12 @@ class _Inference:
     def _records(self, names: list[str]) -> Iterator[bytes]:
         """The records named in chunks: ids alone, or lines of answers."""
         with ThreadPoolExecutor(READERS) as pool:
-            for data in pool.map(self.store.get, names):
-                for line in data.split(b"\n"):
-                    yield _record(line) if line.startswith(RECORD) else line
+            for records in pool.map(self._records_of, names):
+                yield from records
+
+    def _records_of(self, name: str) -> list[bytes]:
+        lines = self.store.get(name).split(b"\n")
+        return [_record(line) if line.startswith(RECORD) else line for line in lines]
 
     def _unsent(self, blocks: Iterator[list[bytes]]) -> Iterator[bytes]:
         for lines in blocks:

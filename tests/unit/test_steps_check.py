@@ -141,7 +141,7 @@ def test_the_manifest_is_not_trusted() -> None:
     claim = {"totalRecordCount": 6, "processedRecordCount": 6, "successRecordCount": 6, "errorRecordCount": 0}
     staged.machine.work.put(f"{staged.keys().output_prefix}x/manifest.json.out", json.dumps(claim).encode())
     counts = books(staged)
-    assert (counts.answered, counts.missing) == (2, 4)
+    assert (counts.answered, counts.missing, counts.accepted, counts.retried) == (2, 4, 2, 4)
     assert "the manifest says 6 successes, 2 were found" in counts.warnings[0]
 
 
