@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sluice.state import Pending, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MARK_EVERY = 64  # records between two noted byte offsets of a pending object
 SKETCH = 1024  # keys in a segment's sketch: the estimate's standard error is 1/sqrt(SKETCH), about 3%
@@ -90,11 +90,28 @@ def cut_shards(records: Sequence[int], weights: Sequence[int], limits: Limits) -
     shards = min(shards, max(1, sum(1 for count in records if count)))
     running = list(accumulate(records))
     bytes_running = list(accumulate(weights))
-    while True:
+    first, bounds = shards, _even_bounds(running, shards)
+    while shards <= min(len(records), first + first // 4 + 1):
         bounds = _even_bounds(running, shards)
-        if shards >= len(records) or _within(bounds, running, bytes_running, limits):
+        if _within(bounds, running, bytes_running, limits):
             return bounds
         shards += max(1, shards // 200)
+    # Buckets too large to be spread evenly: the shards that they overfill are halved on their own.
+    return [0, *_halved(bounds, running, bytes_running, limits)]
+
+
+def _halved(
+    bounds: Sequence[int], running: Sequence[int], bytes_running: Sequence[int], limits: Limits
+) -> Iterator[int]:
+    """The ends of the shards, those above a limit cut in the middle until they are below it or one bucket."""
+    for begin, end in pairwise(bounds):
+        if _within((begin, end), running, bytes_running, limits):
+            yield end
+            continue
+        before = running[begin - 1] if begin else 0
+        middle = bisect_left(running, (before + running[end - 1]) / 2, begin, end)
+        middle = min(max(middle, begin + 1), end - 1)
+        yield from _halved((begin, middle, end), running, bytes_running, limits)
 
 
 def _even_bounds(running: Sequence[int], shards: int) -> list[int]:
