@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sluice.report import Bar, Run, RunTier
+    from sluice.report import Bar, Run, RunJob, RunTier
 
 WIDTH = 100  # where there is no terminal to measure, and the widest on one
 COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}
@@ -81,6 +81,8 @@ def _origin(run: Run) -> Iterator[Text]:
 
 def _rows(run: Run) -> Text:
     rows = run.rows
+    if rows.total > rows.accepted + rows.unresolved + rows.rejected:
+        return Text(f"{rows.total:,} in, none in the results; `sluice resume` goes on where the run broke off")
     text = Text(
         f"{rows.total:,} in = {rows.accepted:,} accepted + {rows.unresolved:,} unresolved + {rows.rejected:,} rejected"
     )
@@ -146,13 +148,21 @@ def _listed(lines: Sequence[str]) -> list[Text]:
 
 
 def _jobs(run: Run) -> Iterator[RenderableType]:
-    if run.unfinished_jobs:
-        lines = [
-            f"round {job.round}, job {job.job} ({_model(run, job.tier)}, {job.records:,} records): "
-            f"{job.status or UNKNOWN}" + (f": {job.message}" if job.message else "")
-            for job in run.unfinished_jobs
-        ]
-        yield from _section("Jobs that did not complete, or had something to say", *_listed(lines))
+    """List the jobs that have something to say; those of a round that say the same stand together."""
+    alike: dict[tuple[int, int, str | None, str | None], list[RunJob]] = {}
+    for job in run.unfinished_jobs:
+        alike.setdefault((job.round, job.tier, job.status, job.message), []).append(job)
+    if alike:
+        title = "Jobs that did not complete, or had something to say"
+        yield from _section(title, *_listed([_job_line(run, jobs) for jobs in alike.values()]))
+
+
+def _job_line(run: Run, jobs: Sequence[RunJob]) -> str:
+    first = jobs[0]
+    which = f"job {first.job}" if len(jobs) == 1 else f"{len(jobs):,} jobs"
+    records = sum(job.records for job in jobs)
+    line = f"round {first.round}, {which} ({_model(run, first.tier)}, {records:,} records): {first.status or UNKNOWN}"
+    return line + (f": {first.message}" if first.message else "")
 
 
 def _model(run: Run, tier: int) -> str:

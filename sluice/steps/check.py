@@ -364,6 +364,9 @@ class _Check:
         found = []
         if manifest.successRecordCount not in (None, answered):
             found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
+        missing = len(self.sent) - len(self.settled)
+        if missing and self.ended.status == "Completed" and self.buys:
+            found.append(f"{place}: it is {self.ended.status}, and {missing} of {len(self.sent)} records are missing")
         for count, what in (
             (self.duplicates, "lines were about a record that had its answer already"),
             (self.unknown, "lines were about records that were never sent"),
