@@ -6,10 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from tests.flow.local import SAMPLES
 from tests.flow.trial import Trial, exit_code
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.flow.local import Flow, Outcome
 
 ACCESS = "You don't have access to the model with the specified model ID."
@@ -325,3 +329,23 @@ def test_a_job_that_completes_without_a_success_is_tried_again_then_escalates(fl
     assert trails(outcome) == {(("retried", "model_error"), ("escalated", "model_error"), ("accepted", None)): 200}
     assert outcome.run["jobs"][0]["message"] == "500: Internal server error"
     assert ends(outcome) == ["Completed"] * 3
+
+
+ENDINGS = ("job_expired", "job_failed", "job_stopped")
+PLANS = sorted((SAMPLES / "faults").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.stem)
+def test_the_plans_of_the_sample_data_account_for_every_row(flow: Flow, plan: Path) -> None:
+    """Under each of them every row has a label or a reason, unless the run says why it broke off."""
+    faults = yaml.safe_load(plan.read_text())
+    trial = Trial(flow, 300, unsure=60, faults=faults, settings={"max_records_per_job": 55})
+    outcome = trial.go()
+    rows = outcome.run["rows"]
+    if plan.stem == "no-access":
+        assert (outcome.run["status"], rows["in"], outcome.rows) == ("failed", 300, [])
+        assert "have access to the model" in outcome.run["error"]
+        return
+    assert (outcome.run["status"], len(outcome.rows)) == ("succeeded", 300)
+    assert rows["accepted"] + rows["unresolved"] == 300
+    assert set(outcome.run["reasons"]) <= {"missing", "model_error", "throttled", *ENDINGS}
