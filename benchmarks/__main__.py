@@ -22,6 +22,8 @@ from benchmarks.report import Figure
 SIZES = (10_000, 100_000, 1_000_000)
 TURNS = {10_000: 5, 100_000: 3, 1_000_000: 2}
 MB = 1e6
+SOME = 3  # workers of a step that are enough to see its memory
+PEAKS = (100_000, 5_000_000)
 
 
 class Took(NamedTuple):
@@ -100,6 +102,28 @@ def _steps(directory: Path, turns: int) -> list[tuple[str, Took, Took]]:
     return [("partition", *partition), ("prepare", *prepare), ("check", *check), ("merge", *merge)]
 
 
+def peaks(rows: int) -> dict[str, float]:
+    """The peak memory beyond imports of the first workers of each step, in a run that is too large to be finished."""
+    directory = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    try:
+        work(directory, "begin", rows)
+        found = {
+            "partition": workers(directory, "partition", [(item["span"],) for item in items(directory, "spans.json")])
+        }
+        found["plan"] = workers(directory, "plan", [(0,)])
+        jobs = _jobs(directory, 0)[:SOME]
+        found["prepare"] = workers(directory, "prepare", jobs)
+        workers(directory, "answer", jobs)
+        found["check"] = workers(directory, "check", jobs)
+        work(directory, "end")
+        found["merge"] = workers(
+            directory, "merge", [(item["part"],) for item in items(directory, "parts.json")[:SOME]]
+        )
+        return {step: took.peak - took.imports for step, took in found.items()}
+    finally:
+        shutil.rmtree(directory)
+
+
 def _jobs(directory: Path, round_: int) -> list[tuple[int, ...]]:
     return [(round_, item["job"]) for item in items(directory, f"round-{round_}/jobs.json")]
 
@@ -133,6 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--turns", type=int, help="how often each step is measured; else more often the fewer the rows")
+    parser.add_argument(
+        "--peaks", type=int, nargs="*", default=list(PEAKS), help="sizes at which only memory is looked at"
+    )
     parser.add_argument("--dry", action="store_true", help="leave docs/performance.md as it is")
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -141,8 +168,12 @@ def main() -> None:
     for rows in given.rows:
         figures += measure(rows, given.turns or TURNS.get(rows, 2))
         print(report.table(figures), flush=True)
+    found = {rows: peaks(rows) for rows in given.peaks}
+    print(report.peaks(found), flush=True)
+    planned = work(Path(), "billion")["result"]
+    print(planned)
     if not given.dry:
-        report.write(figures)
+        report.write(figures, found, planned)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,21 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {model}, Python {platform.python_version()}"
 
 
-def write(figures: list[Figure]) -> None:
-    """Put the table between the page's markers."""
+def peaks(found: dict[int, dict[str, float]]) -> str:
+    """A line per step, a column per size."""
+    steps = list(dict.fromkeys(step for of_size in found.values() for step in of_size))
+    head = "| peak MB beyond imports | " + " | ".join(f"{rows:,} rows" for rows in found) + " |"
+    lines = [
+        f"| {step} | " + " | ".join(f"{of_size[step]:,.0f}" for of_size in found.values()) + " |" for step in steps
+    ]
+    return "\n".join([head, "|---|" + "--:|" * len(found), *lines])
+
+
+def write(figures: list[Figure], found: dict[int, dict[str, float]], planned: str) -> None:
+    """Put the tables between the page's markers."""
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    replace(PAGE, "bench", f"Measured on {today}: {machine()}.\n\n{table(figures)}")
+    parts = [f"Measured on {today}: {machine()}.", table(figures), peaks(found), planned]
+    replace(PAGE, "bench", "\n\n".join(parts))
 
 
 def replace(page: Path, name: str, text: str) -> None:

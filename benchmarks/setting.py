@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import corpus, plain
 from benchmarks.steps import run_of
 from benchmarks.work import INPUT, services_of
-from sluice.state import Ended
+from sluice.state import End, Ended
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -69,9 +70,35 @@ def decode(directory: Path, round_: int, number: int) -> int:
     return plain.decode_twice(next((directory / "work" / prefix).glob("*/part-0.jsonl.out")))
 
 
+def end(directory: Path) -> None:
+    """Say that there are no more rounds, though most jobs were never sent."""
+    run = run_of(directory)
+    services_of(directory).work.put(run.end, End(rounds=1, reason=None).write())
+
+
+def billion(_directory: Path) -> str:
+    """Plan a thousand million rows in ten thousand objects, whose indexes are made up; what it took, in a sentence."""
+    from benchmarks.simulated import RUN, SimulatedRun  # noqa: PLC0415
+    from benchmarks.work import peak_mb  # noqa: PLC0415
+    from sluice.steps import plan  # noqa: PLC0415
+
+    run = SimulatedRun(1_000_000_000, 10_000)
+    before, began = peak_mb(), time.perf_counter()
+    result = plan.run(run.services, RUN, 0)
+    took, grown = time.perf_counter() - began, peak_mb() - before
+    jobs, parts = len(run.items(result.jobs_key)), len(run.items(result.parts_key))
+    return (
+        f"Planning 1,000,000,000 rows in 10,000 objects ({len(run.spans):,} segments of 65,536 buckets, made up as they "
+        f"are read) takes {took:.0f} s and {grown:,.0f} MB beyond imports, {run.client.gets:,} S3 reads and "
+        f"{run.client.puts:,} writes, and gives {jobs:,} jobs and {parts:,} parts."
+    )
+
+
 WORK: dict[str, Callable[..., Any]] = {
     "begin": begin,
     "answer": answer,
     "splice": splice,
     "decode": decode,
+    "end": end,
+    "billion": billion,
 }

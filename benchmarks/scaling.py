@@ -1,0 +1,192 @@
+"""What a run of any size takes apart from tokens: `python -m benchmarks.scaling` writes the tables of docs/scaling.md.
+
+Spans, jobs and parts come from the code that cuts real runs. Requests and transitions are counted per worker, as
+the steps and the state machine make them; seconds follow from the measured rates.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from benchmarks import corpus, report
+from sluice.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
+from sluice.prompts import system_prompt
+from sluice.settings import Settings
+from sluice.state import Pending
+from sluice.steps.poll import GROWTH
+from sluice.steps.selection import AHEAD, PIECE_BYTES
+from sluice.store import PART_BYTES
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "scaling.md"
+SIZES = [10**n for n in range(3, 10)]
+ROW_BYTES = 300
+STORED_BYTES = 354
+OBJECT_ROWS = 100_000
+ESCALATED = 0.05
+JOB_SECONDS = 3600  # of a batch job: real ones of 2,400 records took 20 minutes to hours
+ANSWER_BYTES = 500  # of an output line beside the request that it echoes
+RESULT_BYTES = 150  # of a row in Parquet, beside what repeats
+
+# Rows a second on one measured core (docs/performance.md, rounded down), and what a Lambda is taken to be beside it.
+RATES = {"partition": 400_000, "prepare": 350_000, "check": 150_000, "merge": 140_000}
+SLOWER = 2  # a Graviton2 core at 1,769 MB against the measured one
+NETWORK = 75e6  # bytes a second of one Lambda
+LATENCY = 0.03  # seconds of an S3 request
+BEGIN = 1.0  # seconds of a worker before it works: a cold start now and then, opening the run
+
+
+class Work(NamedTuple):
+    """What the workers of one step do, together."""
+
+    step: str
+    workers: int
+    seconds: float
+    gets: int
+    puts: int
+
+
+class Run(NamedTuple):
+    """A run of so many rows, cut."""
+
+    rows: int
+    objects: int
+    spans: int
+    jobs: int
+    later: int
+    parts: int
+    looks: int
+    request_bytes: int
+
+
+def cut(rows: int, settings: Settings) -> Run:
+    """The spans, jobs of the first and the second round, and parts of a run of distinct rows."""
+    size, objects = rows * ROW_BYTES, max(1, rows // OBJECT_ROWS)
+    spans = cut_spans([(size // objects, False)] * objects, span_size(size, settings.span_bytes))
+    request = len(system_prompt(corpus.bench_task()).encode()) + ROW_BYTES
+    buckets = 16 ** bucket_depth(size)
+    records = [rows * (n + 1) // buckets - rows * n // buckets for n in range(buckets)]
+    limits = Limits(settings.max_records_per_job, settings.max_file_bytes)
+    bounds = cut_shards(records, [count * request for count in records], limits)
+    jobs = len(bounds) - 1
+    each = math.ceil(rows * ESCALATED / jobs)
+    left = Pending(
+        key="", tier=1, attempt=1, records=each, bytes=each * ROW_BYTES, marks=[0] * (each // MARK_EVERY + 1)
+    )
+    later = len(pack_pending([left] * jobs, limits, request))
+    parts = jobs * math.ceil(rows / jobs * STORED_BYTES / settings.part_bytes)
+    return Run(rows, objects, len(spans), jobs, later, parts, looks(settings), request)
+
+
+def looks(settings: Settings) -> int:
+    """Polls of a job of an hour."""
+    wait, waited, found = float(settings.poll_seconds), 0.0, 0
+    while waited < JOB_SECONDS:
+        wait = min(settings.poll_seconds_max, wait * GROWTH)
+        waited, found = waited + wait, found + 1
+    return found
+
+
+def seconds(step: str, rows: float, bytes_: float, workers: int, gets: int = 0) -> float:
+    """Lambda seconds: beginning, computing, and the network, as if nothing of it went on at once."""
+    computing = rows / RATES[step] * SLOWER if step in RATES else 0.0
+    return workers * BEGIN + computing + bytes_ / NETWORK + gets * LATENCY / AHEAD
+
+
+def works(run: Run) -> list[Work]:
+    """What each step of a run does; counts per worker are those of the step's code."""
+    rows, sent = run.rows, run.rows * (1 + ESCALATED)
+    stored, requests = rows * STORED_BYTES, sent * run.request_bytes
+    jobs, looked = run.jobs + run.later, (run.jobs + run.later) * (run.looks + 1)
+    reads = run.jobs * max(run.spans, math.ceil(stored / run.jobs / PIECE_BYTES))
+    read = rows * ROW_BYTES + stored
+    cuts = math.ceil((run.jobs + 1) * run.spans * 4 / PART_BYTES)
+    index = run.spans * 12 * 16 ** bucket_depth(rows * ROW_BYTES)
+    outputs, results = requests + sent * ANSWER_BYTES, rows * (ROW_BYTES + RESULT_BYTES) / 2
+    return [
+        _work("start", rows, 0, 1, run.objects, 4, run.objects),
+        _work("partition", rows, read, run.spans, run.spans * 6 + run.objects, _parts(stored, run.spans)),
+        _work("plan", rows, index * 4 / 3, 3, 2 * run.spans + 2 * jobs + 30, cuts + 12, 2 * run.spans + 2 * jobs),
+        _work("prepare", sent, stored + requests, jobs, jobs * 9 + reads, _parts(requests, jobs) + 2 * jobs, reads),
+        _work("submit, poll", 0, 0, looked, looked * 5, jobs * 4 + looked),
+        _work("check", sent, outputs + requests, jobs, jobs * 10, jobs * 5),
+        _work(
+            "merge",
+            rows,
+            stored + results,
+            run.parts,
+            run.parts * 9 + reads,
+            _parts(results, run.parts) + 4 * run.parts,
+            reads,
+        ),
+        _work("publish", rows, 0, 1, 2 * run.parts + jobs, run.parts + 5, 3 * run.parts + jobs),
+    ]
+
+
+def _work(step: str, rows: float, bytes_: float, workers: int, gets: int, puts: int, waited: int = 0) -> Work:
+    return Work(step, workers, seconds(step, rows, bytes_, workers, waited), gets, puts)
+
+
+def _parts(bytes_: float, workers: int) -> int:
+    """Requests that write objects of so many bytes together: multipart where one is above a part."""
+    each = bytes_ / workers
+    return workers * (2 + (2 + math.ceil(each / PART_BYTES) if each > PART_BYTES else 1))
+
+
+def transitions(run: Run) -> int:
+    """States entered, and children started by maps."""
+    batch = 1 + 6 + 3 * run.looks  # started; Prepare, Next?, Submit, Wait, Next?, Check; a look is Poll, Wait, Next?
+    return 2 * run.spans + 1 + (run.jobs + run.later) * batch + 3 * 3 + 2 * run.parts + 1 + 1
+
+
+def prices() -> dict[str, float]:
+    """USD, by name."""
+    data: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "aws_prices.yaml").read_text(encoding="utf-8"))
+    return {name: item["usd"] for name, item in data.items() if isinstance(item, dict)}
+
+
+def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
+    """All but tokens and storage."""
+    price = prices()
+    lambdas = sum(
+        work.seconds * memory[work.step.partition(",")[0]] / 1024 * price["lambda_gb_second"]
+        + work.workers * price["lambda_request"]
+        for work in found
+    )
+    requests = sum(work.gets * price["s3_get"] + work.puts * price["s3_put"] for work in found)
+    return lambdas + requests + transitions(run) * price["state_transition"]
+
+
+def table(settings: Settings, memory: dict[str, int]) -> str:
+    """A line for each size."""
+    lines = [
+        "| rows | objects | spans | jobs (first round + second) | waves | Lambda seconds | state transitions | S3 reads "
+        "| S3 writes | USD apart from tokens |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    ]
+    for rows in SIZES:
+        run = cut(rows, settings)
+        found = works(run)
+        waves = sum(math.ceil(jobs / settings.max_jobs_in_flight) for jobs in (run.jobs, run.later))
+        lines.append(
+            f"| {rows:,} | {run.objects:,} | {run.spans:,} | {run.jobs:,} + {run.later:,} | {waves:,} "
+            f"| {sum(work.seconds for work in found):,.0f} | {transitions(run):,} "
+            f"| {sum(work.gets for work in found):,} | {sum(work.puts for work in found):,} "
+            f"| {dollars(run, found, memory):,.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table and write it into docs/scaling.md."""
+    from infra.functions import ROOMS  # noqa: PLC0415 - loads the CDK, which the tests of the arithmetic do not need
+
+    text = table(Settings(), {step: room.memory for step, room in ROOMS.items()})
+    print(text)
+    report.replace(PAGE, "scaling", text)
+
+
+if __name__ == "__main__":
+    main()
