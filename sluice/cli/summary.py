@@ -82,7 +82,7 @@ def _origin(run: Run) -> Iterator[Text]:
 def _rows(run: Run) -> Text:
     rows = run.rows
     if rows.total > rows.accepted + rows.unresolved + rows.rejected:
-        return Text(f"{rows.total:,} in, none in the results; `sluice resume` goes on where the run broke off")
+        return Text(f"{rows.total:,} in, none of them in the results, since the run broke off")
     text = Text(
         f"{rows.total:,} in = {rows.accepted:,} accepted + {rows.unresolved:,} unresolved + {rows.rejected:,} rejected"
     )

@@ -529,6 +529,25 @@ def test_bad_jobs_errors_and_warnings_are_shown() -> None:
     assert "watch out" in text
 
 
+def test_jobs_of_a_round_that_say_the_same_stand_together() -> None:
+    """Nineteen refusals are one line; another message is another line."""
+    said = ["no access"] * 19 + ["no quota"]
+    jobs = [
+        {"round": 0, "job": n, "tier": 0, "status": "Failed", "message": text, "records": 100}
+        for n, text in enumerate(said)
+    ]
+    text = summarized({**RUN, "jobs": jobs})
+    assert "round 0, 19 jobs (nova-micro, 1,900 records): Failed: no access" in text
+    assert "round 0, job 19 (nova-micro, 100 records): Failed: no quota" in text
+
+
+def test_a_run_that_published_nothing_adds_up_nothing() -> None:
+    """Rows that were read and have no outcome are not told as a sum that is none."""
+    rows = {"in": 12, "accepted": 0, "unresolved": 0, "rejected": 0}
+    text = summarized({**RUN, "status": "failed", "rows": rows})
+    assert "12 in, none of them in the results" in text
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

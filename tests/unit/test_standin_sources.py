@@ -227,6 +227,7 @@ def test_a_fault_plan_is_read_strictly(tmp_path: Path) -> None:
         ("job: []", "job"),
         ("functions: [{step: check}]", "write or invocation"),
         ("functions: [{step: check, invocation: 1}]", "needs the error"),
+        ("functions: [{step: check, invocation: 1, error: E, timeout: 2}]", "timeout with write alone"),
     ):
         file.write_text(text)
         with pytest.raises(BadSetting, match=message):
