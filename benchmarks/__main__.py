@@ -156,7 +156,7 @@ def main() -> None:
     """Measure, print, and write the table into docs/performance.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--turns", type=int, help="how often each step is measured; else more often the fewer the rows")
+    parser.add_argument("--turns", type=int, help="how often each step is measured")
     parser.add_argument(
         "--peaks", type=int, nargs="*", default=list(PEAKS), help="sizes at which only memory is looked at"
     )

@@ -160,12 +160,15 @@ def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
     return lambdas + requests + transitions(run) * price["state_transition"]
 
 
+HEAD = (
+    "| rows | objects | spans | jobs (first round + second) | waves | Lambda seconds | state transitions | S3 reads "
+    "| S3 writes | USD apart from tokens |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
 def table(settings: Settings, memory: dict[str, int]) -> str:
     """A line for each size."""
-    lines = [
-        "| rows | objects | spans | jobs (first round + second) | waves | Lambda seconds | state transitions | S3 reads "
-        "| S3 writes | USD apart from tokens |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
-    ]
+    lines = [HEAD]
     for rows in SIZES:
         run = cut(rows, settings)
         found = works(run)

@@ -88,8 +88,8 @@ def billion(_directory: Path) -> str:
     took, grown = time.perf_counter() - began, peak_mb() - before
     jobs, parts = len(run.items(result.jobs_key)), len(run.items(result.parts_key))
     return (
-        f"Planning 1,000,000,000 rows in 10,000 objects ({len(run.spans):,} segments of 65,536 buckets, made up as they "
-        f"are read) takes {took:.0f} s and {grown:,.0f} MB beyond imports, {run.client.gets:,} S3 reads and "
+        f"Planning 1,000,000,000 rows in 10,000 objects ({len(run.spans):,} segments of 65,536 buckets, made up "
+        f"as they are read) takes {took:.0f} s and {grown:,.0f} MB beyond imports, {run.client.gets:,} S3 reads and "
         f"{run.client.puts:,} writes, and gives {jobs:,} jobs and {parts:,} parts."
     )
 

@@ -31,19 +31,20 @@ class Room:
     seconds: int
 
 
-# New accounts allow 3,008 MB. /tmp holds what must be sorted or seeked: a compressed object cannot be cut into spans,
-# and a job's output is up to Bedrock's 1 GB of input, echoed, and the answers.
+# docs/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole processor, and
+# no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
+# and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
     "start": Room(1024, 512, 300),
-    "partition": Room(2048, 10240, 900),
-    "plan": Room(2048, 2048, 900),
-    "prepare": Room(2048, 4096, 900),
+    "partition": Room(2048, 4096, 900),
+    "plan": Room(2048, 512, 900),
+    "prepare": Room(1769, 512, 900),
     "submit": Room(512, 512, 120),
     "poll": Room(512, 512, 60),
     "infer": Room(1024, 2048, 900),
-    "check": Room(3008, 10240, 900),
-    "merge": Room(3008, 4096, 900),
-    "publish": Room(1024, 2048, 900),
+    "check": Room(1769, 4096, 900),
+    "merge": Room(1769, 512, 900),
+    "publish": Room(1024, 512, 900),
     "sweep": Room(512, 512, 300),
 }
 
