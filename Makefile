@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench chaos mutants check format lock synth deploy destroy clean
+.PHONY: help setup demo test bench chaos docs mutants check format lock synth deploy destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bou
 
 mutants: setup ## Break the code on purpose in known ways, and see the tests catch each
 	@$(BIN)/python -m tests.mutations $(MUTANTS_FLAGS)
+
+docs: setup ## Render the generated blocks of README and docs anew
+	@$(BIN)/python docs/generate.py
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

@@ -394,7 +394,7 @@ def _refuse_remote(uri: str) -> Any:
 class Rule(Strict):
     """A JSON Schema that an answer has to satisfy, seen together with its row."""
 
-    name: Name = Field(description="The rule's name, part of the reason code of what fails it.")
+    name: Name = Field(description="The rule's name, for people; an answer that fails a rule has the reason rule_failed.")
     json_schema: dict[str, Any] = Field(alias="schema", description='JSON Schema over {"row": …, "answer": …}.')
 
     @field_validator("json_schema")
