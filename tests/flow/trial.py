@@ -176,7 +176,7 @@ class Trial:
 
     def wait_until(self, happened: Callable[[], object]) -> None:
         """Look until something has happened, while the run goes on."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 40
         while not happened():
             assert time.monotonic() < deadline, "it never happened"
             time.sleep(0.02)
