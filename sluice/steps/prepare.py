@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
-FLUSH = 500  # lines rendered at once: about a megabyte, which a processor's cache holds
+FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
 GOOD_ALONE = frozenset({GOOD})
 SENT = frozenset({GOOD, CUT})
 
