@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.prompts import RequestWriter
@@ -32,6 +32,7 @@ def test_stored_rows_come_whole_however_they_are_read(rows: list[bytes], cuts: l
     assert found == rows == stored_lines(data)
 
 
+@settings(deadline=None, max_examples=25)
 @given(sizes=st.lists(st.sampled_from([0, 1, 1000, PART_BYTES - 1, PART_BYTES, 2 * PART_BYTES + 3]), max_size=4))
 def test_an_object_is_what_was_written(sizes: list[int]) -> None:
     """However the writes fall on the parts, and however often a part's memory is filled anew."""
