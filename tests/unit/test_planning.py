@@ -49,6 +49,7 @@ def test_a_little_too_many_records_become_two_halves() -> None:
     assert abs(shards[0] - shards[1]) <= 30
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=300),
     limit=st.integers(40, 400),
@@ -68,6 +69,7 @@ def test_shards_hold_each_bucket_once_within_the_limits(counts: list[int], limit
         assert end - begin == 1 or (records <= limit and bytes_ <= room)
 
 
+@settings(deadline=None)
 @given(mean=st.integers(1, 30), buckets=st.integers(50, 400), seed=st.integers(0, 99), limit=st.integers(300, 5000))
 def test_no_shard_falls_below_the_minimum_when_the_whole_is_above_it(
     mean: int, buckets: int, seed: int, limit: int
@@ -87,6 +89,7 @@ def test_a_bucket_above_the_limit_is_a_shard_of_its_own() -> None:
     assert 5000 in shards
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 900), min_size=1, max_size=12), limit=st.integers(100, 1000))
 def test_packs_hold_each_pending_record_once(sizes: list[int], limit: int) -> None:
     """Slices go on where the one before ended, within the limit, and jobs differ by one record at most."""
@@ -106,6 +109,7 @@ def test_packs_hold_each_pending_record_once(sizes: list[int], limit: int) -> No
     assert list(taken.values()) == sizes
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 900), min_size=1, max_size=12), limit=st.integers(200, 1000))
 def test_no_pack_falls_below_the_minimum_when_the_whole_is_above_it(sizes: list[int], limit: int) -> None:
     """Whatever is left behind by many jobs is spread over few."""
@@ -169,6 +173,7 @@ def test_spans_of_many_small_files_stay_small_items() -> None:
     assert [len(span) for span in spans] == [1000] * 50
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.tuples(st.integers(0, 500), st.booleans()), max_size=30),
     span_bytes=st.integers(1, 300),
@@ -191,6 +196,7 @@ def test_spans_grow_before_a_map_has_too_many_items() -> None:
     assert len(cut_spans([(total // 1000, False)] * 1000, span_size(total, usual))) <= MAX_ITEMS
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 100), max_size=40), part=st.integers(1, 200))
 def test_parts_hold_each_segment_once(sizes: list[int], part: int) -> None:
     """Parts go on where the one before ended, and only a single segment is above the size."""

@@ -24,6 +24,7 @@ def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     return [data[begin:end] for begin, end in pairwise(places)]
 
 
+@settings(deadline=None)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 200), max_size=12))
 def test_stored_rows_come_whole_however_they_are_read(rows: list[bytes], cuts: list[int]) -> None:
     """A read may end inside a row, before it or behind it."""
@@ -51,6 +52,7 @@ def test_reading_ahead_keeps_the_order() -> None:
     assert list(ahead(lambda number: number * number, range(100), 7)) == [number * number for number in range(100)]
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.binary(max_size=9)), min_size=1, max_size=9))
 def test_lines_rendered_together_are_those_rendered_one_by_one(rows: list[tuple[bytes, bytes]]) -> None:
     """One join over many records gives the same bytes."""
