@@ -15,6 +15,7 @@ from sluice.state import Counts, End, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run
+from sluice.store import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
 
 SCHEMA_VERSION = 1
+AT_ONCE = 16  # parts looked at or copied together
 FINISHED = "Sluice Run Finished"
 
 
@@ -38,8 +40,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
     parts, jobs = _part_books(opened), _all_counts(opened)
     accounting.check_run(opened.plan, parts, jobs)
-    for books in parts:
-        services.results.copy_from(services.work, opened.keys.merged(books.part), _result_key(opened, books.part))
+    _copy(services, opened, [books.part for books in parts])
     summary = summarize(services, opened, parts, jobs)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
@@ -47,6 +48,16 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     services.work.put(opened.keys.published, msgspec.json.encode(summary))
     services.publish_event(FINISHED, {name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")})
     return summary
+
+
+def _copy(services: Services, opened: Run, parts: Sequence[int]) -> None:
+    """Copy the merged parts to the results, inside S3 and several at once: a large run has tens of thousands."""
+
+    def copy(part: int) -> None:
+        services.results.copy_from(services.work, opened.keys.merged(part), _result_key(opened, part))
+
+    for _ in ahead(copy, parts, AT_ONCE):
+        pass
 
 
 def _result_key(opened: Run, part: int) -> str:
@@ -57,7 +68,7 @@ def _result_key(opened: Run, part: int) -> str:
 def _part_books(opened: Run) -> list[PartBooks]:
     parts = msgspec.json.decode(opened.store.get(opened.keys.parts), type=list[Part])
     keys = [opened.keys.merged_books(part.part) for part in parts]
-    return [read(PartBooks, opened.store.get(key), key) for key in keys]
+    return [read(PartBooks, data, key) for key, data in zip(keys, ahead(opened.store.get, keys, AT_ONCE), strict=True)]
 
 
 def _all_counts(opened: Run) -> list[Counts]:
