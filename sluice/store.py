@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from botocore.exceptions import (
@@ -190,19 +189,29 @@ class ObjectWriter:
         self.key = key
         self.size = 0
         self.closed = False
-        self._part = BytesIO()  # filled anew for each part, since fresh memory costs as much as the copying
+        # Filled anew for each part and sent as it is: fresh memory, or one more copy, costs as much as the writing.
+        self._part = bytearray()
+        self._filled = 0
         self._upload: str | None = None
         self._parts: list[CompletedPartTypeDef] = []
 
     def write(self, data: bytes) -> int:
         """Take bytes in order; uploads whenever a part is full."""
         self.size += len(data)
+        if self._upload is None and len(self._part) + len(data) <= PART_BYTES:
+            self._part += data  # a small object stays as small as it is
+            return len(data)
         rest = memoryview(data)
-        while len(rest) > (free := PART_BYTES - self._part.tell()):
-            self._part.write(rest[:free])
-            self._send()
+        if self._upload is None:
+            self._filled = len(self._part)
+            self._part.extend(bytes(PART_BYTES - self._filled))
+        while len(rest) > (free := PART_BYTES - self._filled):
+            self._part[self._filled :] = rest[:free]
+            self._filled = PART_BYTES
+            self._send(self._part)
             rest = rest[free:]
-        self._part.write(rest)
+        self._part[self._filled : self._filled + len(rest)] = rest
+        self._filled += len(rest)
         return len(data)
 
     def flush(self) -> None:
@@ -214,11 +223,10 @@ class ObjectWriter:
             return
         self.closed = True
         if self._upload is None:
-            self.store.put(self.key, self._part.getvalue())
+            self.store.put(self.key, bytes(self._part))
             return
-        if self._part.tell():
-            self._part.truncate()
-            self._send()
+        if self._filled:
+            self._send(self._part[: self._filled])
         with _translating(self.store.uri(self.key)):
             self.store.client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
 
@@ -242,15 +250,15 @@ class ObjectWriter:
     def _target(self) -> dict[str, Any]:
         return {"Bucket": self.store.bucket, "Key": self.key, "UploadId": self._upload}
 
-    def _send(self) -> None:
+    def _send(self, part: bytearray) -> None:
         client = self.store.client
         with _translating(self.store.uri(self.key)):
             if self._upload is None:
                 self._upload = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key)["UploadId"]
             number = len(self._parts) + 1
-            tag = client.upload_part(**self._target, PartNumber=number, Body=self._part.getvalue())["ETag"]
-        self._parts.append({"ETag": tag, "PartNumber": number})
-        self._part.seek(0)
+            sent = client.upload_part(**self._target, PartNumber=number, Body=part)  # type: ignore[arg-type]
+        self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
+        self._filled = 0
 
 
 def ahead(load: Callable[[T], R], items: Iterable[T], at_once: int) -> Iterator[R]:

@@ -84,7 +84,7 @@ class MemoryS3:
 
     def upload_part(self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes) -> Any:  # noqa: ARG002, N803
         self.requests += 1
-        self.uploads[UploadId][PartNumber] = Body
+        self.uploads[UploadId][PartNumber] = bytes(Body)  # the caller fills its buffer anew
         return {"ETag": self._etag(Body)}
 
     def complete_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any) -> Any:  # noqa: N803

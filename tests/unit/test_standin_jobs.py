@@ -63,7 +63,7 @@ class MemoryS3:
         return {"UploadId": "1"}
 
     def upload_part(self, *, Body: bytes, **_: Any) -> dict[str, str]:  # noqa: N803
-        self.parts.append(Body)
+        self.parts.append(bytes(Body))
         return {"ETag": "x"}
 
     def complete_multipart_upload(self, *, Bucket: str, Key: str, **_: Any) -> None:  # noqa: N803
