@@ -23,7 +23,9 @@ MiB = 1024 * 1024
 # 720 s * 56 MB/s / 2 = 20 GB. Text compresses by 3 to 10; at 5 that is an object of 4 GB.
 MAX_TEXT_BYTES = 20_000_000_000
 USUAL_RATIO = 5
-Positive = Annotated[int, Field(ge=1)]
+# Bounds that no account reaches: beyond them a number is a slip, and a Distributed Map runs at most 10,000 children.
+Positive = Annotated[int, Field(ge=1, le=10**15)]
+Children = Annotated[int, Field(ge=1, le=10_000)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
 
 
@@ -37,7 +39,7 @@ class Settings(BaseModel):
         50_000, description="Bedrock's quota for a file and a job: 100,000, in older accounts 50,000."
     )
     max_file_bytes: Positive = Field(1_000_000_000, description="Bedrock's limit for one input file.")
-    max_jobs_in_flight: Positive = Field(
+    max_jobs_in_flight: Children = Field(
         20, description="Batch jobs at once: the quota per model is 100, in older accounts 10 to 20."
     )
     span_bytes: Positive = Field(48 * MiB, description="How much input one partition worker reads.")
@@ -49,7 +51,7 @@ class Settings(BaseModel):
     max_compressed_bytes: Positive = Field(
         MAX_TEXT_BYTES // USUAL_RATIO, description="Size of one Parquet, gzip or zstd object."
     )
-    max_workers: Positive = Field(20, description="Partition and merge workers at once.")
+    max_workers: Children = Field(20, description="Partition and merge workers at once.")
     poll_seconds: Waiting = Field(60, description="First wait between two looks at a job.")
     poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")
     quota_seconds: Waiting = Field(
@@ -58,7 +60,9 @@ class Settings(BaseModel):
     sweep_seconds: Waiting = Field(
         130, description="Pause between the two sweeps behind a cancelled run; longer than the step submit may take."
     )
-    on_demand_concurrency: Positive = Field(8, description="Converse calls at once in one on-demand worker.")
+    on_demand_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        8, description="Converse calls at once in one on-demand worker."
+    )
 
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """These settings with `changes` laid over them.

@@ -64,6 +64,7 @@ def check_answers(source: str) -> None:
         case "standin" | "bedrock" if not rest:
             return
         case "replay" if Path(rest).is_file():
+            _check_recording(Path(rest))
             return
         case "replay":
             raise UsageError(f"--answers {source}: there is no file {rest or 'named'}")
@@ -75,10 +76,22 @@ def check_answers(source: str) -> None:
     raise UsageError(f"--answers {source} is not known; there are: {SOURCES}")
 
 
+def _check_recording(path: Path) -> None:
+    from sluice.local.sources.replay import read_recording  # noqa: PLC0415 (the other sources do without)
+
+    for _ in read_recording(path):
+        pass
+
+
 def check_faults(plan: Path | None) -> None:
-    """Refuse a plan of faults that is not there."""
-    if plan is not None and not plan.is_file():
+    """Refuse a plan of faults that is not there, or is none."""
+    if plan is None:
+        return
+    if not plan.is_file():
         raise UsageError(f"--faults {plan} is not a file")
+    from sluice.local.faults import read_plan  # noqa: PLC0415 (runs without a plan do without)
+
+    read_plan(plan)
 
 
 def check_out(out: Path) -> None:

@@ -51,7 +51,7 @@ class Child:
         """What the child says of itself once it serves.
 
         Raises:
-            Stop: it ended, or stayed silent for a minute; the message has the end of its log.
+            Stop: it ended, or stayed silent for a minute; the message has the last line of its log.
         """
         answer: list[bytes] = []
         assert self.process.stdout is not None
@@ -62,7 +62,7 @@ class Child:
         reader.join(READY_SECONDS)
         if not answer or not answer[0]:
             self.stop()
-            raise Stop(f"{self.module} did not start:\n{tail(self.log)}")
+            raise Stop(f"{self.module} did not start: {last_line(self.log)} (all of it: {self.log})")
         document: dict[str, Any] = msgspec.json.decode(answer[0])
         return document
 
@@ -133,6 +133,7 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return bytes(data)
 
 
-def tail(path: Path, lines: int = 30) -> str:
-    """The last lines of a log."""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+def last_line(path: Path) -> str:
+    """The last line of a log: what an exception says, without where it comes from."""
+    lines = path.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -13,18 +13,30 @@ import threading
 import time
 from collections import Counter
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import yaml
 
 from sluice.errors import BadSetting
+from sluice.task import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 End = Literal["Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"]
 FOR_GOOD = 900  # seconds: no worker is left alone for longer
+Step = Literal["partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "start", "sweep"]
+OPERATIONS = (
+    "CreateModelInvocationJob",
+    "GetModelInvocationJob",
+    "ListModelInvocationJobs",
+    "StopModelInvocationJob",
+    "Converse",
+)
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Times = Annotated[int, msgspec.Meta(ge=1)]
+Tier = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
 RecordFate = Literal["missing", "duplicate", "truncated", "unparsable", "unknown", "error"]
 
 
@@ -36,11 +48,11 @@ class JobFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     end: End
     name: str = "*"
-    tier: int | None = None
-    share: float = 1.0
-    times: int | None = None
-    done: float | None = None
-    seconds: float | None = None
+    tier: Tier | None = None
+    share: Share = 1.0
+    times: Times | None = None
+    done: Share | None = None
+    seconds: Seconds | None = None
     manifest: bool = True
     output: bool = True
     message: str | None = None
@@ -50,8 +62,8 @@ class RecordFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of a share of the records of matching jobs."""
 
     fate: RecordFate
-    share: float = 1.0
-    tier: int | None = None
+    share: Share = 1.0
+    tier: Tier | None = None
     job: str = "*"
     code: int | str | None = 500
     message: str = "Internal server error"
@@ -65,8 +77,8 @@ class CallFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     operation: str
     error: str
-    times: int | None = None
-    share: float = 1.0
+    times: Times | None = None
+    share: Share = 1.0
     after: bool = False
     message: str = "planned by the fault plan"
 
@@ -77,11 +89,11 @@ class FunctionFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     With `timeout` it hangs at that write, and is killed at its step's time-out, which is then so many seconds.
     """
 
-    step: str
-    write: int | None = None
+    step: Step
+    write: Times | None = None
     crash: Literal["before", "after"] = "before"
-    timeout: float | None = None
-    invocation: int | None = None
+    timeout: Seconds | None = None
+    invocation: Times | None = None
     error: str | None = None
 
 
@@ -89,13 +101,16 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole fault plan; an empty one changes nothing."""
 
     seed: int = 0
-    quota: int | None = None
+    quota: Times | None = None
     jobs: tuple[JobFault, ...] = ()
     records: tuple[RecordFault, ...] = ()
     calls: tuple[CallFault, ...] = ()
     functions: tuple[FunctionFault, ...] = ()
 
     def __post_init__(self) -> None:
+        for call in self.calls:
+            if not fnmatch.filter(OPERATIONS, call.operation):
+                raise ValueError(f"the operation {call.operation} is none of {', '.join(OPERATIONS)}")
         for fault in self.functions:
             if (fault.write is None) == (fault.invocation is None):
                 raise ValueError(f"the fault of {fault.step} takes either write or invocation")
@@ -117,9 +132,11 @@ def read_plan(path: Path) -> Plan:
         BadSetting: it cannot be read, or holds a field or a value that is not allowed.
     """
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, Plan)
-    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise BadSetting(f"{path}: {error}") from error
+        return msgspec.convert(read_yaml(path) or {}, Plan)
+    except OSError as error:
+        raise BadSetting(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadSetting(f"{path}: {error}; docs/faults.md tells what a fault plan may hold") from None
 
 
 class Faults:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.errors import Stop
+from sluice.errors import BadSetting, BadTask, Stop
 from sluice.local.cloud import SCALE, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
+from sluice.local.sources.keys import in_common
+from sluice.local.synthesis import synthesized
+from sluice.prices import Catalog
+from sluice.task import DEFAULT_TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sluice.task import Task
+    from sluice.task import Task, Tier
 
 LARGE_BYTES = 64 * 1024 * 1024
 LONG_SCALE = 1 / 120  # a minute is half a second
@@ -53,7 +57,10 @@ def run_local(
     """
     files = [existing(Path(name)) for name in inputs]
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
-    with LocalCloud(out / "logs", region=region, scale=scale, callers_credentials=answers == "bedrock") as cloud:
+    template = synthesized(models=models_beside(task, region))
+    with LocalCloud(
+        out / "logs", region=region, scale=scale, template=template, callers_credentials=answers == "bedrock"
+    ) as cloud:
         return run_in(
             cloud,
             Request(files, task, out, answers, settings or {}, faults),
@@ -119,6 +126,20 @@ def start(cloud: LocalCloud, request: Request) -> str:
     return str(cloud.invoke("start", {"command": command})["run"])
 
 
+def models_beside(task: Task, region: str) -> list[str]:
+    """The ids of a task's models that the default tiers do not have: a deployment of the task would allow them."""
+    catalog = Catalog.of_project(Path(), os.environ)
+
+    def ids(tiers: Iterable[Tier]) -> set[str]:
+        found = set()
+        for tier in tiers:
+            with suppress(BadTask, BadSetting):  # the start of the run refuses those, with the reason
+                found.add(catalog.resolve(tier.model, region).id)
+        return found
+
+    return sorted(ids(task.tiers) - ids(DEFAULT_TIERS))
+
+
 def scale_for(size: int, answers: str) -> float:
     """How much shorter waits are than in AWS: less so where jobs take long, since a look at a job has its price too."""
     kind = answers.partition(":")[0]
@@ -164,15 +185,12 @@ def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:
 
 
 def names(files: Sequence[Path]) -> Iterator[str]:
-    """A key for each file that ends in its base name; files that share one are kept apart by a folder."""
-    shared = Counter(file.name for file in files)
-    seen: Counter[str] = Counter()
-    for file in files:
-        if shared[file.name] == 1:
-            yield file.name
-        else:
-            seen[file.name] += 1
-            yield f"{seen[file.name]}/{file.name}"
+    """A key for each file: its base name, with as many folders before it as tell it from others that share the name."""
+    paths = [Path(os.path.abspath(file)).parts[1:] for file in files]  # noqa: PTH100 (links keep their names)
+    for path in paths:
+        others = [other for other in paths if other != path and other[-1] == path[-1]]
+        depth = 1 + max((in_common(path, other) for other in others), default=0)
+        yield "/".join(path[-depth:])
 
 
 def collect(cloud: LocalCloud, run: str, out: Path) -> dict[str, Any]:

@@ -14,28 +14,37 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("infra", "tasks", "app.py", "cdk.json", "sluice/settings.py", "sluice/task.py")
+SOURCES = (
+    *("infra", "tasks", "app.py", "cdk.json", "models.yaml"),
+    *("sluice/models.yaml", "sluice/settings.py", "sluice/table.py", "sluice/task.py"),
+)
 PACKAGES = ("aws-cdk-lib", "cdk-nag", "constructs")
-PROGRAM = "import json, sys, infra.app; json.dump(infra.app.synthesize(bundle=False), open(sys.argv[1], 'w'))"
+PROGRAM = """
+import json, sys, infra.app
+template = infra.app.synthesize(bundle=False, **json.loads(sys.argv[2]))
+json.dump(template, open(sys.argv[1], "w"))
+"""
 
 
-def synthesized(root: Path = ROOT) -> Path:
+def synthesized(root: Path = ROOT, models: Sequence[str] = ()) -> Path:
     """The file that holds the template; synthesis takes seconds, so it is kept under `.build/` by content.
+
+    `models`: ids that may be called beside those that the deployment has by itself.
 
     Raises:
         Stop: the app does not synthesize; the message is the app's.
     """
-    target = root / ".build" / f"template-{fingerprint(root)}.json"
+    target = root / ".build" / f"template-{fingerprint(root, models)}.json"
     if target.exists():
         return target
     target.parent.mkdir(exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(partial)], cwd=root, capture_output=True, text=True, check=False
-    )
+    context = {"models": [*_declared_models(root), *models]} if models else {}
+    command = [sys.executable, "-c", PROGRAM, str(partial), json.dumps(context)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Stop(f"the app does not synthesize:\n{done.stderr.strip()}")
     json.loads(partial.read_bytes())
@@ -43,9 +52,15 @@ def synthesized(root: Path = ROOT) -> Path:
     return target
 
 
-def fingerprint(root: Path) -> str:
+def _declared_models(root: Path) -> list[str]:
+    """The option `models` of cdk.json."""
+    declared = json.loads((root / "cdk.json").read_bytes())["context"].get("models", [])
+    return list(json.loads(declared) if isinstance(declared, str) else declared)
+
+
+def fingerprint(root: Path, models: Sequence[str] = ()) -> str:
     """A hash of everything that the template depends on."""
-    digest = hashlib.blake2b(digest_size=12)
+    digest = hashlib.blake2b(json.dumps(sorted(models)).encode(), digest_size=12)
     for path in sorted(sources(root)):
         digest.update(f"{path.relative_to(root)}\0".encode())
         digest.update(path.read_bytes())

@@ -88,6 +88,20 @@ def test_success_is_0_and_json_is_all_of_standard_output(place: Place) -> None:
     assert place.outcome(printed).run["rows"] == {"in": 120, "accepted": 100, "unresolved": 20, "rejected": 0}
 
 
+def test_a_task_may_name_any_model(place: Place) -> None:
+    """Also one that no task of the project names: the local deployment allows the models of the run's own task."""
+    tiers = [
+        {"model": "nova-lite"},
+        {"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "transport": "on_demand"},
+    ]
+    place.task(tiers=tiers)
+    done = place.call("--answers", "standin", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert place.outcome(run).run["rows"]["accepted"] > 100
+    assert run["tiers"][1]["sent"] > 0
+
+
 def test_over_a_limit_is_4_and_the_results_are_there(place: Place) -> None:
     """Above the unresolved share that the task allows the run says so, and still publishes every row."""
     place.task(limits={"unresolved": 0.1})

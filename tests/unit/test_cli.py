@@ -17,12 +17,15 @@ from sluice.cli import run as command
 from sluice.cli.app import app
 from sluice.cli.display import Lines, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
-from sluice.cli.requests import check_answers, check_out, find_inputs, parse_settings
+from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.run import Looks, Request, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
-from sluice.errors import Stop
+from sluice.errors import BadSetting, Stop
+from sluice.local.runner import models_beside, names
 from sluice.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.report import read_run
+from sluice.settings import Settings
+from sluice.task import parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -350,6 +353,49 @@ def test_unknown_sources_of_answers(source: str) -> None:
     """What is no source is refused before a run is started with it."""
     with pytest.raises(UsageError, match="--answers"):
         check_answers(source)
+
+
+def test_recordings_and_fault_plans_are_read_before_anything_starts(tmp_path: Path) -> None:
+    """What is wrong in them is told with its line or its field, as wrong usage."""
+    recording, plan = tmp_path / "answers.jsonl", tmp_path / "faults.yaml"
+    recording.write_text('{"id": 1, "answers": {"nova-micro": "x"}}\n{"id": 2}\n')
+    plan.write_text("jbos: []")
+    with pytest.raises(BadSetting, match=r"line 2: .*`answers`"):
+        check_answers(f"replay:{recording}")
+    with pytest.raises(BadSetting, match=r"`jbos`.*docs/faults\.md"):
+        check_faults(plan)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_jobs_in_flight=100000000000000000000", "span_bytes=1e30", "on_demand_concurrency=1001"]
+)
+def test_settings_have_bounds(name: str) -> None:
+    """A number that no account reaches is a slip; the engine would count up to it."""
+    with pytest.raises(BadSetting, match="is not allowed"):
+        Settings().override(parse_settings([name]))
+
+
+def test_models_beside_the_default_ones_are_allowed() -> None:
+    """Under whatever name they are called; those of the default tiers need no template of their own."""
+
+    def beside(*models: str) -> list[str]:
+        tiers = [{"model": model} for model in models]
+        return models_beside(
+            parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a"], "tiers": tiers}, "t"), "us-east-1"
+        )
+
+    assert beside("us.amazon.nova-micro-v1:0", "claude-haiku-4-5") == []
+    assert beside("nova-lite", "nova-micro", "us.other.model-v1:0") == [
+        "us.amazon.nova-lite-v1:0",
+        "us.other.model-v1:0",
+    ]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """By as few folders as will do, so that a row's source says which file it is from."""
+    files = [tmp_path / "x" / "a.jsonl", tmp_path / "y" / "a.jsonl", tmp_path / "y" / "x" / "a.jsonl", tmp_path / "b"]
+    named = list(names(files))
+    assert named == [f"{tmp_path.name}/x/a.jsonl", "y/a.jsonl", "y/x/a.jsonl", "b"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import pytest
 from sluice.errors import BadSetting
 from sluice.local.faults import read_plan
 from sluice.local.sources import NoAnswer, Reply, Tiers, open_source
+from sluice.local.sources.keys import FirstRow, id_of
 from sluice.local.sources.lexical import LexicalSource
-from sluice.local.sources.openai import OpenAISource
+from sluice.local.sources.openai import OpenAISource, read_completion
 from sluice.local.sources.replay import ReplaySource
 from sluice.local.standin.requests import Request
 from sluice.local.standin.shuffle import BLOCK_BYTES, Shuffle
@@ -117,7 +118,7 @@ def test_a_recording_is_found_by_id_or_place(tmp_path: Path) -> None:
     ]
     file.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     source = ReplaySource(str(file), task(), TIERS, None)  # type: ignore[arg-type]
-    source.runs["work", "r"] = {"a": source.by_id["7"], "b": source.by_place["a.jsonl", 3]}
+    source.runs["work", "r"] = {"a": source.by_id["7"], "b": source.by_place["a.jsonl", 3]["in/a.jsonl"]}
 
     def ask(record: str, model: str) -> Reply:
         return source.answer(Request(record, model, "", b"", 100), "work/r")
@@ -140,6 +141,39 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path, line: str, message:
     file.write_text(line)
     with pytest.raises(BadSetting, match=message):
         ReplaySource(str(file), task(), TIERS, None)  # type: ignore[arg-type]
+
+
+def test_a_recording_tells_long_ids_null_replies_and_files_of_one_name_apart(tmp_path: Path) -> None:
+    """A number is kept to its last digit, null is no reply, and of equal places the likest source counts."""
+    long_id = "123456789012345678901234567890"
+    file = tmp_path / "answers.jsonl"
+    file.write_text(
+        f'{{"id": {long_id}, "answers": {{"nova-micro": "long", "claude-haiku-4-5": null}}}}\n'
+        '{"source": "x/a.jsonl", "line": 1, "answers": {"nova-micro": "x"}}\n'
+        '{"source": "/in/y/a.jsonl", "line": 1, "answers": {"nova-micro": "y"}}\n'
+    )
+    source = ReplaySource(str(file), task(), TIERS, None)  # type: ignore[arg-type]
+    assert id_of(f'{{"id": {long_id}}}'.encode(), ("id",)) == long_id
+    source.runs["work", "r"] = {"a": source.by_id[long_id]}
+    with pytest.raises(NoAnswer, match="no answer of us"):
+        source.answer(Request("a", HAIKU, "", b"", 100), "work/r")
+    for folder in "xy":
+        row = FirstRow("k", None, f"s3://incoming/tickets/{folder}/a.jsonl", 1)
+        assert source._of_place(row) == {"nova-micro": folder}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"\xff", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"message": {"content": ["a"]}}]}'),
+        *(b'{"choices": [{"message": {"content": 5}}]}', b'{"choices": [{"message": {}, "finish_reason": ["stop"]}]}'),
+        *(b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": "x"}}', b"[" * 100_000),
+    ],
+)
+def test_what_is_no_completion_costs_only_its_record(data: bytes) -> None:
+    """Whatever a server answers ends as an error of the record, never of the job."""
+    with pytest.raises(NoAnswer, match="no chat completion"):
+        read_completion(data)
 
 
 @pytest.mark.parametrize("spec", ["standin:x", "replay:", "openai:http://x", "bedrock:x", "magic"])
@@ -224,6 +258,11 @@ def test_a_fault_plan_is_read_strictly(tmp_path: Path) -> None:
     assert (plan.jobs[0].end, plan.functions[0].crash) == ("Expired", "after")
     for text, message in (
         ("jobs: [{end: Vanished}]", "jobs"),
+        ("[[", "line 1"),
+        ("jobs: [{end: Failed, share: 5}]", "share"),
+        ("jobs: [{end: Failed, times: 0}]", "times"),
+        ("calls: [{operation: Convrse, error: ThrottlingException}]", "Convrse is none of"),
+        ("functions: [{step: chek, write: 1}]", "step"),
         ("job: []", "job"),
         ("functions: [{step: check}]", "write or invocation"),
         ("functions: [{step: check, invocation: 1}]", "needs the error"),

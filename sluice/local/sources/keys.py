@@ -5,8 +5,10 @@ The only place of the stand-in that knows how a run lays out its rows and its jo
 
 from __future__ import annotations
 
+import json
 import threading
 from hashlib import blake2b
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,7 +19,7 @@ from sluice.rows import KEY, PLACE, RAW, parse_object, walk
 from sluice.state import Inputs, Keys, SpanIndex, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mypy_boto3_s3.client import S3Client
 
@@ -58,10 +60,18 @@ def id_of(raw: bytes, path: tuple[str, ...] | None) -> str | None:
     row = parse_object(raw) if path else None
     if path is None or not isinstance(row, dict):
         return None
-    value = walk(row, path)
-    if isinstance(value, str):
-        return value
-    return None if value is None else msgspec.json.encode(value).decode()
+    return id_text(walk(row, path))
+
+
+def id_text(value: Any) -> str | None:
+    """An id as text, whatever it is in JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def in_common(path: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the last parts of two paths are the same."""
+    pairs = zip(reversed(path), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def index_head(data: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import urllib3
@@ -21,6 +21,36 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
+
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What the model said."""
+
+    content: str | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One of the answers; only the first counts."""
+
+    message: Message
+    finish_reason: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The tokens, of a server that counts them."""
+
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A chat completion, as far as it matters here."""
+
+    choices: tuple[Choice, ...]
+    usage: Usage | None = None
 
 
 class OpenAISource:
@@ -83,11 +113,10 @@ def read_completion(data: bytes) -> Reply:
         NoAnswer: it is none.
     """
     try:
-        document = msgspec.json.decode(data)
-        choice = document["choices"][0]
-        text = choice["message"].get("content") or ""
-    except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+        completion = msgspec.json.decode(data, type=Completion)
+        choice = completion.choices[0]
+    except (ValueError, IndexError, RecursionError) as error:  # of msgspec
         raise NoAnswer(f"no chat completion: {error}", code=502) from None
-    usage = document.get("usage") or {}
-    stop = STOP_REASONS.get(choice.get("finish_reason"), "end_turn")
-    return Reply(text, stop, usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    usage = completion.usage or Usage()
+    stop = STOP_REASONS.get(choice.finish_reason or "", "end_turn")
+    return Reply(choice.message.content or "", stop, usage.prompt_tokens, usage.completion_tokens)

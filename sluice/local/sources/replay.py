@@ -6,6 +6,7 @@ A record that several rows share takes the answers of the first of them. A reply
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +15,34 @@ import msgspec
 
 from sluice.errors import BadSetting
 from sluice.local.sources import NoAnswer, Reply
-from sluice.local.sources.keys import RecordKeys, first_rows
+from sluice.local.sources.keys import RecordKeys, first_rows, id_text, in_common
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_s3.client import S3Client
 
     from sluice.local.sources import Tiers
+    from sluice.local.sources.keys import FirstRow
     from sluice.local.standin.requests import Request
     from sluice.task import Task
 
-Answers = dict[str, str | Reply]
+SHAPE = 'a line is {"id": <the row\'s id>, "answers": {"<model>": "<reply>"}}, or has source and line in place of id'
+Answers = dict[str, str | Reply | None]  # null, like a model that is not there: nothing was recorded
 
 
 class Recorded(msgspec.Struct):
     """One line of the file."""
 
     answers: Answers
-    id: str | int | float | None = None
+    id: msgspec.Raw = msgspec.Raw(b"null")  # as it stands there: a long number is no float
     source: str | None = None
     line: int | None = None
+
+    @property
+    def row_id(self) -> str | None:
+        """The user's id, as `first_rows` has it."""
+        return id_text(json.loads(bytes(self.id)))
 
 
 class ReplaySource:
@@ -46,36 +56,20 @@ class ReplaySource:
         self.task = task
         self.s3 = s3
         self.by_id: dict[str, Answers] = {}
-        self.by_place: dict[tuple[str, int], Answers] = {}
-        self.read(Path(path))
+        self.by_place: dict[tuple[str, int], dict[str, Answers]] = {}  # by base name and line, then by source
+        for recorded in read_recording(Path(path)):
+            self._take(recorded)
         self.keys = RecordKeys(s3)
         self.runs: dict[tuple[str, str], dict[str, Answers]] = {}
         self.lock = threading.Lock()
 
-    def read(self, path: Path) -> None:
-        """Take the file's lines; of several for one row, the first.
-
-        Raises:
-            BadSetting: it cannot be read, or a line of it is no recorded answer.
-        """
-        decode = msgspec.json.Decoder(Recorded).decode
-        try:
-            with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        self._take(decode(line), path, number)
-        except OSError as error:
-            raise BadSetting(f"replay:{path}: {error.strerror}") from None
-        except msgspec.DecodeError as error:
-            raise BadSetting(f"replay:{path}, line {number}: {error}") from None
-
-    def _take(self, recorded: Recorded, path: Path, number: int) -> None:
+    def _take(self, recorded: Recorded) -> None:
+        """Keep a line; of several for one row, the first."""
         if recorded.source is not None and recorded.line is not None:
-            self.by_place.setdefault((Path(recorded.source).name, recorded.line), recorded.answers)
-        elif recorded.id is not None:
-            self.by_id.setdefault(as_text(recorded.id), recorded.answers)
+            same = self.by_place.setdefault((Path(recorded.source).name, recorded.line), {})
+            same.setdefault(recorded.source, recorded.answers)
         else:
-            raise BadSetting(f"replay:{path}, line {number}: there is neither id nor source and line")
+            self.by_id.setdefault(str(recorded.row_id), recorded.answers)
 
     def answer(self, request: Request, run: str | None) -> Reply:
         """The recorded reply of the request's model.
@@ -90,8 +84,7 @@ class ReplaySource:
         if answers is None:
             raise NoAnswer(f"the replay has no answers for record {record}")
         for name in self.tiers.names_of(request.model):
-            if name in answers:
-                reply = answers[name]
+            if (reply := answers.get(name)) is not None:
                 return Reply(reply) if isinstance(reply, str) else reply
         raise NoAnswer(f"the replay has no answer of {request.model} for record {record}; it has {', '.join(answers)}")
 
@@ -103,15 +96,39 @@ class ReplaySource:
                 self.runs[bucket, name] = dict(self._match(bucket, name))
             return self.runs[bucket, name]
 
+    def _of_place(self, row: FirstRow) -> Answers | None:
+        """What is recorded for a row's line; of several files of one name, that of the source most like the row's."""
+        same = self.by_place.get((Path(row.source).name, row.line), {})
+        parts = row.source.split("/")
+        likest = max(same, key=lambda source: in_common(source.split("/"), parts), default=None)
+        return None if likest is None else same[likest]
+
     def _match(self, bucket: str, run: str) -> Any:
         for row in first_rows(self.s3, bucket, run, self.task):
-            answers = self.by_place.get((Path(row.source).name, row.line))
+            answers = self._of_place(row)
             if answers is None and row.id is not None:
                 answers = self.by_id.get(row.id)
             if answers is not None:
                 yield row.key, answers
 
 
-def as_text(value: str | float) -> str:
-    """An id as the results hold it."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def read_recording(path: Path) -> Iterator[Recorded]:
+    """The lines of a recording.
+
+    Raises:
+        BadSetting: it cannot be read, or a line of it is no recorded answer.
+    """
+    decode = msgspec.json.Decoder(Recorded).decode
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                recorded = decode(line)
+                if recorded.row_id is None and (recorded.source is None or recorded.line is None):
+                    raise BadSetting(f"replay:{path}, line {number}: there is neither id nor source and line")
+                yield recorded
+    except OSError as error:
+        raise BadSetting(f"replay:{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # of msgspec and json
+        raise BadSetting(f"replay:{path}, line {number}: {error}; {SHAPE}") from None
