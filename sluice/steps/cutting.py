@@ -183,7 +183,10 @@ def _write_cuts(opened: Run, bounds: Sequence[int], totals: Totals) -> array[int
 
 
 def _write_parts(opened: Run, cuts: array[int], shard_bytes: Sequence[int], segments: int) -> None:
-    """`parts.json`: each shard is a part, or several when its rows are many; one without rows is none."""
+    """`parts.json`: each shard is a part, or several when its rows are many; one without rows is none.
+
+    A run without any row has one part all the same, so that its results are a table with columns instead of nothing.
+    """
     parts: list[Part] = []
     for shard, bytes_ in enumerate(shard_bytes):
         if not bytes_:
@@ -192,7 +195,8 @@ def _write_parts(opened: Run, cuts: array[int], shard_bytes: Sequence[int], segm
         several = bytes_ > opened.settings.part_bytes
         for first, last in _runs_of_segments(opened, cuts, shard, segments) if several else whole:
             parts.append(Part(run=opened.id, part=len(parts), shard=shard, first=first, last=last))
-    opened.store.put(opened.keys.parts, msgspec.json.encode(parts))
+    nothing = Part(run=opened.id, part=0, shard=0, first=0, last=0)
+    opened.store.put(opened.keys.parts, msgspec.json.encode(parts or [nothing]))
 
 
 def _runs_of_segments(opened: Run, cuts: array[int], shard: int, segments: int) -> list[tuple[int, int]]:

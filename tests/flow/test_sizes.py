@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.flow.local import FIRST, SECOND, numbered, reply
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \n\n"], ids=["empty", "blank"])
 def test_a_file_without_rows_is_a_run_without_rows(flow: Flow, data: bytes) -> None:
-    """Nothing is sent, nothing costs, and the run succeeds."""
+    """Nothing is sent, nothing costs, the run succeeds, and its results are a table without rows."""
     outcome = flow.classify(data)
     assert outcome.run["status"] == "succeeded"
     assert outcome.run["rows"]["in"] == 0
     assert outcome.run["records"]["sent"] == 0
     assert outcome.run["cost_usd"] == 0
+    (file,) = outcome.out.glob("results/**/*.parquet")
+    assert pq.read_schema(file).names[:3] == ["source", "line", "id"]
 
 
 @pytest.mark.parametrize("count", [1, 99])
