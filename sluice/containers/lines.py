@@ -87,8 +87,8 @@ def _blocks_of_range(
     while held and held <= max_row + 1 + len(BOM) and at < size:
         for block in read(at, min(at + step, size)):
             cut = block.find(b"\n")
-            if cut >= 0:
-                yield block[:cut]
+            if cut >= 0:  # with its end, so that the line is one even if nothing but a byte order mark stands in it
+                yield block[: cut + 1]
                 return
             held += len(block)
             yield block
