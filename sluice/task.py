@@ -151,7 +151,11 @@ def _name(value: str) -> str:
 
 
 def _one_or_several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, list | tuple):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("should be the name of a field, or a list of names")  # noqa: TRY004 - pydantic collects it
+    return (value,)
 
 
 FieldPath = Annotated[str, AfterValidator(_path)]
@@ -394,7 +398,9 @@ def _refuse_remote(uri: str) -> Any:
 class Rule(Strict):
     """A JSON Schema that an answer has to satisfy, seen together with its row."""
 
-    name: Name = Field(description="The rule's name, for people; an answer that fails a rule has the reason rule_failed.")
+    name: Name = Field(
+        description="The rule's name, for people; an answer that fails a rule has the reason rule_failed."
+    )
     json_schema: dict[str, Any] = Field(alias="schema", description='JSON Schema over {"row": …, "answer": …}.')
 
     @field_validator("json_schema")
@@ -842,6 +848,18 @@ _PLACES: dict[str, type[BaseModel]] = {
 }
 
 
+# What pydantic says in Python's words.
+_IN_YAML = {
+    "bool_type": "should be a boolean, true or false",
+    "dict_type": "should be a mapping",
+    "float_type": "should be a number",
+    "model_type": "should be a mapping",
+    "string_type": "should be text",
+    "too_short": "should hold at least 1",
+    "tuple_type": "should be a list",
+}
+
+
 def problems_of(error: ValidationError, places: Mapping[str, type[BaseModel]], at: str = "") -> list[str]:
     """One sentence per mistake: the field's dotted path, its value, what is allowed."""
     found: list[str] = []
@@ -862,7 +880,7 @@ def problems_of(error: ValidationError, places: Mapping[str, type[BaseModel]], a
             names = [field.alias or name for name, field in holder.model_fields.items()]
             found.append(f"{path}: no such field{_nearest(parts[-1], names)}")
         else:
-            allowed = str(cause) if cause else item["msg"].replace("Input should", "should")
+            allowed = str(cause) if cause else _IN_YAML.get(item["type"], item["msg"].replace("Input should", "should"))
             found.append(f"{path}: {_shown(item['input'])}: {allowed}")
     return found
 
