@@ -45,6 +45,9 @@ PERMANENT = (
     "is invalid",
     "does not exist",
     "resourcenotfound",
+    "not found",  # of an OpenAI-compatible server: model "x" not found
+    "no such model",
+    "unauthorized",
 )
 
 
