@@ -48,7 +48,8 @@ ROWS = jsonl([{"text": "a"}, {"text": "b"}])
 
 def test_a_prefix_stands_for_the_objects_under_it() -> None:
     """All objects in the order of their keys, without the placeholders of folders; each frozen with tag and size."""
-    cloud = make_cloud(b_jsonl=ROWS, a_csv=b"text\na\n", sub__c_parquet=b"PAR1", d_jsonl_gz=gzip.compress(ROWS, mtime=0))
+    packed = gzip.compress(ROWS, mtime=0)
+    cloud = make_cloud(b_jsonl=ROWS, a_csv=b"text\na\n", sub__c_parquet=b"PAR1", d_jsonl_gz=packed)
     cloud.incoming.put("texts/sub/", b"")
     inputs = inputs_of(cloud, begin(cloud, "s3://incoming/texts/"))
     assert [(item.uri.rpartition("texts/")[2], item.container) for item in inputs] == [
@@ -57,7 +58,7 @@ def test_a_prefix_stands_for_the_objects_under_it() -> None:
         ("d.jsonl.gz", "lines+gzip"),
         ("sub/c.parquet", "parquet"),
     ]
-    assert [item.bytes for item in inputs] == [7, len(ROWS), len(gzip.compress(ROWS, mtime=0)), 4]
+    assert [item.bytes for item in inputs] == [7, len(ROWS), len(packed), 4]
     assert all(item.etag and item.version is None for item in inputs)
 
 
