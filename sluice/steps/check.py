@@ -39,7 +39,6 @@ PERMANENT = (
     "not authorized",
     "have access",  # "You don't have access to the model with the specified model ID."
     "permission",
-    "validationexception",
     "not supported",
     "extra inputs",
     "is invalid",
@@ -49,6 +48,8 @@ PERMANENT = (
     "no such model",
     "unauthorized",
 )
+# So Bedrock calls what is wrong with a request of every record, and what is wrong with the text of one.
+GENERIC = "validationexception"
 
 
 class Settled(msgspec.Struct, gc=False):
@@ -356,9 +357,14 @@ class _Check:
         if not self.sent or len(self.settled) - sum(self.messages.values()):
             return None
         message = self.ended.message if self.ended.status == "Failed" else self._commonest_message()
-        if message is None or not any(word in message.lower() for word in PERMANENT):
+        if message is None or not self._lasts(message.lower()):
             return None
         return f"all {len(self.sent)} records were refused by {self.tier.model_id}: {message}"
+
+    def _lasts(self, message: str) -> bool:
+        """Whether trying again cannot mend what the message tells: by its words, or since it is about all alike."""
+        alike = self.ended.status == "Failed" or (len(self.messages) == 1 and len(self.settled) > 1)
+        return any(word in message for word in PERMANENT) or (GENERIC in message and alike)
 
     def _warnings(self) -> list[str]:
         manifest = read_manifest(self.run.store, self.keys.output_prefix) or Manifest()

@@ -155,13 +155,25 @@ def test_the_manifest_is_not_trusted() -> None:
             None,
             True,
         ),
+        (lambda ids: [error(i, 400, "ValidationException: the prompt is odd") for i in ids], "Completed", None, True),
+        (lambda ids: [error(i, 400, f"ValidationException: text {i} is odd") for i in ids], "Completed", None, False),
         (lambda _ids: [], "Failed", "The provided model identifier is invalid.", True),
         (lambda ids: [*(error(i, 403, DENIED) for i in ids[1:]), answer(ids[0])], "Completed", None, False),
         (lambda ids: [error(i, 500, "InternalServerException") for i in ids], "Completed", None, False),
         (lambda _ids: [], "Failed", "Internal failure, please try again", False),
         (lambda _ids: [], "Expired", None, False),
     ],
-    ids=["no access", "refused field", "wrong model", "one answered", "server errors", "internal", "expired"],
+    ids=[
+        "no access",
+        "refused field",
+        "refused alike",
+        "each refused",
+        "wrong model",
+        "one answered",
+        "server errors",
+        "internal",
+        "expired",
+    ],
 )
 def test_a_job_refused_as_a_whole_stops_the_run_early(
     lines: Any, status: str, message: str | None, fatal: bool
