@@ -108,7 +108,7 @@ class Guard:
                 yield "s3:DeleteObject", f"{arn}/{item['Key']}", {}
             return
         if operation not in ON_OBJECT:
-            raise NotImplementedError(f"the local runner does not know the permission for s3 {operation}")
+            raise LookupError(f"the local runner does not know the permission for s3 {operation}")
         versioned = "Version" if parameters.get("VersionId") and operation in READS | {"DeleteObject"} else ""
         for action in ON_OBJECT[operation]:
             yield action + versioned, f"{arn}/{parameters['Key']}", {}

@@ -207,7 +207,7 @@ def client_error(code: str) -> ClientError:
         (PermissionError(13, "Permission denied", "/out"), ExitCode.FAILED, "sluice: /out: Permission denied"),
         (NoCredentialsError(), ExitCode.FAILED, "no AWS credentials: unable to locate credentials; sign in"),
         (NoRegionError(), ExitCode.USAGE, "give --profile and --region"),
-        (EndpointConnectionError(endpoint_url="https://x"), ExitCode.FAILED, "AWS cannot be reached"),
+        (EndpointConnectionError(endpoint_url="x"), ExitCode.FAILED, "AWS cannot be reached"),
         (client_error("ExpiredToken"), ExitCode.FAILED, "your AWS credentials have expired"),
         (client_error("InvalidClientTokenId"), ExitCode.FAILED, "AWS does not know your credentials"),
         (client_error("AccessDenied"), ExitCode.FAILED, "AWS refuses: An error occurred (AccessDenied)"),
@@ -504,7 +504,7 @@ def test_a_network_that_fails_does_not_end_the_watch(deployed: Deployed) -> None
     """A run lasts for hours, and laptops are closed."""
     deployed.begin()
     deployed.execute()
-    broken = EndpointConnectionError(endpoint_url="https://x")
+    broken = EndpointConnectionError(endpoint_url="x")
     deployed.session.stubbed["stepfunctions"] = Flaky(deployed, None, broken, RetryLater("SlowDown"), None)
     pauses: list[float] = []
     assert watch_run(deployed.cloud, RUN, as_json=True, pause=pauses.append) == ExitCode.SUCCEEDED

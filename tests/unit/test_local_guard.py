@@ -101,5 +101,5 @@ def test_a_call_without_permission_is_denied() -> None:
 
 def test_an_unknown_operation_of_s3_is_an_error() -> None:
     """Somebody has to say which permission it takes."""
-    with pytest.raises(NotImplementedError, match="PutBucketWebsite"):
+    with pytest.raises(LookupError, match="PutBucketWebsite"):
         needs("s3", "PutBucketWebsite", Bucket="work")

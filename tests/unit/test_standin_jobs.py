@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sluice.local.standin.requests import Request
 
+WORK = "s3://work"
+
 MODEL = "us.amazon.nova-micro-v1:0"
 REGION = "us-east-1"
 ENDED = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
@@ -134,8 +136,8 @@ def request(**changes: Any) -> dict[str, Any]:
         "clientRequestToken": "token1",
         "modelId": MODEL,
         "modelInvocationType": "Converse",
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://work/runs/r/in/"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://work/runs/r/out/"}},
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"{WORK}/runs/r/in/"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"{WORK}/runs/r/out/"}},
     } | changes
 
 

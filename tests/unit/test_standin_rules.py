@@ -8,6 +8,8 @@ import pytest
 
 from sluice.local.standin.rules import Refused, check_request
 
+WORK = "s3://work"
+
 
 def request(**changes: Any) -> dict[str, Any]:
     return {
@@ -16,8 +18,8 @@ def request(**changes: Any) -> dict[str, Any]:
         "clientRequestToken": "abc123",
         "modelId": "us.amazon.nova-micro-v1:0",
         "modelInvocationType": "Converse",
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://work/runs/r/in/"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://work/runs/r/out/"}},
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"{WORK}/runs/r/in/"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"{WORK}/runs/r/out/"}},
         "timeoutDurationInHours": 24,
     } | changes
 
@@ -33,7 +35,7 @@ def place(uri: str) -> dict[str, Any]:
         {"modelId": "us.anthropic.claude-haiku-4-5-20251001-v1:0"},
         {"modelId": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-micro-v1:0"},
         {"timeoutDurationInHours": 168},
-        {"inputDataConfig": place("s3://work/runs/r/in/part-0.jsonl")},
+        {"inputDataConfig": place(f"{WORK}/runs/r/in/part-0.jsonl")},
     ],
 )
 def test_a_good_request_passes(changes: dict[str, Any]) -> None:
@@ -54,11 +56,11 @@ def test_a_good_request_passes(changes: dict[str, Any]) -> None:
         ({"timeoutDurationInHours": "24"}, "timeoutDurationInHours"),
         ({"modelInvocationType": "converse"}, "modelInvocationType"),
         ({"roleArn": "Bedrock"}, "roleArn"),
-        ({"inputDataConfig": place("s3://work/run=1/in/")}, "s3Uri"),
-        ({"inputDataConfig": place("s3://work/a b/in/")}, "s3Uri"),
-        ({"inputDataConfig": place("s3://work//in/")}, "s3Uri"),
-        ({"inputDataConfig": place("s3://work/a:b/")}, "s3Uri"),
-        ({"inputDataConfig": place("s3://work/a+b/")}, "s3Uri"),
+        ({"inputDataConfig": place(f"{WORK}/run=1/in/")}, "s3Uri"),
+        ({"inputDataConfig": place(f"{WORK}/a b/in/")}, "s3Uri"),
+        ({"inputDataConfig": place(f"{WORK}//in/")}, "s3Uri"),
+        ({"inputDataConfig": place(f"{WORK}/a:b/")}, "s3Uri"),
+        ({"inputDataConfig": place(f"{WORK}/a+b/")}, "s3Uri"),
         ({"inputDataConfig": {}}, None),
         ({"surprise": 1}, "surprise"),
     ],

@@ -13,6 +13,8 @@ from tests.harness.faulty_bedrock import BatchJob
 from tests.harness.s3 import client_error
 from tests.harness.stage import Stage, cancel, stage
 
+WORK = "s3://work"
+
 
 def request_named(staged: Stage, name: str, token: str) -> dict[str, Any]:
     """A job that somebody created."""
@@ -21,8 +23,8 @@ def request_named(staged: Stage, name: str, token: str) -> dict[str, Any]:
         "jobName": name,
         "clientRequestToken": token,
         "modelId": "m",
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"s3://work/{keys.input_prefix}"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"s3://work/{keys.output_prefix}"}},
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"{WORK}/{keys.input_prefix}"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"{WORK}/{keys.output_prefix}"}},
     }
 
 
@@ -203,13 +205,13 @@ def test_a_cancelled_run_adopts_what_an_earlier_submit_left() -> None:
 def test_what_bedrock_does_not_take_is_refused_before_it_is_asked() -> None:
     """botocore checks no patterns: a name or a URI against them would come back as a puzzling error."""
     staged = stage()
-    good = JobRequest("run-r0-00000", "t", "m", "role", "s3://work/in/", "s3://work/out/", 24)
+    good = JobRequest("run-r0-00000", "t", "m", "role", f"{WORK}/in/", f"{WORK}/out/", 24)
     bedrock = AwsBedrock(staged.machine.faulty, staged.machine.faulty)  # type: ignore[arg-type]
     for bad in (
         {"name": "run_1"},
         {"name": "a" * 64 + "-" * 70},
-        {"input_uri": "s3://work/date=1/"},
-        {"output_uri": "s3://work//x/"},
+        {"input_uri": f"{WORK}/date=1/"},
+        {"output_uri": f"{WORK}//x/"},
     ):
         with pytest.raises(Stop):
             bedrock.create_job(JobRequest(**{**good._asdict(), **bad}))

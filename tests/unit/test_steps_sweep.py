@@ -13,6 +13,8 @@ from tests.harness.faults import Killed
 from tests.harness.faulty_bedrock import BatchJob
 from tests.harness.stage import Stage, stage
 
+WORK = "s3://work"
+
 
 def under_way() -> Stage:
     """A run with one batch job out."""
@@ -63,8 +65,8 @@ def test_what_was_inside_create_is_stopped_by_the_second_sweep() -> None:
         request = {
             "jobName": job_name(staged.run, 0, item.job),
             "clientRequestToken": "late0000000000",
-            "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"s3://work/{keys.input_prefix}"}},
-            "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"s3://work/{keys.output_prefix}"}},
+            "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"{WORK}/{keys.input_prefix}"}},
+            "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": f"{WORK}/{keys.output_prefix}"}},
             "modelId": "m",
         }
         staged.machine.faulty.jobs["late"] = BatchJob(request, 0, 10**9)
