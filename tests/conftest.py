@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sluice")
     group.addoption("--live", action="store_true", help="also run what needs a deployed stack, and costs money")
-    group.addoption("--stack", default="Sluice", help="the stack that the live tests use (default: Sluice)")
+    group.addoption("--env", default="prod", help="the environment that the live tests use (default: prod)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

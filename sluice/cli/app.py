@@ -26,7 +26,9 @@ RegionOption = Annotated[
     str,
     typer.Option("--region", metavar="REGION", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="For models' ids."),
 ]
-StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", envvar="SLUICE_STACK", help="The deployed stack.")]
+EnvOption = Annotated[
+    str, typer.Option("--env", metavar="NAME", envvar="SLUICE_ENV", help="The deployment's environment.")
+]
 StackRegionOption = Annotated[
     str | None,
     typer.Option(
@@ -147,12 +149,12 @@ def plan(
 
     request = Request(inputs, task, settings or [], escalate, region, json)
     raise typer.Exit(
-        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("", region, profile)).bucket(name)))
+        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("prod", region, profile)).bucket(name)))
     )
 
 
 def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
-    """Run a command on a deployed stack, given by its name, Region and profile; the exit that it comes to."""
+    """Run a command on a deployed stack, given by its environment, Region and profile; the exit that it comes to."""
     from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
 
     return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
@@ -168,7 +170,7 @@ def start(
     settings: SettingsOption = None,
     again: Annotated[bool, typer.Option("--again", help="Run S3 objects anew that the same run has read.")] = False,
     json: JsonOption = False,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -181,7 +183,7 @@ def start(
     from sluice.cli.control import Beginning, start_runs  # noqa: PLC0415
 
     asked = Beginning(inputs, task, settings or [], again, json)
-    raise _in_cloud((stack, region, profile), lambda cloud: start_runs(cloud, asked))
+    raise _in_cloud((env, region, profile), lambda cloud: start_runs(cloud, asked))
 
 
 @app.command()
@@ -189,21 +191,21 @@ def runs(
     task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Of this task only.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
     json: JsonOption = False,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
     """List the latest runs in AWS, newest first."""
     from sluice.cli.runs import list_runs  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
+    raise _in_cloud((env, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
 
 
 @app.command()
 def watch(
     run: RunArgument,
     json: JsonOption = False,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -213,20 +215,20 @@ def watch(
     """
     from sluice.cli.runs import watch_run  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: watch_run(cloud, run, as_json=json))
+    raise _in_cloud((env, region, profile), lambda cloud: watch_run(cloud, run, as_json=json))
 
 
 @app.command()
 def cancel(
     run: RunArgument,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
     """Stop a run in AWS; what was answered is kept and published."""
     from sluice.cli.control import cancel_run  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: cancel_run(cloud, run))
+    raise _in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run))
 
 
 @app.command()
@@ -235,7 +237,7 @@ def resume(
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", metavar="N", min=0, help="A new budget for the whole run, in dollars.")
     ] = None,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -245,14 +247,14 @@ def resume(
     """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
+    raise _in_cloud((env, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
 
 
 @app.command()
 def rejudge(
     run: RunArgument,
     task: TaskOption,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -262,7 +264,7 @@ def rejudge(
     """
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: rejudge_run(cloud, run, task))
+    raise _in_cloud((env, region, profile), lambda cloud: rejudge_run(cloud, run, task))
 
 
 @app.command()
@@ -273,7 +275,7 @@ def results(
         typer.Option("--out", "-o", metavar="DIR", help="Where they go; else a folder called like the run."),
     ] = None,
     json: JsonOption = False,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -283,7 +285,7 @@ def results(
     """
     from sluice.cli.fetch import fetch_results  # noqa: PLC0415
 
-    raise _in_cloud((stack, region, profile), lambda cloud: fetch_results(cloud, run, out or Path(run), as_json=json))
+    raise _in_cloud((env, region, profile), lambda cloud: fetch_results(cloud, run, out or Path(run), as_json=json))
 
 
 @app.command()
@@ -293,7 +295,7 @@ def report(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html in this folder.")
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
-    stack: StackOption = "Sluice",
+    env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -301,4 +303,4 @@ def report(
     from sluice.cli.fetch import fetch_report  # noqa: PLC0415
 
     place = out or Path(f"{run}.html")
-    raise _in_cloud((stack, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))
+    raise _in_cloud((env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Profi
 
 from sluice.cli.exits import ExitCode, UsageError, complain, complain_of_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError, Stop
+from sluice.settings import stack_name
 from sluice.store import Store
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ SIGN_IN = "sign in (aws sso login, aws configure), or name a profile with --prof
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which stack is meant; None stands for what the environment and the profile say."""
+    """Which deployment is meant; None stands for what the variables and the profile say."""
 
-    stack: str
+    environment: str
     region: str | None = None
     profile: str | None = None
 
@@ -67,8 +68,9 @@ class Cloud:
 
     @classmethod
     def at(cls, place: Place) -> Cloud:
-        """Find a stack's place; nothing is asked of AWS before it is needed."""
-        return cls(boto3.Session(profile_name=place.profile, region_name=place.region), place.stack)
+        """Find a deployment's place; nothing is asked of AWS before it is needed."""
+        stack = stack_name(place.environment)
+        return cls(boto3.Session(profile_name=place.profile, region_name=place.region), stack)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -86,7 +88,7 @@ class Cloud:
             where = self.session.region_name
             raise UsageError(
                 f"there is no stack {self.stack} in {where}: deploy it with `make deploy`, "
-                "or name another with --stack, --region or --profile"
+                "or name another with --env, --region or --profile"
             ) from None
         outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
         missing = [name for name in OUTPUTS if name not in outputs]

@@ -1,6 +1,6 @@
 """A deployed stack, end to end: drop a file, wait for its run, read the results with Athena.
 
-    pytest tests/live --live [--stack NAME]      with AWS credentials and a Region; some cents, up to three hours
+    pytest tests/live --live [--env NAME]      with AWS credentials and a Region; some cents, up to three hours
 
 150 rows are one batch job of the first tier; what escalates goes on demand.
 """
@@ -42,7 +42,7 @@ def until(seconds: float, pause: float) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cloud(pytestconfig: pytest.Config) -> Cloud:
-    return Cloud.at(Place(str(pytestconfig.getoption("--stack"))))
+    return Cloud.at(Place(str(pytestconfig.getoption("--env"))))
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from sluice.cli.runs import list_runs, print_runs, watch_run
 from sluice.cli.standing import standing
 from sluice.errors import BadTask, RetryLater, Stop
 from sluice.local import events
+from sluice.settings import stack_name
 from sluice.state import Keys, Resumption
 from sluice.steps import start
 from tests.harness.drive import Cloud as Memory
@@ -657,9 +658,9 @@ def test_the_options_arrive(monkeypatch: pytest.MonkeyPatch, line: str, module: 
         return ExitCode.OVER_LIMIT
 
     monkeypatch.setattr(importlib.import_module(f"sluice.cli.{module}"), name, record)
-    result = CliRunner().invoke(app, [*line.split(), "--stack", "Mine", "--region", "eu-west-1"])
+    result = CliRunner().invoke(app, [*line.split(), "--env", "mine", "--region", "eu-west-1"])
     assert result.exit_code == ExitCode.OVER_LIMIT
-    assert called == [("Mine", "eu-west-1", *given)]
+    assert called == [("Sluice-mine", "eu-west-1", *given)]
 
 
 def test_a_refused_object_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -670,6 +671,20 @@ def test_a_refused_object_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert concluded(lambda: read("AccessDenied")) == concluded(lambda: read("ExpiredToken")) == ExitCode.FAILED
     assert capsys.readouterr().err.splitlines()[0] == "sluice: s3://b/k: refused"
+
+
+@pytest.mark.parametrize(("name", "stack"), [("prod", "Sluice"), ("dev", "Sluice-dev"), ("team-a", "Sluice-team-a")])
+def test_an_environment_has_a_stack_of_its_own(name: str, stack: str) -> None:
+    """The one that nobody names is plain Sluice."""
+    assert stack_name(name) == stack
+
+
+@pytest.mark.parametrize("name", ["", "Dev", "1a", "a_b", "a" * 21, "a b"])
+def test_a_name_that_cannot_be_a_stack_s_is_refused(name: str) -> None:
+    """Before anything is asked of AWS, with what is allowed."""
+    result = CliRunner().invoke(app, ["runs", "--env", name, "--region", "eu-west-1"])
+    assert result.exit_code == ExitCode.USAGE
+    assert f"environment {name!r} is not allowed: a name of 1 to 20 lower-case letters" in result.stderr
 
 
 def test_a_profile_that_is_not_there_is_wrong_usage() -> None:
