@@ -11,8 +11,7 @@ import aws_cdk as cdk
 from infra.options import ROOT, Options
 from infra.stack import SluiceStack
 from infra.tasks import Tasks
-
-STACK = "Sluice"
+from sluice.settings import stack_name
 
 
 def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
@@ -20,7 +19,7 @@ def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
     declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**declared, **context}, outdir=outdir, analytics_reporting=False)
     options = Options.of(app.node)
-    SluiceStack(app, STACK, options=options, tasks=Tasks.load(ROOT / options.tasks))
+    SluiceStack(app, stack_name(options.environment), options=options, tasks=Tasks.load(ROOT / options.tasks))
     return app
 
 
@@ -28,5 +27,6 @@ def synthesize(*, bundle: bool = False, **context: Any) -> dict[str, Any]:
     """The CloudFormation template, without the functions' packages unless `bundle` asks for them."""
     with tempfile.TemporaryDirectory(prefix="sluice-synth-") as outdir:
         assembly = build(outdir=outdir, bundle=bundle, **context).synth()
-        template: dict[str, Any] = assembly.get_stack_by_name(STACK).template
+        [stack] = assembly.stacks
+        template: dict[str, Any] = stack.template
     return template

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from infra.storage import Storage
 
-# Views are stored as text that names their database, so it cannot be left to CloudFormation to name.
-DATABASE = "sluice"
 PARTITION = "run_date"
 # Before the first release nothing can have been published.
 FIRST_DATE = "2026-01-01"
@@ -87,24 +85,29 @@ def sql_types(kind: pa.DataType) -> tuple[str, str]:
 
 
 class Catalog(Construct):
-    """The database, its tables and views, and the workgroup with its limit."""
+    """The database, its tables and views, and the workgroup with its limit.
+
+    Views are stored as text that names their `database`, so it cannot be left to CloudFormation to name.
+    """
 
     def __init__(
         self,
         scope: Construct,
         id_: str,
         *,
+        database: str,
         storage: Storage,
         schemas: Mapping[str, pa.Schema],
         scan_limit_gb: int,
     ) -> None:
         super().__init__(scope, id_)
+        self.name = database
         self._storage = storage
         self.database = glue.CfnDatabase(
             self,
             "Database",
             catalog_id=Aws.ACCOUNT_ID,
-            database_input=glue.CfnDatabase.DatabaseInputProperty(name=DATABASE),
+            database_input=glue.CfnDatabase.DatabaseInputProperty(name=database),
         )
         self.workgroup = self._workgroup(scan_limit_gb)
         views = {task: self._task(task, schema) for task, schema in schemas.items()}
@@ -117,7 +120,7 @@ class Catalog(Construct):
         columns = [Column.of(field) for field in schema]
         self._runs_table(f"{name}_runs", task, columns)
         visible = [*columns, RUN_DATE]
-        self._view(name, latest_runs(f"{name}_runs", visible), visible)
+        self._view(name, latest_runs(self._place(f"{name}_runs"), visible), visible)
         return visible
 
     def _runs_table(self, name: str, task: str, columns: list[Column]) -> None:
@@ -148,7 +151,7 @@ class Catalog(Construct):
         """Make the view over all tasks, of the columns that every task has."""
         first = {column.name: column for column in next(iter(views.values()))}
         columns = [first[name] for name in (*BASE_COLUMNS, PARTITION)]
-        selects = [f"SELECT {_names(columns)} FROM {_place(sql_name(task))}" for task in views]  # noqa: S608
+        selects = [f"SELECT {_names(columns)} FROM {self._place(sql_name(task))}" for task in views]  # noqa: S608
         self._view("results", "\nUNION ALL\n".join(selects), columns)
 
     def _view(self, name: str, sql: str, columns: list[Column]) -> None:
@@ -156,7 +159,7 @@ class Catalog(Construct):
         definition = {
             "originalSql": sql,
             "catalog": "awsdatacatalog",
-            "schema": DATABASE,
+            "schema": self.name,
             "columns": [{"name": column.name, "type": column.presto} for column in columns],
         }
         encoded = base64.b64encode(json.dumps(definition).encode()).decode()
@@ -181,10 +184,13 @@ class Catalog(Construct):
             self,
             name,
             catalog_id=Aws.ACCOUNT_ID,
-            database_name=DATABASE,
+            database_name=self.name,
             table_input=glue.CfnTable.TableInputProperty(name=name, **properties),
         )
         table.add_resource_dependency(self.database)
+
+    def _place(self, table: str) -> str:
+        return f'"{self.name}"."{table}"'
 
     def _workgroup(self, scan_limit_gb: int) -> athena.CfnWorkGroup:
         key = self._storage.key
@@ -194,7 +200,7 @@ class Catalog(Construct):
         return athena.CfnWorkGroup(
             self,
             "Workgroup",
-            name=DATABASE,
+            name=self.name,
             recursive_delete_option=True,
             work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
                 enforce_work_group_configuration=True,
@@ -214,20 +220,16 @@ def sql_name(task: str) -> str:
 
 
 def latest_runs(table: str, columns: list[Column]) -> str:
-    """Return the statement for the rows of each source's latest run.
+    """Return the statement for the rows of each source's latest run; `table` as SQL calls it.
 
     A source that was classified again replaces its earlier rows; a source that no later run read keeps them.
     """
     ages = f'rank() OVER (PARTITION BY "source" ORDER BY "{PARTITION}" DESC, "run_id" DESC)'
-    return f'SELECT {_names(columns)}\nFROM (SELECT *, {ages} AS "age" FROM {_place(table)})\nWHERE "age" = 1'  # noqa: S608
+    return f'SELECT {_names(columns)}\nFROM (SELECT *, {ages} AS "age" FROM {table})\nWHERE "age" = 1'  # noqa: S608
 
 
 def _names(columns: list[Column]) -> str:
     return ", ".join(f'"{column.name}"' for column in columns)
-
-
-def _place(table: str) -> str:
-    return f'"{DATABASE}"."{table}"'
 
 
 def _glue_column(column: Column) -> glue.CfnTable.ColumnProperty:

@@ -59,8 +59,9 @@ ACCEPTED = {
 class Functions(Construct):
     """The functions by the name of their step: `functions["plan"]`."""
 
-    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code) -> None:
+    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, environment: str) -> None:
         super().__init__(scope, id_)
+        self._environment = environment
         self._functions = {step: self._function(step, room, code) for step, room in ROOMS.items()}
         accept(self, ACCEPTED)
 
@@ -81,6 +82,7 @@ class Functions(Construct):
         Apart from making them, because the state machine, which `start` has to know, has to know them first.
         """
         everywhere = {
+            "SLUICE_ENVIRONMENT": self._environment,
             "SLUICE_WORK_BUCKET": storage.work.bucket_name,
             "SLUICE_RESULTS_BUCKET": storage.results.bucket_name,
             "POWERTOOLS_SERVICE_NAME": "sluice",

@@ -7,9 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from sluice.settings import Settings
+from sluice.errors import BadSetting
+from sluice.settings import PLAIN_ENVIRONMENT, Settings, stack_name
 
 if TYPE_CHECKING:
     from constructs import Node
@@ -20,6 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def _decoded(value: Any) -> Any:
     """The command line passes every value as text; lists and objects are then JSON."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _environment(value: str) -> str:
+    try:
+        stack_name(value)
+    except BadSetting as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 class Encryption(StrEnum):
@@ -44,6 +53,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    environment: Annotated[str, AfterValidator(_environment)] = Field(
+        PLAIN_ENVIRONMENT, description="Names this deployment; several stand side by side in one account and Region."
+    )
     sluice: Annotated[Settings, BeforeValidator(_decoded)] = Field(
         default_factory=Settings, description="How runs are cut and paced: sluice/settings.py."
     )

@@ -14,6 +14,7 @@ from infra.monitoring import Monitoring
 from infra.storage import Storage
 from infra.triggers import Triggers
 from infra.workflow import Workflow
+from sluice.settings import database_name
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -30,7 +31,7 @@ class SluiceStack(Stack):
         settings = options.sluice
         code = function_code(packages=options.bundle, tasks=tasks.folder)
         storage = Storage(self, "Storage", encryption=options.encryption, keep_runs_days=options.keep_runs_days)
-        functions = Functions(self, "Functions", code=code)
+        functions = Functions(self, "Functions", code=code, environment=options.environment)
         workflow = Workflow(self, "Workflow", functions=functions, work=storage.work)
         bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=tasks.model_ids(options.models))
         triggers = Triggers(self, "Triggers", start=functions["start"], sweep=functions["sweep"])
@@ -38,7 +39,12 @@ class SluiceStack(Stack):
         triggers.on_schedules(options.schedules)
         triggers.on_failed(workflow.machine)
         catalog = Catalog(
-            self, "Catalog", storage=storage, schemas=tasks.schemas(), scan_limit_gb=options.scan_limit_gb
+            self,
+            "Catalog",
+            database=database_name(options.environment),
+            storage=storage,
+            schemas=tasks.schemas(),
+            scan_limit_gb=options.scan_limit_gb,
         )
         monitoring = Monitoring(self, "Monitoring", notify=options.alarms)
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)

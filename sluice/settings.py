@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MiB = 1024 * 1024
+# The environment whose names carry no suffix: for whoever has one deployment, and the untouched cdk.json.
+PLAIN_ENVIRONMENT = "prod"
+ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
 # An object that cannot be read by range is read by one worker, in a Lambda function of at most 900 seconds. Partition
 # reads 56 MB of text a second as quoted CSV, its slowest kind, and 95 as gzip (rows of 300 bytes, one x86 core,
 # 2026-11-20). 720 seconds, so that a fifth is in reserve, at half that rate, for a slower core and the network:
@@ -106,3 +109,26 @@ class Settings(BaseModel):
                 f"max_records_per_job = {merged.max_records_per_job}"
             )
         return merged
+
+
+def stack_name(environment: str) -> str:
+    """The CloudFormation stack of an environment: `Sluice` for prod, `Sluice-<environment>` for any other.
+
+    Raises:
+        BadSetting: an environment may not be called so.
+    """
+    if not ENVIRONMENT.fullmatch(environment):
+        raise BadSetting(
+            f"environment = {environment!r} is not allowed: a lower-case letter, then at most 19 lower-case letters, "
+            "digits and hyphens, as in dev or team-a"
+        )
+    return "Sluice" if environment == PLAIN_ENVIRONMENT else f"Sluice-{environment}"
+
+
+def database_name(environment: str) -> str:
+    """The Glue database and the Athena workgroup of an environment; in SQL a hyphen would need quotes.
+
+    Raises:
+        BadSetting: an environment may not be called so.
+    """
+    return stack_name(environment).lower().replace("-", "_")

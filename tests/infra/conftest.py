@@ -101,3 +101,11 @@ def encrypted(tasks: Path) -> Deployed:
     from infra.app import synthesize
 
     return Deployed(synthesize(tasks=str(tasks), encryption="kms", alarms=True))
+
+
+@pytest.fixture(scope="session")
+def staging(tasks: Path) -> Deployed:
+    """A second environment, beside the one that cdk.json declares."""
+    from infra.app import synthesize
+
+    return Deployed(synthesize(tasks=str(tasks), environment="staging-1"))

@@ -66,12 +66,12 @@ def test_cdk_nag_finds_nothing_that_has_no_reason(pack: str, encryption: Encrypt
     """Every finding is either mended or acknowledged with a reason where it arises."""
     import cdk_nag
 
-    from infra.app import STACK, build
+    from infra.app import build
 
     schedules = [{"task": "mails", "expression": "rate(1 day)"}]
     app = build(tasks=str(tasks), encryption=encryption, alarms=True, schedules=schedules, bundle=False)
     checks = getattr(cdk_nag, pack)(app)
-    report = checks.validate_scope(app.node.find_child(STACK))
+    report = checks.validate_scope(app.node.find_child("Sluice"))
     assert [violation.rule_name for violation in report.violations] == []
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STEPS = ["start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"]
 EVERYWHERE = {
+    "SLUICE_ENVIRONMENT",
     "SLUICE_WORK_BUCKET",
     "SLUICE_RESULTS_BUCKET",
     "POWERTOOLS_SERVICE_NAME",
