@@ -32,24 +32,6 @@ Positive = Annotated[int, Field(ge=1, le=10**15)]
 Children = Annotated[int, Field(ge=1, le=10_000)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
 
-DEFAULT_ENVIRONMENT = "prod"
-ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
-
-
-def stack_name(environment: str) -> str:
-    """Name the stack of an environment: `Sluice` for prod, `Sluice-<environment>` for any other.
-
-    Raises:
-        BadSetting: the name cannot be part of a stack's.
-
-    """
-    if not ENVIRONMENT.fullmatch(environment):
-        raise BadSetting(
-            f"environment {environment!r} is not allowed: a name of 1 to 20 lower-case letters, digits and hyphens "
-            "that begins with a letter, such as prod, dev or team-a"
-        )
-    return "Sluice" if environment == DEFAULT_ENVIRONMENT else f"Sluice-{environment}"
-
 
 class Settings(BaseModel):
     """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start."""

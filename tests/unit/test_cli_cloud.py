@@ -684,7 +684,7 @@ def test_a_name_that_cannot_be_a_stack_s_is_refused(name: str) -> None:
     """Before anything is asked of AWS, with what is allowed."""
     result = CliRunner().invoke(app, ["runs", "--env", name, "--region", "eu-west-1"])
     assert result.exit_code == ExitCode.USAGE
-    assert f"environment {name!r} is not allowed: a name of 1 to 20 lower-case letters" in result.stderr
+    assert f"environment = {name!r} is not allowed: a lower-case letter, then" in result.stderr
 
 
 def test_a_profile_that_is_not_there_is_wrong_usage() -> None:
