@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.errors import Unbalanced
 from sluice.prices import cost
-from sluice.prompts import answer_tokens, prompt_tokens
 from sluice.reasons import REJECTIONS
-from sluice.rows import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.state import Counts, FrozenTier, PartBooks, RunPlan
-    from sluice.task import Task
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"
@@ -95,15 +92,6 @@ def _job_problem(counts: Counts) -> str | None:
     except Unbalanced as error:
         return str(error)
     return None
-
-
-def expected_usd(task: Task, tier: FrozenTier, transport: str, records: int, text_bytes: int) -> float | None:
-    """What sending records is expected to cost, None when the price is unknown.
-
-    Tokens are estimated from bytes (`BYTES_PER_TOKEN`), the answer from its form.
-    """
-    tokens_in = records * prompt_tokens(task) + text_bytes // BYTES_PER_TOKEN
-    return cost(tier.price, transport, tokens_in, records * answer_tokens(task))
 
 
 def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict[str, Any]]:

@@ -6,13 +6,13 @@ import json
 import math
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice import accounting, planning, state
+from sluice import accounting, costs, planning, state
 from sluice.bedrock import AwsBedrock
 from sluice.cli.files import LOCAL, Folder
 from sluice.containers import Limits, lines_of_input
@@ -281,7 +281,13 @@ class _Estimate:
     def cost(self, tier: FrozenTier, records: int, *, batch: bool) -> float | None:
         """Dollars for so many records; None when the price is unknown."""
         transport = accounting.BATCH if batch else accounting.ON_DEMAND
-        return accounting.expected_usd(self.asked.task, tier, transport, records, self.text(records))
+        return costs.expected_usd(tier, self.load, transport, records)
+
+    @property
+    def load(self) -> costs.Load:
+        """What the good rows come to as requests."""
+        rough, distinct = costs.Load.of_plan(self.asked.task, self.opened.plan), self.opened.plan.distinct
+        return replace(rough, text_tokens=self.text(distinct) // BYTES_PER_TOKEN)
 
     def budget(self) -> dict[str, Any] | None:
         """Hold each round against the budget, as the step plan will when the round comes."""
@@ -298,6 +304,5 @@ class _Estimate:
     def first_usd(self) -> float | None:
         """Expect the first round to cost what the step plan expects: it counts whole rows, not their texts alone."""
         first, plan_ = self.opened.start.tiers[0], self.opened.plan
-        transport = self.tiers()[0].transport
-        bytes_ = plan_.bytes * plan_.distinct // max(1, plan_.rows)
-        return accounting.expected_usd(self.asked.task, first, transport, plan_.distinct, bytes_)
+        load = costs.Load.of_plan(self.asked.task, plan_)
+        return costs.expected_usd(first, load, self.tiers()[0].transport, plan_.distinct)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice import accounting, planning
+from sluice import accounting, costs, planning
 from sluice.errors import Stop
 from sluice.prompts import RequestWriter
 from sluice.reasons import Reason
@@ -185,9 +185,10 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
     if limit is None:
         return jobs
     spent = accounting.total(books.cost_usd for books in counts)
+    load = costs.Load.of_plan(opened.task, opened.plan)
     kept: list[PlannedJob] = []
     for job in jobs:
-        usd = _expected_usd(opened, job)
+        usd = _expected_usd(opened, load, job)
         if spent is None or usd is None:
             raise Stop("the budget cannot be kept, since a tier's price is unknown; give it in models.yaml")
         spent += usd * accounting.BUDGET_MARGIN
@@ -197,12 +198,10 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
     return kept
 
 
-def _expected_usd(opened: Run, job: PlannedJob) -> float | None:
-    tier, plan = opened.tier(job.tier), opened.plan
-    batch = tier.batch and job.records >= opened.settings.min_records_per_job
-    text = plan.bytes * job.records // max(1, plan.rows)
-    transport = accounting.BATCH if batch else accounting.ON_DEMAND
-    return accounting.expected_usd(opened.task, tier, transport, job.records, text)
+def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
+    tier = opened.tier(job.tier)
+    transport = costs.expected_transport(tier, job.records, opened.settings.min_records_per_job)
+    return costs.expected_usd(tier, load, transport, job.records)
 
 
 def _end(opened: Run, round_: int, reason: Reason | None) -> PlanResult:

@@ -22,9 +22,10 @@ def user_text(body: dict[str, Any]) -> str:
     return inner.replace("&lt;", "<").replace("&amp;", "&")
 
 
-def model_output(reply: str, text: str) -> dict[str, Any]:
-    """`modelOutput` as Converse gives it."""
-    usage = {"inputTokens": 100 + len(text) // 4, "outputTokens": 1 + len(reply) // 4}
+def model_output(reply: str, text: str, tokens: tuple[int, int] | None = None) -> dict[str, Any]:
+    """`modelOutput` as Converse gives it; `tokens` are those that it says to have read and written."""
+    read, written = tokens or (100 + len(text) // 4, 1 + len(reply) // 4)
+    usage = {"inputTokens": read, "outputTokens": written}
     usage["totalTokens"] = sum(usage.values())
     content = [{"text": reply}]
     return {

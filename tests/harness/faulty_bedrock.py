@@ -85,7 +85,10 @@ class BatchJob:
 
 @dataclass
 class FaultyBedrock:
-    """`answer(model id, text)` is the reply; `asking` the round of the Converse calls that are made now."""
+    """`answer(model id, text)` is the reply; `asking` the round of the Converse calls that are made now.
+
+    `tokens(body)` are those that a call is billed for.
+    """
 
     store: Store
     answer: Callable[[str, str], str]
@@ -102,6 +105,7 @@ class FaultyBedrock:
     peak: int = 0
     created: int = 0
     on_create: Callable[[int], None] = lambda _number: None
+    tokens: Callable[[dict[str, Any]], tuple[int, int] | None] = lambda _body: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self) -> AwsBedrock:
@@ -270,7 +274,7 @@ class FaultyBedrock:
         with self.lock:
             self.bought[round_, text] += 1
             self.answered.add((model_id, text))
-        return model_output(self.answer(model_id, text), text)
+        return model_output(self.answer(model_id, text), text, self.tokens(body))
 
     # Converse
 

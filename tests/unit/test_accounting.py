@@ -9,7 +9,6 @@ from sluice import accounting
 from sluice.errors import Unbalanced
 from sluice.prices import Price
 from sluice.state import Counts, FrozenTier, PartBooks, Pending, RunPlan
-from sluice.task import parse_task
 
 CHEAP, STRONG = Price(1.0, 2.0, 2.0, 4.0), Price(10.0, 20.0, 20.0, 40.0)
 
@@ -234,24 +233,6 @@ def test_tiers_are_summed_over_their_jobs() -> None:
     assert (first["sent"], first["transport"], first["cost_usd"]) == (20, "mixed", None)
     assert (second["sent"], second["transport"]) == (0, "none")
     assert (third["sent"], third["input_tokens"], third["cost_usd"]) == (0, 0, 0.0)
-
-
-def test_the_expected_cost_grows_with_records_and_text() -> None:
-    """A budget is held against prompt, text and answer of each record, at the transport's price."""
-    task = parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}, "t")
-    costs = [
-        accounting.expected_usd(task, tier(CHEAP), transport, records, size) or 0
-        for transport, records, size in [("batch", 10, 0), ("batch", 20, 0), ("batch", 20, 4_000_000)]
-    ]
-    assert costs[1] == pytest.approx(2 * costs[0])
-    assert costs[2] - costs[1] == pytest.approx(1.0)
-    assert accounting.expected_usd(task, tier(CHEAP), "on_demand", 10, 0) == pytest.approx(2 * costs[0])
-
-
-def test_the_expected_cost_without_a_price_is_unknown() -> None:
-    """A budget cannot be kept by guessing."""
-    task = parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}, "t")
-    assert accounting.expected_usd(task, tier(None), "batch", 10, 0) is None
 
 
 def test_counters_are_merged_with_the_most_frequent_first() -> None:
