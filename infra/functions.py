@@ -68,6 +68,10 @@ class Functions(Construct):
     def __getitem__(self, step: str) -> lambda_.Function:
         return self._functions[step]
 
+    def version(self, step: str) -> lambda_.Version:
+        """Return the published version of a step's present code and environment; earlier ones are kept beside it."""
+        return self._functions[step].current_version
+
     def items(self) -> ItemsView[str, lambda_.Function]:
         """Return the functions with their steps."""
         return self._functions.items()
@@ -125,4 +129,6 @@ class Functions(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             role=role,
+            # A run that began before a deployment goes on with the code that it began with.
+            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
         )

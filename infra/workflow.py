@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aws_cdk import ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from infra.functions import Functions
 
+# The steps that are states of the machine; start and sweep stand outside of it.
+STEPS = ("partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish")
 ALL = ["States.ALL"]
 NOTHING = sfn.JsonPath.DISCARD
 
@@ -44,6 +47,7 @@ class Workflow(Construct):
             logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
             tracing_enabled=True,
         )
+        self._allow_versions()
         self._accept()
 
     def grant_start(self, *functions: lambda_.Function) -> None:
@@ -71,14 +75,19 @@ class Workflow(Construct):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
 
+    def _allow_versions(self) -> None:
+        """Let the machine call every version of its functions: executions go on with those that they began with."""
+        role = self.machine.role
+        assert isinstance(role, iam.Role)
+        versions = [f"{self._functions[step].function_arn}:*" for step in STEPS]
+        allow(role, ["lambda:InvokeFunction"], versions, wildcard="a run outlives the deployment that it began under")
+
     def _accept(self) -> None:
         """Say why the wildcards in the role that CDK writes for the machine may stay."""
         accept_wildcards(self, ["*"], "log delivery and X-Ray know no resources")
         objects = f"arn:{Aws.PARTITION}:s3:::{self._work.bucket_name}/*"
         accept_wildcards(self, [objects], "the maps' items lie in every run's folder")
         accept_wildcards(self, [self._executions(":*"), self._executions("/*:*")], "the maps' children get their names")
-        versions = [f"{function.function_arn}:*" for function in self._functions.all()]
-        accept_wildcards(self, versions, "a call may name a version of its function")
         accept(self, {"AwsSolutions-SF1": "errors are logged; every event would be three log lines for each poll"})
 
     def _run(self) -> sfn.IChainable:
@@ -162,7 +171,7 @@ class Workflow(Construct):
         state = tasks.LambdaInvoke(
             self,
             name,
-            lambda_function=self._functions[step],
+            lambda_function=self._functions.version(step),
             payload=payload,
             payload_response_only=True,
             # CDK's own list leaves throttling out.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sluice.local.faults import Crash
     from sluice.local.template import Function
 
+FUNCTION_ARN_PARTS = 7  # an eighth is the version
 PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous call, both ways
 
 
@@ -99,9 +100,10 @@ class FunctionHost:
                     workers.pop()[1].end()
 
     def find(self, name: str) -> Function | None:
-        """A function by its ARN, name or step."""
-        if name in self.functions:
-            return self.functions[name]
+        """A function by its ARN, with or without a version, by its name or its step."""
+        arn = ":".join(name.split(":")[:FUNCTION_ARN_PARTS])
+        if arn in self.functions:
+            return self.functions[arn]
         return next((item for item in self.functions.values() if name in {item.name, item.step}), None)
 
     def invoke(self, function: Function, payload: bytes) -> Answer:

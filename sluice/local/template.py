@@ -23,6 +23,7 @@ Identity = Callable[[str, str], dict[str, str]]
 EXECUTED = {
     "AWS::S3::Bucket",
     "AWS::Lambda::Function",
+    "AWS::Lambda::Version",
     "AWS::StepFunctions::StateMachine",
     "AWS::IAM::Role",
     "AWS::IAM::Policy",
@@ -215,10 +216,12 @@ class Template:
 
 def identify(logical_id: str, resource: Mapping[str, Any], region: str) -> dict[str, str]:
     """What Ref and Fn::GetAtt give for a resource; names that the template leaves to AWS come from the logical id."""
-    name_field, describe = IDENTITIES.get(resource["Type"], ("", lambda name, _: {"Ref": name}))
-    given = resource.get("Properties", {}).get(name_field)
-    identity: dict[str, str] = describe(given if isinstance(given, str) else logical_id, region)
-    return identity
+    plain: tuple[str, Identity] = ("", lambda name, _: {"Ref": name})
+    name_field, describe = IDENTITIES.get(resource["Type"], plain)
+    match resource.get("Properties", {}).get(name_field):
+        case str(name) | {"Ref": str(name)}:
+            return describe(name, region)
+    return describe(logical_id, region)
 
 
 def arn_of(service: str, region: str, rest: str) -> str:
@@ -236,6 +239,12 @@ def _bucket_identity(name: str, _: str) -> dict[str, str]:
 def _machine_identity(name: str, region: str) -> dict[str, str]:
     arn = arn_of("states", region, f"stateMachine:{name}")
     return {"Ref": arn, "Arn": arn, "Name": name}
+
+
+def _version_identity(function: str, region: str) -> dict[str, str]:
+    """A function's version; here it is always the first one, since nothing was deployed before."""
+    arn = arn_of("lambda", region, f"function:{function}:1")
+    return {"Ref": arn, "FunctionArn": arn, "Version": "1"}
 
 
 def _key_identity(name: str, region: str) -> dict[str, str]:
@@ -266,6 +275,7 @@ IDENTITIES: dict[str, tuple[str, Identity]] = {
     "AWS::IAM::Role": ("RoleName", _plain_identity("iam", "role/", regional=False)),
     "AWS::KMS::Key": ("", _key_identity),
     "AWS::Lambda::Function": ("FunctionName", _plain_identity("lambda", "function:")),
+    "AWS::Lambda::Version": ("FunctionName", _version_identity),
     "AWS::Logs::LogGroup": ("LogGroupName", _plain_identity("logs", "log-group:", suffix=":*")),
     "AWS::S3::Bucket": ("BucketName", _bucket_identity),
     "AWS::SNS::Topic": ("TopicName", _topic_identity),
