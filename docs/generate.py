@@ -198,6 +198,7 @@ PARTS = {
     "tiers[]": "Tier",
     "budget": "Budget",
     "limits": "Limits",
+    "report": "Report",
 }
 
 

@@ -117,6 +117,18 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
     return books
 
 
+def escalations(jobs: Iterable[Counts]) -> list[dict[str, Any]]:
+    """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
+    tiers: dict[int, Counter[str]] = {}
+    for item in jobs:
+        tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
+    return [
+        {"tier": tier, "reason": reason, "records": count}
+        for tier in sorted(tiers)
+        for reason, count in tiers[tier].most_common()
+    ]
+
+
 def distinct(jobs: Iterable[Counts]) -> int:
     """How many different records were sent: each was classified first, in whatever round, and only once."""
     return sum(item.sent for item in jobs if item.purpose == CLASSIFY)

@@ -20,31 +20,38 @@ if TYPE_CHECKING:
 Tally = dict[str, int]
 
 
+NO_LABEL = "no label of the task"  # a known answer that the task has no label for: rows' words stay out of the books
+
+
 class GoldCount:
     """Counts the rows of a task that have a known answer; a known answer is a label, or a list of labels."""
 
     def __init__(self, task: Task) -> None:
         self.path = tuple(task.input.gold.split(".")) if task.input.gold and task.labels else None
+        self.labels = task.labels.keys()
         self.known = 0
-        self.accepted: Counter[int] = Counter()
-        self.right: Counter[int] = Counter()
+        self.compared: Counter[tuple[int, str | None, bool]] = Counter()  # tier, confidence, right
+        self.mistakes: Counter[tuple[str, str]] = Counter()  # known, given
         paths = [self.path or ("",)]
         self._decode = msgspec.json.Decoder(row_type(paths, Any)).decode
         self._attributes = attributes(paths, paths[0])
 
     def add(self, raws: Sequence[bytes], results: pa.Table) -> None:
         """Take raw rows with their results, in the same order."""
-        if self.path is None:
-            return
         known = [self._gold(raw) for raw in raws]
-        answers = zip(known, results["labels"].to_pylist(), results["tier"].to_pylist(), strict=True)
-        for gold, labels, tier in answers:
+        columns = (results[name].to_pylist() for name in ("labels", "tier", "confidence"))
+        for gold, labels, tier, confidence in zip(known, *columns, strict=True):
             if gold is None:
                 continue
             self.known += 1
             if labels is not None:
-                self.accepted[tier] += 1
-                self.right[tier] += set(labels) == gold
+                right = set(labels) == gold
+                self.compared[tier, confidence, right] += 1
+                if not right:
+                    self.mistakes[self._in_words(gold), ", ".join(labels)] += 1
+
+    def _in_words(self, gold: set[str]) -> str:
+        return ", ".join(sorted(gold)) if gold <= self.labels else NO_LABEL
 
     def _gold(self, raw: bytes) -> set[str] | None:
         """The labels that a row is known to have; None when it says nothing that could be labels."""
@@ -61,9 +68,10 @@ class GoldCount:
         """The counts as a flat document that adds up over parts; None for a task without known answers."""
         if self.path is None:
             return None
-        tiers = {
-            f"{name}_{tier}": count for name in ("accepted", "right") for tier, count in getattr(self, name).items()
-        }
+        tiers: Counter[str] = Counter()
+        for (tier, _, right), count in self.compared.items():
+            tiers[f"accepted_{tier}"] += count
+            tiers[f"right_{tier}"] += count if right else 0
         return {"known": self.known, **tiers}
 
 

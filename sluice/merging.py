@@ -43,6 +43,14 @@ class Firsts(NamedTuple):
     rows: pa.Array
 
 
+class FirstAnswers(NamedTuple):
+    """Of the records that were sent more than once (by number): the first answer that could be read, and its tier."""
+
+    records: pa.Array
+    answers: pa.Array
+    tiers: pa.Array
+
+
 class Records(NamedTuple):
     """The records of a shard that were sent.
 
@@ -51,6 +59,7 @@ class Records(NamedTuple):
 
     keys: pa.Array
     columns: dict[str, pa.Array]
+    firsts: FirstAnswers
 
 
 class Place(NamedTuple):
@@ -62,9 +71,10 @@ class Place(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """A merged part, and how many values of each kept column did not parse."""
+    """Merged rows, the number of each one's record, and how many values of each kept column did not parse."""
 
     table: pa.Table
+    records: pa.Array
     kept_invalid: dict[str, int]
 
 
@@ -105,7 +115,7 @@ def join_attempts(
     at = pc.index_in(keys, value_set=firsts.keys)
     columns |= {"first_source": firsts.sources.take(at), "first_line": firsts.lines.take(at)}
     columns["shared"] = pc.fill_null(pc.greater(firsts.rows.take(at), 1), False)
-    return Records(keys, _with_unsent(columns, end_reason or Reason.MISSING))
+    return Records(keys, _with_unsent(columns, end_reason or Reason.MISSING), _first_answers(table, counts, ends))
 
 
 def _by_record(table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
@@ -172,6 +182,25 @@ def _sums(values: pa.Array, counts: pa.Array, ends: pa.Array) -> pa.Array:
         nth = values.take(pc.if_else(there, pc.add(starts, n), starts))
         sums = pc.if_else(there, pc.add(sums, nth), sums)
     return sums
+
+
+def _first_answers(table: pa.Table, counts: pa.Array, ends: pa.Array) -> FirstAnswers:
+    """Look at the attempts of a record from its last to its first: what remains is the earliest with labels."""
+    again = pc.indices_nonzero(pc.greater(counts, 1)).cast(pa.int64())
+    counts, starts = counts.take(again), pc.subtract(ends, counts).take(again)
+    labels, tiers = _chunk(table["labels"]), _chunk(table["tier"])
+    answers, of_tier = pa.nulls(len(again), pa.string()), pa.nulls(len(again), tiers.type)
+    for n in reversed(range(pc.max(counts).as_py() or 0)):
+        at = pc.if_else(pc.greater(counts, n), pc.add(starts, n), None)
+        words = in_words(labels.take(at))
+        of_tier = pc.if_else(pc.is_valid(words), tiers.take(at), of_tier)
+        answers = pc.coalesce(words, answers)
+    return FirstAnswers(again, answers, of_tier)
+
+
+def in_words(labels: pa.ListArray) -> pa.Array:
+    """Each list of labels as one text, null where there is none."""
+    return pc.binary_join(labels, ", ")
 
 
 def _lists(values: pa.Array, ends: pa.Array) -> pa.Array:
@@ -241,7 +270,7 @@ class RowJoin:
         columns |= read
         for name, value in self.same.items():
             columns[name] = pa.repeat(pa.scalar(value, self.schema.field(name).type), len(lines))
-        return Joined(pa.table([columns[name] for name in self.schema.names], schema=self.schema), invalid)
+        return Joined(pa.table([columns[name] for name in self.schema.names], schema=self.schema), at, invalid)
 
 
 def _line_numbers(number: pa.Array, source: pa.Array, places: Sequence[Place]) -> pa.Array:

@@ -361,6 +361,7 @@ class Counts(Document, frozen=True, kw_only=True):
     unknown: int
     unreadable: int
     reasons: dict[str, int]
+    escalated_for: dict[str, int] = field(default_factory=dict)
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
@@ -398,6 +399,38 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """A row to look at: `text` is cut to some hundred characters, `first` what an earlier tier had answered."""
+
+    record: str
+    status: str
+    reason: str | None
+    tier: int | None
+    label: str | None
+    confidence: str | None
+    first: str | None
+    source: str
+    line: int
+    text: str
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows tell beyond their books, as tables that add up: the last column of each counts rows.
+
+    Answers of several labels stand as one text. `compared` counts the rows that a later tier than that of their first
+    answer settled, `changed` those among them whose answer became another one; `changes` has the most frequent pairs.
+    """
+
+    labels: list[tuple[int, str, int]] = field(default_factory=list)  # tier, label
+    confidence: list[tuple[int, str, bool, int]] = field(default_factory=list)  # tier, word, accepted
+    changes: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, accepted answer
+    compared: int = 0
+    changed: int = 0
+    known: list[tuple[int, str | None, bool, int]] = field(default_factory=list)  # tier, confidence, right
+    mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
+    examples: list[Example] = field(default_factory=list)
+
+
 class PartBooks(Document, frozen=True, kw_only=True):
     """A merged part's books."""
 
@@ -416,4 +449,5 @@ class PartBooks(Document, frozen=True, kw_only=True):
     cost_usd: float | None
     kept_invalid: dict[str, int]
     gold: dict[str, int] | None = None
+    findings: Findings = field(default_factory=Findings)
     bytes: int

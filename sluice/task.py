@@ -482,6 +482,14 @@ class Limits(Strict):
     rejected: Share | None = Field(None, description="Rows that could not be read; none: no limit.")
 
 
+class Report(Strict):
+    """What a run's report and run.json may hold of the rows."""
+
+    examples: Yes = Field(
+        True, description="Whether some rows of each kind stand there with the beginning of their text."
+    )
+
+
 DEFAULT_TIERS = (Tier(model="nova-micro"), Tier(model="claude-haiku-4-5"))
 
 
@@ -556,6 +564,7 @@ class Task(Strict):
     )
     budget: Budget = Field(Budget(), description="The most that a run may cost.")
     limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
+    report: Report = Field(Report(), description="What a run's report may show of the rows.")
 
     @model_validator(mode="before")
     @classmethod
@@ -656,14 +665,15 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: what is kept, budget, limits and transport. Name and description count, since the request holds them;
-        so does the order of labels and fields.
+        Left out: what is kept, budget, limits, report and transport. Name and description count, since the request
+        holds them; so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
             exclude={
                 "budget": True,
                 "limits": True,
+                "report": True,
                 "input": {"id", "gold", "keep", "keep_input"},
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
             },
@@ -845,6 +855,7 @@ _PLACES: dict[str, type[BaseModel]] = {
     "tiers": Tier,
     "budget": Budget,
     "limits": Limits,
+    "report": Report,
 }
 
 

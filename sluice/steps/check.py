@@ -310,8 +310,7 @@ class _Check:
             at, first = behind, first + len(lines)
 
     def _counts(self, outcomes: Sequence[tuple[Outcome, Reason | None]], pending: list[Pending]) -> Counts:
-        of = Counter(outcome for outcome, _ in outcomes)
-        reasons = Counter(reason.value for _, reason in outcomes if reason is not None)
+        of, reasons, onward = _tally(outcomes)
         tokens_in = sum(settled.input_tokens for settled in self.settled.values())
         tokens_out = sum(settled.output_tokens for settled in self.settled.values())
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
@@ -340,7 +339,8 @@ class _Check:
             duplicates=self.duplicates,
             unknown=self.unknown,
             unreadable=self.unreadable,
-            reasons=dict(reasons),
+            reasons=reasons,
+            escalated_for=onward,
             input_tokens=tokens_in,
             output_tokens=tokens_out,
             cost_usd=cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out),
@@ -384,3 +384,19 @@ class _Check:
             if count:
                 found.append(f"{place}: {count} {what}")
         return found
+
+
+def _tally(
+    outcomes: Sequence[tuple[Outcome, Reason | None]],
+) -> tuple[Counter[Outcome], dict[str, int], dict[str, int]]:
+    """Count outcomes, reasons of all that was not accepted, and reasons of what goes on to the next tier."""
+    of: Counter[Outcome] = Counter()
+    reasons: Counter[str] = Counter()
+    onward: Counter[str] = Counter()
+    for (outcome, reason), count in Counter(outcomes).items():
+        of[outcome] += count
+        if reason is not None:
+            reasons[reason.value] += count
+            if outcome is Outcome.ESCALATED:
+                onward[reason.value] += count
+    return of, dict(reasons), dict(onward)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.gold import GoldCount
+from sluice.findings import FindingsCount
 from sluice.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
 from sluice.reasons import Reason, Status
-from sluice.rows import KEY, PLACE, RAW
+from sluice.rows import KEY, PLACE
 from sluice.state import End, PartBooks, read
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
@@ -73,7 +73,7 @@ class _Merge:
         self.modulus = ids_modulus(run.plan.rows)
         self.ids = array("Q")
         self.ids_missing = 0
-        self.gold = GoldCount(run.task)
+        self.findings = FindingsCount(run.task, records)
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
@@ -102,7 +102,7 @@ class _Merge:
             for places in self._batches():
                 joined = self.rows.join(places)
                 self._count(joined)
-                self.gold.add([line[RAW:] for place in places for line in place.lines], joined.table)
+                self.findings.add([line for place in places for line in place.lines], joined)
                 writer.write_table(joined.table, row_group_size=BATCH_ROWS)
 
     def _batches(self) -> Iterator[list[Place]]:
@@ -165,7 +165,8 @@ class _Merge:
             output_tokens=self.output_tokens,
             cost_usd=self.cost,
             kept_invalid=dict(self.kept_invalid),
-            gold=self.gold.tally(),
+            gold=self.findings.gold.tally(),
+            findings=self.findings.findings(),
             bytes=size,
         )
 

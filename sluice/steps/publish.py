@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice import accounting, report
+from sluice.findings import add_up, tell
 from sluice.gold import agreement
 from sluice.reasons import Reason
-from sluice.state import Counts, End, Part, PartBooks, read
+from sluice.state import Counts, End, Findings, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run
 from sluice.store import ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sluice.steps.services import Services
 
 SCHEMA_VERSION = 1
 AT_ONCE = 16  # parts looked at or copied together
 FINISHED = "Sluice Run Finished"
+NOTHING = Findings()
 
 
 def run(services: Services, run_id: str) -> dict[str, Any]:
@@ -38,10 +40,12 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     done = services.work.find(opened.keys.published)
     if done is not None:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
-    parts, jobs = _part_books(opened), _all_counts(opened)
+    parts: list[PartBooks] = []
+    findings = add_up(_found(opened, parts))
+    jobs = _all_counts(opened)
     accounting.check_run(opened.plan, parts, jobs)
     _copy(services, opened, [books.part for books in parts])
-    summary = summarize(services, opened, parts, jobs)
+    summary = summarize(services, opened, parts, jobs, findings)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
@@ -65,10 +69,14 @@ def _result_key(opened: Run, part: int) -> str:
     return f"results/{opened.task.name}/run_date={start.date}/{opened.id}-part-{part:05d}.parquet"
 
 
-def _part_books(opened: Run) -> list[PartBooks]:
+def _found(opened: Run, books: list[PartBooks]) -> Iterator[Findings]:
+    """Read the parts' books into a list, and hand on what they found: too much to be held of all parts at once."""
     parts = msgspec.json.decode(opened.store.get(opened.keys.parts), type=list[Part])
     keys = [opened.keys.merged_books(part.part) for part in parts]
-    return [read(PartBooks, data, key) for key, data in zip(keys, ahead(opened.store.get, keys, AT_ONCE), strict=True)]
+    for key, data in zip(keys, ahead(opened.store.get, keys, AT_ONCE), strict=True):
+        part = read(PartBooks, data, key)
+        books.append(msgspec.structs.replace(part, findings=NOTHING))
+        yield part.findings
 
 
 def _all_counts(opened: Run) -> list[Counts]:
@@ -79,7 +87,13 @@ def _all_counts(opened: Run) -> list[Counts]:
 
 
 def summarize(
-    services: Services, opened: Run, parts: Sequence[PartBooks], jobs: Sequence[Counts], error: str | None = None
+    services: Services,
+    opened: Run,
+    parts: Sequence[PartBooks],
+    jobs: Sequence[Counts],
+    findings: Findings,
+    *,
+    error: str | None = None,
 ) -> dict[str, Any]:
     """`run.json`: what went in, what came out, what each tier took and cost."""
     start, plan = opened.start, opened.read_so_far
@@ -121,6 +135,9 @@ def summarize(
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
         "warnings": _warnings(parts, jobs, reason, rows),
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
+        "escalations": accounting.escalations(jobs),
+        "findings": tell(findings),
+        "definition": start.task,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.bedrock import TERMINAL, job_name
+from sluice.state import Findings
 from sluice.steps.plan import counts_so_far
 from sluice.steps.publish import summarize
 from sluice.steps.resume import execute_again
@@ -87,7 +88,7 @@ def _close(services: Services, opened: Run) -> str:
 def _summarize(services: Services, opened: Run, detail: dict[str, Any]) -> None:
     """run.json of a run that broke off: what is known, and why."""
     cause = detail.get("cause") or detail.get("error") or detail["status"]
-    summary = summarize(services, opened, [], counts_so_far(opened), error=_readable(str(cause)))
+    summary = summarize(services, opened, [], counts_so_far(opened), Findings(), error=_readable(str(cause)))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
 
 
