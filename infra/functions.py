@@ -90,7 +90,6 @@ class Functions(Construct):
             "SLUICE_WORK_BUCKET": storage.work.bucket_name,
             "SLUICE_RESULTS_BUCKET": storage.results.bucket_name,
             "POWERTOOLS_SERVICE_NAME": "sluice",
-            "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
             "LOG_LEVEL": "INFO",
         }
         own = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lambdas.runtime import count, metrics, step
+from lambdas.runtime import step
 from sluice.state import JobItem
 from sluice.steps import check
 
@@ -16,8 +16,5 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    counts = check.run(services, msgspec.convert(event, JobItem), event.get("error"))
-    if counts is not None:
-        for name in ("sent", "accepted", "escalated", "retried", "missing", "errored"):
-            metrics.add_metric(f"Records{name.title()}", count, getattr(counts, name))
+    check.run(services, msgspec.convert(event, JobItem), event.get("error"))
     return {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lambdas.runtime import count, metrics, step
+from lambdas.runtime import step
 from sluice.state import Span
 from sluice.steps import partition
 
@@ -16,7 +16,5 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    figures = partition.run(services, msgspec.convert(event, Span, strict=False))
-    for name, value in figures.items():
-        metrics.add_metric(f"Rows{name.title()}" if name != "rows" else "Rows", count, value)
+    partition.run(services, msgspec.convert(event, Span, strict=False))
     return {}

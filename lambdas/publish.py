@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lambdas.runtime import count, metrics, step
+from lambdas.runtime import step
 from sluice.steps import publish
 
 if TYPE_CHECKING:
@@ -13,7 +13,4 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, str]:
-    summary = publish.run(services, event["run"])
-    for name in ("accepted", "unresolved", "rejected"):
-        metrics.add_metric(f"Rows{name.title()}", count, summary["rows"][name])
-    return {"status": summary["status"]}
+    return {"status": publish.run(services, event["run"])["status"]}

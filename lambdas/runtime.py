@@ -5,19 +5,19 @@ A missing environment variable fails at cold start, with its name. No row's text
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from botocore.config import Config
 
 from sluice.bedrock import AwsBedrock
+from sluice.events import EventBus
+from sluice.measures import NAMESPACE
 from sluice.prices import Catalog
 from sluice.settings import Settings
 from sluice.steps.services import Deployment, Services
@@ -29,21 +29,19 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from sluice.measures import Measure
+
 logger = Logger()
-metrics = Metrics()
-count = MetricUnit.Count
 
 # Adaptive: boto3 slows down by itself when a service throttles.
 CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120)
 # A model call that is lost may have been billed: it is not repeated behind our back.
 MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
-# Most steps count nothing, and that is no reason to warn.
-warnings.filterwarnings("ignore", message="No application metrics to publish")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def step(function: Callable[[Any, Services], Any]) -> Callable[[Any, LambdaContext], Any]:
-    """Make a Lambda handler of a function: log its beginning and end, give it its services, flush the metrics."""
+    """Make a Lambda handler of a function: log its beginning and end, give it its services."""
 
     @wraps(function)
     def handle(event: Any, context: LambdaContext) -> Any:
@@ -53,9 +51,7 @@ def step(function: Callable[[Any, Services], Any]) -> Callable[[Any, LambdaConte
         logger.info("end", extra={"result": result if isinstance(result, dict) else None})
         return result
 
-    logged: Callable[[Any, LambdaContext], Any] = logger.inject_lambda_context(clear_state=True)(
-        metrics.log_metrics(handle)
-    )
+    logged: Callable[[Any, LambdaContext], Any] = logger.inject_lambda_context(clear_state=True)(handle)
     return logged
 
 
@@ -76,6 +72,7 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
         bedrock=AwsBedrock(client("bedrock"), client("bedrock-runtime", MODEL_CLIENT)),
         workflow=Workflow(client("stepfunctions"), arn) if arn else None,
         publish_event=publish_event,
+        measure=measure,
         remaining_seconds=remaining_seconds,
     )
 
@@ -105,6 +102,19 @@ def deployment() -> Deployment:
 
 
 def publish_event(kind: str, detail: Mapping[str, object]) -> None:
-    """Tell EventBridge's default bus."""
-    entry = {"Source": "sluice", "DetailType": kind, "Detail": json.dumps(detail)}
-    client("events").put_events(Entries=[entry])
+    """Tell EventBridge; the client is made when there is something to tell, which most steps never have."""
+    EventBus(client("events")).publish(kind, detail)
+
+
+def measure(measure: Measure, value: float, *, task: str | None = None, tier: int | None = None) -> None:
+    """Send a value of a metric by the log, at once: a step that fails later has measured all the same."""
+    about = {"environment": os.environ["SLUICE_ENVIRONMENT"], "task": task, "tier": tier}
+    # Without a service's name, which would be one more dimension.
+    metric = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
+    own, *wider = measure.kind.dimension_sets
+    for name in own:
+        metric.add_dimension(name, str(about[name]))
+    for names in wider:
+        metric.add_dimensions(**{name: str(about[name]) for name in names})
+    metric.add_metric(measure, measure.kind.unit, value)
+    metric.flush_metrics()

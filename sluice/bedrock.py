@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
 
+# Taken on, but no model works on it yet.
+WAITING = frozenset({"Submitted", "Validating", "Scheduled"})
 TERMINAL = frozenset({"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"})
 WAIT = frozenset(
     {

@@ -15,6 +15,7 @@ from sluice.answers import Judge
 from sluice.bedrock import TERMINAL
 from sluice.containers import split_lines
 from sluice.errors import RetryLater, Stop
+from sluice.measures import Measure
 from sluice.outputs import Manifest, Reply, output_lines, read_line, read_manifest
 from sluice.prices import cost
 from sluice.prompts import RequestWriter, escaped_of_line
@@ -92,7 +93,17 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     counts = _Check(opened, item, prepared, ended).settle()
     accounting.check_job(counts)
     services.work.put(opened.keys.job(item.round, item.job).counts, counts.write())
+    if opened.start.judges is None:
+        _measure(services, opened.task.name, counts)
     return counts
+
+
+def _measure(services: Services, task: str, counts: Counts) -> None:
+    """Count what a job sent and cost, now that it has books and will not be settled again."""
+    services.measure(Measure.RECORDS_SENT, counts.sent, task=task, tier=counts.tier)
+    services.measure(Measure.RECORDS_ESCALATED, counts.escalated, task=task, tier=counts.tier)
+    if counts.cost_usd is not None:
+        services.measure(Measure.COST_USD, counts.cost_usd, task=task)
 
 
 def _ended(services: Services, opened: Run, keys: JobKeys) -> Ended | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from sluice import accounting, costs, planning
 from sluice.errors import Stop
+from sluice.measures import Measure
 from sluice.prompts import RequestWriter
 from sluice.reasons import Reason
 from sluice.state import (
@@ -58,7 +59,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     jobs = _first_round(opened) if round_ == 0 else _later_round(opened, round_, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
-        return _end(opened, round_, Reason.BUDGET if jobs else None)
+        return _end_for_budget(services, opened, round_) if jobs else _end(opened, round_, None)
     planned = RoundPlan(round=round_, jobs=affordable, kept_out=jobs[len(affordable) :])
     services.work.put(opened.keys.round_plan(round_), planned.write())
     items = [JobItem(run=run_id, round=round_, job=job.job) for job in affordable]
@@ -202,6 +203,12 @@ def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | Non
     tier = opened.tier(job.tier)
     transport = costs.expected_transport(tier, job.records, opened.settings.min_records_per_job)
     return costs.expected_usd(tier, load, transport, job.records)
+
+
+def _end_for_budget(services: Services, opened: Run, round_: int) -> PlanResult:
+    ended = _end(opened, round_, Reason.BUDGET)
+    services.measure(Measure.BUDGET_REACHED, 1, task=opened.task.name)
+    return ended
 
 
 def _end(opened: Run, round_: int, reason: Reason | None) -> PlanResult:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.bedrock import TERMINAL
+from sluice.bedrock import TERMINAL, WAITING
 from sluice.errors import RetryLater
+from sluice.measures import Measure
 from sluice.state import Ended, JobItem, Submitted, read
 from sluice.steps.services import Run
 
@@ -31,8 +33,17 @@ def run(services: Services, item: JobItem) -> JobItem:
         state = services.bedrock.job(submitted.job_arn)
     except RetryLater:
         return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
+    if state.status in WAITING:
+        _measure_wait(services, opened, item, submitted)
     if state.status not in TERMINAL:
         return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
     ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
     services.work.put(keys.ended, ended.write())
     return msgspec.structs.replace(item, next="check", wait_seconds=0)
+
+
+def _measure_wait(services: Services, opened: Run, item: JobItem, submitted: Submitted) -> None:
+    """Tell at each look how long a job has been waiting for its turn, so that an alarm comes while it still waits."""
+    waited = services.now() - dt.datetime.fromisoformat(submitted.at)
+    tier = opened.planned_job(item).tier
+    services.measure(Measure.JOB_WAIT_SECONDS, waited.total_seconds(), task=opened.task.name, tier=tier)

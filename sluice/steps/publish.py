@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice import accounting, report
+from sluice.events import Event
 from sluice.findings import add_up, tell
 from sluice.gold import agreement
+from sluice.measures import Measure
 from sluice.reasons import Reason
-from sluice.state import Counts, End, Findings, Part, PartBooks, read
+from sluice.state import Counts, End, Findings, Keys, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 AT_ONCE = 16  # parts looked at or copied together
-FINISHED = "Sluice Run Finished"
 NOTHING = Findings()
+ROWS = {
+    "in": Measure.ROWS_IN,
+    "accepted": Measure.ROWS_ACCEPTED,
+    "unresolved": Measure.ROWS_UNRESOLVED,
+    "rejected": Measure.ROWS_REJECTED,
+}
 
 
 def run(services: Services, run_id: str) -> dict[str, Any]:
@@ -49,9 +56,42 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
+    # Before the mark behind which a further call does nothing: told twice is better than not at all.
+    services.publish_event(Event.FINISHED, _finished(services, opened, summary))
     services.work.put(opened.keys.published, msgspec.json.encode(summary))
-    services.publish_event(FINISHED, {name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")})
+    _measure(services, opened, summary)
     return summary
+
+
+def _finished(services: Services, opened: Run, summary: dict[str, Any]) -> dict[str, object]:
+    """The detail of the completion event: what came of the run, and where it lies."""
+    return {
+        **{name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")},
+        "results": services.results.uri(f"{_result_folder(opened)}{opened.id}-"),
+        "report": services.results.uri(f"reports/{opened.id}/report.html"),
+    }
+
+
+def _measure(services: Services, opened: Run, summary: dict[str, Any]) -> None:
+    """Count the run's rows once: of those that an earlier execution published, only what has changed since."""
+    task, rows, before = summary["task"], summary["rows"], _published_before(services, opened)
+    for name, measure in ROWS.items():
+        services.measure(measure, rows[name] - before.get(name, 0), task=task)
+    if rows["in"]:
+        services.measure(Measure.UNRESOLVED_SHARE, rows["unresolved"] / rows["in"], task=task)
+    for tier in summary["tiers"][:-1] if opened.start.judges is None else []:
+        if tier["sent"]:
+            share = tier["escalated"] / tier["sent"]
+            services.measure(Measure.ESCALATION_SHARE, share, task=task, tier=tier["tier"])
+
+
+def _published_before(services: Services, opened: Run) -> dict[str, int]:
+    """The rows' books of the latest earlier execution that published, empty when none has."""
+    for number in reversed(range(opened.keys.execution)):
+        data = services.work.find(Keys(opened.id, number).published)
+        if data is not None:
+            return msgspec.json.decode(data)["rows"]  # type: ignore[no-any-return]
+    return {}
 
 
 def _copy(services: Services, opened: Run, parts: Sequence[int]) -> None:
@@ -65,8 +105,11 @@ def _copy(services: Services, opened: Run, parts: Sequence[int]) -> None:
 
 
 def _result_key(opened: Run, part: int) -> str:
-    start = opened.start
-    return f"results/{opened.task.name}/run_date={start.date}/{opened.id}-part-{part:05d}.parquet"
+    return f"{_result_folder(opened)}{opened.id}-part-{part:05d}.parquet"
+
+
+def _result_folder(opened: Run) -> str:
+    return f"results/{opened.task.name}/run_date={opened.start.date}/"
 
 
 def _found(opened: Run, books: list[PartBooks]) -> Iterator[Findings]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sluice.measures import ignore
 from sluice.prices import Catalog
 from sluice.settings import Settings
 from sluice.state import Inputs, JobItem, Keys, PlannedJob, Resumption, RoundPlan, RunPlan, Start, read
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sluice.bedrock import Bedrock
+    from sluice.measures import Meter
     from sluice.state import FrozenTier
     from sluice.store import Store
     from sluice.workflow import Workflow
@@ -33,6 +35,7 @@ class Services:
     bedrock: Bedrock
     workflow: Workflow | None = None
     publish_event: Callable[[str, Mapping[str, object]], None] = lambda _kind, _detail: None
+    measure: Meter = ignore
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     sleep: Callable[[float], None] = time.sleep
     remaining_seconds: Callable[[], float] = lambda: 900.0

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sluice.measures import Measure
 from sluice.reasons import TRANSPORT
 from tests.faults.scenarios import label_of
 
@@ -148,6 +149,25 @@ def books_problems(machine: Machine, run: str, summary: dict[str, Any], rows: li
     for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"])):
         if not math.isclose(figure, usd, rel_tol=1e-6, abs_tol=1e-12):
             yield f"the outputs cost {usd}, {name} say {figure}"
+    yield from measured_problems(machine, summary)
+
+
+def measured_problems(machine: Machine, summary: dict[str, Any]) -> Iterator[str]:
+    """Where the metrics count more than there was; where nothing was killed, where they count less too.
+
+    A handler that is killed right behind its write has measured nothing, and will not do the work again.
+    """
+    told = {
+        Measure.ROWS_IN: summary["rows"]["in"],
+        Measure.RECORDS_SENT: summary["records"]["sent"],
+        Measure.COST_USD: summary["cost_usd"],
+    }
+    killed = machine.kills or machine.faults.kill_at is not None
+    for measure, figure in told.items():
+        counted = machine.readings.total(measure)
+        same = math.isclose(counted, figure, rel_tol=1e-9, abs_tol=1e-12)
+        if not same and (counted > figure or not killed):
+            yield f"{measure} adds up to {counted}, run.json says {figure}"
 
 
 def recount(machine: Machine, run: str) -> tuple[int, int, float]:

@@ -18,6 +18,7 @@ from sluice.steps import check, infer, merge, partition, plan, poll, prepare, pu
 from sluice.steps.services import Deployment, Services
 from sluice.store import Store
 from tests.harness.bedrock import MemoryBedrock
+from tests.harness.readings import Readings
 from tests.harness.s3 import MemoryS3
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Cloud:
     answer: Callable[[str, str], str]
     settings: dict[str, Any] = field(default_factory=dict)
     s3: MemoryS3 = field(default_factory=MemoryS3)
+    readings: Readings = field(default_factory=Readings)
 
     def __post_init__(self) -> None:
         self.incoming, self.work, self.results = (self.store(name) for name in ("incoming", "work", "results"))
@@ -48,6 +50,7 @@ class Cloud:
             results=self.results,
             bucket=self.store,
             bedrock=bedrock,
+            measure=self.readings,
             now=lambda: moment,
             sleep=lambda _seconds: None,
         )

@@ -93,6 +93,7 @@ class Machine(Cloud):
             bedrock=self.faulty.client(),
             workflow=self.workflow,  # type: ignore[arg-type]
             publish_event=lambda kind, _detail: self.published.append(kind),
+            measure=self.readings,
             now=lambda: dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC),
             sleep=lambda _seconds: None,
             remaining_seconds=self._remaining,

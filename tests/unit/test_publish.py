@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from sluice.errors import Unbalanced
+from sluice.errors import RetryLater, Unbalanced
+from sluice.events import Event
 from sluice.state import Keys
 from sluice.steps import publish
 from sluice.task import Task, parse_task
@@ -155,7 +156,45 @@ def test_publishing_twice_changes_nothing() -> None:
     writes = len(deployed.s3.writes)
     assert publish.run(services, run) == json.loads(json.dumps(first))
     assert len(deployed.s3.writes) == writes
-    assert events == [publish.FINISHED]
+    assert events == [Event.FINISHED]
+
+
+def test_the_completion_event_says_what_came_of_the_run_and_where_it_lies() -> None:
+    """Whoever comes next needs no look at the buckets."""
+    details: list[dict[str, Any]] = []
+    deployed = cloud()
+    run = merged(deployed)
+    summary = publish.run(listening(deployed, lambda _kind, detail: details.append(dict(detail))), run)
+    [detail] = details
+    assert detail == {
+        "run_id": run,
+        "task": "t",
+        "status": "succeeded",
+        "rows": {"in": 20, "accepted": 20, "unresolved": 0, "rejected": 0},
+        "cost_usd": summary["cost_usd"],
+        "results": f"s3://results/results/t/run_date=2026-11-20/{run}-",
+        "report": f"s3://results/reports/{run}/report.html",
+    }
+    folder = detail["results"].removeprefix("s3://results/")
+    assert [key for key, _ in deployed.results.keys(folder)] == [key for key in published(deployed) if "part" in key]
+
+
+def test_an_event_that_is_not_taken_is_no_event() -> None:
+    """A publish whose event was refused is retried, and sends it then."""
+    sent: list[str] = []
+
+    def refuse(kind: str, _detail: Any) -> None:
+        sent.append(kind)
+        if len(sent) == 1:
+            raise RetryLater(kind)
+
+    deployed = cloud()
+    run = merged(deployed)
+    services = listening(deployed, refuse)
+    with pytest.raises(RetryLater):
+        publish.run(services, run)
+    publish.run(services, run)
+    assert sent == [Event.FINISHED, Event.FINISHED]
 
 
 def listening(deployed: Cloud, publish_event: Any) -> Any:

@@ -1,0 +1,43 @@
+"""What Sluice tells EventBridge, for whoever comes next: docs/architecture.md has the details of each event."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sluice.errors import RetryLater
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_events.client import EventBridgeClient
+
+SOURCE = "sluice"
+
+
+class Event(StrEnum):
+    """The events by their detail type."""
+
+    FINISHED = "Sluice Run Finished"
+    APPROVAL_NEEDED = "Sluice Approval Needed"
+    REFUSED = "Sluice Object Refused"
+
+
+class EventBus:
+    """The account's default bus."""
+
+    def __init__(self, client: EventBridgeClient) -> None:
+        self._client = client
+
+    def publish(self, kind: str, detail: Mapping[str, object]) -> None:
+        """Send one event.
+
+        Raises:
+            RetryLater: the bus did not take it, which it says in its answer to a call that succeeds.
+
+        """
+        entry = {"Source": SOURCE, "DetailType": kind, "Detail": json.dumps(detail)}
+        sent = self._client.put_events(Entries=[entry])["Entries"][0]  # type: ignore[list-item]
+        if "ErrorCode" in sent:
+            raise RetryLater(f"EventBridge did not take the event {kind!r}: {sent['ErrorCode']}")
