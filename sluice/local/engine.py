@@ -7,7 +7,7 @@ Stricter:
 - a failed child fails its Distributed Map (`States.ExceedToleratedFailureThreshold`);
 - a child of a Distributed Map must end with `{}`;
 - the outputs of a map's children together, and every item, stay under 256 KiB (`States.DataLimitExceeded`);
-- the state machine's role must allow what the engine does: invoke a function, read a map's items;
+- the state machine's role must allow what the engine does: invoke a function, read a map's items, run its children;
 - an execution that is stopped begins no further children, and ends as ABORTED.
 
 Quicker, with the same meaning:
@@ -29,13 +29,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sluice.local.policies import Statement, is_allowed
 from sluice.local.template import PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluice.local.functions import FunctionHost
+    from sluice.local.policies import Role
 
 
 def engine(name: str) -> Any:
@@ -61,15 +61,16 @@ class ScaledClock:
 
 
 @dataclass(frozen=True)
-class Role:
-    """What the state machine's role allows, and the KMS key of each encrypted bucket."""
+class Rights:
+    """What the state machine may do: its role and ARN, and the KMS key of each encrypted bucket."""
 
-    statements: tuple[Statement, ...]
+    role: Role
+    machine: str
     keys: Mapping[str, str]
 
     def refusal(self, action: str, resource: str) -> str | None:
         """Why an action is refused, or None."""
-        if is_allowed(self.statements, action, resource, {}):
+        if self.role.allows(action, resource):
             return None
         return f"the state machine's role has no {action} on {resource}"
 
@@ -80,13 +81,23 @@ class Role:
             refused = self.refusal("kms:Decrypt", self.keys[bucket])
         return refused
 
+    def refusal_to_run_children(self) -> str | None:
+        """Why a Distributed Map may not start, watch or stop its children, or None."""
+        execution = f"{self.machine.replace(':stateMachine:', ':execution:')}:run"
+        asked = (
+            ("states:StartExecution", self.machine),
+            ("states:DescribeExecution", execution),
+            ("states:StopExecution", execution),
+        )
+        return next(filter(None, (self.refusal(*one) for one in asked)), None)
 
-def patch(host: FunctionHost, role: Role, scale: float) -> None:
+
+def patch(host: FunctionHost, rights: Rights, scale: float) -> None:
     """Change moto's engine in this process, once."""
     scale_waits(scale)
-    route_lambda_calls(host, role)
-    read_items_as_role(role)
-    make_maps_strict()
+    route_lambda_calls(host, rights)
+    read_items_as_role(rights)
+    make_maps_strict(rights)
     remember_what_never_changes()
 
 
@@ -102,14 +113,14 @@ def scale_waits(scale: float) -> None:
     engine("asl.component.common.retry.retrier_decl").time = ScaledClock(scale)
 
 
-def route_lambda_calls(host: FunctionHost, role: Role) -> None:
+def route_lambda_calls(host: FunctionHost, rights: Rights) -> None:
     """Have Task states call the template's functions, under the errors that Step Functions reports."""
     calls = engine("asl.component.state.exec.state_task.lambda_eval_utils")
 
     def call(env: Any, parameters: dict[str, Any], **_: Any) -> None:
         arn = parameters["FunctionName"]
         function = host.find(arn)
-        refused = role.refusal("lambda:InvokeFunction", arn)
+        refused = rights.refusal("lambda:InvokeFunction", arn)
         if function is None:
             raise failure(env, "Lambda.ResourceNotFoundException", f"there is no function {arn}")
         if refused:
@@ -122,7 +133,7 @@ def route_lambda_calls(host: FunctionHost, role: Role) -> None:
     calls.execute_lambda_function_integration = call
 
 
-def read_items_as_role(role: Role) -> None:
+def read_items_as_role(rights: Rights) -> None:
     """Refuse a map's items where the state machine's role could not read them."""
     module = engine(f"{MAPS}.item_reader.eval.resource_eval_s3")
     module.boto_client_for = cache(module.boto_client_for)
@@ -131,7 +142,7 @@ def read_items_as_role(role: Role) -> None:
 
     def guarded(env: Any, resource_runtime_part: Any, state_credentials: Any) -> None:
         place = env.stack[-1]
-        if refused := role.refusal_to_read(place["Bucket"], place["Key"]):
+        if refused := rights.refusal_to_read(place["Bucket"], place["Key"]):
             raise failure(env, "States.ItemReaderFailed", refused)
         read(env, resource_runtime_part, state_credentials)
 
@@ -143,7 +154,7 @@ def read_items_as_role(role: Role) -> None:
     reader._handle_get_object = staticmethod(guarded)  # noqa: SLF001
 
 
-def make_maps_strict() -> None:
+def make_maps_strict(rights: Rights) -> None:
     """Fail a Distributed Map where AWS would."""
     worker = engine(f"{MAPS}.iteration.itemprocessor.distributed_item_processor_worker").DistributedItemProcessorWorker
     component = engine(f"{MAPS}.iteration.distributed_iteration_component").DistributedIterationComponent
@@ -163,6 +174,8 @@ def make_maps_strict() -> None:
             job.job_output = failure(env, TOLERATED, explain(env, job))
 
     def checked_map_run(self: Any, env: Any, eval_input: Any) -> None:
+        if refused := rights.refusal_to_run_children():
+            raise failure(env, "States.Runtime", refused)
         run_map(self, env=env, eval_input=eval_input)
         size = len(json.dumps(env.stack[-1]).encode())
         if size >= DATA_BYTES:

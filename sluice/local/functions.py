@@ -14,10 +14,12 @@ import threading
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.local.children import receive_message, send_message
 from sluice.local.faults import Faults, Plan
+from sluice.local.ledger import FOLDER
 from sluice.local.zygote import QUIET, Order
 
 if TYPE_CHECKING:
@@ -98,6 +100,11 @@ class FunctionHost:
             for workers in self.idle.values():
                 while workers:
                     workers.pop()[1].end()
+
+    def ledgers(self) -> Path:
+        """The folder for what becomes of calls now."""
+        assert self.surroundings is not None, "configure comes before the first invocation"
+        return Path(self.surroundings.logs) / FOLDER
 
     def find(self, name: str) -> Function | None:
         """A function by its ARN, with or without a version, by its name or its step."""

@@ -1,7 +1,8 @@
-"""What AWS would refuse to a handler, refused here: calls that its role does not allow, and honest missing keys.
+"""What AWS would refuse to a handler, refused here.
 
-A wrapper around botocore's one place through which every client call goes. It runs inside the worker process of a
-function and knows the policy statements of the function's role.
+That is: calls that its role does not allow, parameters that the service's own model does not admit, and a missing key
+where the role may not know that it is missing. A wrapper around botocore's one place through which every client call
+goes; it runs inside the worker process of a function, and knows the function's role.
 """
 
 from __future__ import annotations
@@ -14,21 +15,32 @@ from urllib.parse import unquote
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from sluice.local.policies import Statement, is_allowed
-from sluice.local.template import ACCOUNT, PARTITION
+from sluice.local.ledger import INVALID
+from sluice.local.rules import violations_of
+from sluice.local.template import PARTITION, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from botocore.model import OperationModel
+
+    from sluice.local.policies import Role
+
 Check = tuple[str, str, dict[str, str]]  # action, resource, condition keys
 PROFILE = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|global)\.")
+# Some of the Regions that an inference profile routes to; the access to the model in each of them is checked.
+ROUTES = {
+    "us.": ("us-east-1", "us-east-2", "us-west-2"),
+    "eu.": ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1"),
+}
 
-# operation -> permissions on the object; the operation's name is often not the permission's
+# operation -> permissions on the object; the operation's name is often not the permission's. Who begins an upload by
+# parts has to be able to abort it: its parts would be paid for, and seen by nobody.
 ON_OBJECT = {
     "GetObject": ("s3:GetObject",),
     "HeadObject": ("s3:GetObject",),
     "PutObject": ("s3:PutObject",),
-    "CreateMultipartUpload": ("s3:PutObject",),
+    "CreateMultipartUpload": ("s3:PutObject", "s3:AbortMultipartUpload"),
     "UploadPart": ("s3:PutObject",),
     "UploadPartCopy": ("s3:PutObject",),
     "CompleteMultipartUpload": ("s3:PutObject",),
@@ -59,23 +71,31 @@ MISSING = {"404", "NoSuchKey", "NotFound"}
 class Guard:
     """What one function may do. `keys` is the KMS key of each encrypted bucket."""
 
-    statements: tuple[Statement, ...]
+    role: Role
     keys: Mapping[str, str]
     region: str
 
-    def allows(self, action: str, resource: str, context: Mapping[str, str] | None = None) -> bool:
-        """Whether the role's policies allow one action."""
-        return is_allowed(self.statements, action, resource, context or {})
-
     def check(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
-        """Let the call pass, or raise the error that AWS answers.
+        """Let the call pass, or raise the error that AWS answers to one without a permission.
 
         Raises:
             ClientError: AccessDenied, or AccessDeniedException outside S3.
         """
         for action, resource, context in self.needs(service, operation, parameters):
-            if not self.allows(action, resource, context):
+            if not self.role.allows(action, resource, context):
                 raise denied(service, operation, f"the role has no {action} on {resource}")
+
+    def check_parameters(self, operation: OperationModel, parameters: Mapping[str, Any]) -> None:
+        """Let parameters pass that the service's model admits; botocore looks at types, and at no length or pattern.
+
+        Raises:
+            ClientError: ValidationException.
+        """
+        service = operation.service_model.service_name
+        if problems := violations_of(operation, as_sent(parameters)):
+            if self.role.ledger is not None:
+                self.role.ledger.note(INVALID, f"{service}:{operation.name}", "*")
+            raise refused(operation.name, "ValidationException", "; ".join(problems), 400)
 
     def needs(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[Check]:
         """Every permission that a call takes."""
@@ -85,7 +105,7 @@ class Guard:
             case "bedrock":
                 yield from self._bedrock(operation, parameters)
             case "bedrock-runtime":
-                for arn in self.model_arns(parameters["modelId"]):
+                for arn in model_arns(parameters["modelId"], self.region):
                     yield "bedrock:InvokeModel", arn, {}
             case "stepfunctions":
                 yield self._states(operation, parameters)
@@ -137,7 +157,7 @@ class Guard:
         action = f"bedrock:{operation}"
         if operation == "CreateModelInvocationJob":
             yield action, self._arn("bedrock", "model-invocation-job/*"), {}
-            yield action, self.model_arns(parameters["modelId"])[0], {}
+            yield action, model_arns(parameters["modelId"], self.region)[0], {}
             yield "iam:PassRole", parameters["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}
         elif operation == "ListModelInvocationJobs":
             yield action, "*", {}
@@ -154,27 +174,45 @@ class Guard:
                 return action, parameters[field], {}
         return action, "*", {}
 
-    def model_arns(self, model: str) -> list[str]:
-        """The ARNs that using a model touches: itself, and for an inference profile the model behind it as well."""
-        if model.startswith("arn:"):
-            return [model]
-        prefix = PROFILE.match(model)
-        if prefix is None:
-            return [f"arn:{PARTITION}:bedrock:{self.region}::foundation-model/{model}"]
-        behind = f"arn:{PARTITION}:bedrock:{self.region}::foundation-model/{model[prefix.end() :]}"
-        return [self._arn("bedrock", f"inference-profile/{model}"), behind]
-
     def _arn(self, service: str, rest: str) -> str:
-        return f"arn:{PARTITION}:{service}:{self.region}:{ACCOUNT}:{rest}"
+        return arn_of(service, self.region, rest)
+
+
+def is_profile(model: str) -> bool:
+    """Whether a model's id is that of an inference profile."""
+    return PROFILE.match(model) is not None
+
+
+def model_arns(model: str, region: str) -> list[str]:
+    """The ARNs that using a model touches: itself, and for an inference profile the model wherever it routes to."""
+    if model.startswith("arn:"):
+        return [model]
+    prefix = PROFILE.match(model)
+    if prefix is None:
+        return [f"arn:{PARTITION}:bedrock:{region}::foundation-model/{model}"]
+    behind = model[prefix.end() :]
+    regions = ROUTES.get(prefix.group(), (region,))
+    routed = [f"arn:{PARTITION}:bedrock:{each}::foundation-model/{behind}" for each in regions]
+    return [arn_of("bedrock", region, f"inference-profile/{model}"), *routed]
+
+
+def as_sent(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters as the model describes them: botocore takes the source of a copy as a mapping too."""
+    source = parameters.get("CopySource")
+    if not isinstance(source, dict):
+        return parameters
+    return {**parameters, "CopySource": f"{source['Bucket']}/{source['Key']}"}
 
 
 def denied(service: str, operation: str, message: str) -> ClientError:
     """AWS's answer to a call that a role does not allow; S3's code differs from the others'."""
-    code = "AccessDenied" if service == "s3" else "AccessDeniedException"
-    return ClientError(
-        {"Error": {"Code": code, "Message": f"Local runner: {message}"}, "ResponseMetadata": {"HTTPStatusCode": 403}},  # type: ignore[typeddict-item]
-        operation,
-    )
+    return refused(operation, "AccessDenied" if service == "s3" else "AccessDeniedException", message, 403)
+
+
+def refused(operation: str, code: str, message: str, status: int) -> ClientError:
+    """An error of the service's."""
+    said = {"Code": code, "Message": f"Local runner: {message}"}
+    return ClientError({"Error": said, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)  # type: ignore[typeddict-item]
 
 
 def install(guard: Guard, on_write: Callable[[str], None]) -> None:
@@ -184,6 +222,7 @@ def install(guard: Guard, on_write: Callable[[str], None]) -> None:
 
     def guarded(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
         service = self.meta.service_model.service_name
+        guard.check_parameters(self.meta.service_model.operation_model(operation), parameters)
         guard.check(service, operation, parameters)
         writes = service == "s3" and operation in COMPLETED_WRITES
         if writes:
@@ -193,7 +232,7 @@ def install(guard: Guard, on_write: Callable[[str], None]) -> None:
         except ClientError as error:
             if service == "s3" and error.response["Error"]["Code"] in MISSING and "Key" in parameters:
                 bucket = f"arn:{PARTITION}:s3:::{parameters['Bucket']}"
-                if not guard.allows("s3:ListBucket", bucket, {"s3:prefix": parameters["Key"]}):
+                if not guard.role.allows("s3:ListBucket", bucket, {"s3:prefix": parameters["Key"]}):
                     raise denied(
                         service,
                         operation,

@@ -1,4 +1,4 @@
-"""Which calls a role allows, by the statements of its policies.
+"""Which calls a role allows, by the statements of its policies, and which of its rights were used.
 
 Only what decides in this app: Allow and Deny, wildcards in actions and resources, and a handful of condition
 operators. Resource policies (bucket, key) are not looked at.
@@ -7,14 +7,17 @@ operators. Resource policies (bucket, key) are not looked at.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import Stop
+from sluice.local.ledger import REFUSED, USED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
+
+    from sluice.local.ledger import Ledger
 
 NEGATED = {"StringNotEquals", "StringNotLike", "ArnNotLike", "ArnNotEquals"}
 EXACT = {"StringEquals", "StringNotEquals", "Bool"}
@@ -57,11 +60,34 @@ class Statement:
             and all(fulfilled(operator, context.get(key), values) for operator, key, values in self.conditions)
         )
 
+    def rights(self, action: str, resource: str) -> Iterator[Right]:
+        """The pairs of the statement's action and resource, as they stand there, that cover this call."""
+        for spelled in self.actions:
+            if like(spelled.lower(), action.lower()):
+                yield from ((spelled, pattern) for pattern in self.resources if like(pattern, resource))
 
-def is_allowed(statements: Iterable[Statement], action: str, resource: str, context: Mapping[str, str]) -> bool:
-    """Allowed by one statement at least and denied by none."""
-    speaking = [statement for statement in statements if statement.covers(action, resource, context)]
-    return bool(speaking) and all(statement.allow for statement in speaking)
+
+Right = tuple[str, str]  # an action and a resource pattern of a statement
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role as its policies describe it; its ledger notes which of its rights were used, and what was refused."""
+
+    statements: tuple[Statement, ...]
+    ledger: Ledger | None = field(default=None, compare=False)
+
+    def allows(self, action: str, resource: str, context: Mapping[str, str] | None = None) -> bool:
+        """Whether one call is allowed: by one statement at least, and denied by none."""
+        context = context or {}
+        speaking = [statement for statement in self.statements if statement.covers(action, resource, context)]
+        allowed = bool(speaking) and all(statement.allow for statement in speaking)
+        if self.ledger is not None and allowed:
+            for right in {right for statement in speaking for right in statement.rights(action, resource)}:
+                self.ledger.note(USED, *right)
+        elif self.ledger is not None:
+            self.ledger.note(REFUSED, action, resource)
+        return allowed
 
 
 def fulfilled(operator: str, value: str | None, accepted: tuple[str, ...]) -> bool:

@@ -13,6 +13,8 @@ import msgspec
 
 from sluice.local.children import die_with_parent, say_ready
 from sluice.local.functions import FunctionHost
+from sluice.local.ledger import Ledger
+from sluice.local.policies import Role
 from sluice.local.template import Template
 
 if TYPE_CHECKING:
@@ -77,12 +79,14 @@ def serve(host: FunctionHost, template: Template, keys: dict[str, str], scale: f
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    from sluice.local.engine import Role, patch  # noqa: PLC0415
+    from sluice.local.engine import Rights, patch  # noqa: PLC0415
     from sluice.local.objects import Objects  # noqa: PLC0415
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
-    patch(host, Role(template.workflow().statements, keys), scale)
+    workflow = template.workflow()
+    role = Role(workflow.statements, Ledger(host.ledgers, "workflow"))
+    patch(host, Rights(role, workflow.arn, keys), scale)
     application = Front(host, Objects(DomainDispatcherApplication(create_backend_app)))
 
     class Quiet(MotoRequestHandler):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
@@ -29,20 +29,20 @@ json.dump(template, open(sys.argv[1], "w"))
 """
 
 
-def synthesized(root: Path = ROOT, models: Sequence[str] = ()) -> Path:
+def synthesized(root: Path = ROOT, models: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Path:
     """The file that holds the template; synthesis takes seconds, so it is kept under `.build/` by content.
 
-    `models`: ids that may be called beside those that the deployment has by itself.
+    `models`: ids that may be called beside those that the deployment has by itself; `options` are laid over cdk.json's.
 
     Raises:
         Stop: the app does not synthesize; the message is the app's.
     """
-    target = root / ".build" / f"template-{fingerprint(root, models)}.json"
+    context = {**(options or {}), **({"models": [*_declared_models(root), *models]} if models else {})}
+    target = root / ".build" / f"template-{fingerprint(root, context)}.json"
     if target.exists():
         return target
     target.parent.mkdir(exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}")
-    context = {"models": [*_declared_models(root), *models]} if models else {}
     command = [sys.executable, "-c", PROGRAM, str(partial), json.dumps(context)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -58,9 +58,9 @@ def _declared_models(root: Path) -> list[str]:
     return list(json.loads(declared) if isinstance(declared, str) else declared)
 
 
-def fingerprint(root: Path, models: Sequence[str] = ()) -> str:
+def fingerprint(root: Path, context: Mapping[str, Any]) -> str:
     """A hash of everything that the template depends on."""
-    digest = hashlib.blake2b(json.dumps(sorted(models)).encode(), digest_size=12)
+    digest = hashlib.blake2b(json.dumps(context, sort_keys=True).encode(), digest_size=12)
     for path in sorted(sources(root)):
         digest.update(f"{path.relative_to(root)}\0".encode())
         digest.update(path.read_bytes())

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from sluice.local.children import die_with_starter, receive_message, send_message
 from sluice.local.faults import Crash, WriteCounter
 from sluice.local.guard import Guard, install
+from sluice.local.ledger import FOLDER, Ledger
+from sluice.local.policies import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +127,8 @@ def work(order: Order, channel: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     take_surroundings(order)
     counter = WriteCounter(order.function.step, order.crashes)
-    install(Guard(order.function.statements, order.keys, order.region), counter)
+    ledger = Ledger(lambda: Path(order.logs) / FOLDER, order.function.step)
+    install(Guard(Role(order.function.statements, ledger), order.keys, order.region), counter)
     handler = None
     while (event := receive_message(channel)) is not None:
         context = Context(order.function, time.monotonic() + order.function.timeout)

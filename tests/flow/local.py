@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from sluice.local.ledger import FOLDER, INVALID, REFUSED, read_ledgers
 from sluice.local.runner import Request, run_in
 from sluice.table import schema
 from sluice.task import BASE_COLUMNS, load_task, parse_task
@@ -93,6 +94,7 @@ class Flow:
         run = run_in(self.cloud, asked)
         outcome = Outcome(loaded, out, run, read_rows(out, run))
         hold(outcome)
+        hold_calls(out)
         return outcome
 
 
@@ -153,3 +155,10 @@ def hold(outcome: Outcome) -> None:
         assert len(row["trail"] or ()) == (row["attempts"] or 0)
     assert Counter(row["reason"] for row in rows if row["reason"]) == run["reasons"]
     assert sum(tier["answered"] + tier["errored"] + tier["missing"] for tier in run["tiers"]) == run["records"]["sent"]
+
+
+def hold_calls(out: Path) -> None:
+    """Hold the calls of a run to its roles and to the services' models: not one was refused, even if nobody minded."""
+    for role, kinds in read_ledgers(out / "logs" / FOLDER).items():
+        assert not kinds[REFUSED], role
+        assert not kinds[INVALID], role

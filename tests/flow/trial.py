@@ -15,7 +15,20 @@ import yaml
 from sluice.cli.exits import OF_STATUS
 from sluice.local.runner import Request, collect, prepare, start
 from sluice.task import parse_task
-from tests.flow.local import FIRST, LABELS, PLAIN, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
+from tests.flow.local import (
+    FIRST,
+    LABELS,
+    PLAIN,
+    SECOND,
+    Outcome,
+    hold,
+    hold_calls,
+    numbered,
+    read_rows,
+    record,
+    reply,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -105,6 +118,7 @@ class Trial:
             hold(outcome)
         self.hold_labels(outcome)
         self.hold_bill(run)
+        hold_calls(self.request.out)
         return outcome
 
     def hold_labels(self, outcome: Outcome) -> None:

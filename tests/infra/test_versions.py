@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.local.policies import is_allowed
+from sluice.local.policies import Role
 from sluice.local.template import Template
 from tests.infra.conftest import Deployed
 
@@ -67,7 +67,7 @@ def test_the_next_deployments_role_calls_what_this_one_began(deployed: Deployed,
     for first in _called(Template(deployed.template, REGION)):
         for version in ("1", "7", "1234"):
             arn = f"{first.rsplit(':', 1)[0]}:{version}"
-            assert is_allowed(workflow.statements, "lambda:InvokeFunction", arn, {}), arn
+            assert Role(workflow.statements).allows("lambda:InvokeFunction", arn), arn
 
 
 def test_the_role_and_the_functions_stay_the_same_ones(deployed: Deployed, redeployed: Deployed) -> None:

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from sluice.local.cloud import FunctionFailed, LocalCloud
 from sluice.local.faults import Crash
 from sluice.local.functions import Surroundings
+from sluice.local.ledger import FOLDER, INVALID, REFUSED, USED, read_ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,12 @@ INVOKING = {
     "Resource": [{"Fn::GetAtt": [name.capitalize(), "Arn"]} for name in HANDLERS if name != "big"],
 }
 
+RUNNING_CHILDREN = {
+    "Effect": "Allow",
+    "Action": ["states:StartExecution", "states:DescribeExecution", "states:StopExecution"],
+    "Resource": "*",
+}
+
 
 def role(*statements: dict[str, Any]) -> dict[str, Any]:
     policy = {"PolicyDocument": {"Statement": list(statements)}}
@@ -79,7 +86,7 @@ def resources() -> dict[str, Any]:
         "Work": {"Type": "AWS::S3::Bucket"},
         "Other": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}},
         "Worker": role(ALL_OF, LISTING),
-        "Machine": role(ALL_OF, INVOKING),
+        "Machine": role(ALL_OF, INVOKING, RUNNING_CHILDREN),
         "Workflow": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
         **functions,
     }
@@ -236,6 +243,23 @@ def test_a_map_over_items_in_s3_succeeds(cloud: LocalCloud) -> None:
     """Every child ends with an empty object."""
     ended = over(cloud, [{"n": n} for n in range(30)], task("echo", OutputPath=None), MaxConcurrency=4)
     assert ended["status"] == "SUCCEEDED"
+
+
+def test_what_became_of_the_calls_is_noted(cloud: LocalCloud) -> None:
+    """By role: each right that was used, each call that had none, and each call that its service does not admit."""
+    cloud.s3.put_object(Bucket="work", Key="there", Body=b"x")
+    for event in (
+        {"Bucket": "work", "Key": "there"},
+        {"Bucket": "other", "Key": "none"},
+        {"Bucket": "work", "Key": ""},
+    ):
+        cloud.invoke("reader", event)
+    over(cloud, [1], task("nothing"))
+    noted = read_ledgers(cloud.directory / FOLDER)
+    assert noted["reader"][USED] >= {("s3:GetObject", "*")}
+    assert noted["reader"][REFUSED] >= {("s3:ListBucket", "arn:aws:s3:::other")}
+    assert noted["reader"][INVALID] == {("s3:GetObject", "*")}
+    assert noted["workflow"][USED] >= {("states:StartExecution", "*"), ("s3:GetObject", "*")}
 
 
 def test_a_failed_child_fails_its_map(cloud: LocalCloud) -> None:

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice.local.guard import Guard
-from sluice.local.policies import Statement
+from sluice.local.policies import Role, Statement
 from sluice.local.template import ACCOUNT
 
 REGION = "us-east-1"
@@ -17,7 +17,7 @@ JOBS = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:model-invocation-job"
 
 
 def guard(*actions: str, keys: dict[str, str] | None = None) -> Guard:
-    return Guard((Statement(allow=True, actions=actions, resources=("*",)),), keys or {}, REGION)
+    return Guard(Role((Statement(allow=True, actions=actions, resources=("*",)),)), keys or {}, REGION)
 
 
 def needs(service: str, operation: str, keys: dict[str, str] | None = None, **parameters: Any) -> list[tuple[str, str]]:
@@ -56,11 +56,14 @@ def test_an_encrypted_bucket_needs_its_key() -> None:
 
 
 def test_an_inference_profile_needs_its_model_too() -> None:
-    """Bedrock checks both."""
+    """Bedrock checks the profile, and the model in every Region that it routes to."""
     model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert needs("bedrock-runtime", "Converse", modelId=model) == [
         ("bedrock:InvokeModel", f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{model}"),
-        ("bedrock:InvokeModel", f"arn:aws:bedrock:{REGION}::foundation-model/{model.removeprefix('us.')}"),
+        *(
+            ("bedrock:InvokeModel", f"arn:aws:bedrock:{region}::foundation-model/{model.removeprefix('us.')}")
+            for region in ("us-east-1", "us-east-2", "us-west-2")
+        ),
     ]
 
 

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from sluice.errors import Stop
-from sluice.local.policies import Statement, is_allowed
+from sluice.local.policies import Role, Statement
 
 
 def statement(action: Any, resource: Any = "*", effect: str = "Allow", **condition: Any) -> Statement:
     return Statement.parse({"Effect": effect, "Action": action, "Resource": resource, "Condition": condition})
+
+
+def role(*statements: Statement) -> Role:
+    return Role(statements)
 
 
 @pytest.mark.parametrize(
@@ -27,23 +31,23 @@ def statement(action: Any, resource: Any = "*", effect: str = "Allow", **conditi
 )
 def test_action_and_resource_have_to_match(action: str, resource: str, *, allowed: bool) -> None:
     """Wildcards count, the case of an action does not."""
-    assert is_allowed([statement(["s3:GetObject"], "arn:aws:s3:::work/*")], action, resource, {}) is allowed
+    assert role(statement(["s3:GetObject"], "arn:aws:s3:::work/*")).allows(action, resource) is allowed
 
 
 def test_a_denial_wins() -> None:
     """Over any number of statements that allow."""
-    statements = [statement("s3:*"), statement("s3:Delete*", effect="Deny")]
-    assert is_allowed(statements, "s3:GetObject", "x", {})
-    assert not is_allowed(statements, "s3:DeleteObject", "x", {})
+    careful = role(statement("s3:*"), statement("s3:Delete*", effect="Deny"))
+    assert careful.allows("s3:GetObject", "x")
+    assert not careful.allows("s3:DeleteObject", "x")
 
 
 def test_a_condition_that_the_call_does_not_carry_fails() -> None:
     """A missing key fulfils negated operators only."""
-    passing = [statement("iam:PassRole", StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"})]
-    assert is_allowed(passing, "iam:PassRole", "x", {"iam:PassedToService": "bedrock.amazonaws.com"})
-    assert not is_allowed(passing, "iam:PassRole", "x", {"iam:PassedToService": "ec2.amazonaws.com"})
-    assert not is_allowed(passing, "iam:PassRole", "x", {})
-    assert is_allowed([statement("a:b", StringNotLike={"k": "v*"})], "a:b", "x", {})
+    passing = role(statement("iam:PassRole", StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"}))
+    assert passing.allows("iam:PassRole", "x", {"iam:PassedToService": "bedrock.amazonaws.com"})
+    assert not passing.allows("iam:PassRole", "x", {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not passing.allows("iam:PassRole", "x")
+    assert role(statement("a:b", StringNotLike={"k": "v*"})).allows("a:b", "x")
 
 
 def test_what_is_not_understood_is_an_error() -> None:

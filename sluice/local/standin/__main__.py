@@ -11,6 +11,7 @@ from botocore.config import Config
 
 from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
+from sluice.local.ledger import FOLDER, Ledger
 from sluice.local.sources import Tiers, open_source
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
@@ -53,8 +54,10 @@ def build(configuration: Configuration) -> Server:
     source = open_source(configuration.answers, task, region, s3)
     jobs = JobTable(region, faults.plan.quota or JOBS_PER_MODEL, Tiers.of(task, region).find)
     settings = Settings().override(configuration.settings)
-    factory = Factory(s3, source, settings, faults, Access(template, region), configuration.scale)
-    return Server(Api(jobs, factory, faults, Journal(Path(configuration.journal) if configuration.journal else None)))
+    journal = Path(configuration.journal) if configuration.journal else None
+    ledger = Ledger(lambda: journal.parent / FOLDER, "bedrock") if journal else None
+    factory = Factory(s3, source, settings, faults, Access(template, region, ledger), configuration.scale)
+    return Server(Api(jobs, factory, faults, Journal(journal)))
 
 
 def main() -> None:

@@ -5,20 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.local.guard import PROFILE, Guard
-from sluice.local.policies import is_allowed
+from sluice.local.guard import is_profile, model_arns
+from sluice.local.policies import Role
 from sluice.local.template import PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sluice.local.ledger import Ledger
     from sluice.local.template import Template
-
-# Some of the Regions that an inference profile routes to; the access to each of them is checked.
-ROUTES = {
-    "us.": ("us-east-1", "us-east-2", "us-west-2"),
-    "eu.": ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1"),
-}
 
 
 @dataclass(frozen=True)
@@ -27,16 +22,17 @@ class Access:
 
     template: Template | None
     region: str
+    ledger: Ledger | None = None
 
     def refusal(self, request: dict[str, Any]) -> str | None:
         """Bedrock's message for a job that its role does not let run, or None."""
         if self.template is None:
             return None
-        statements = self.template.statements(request["roleArn"])
-        if not statements:
+        role = Role(self.template.statements(request["roleArn"]), self.ledger)
+        if not role.statements:
             return f"The service role {request['roleArn']} has no permissions."
         for action, resource in self._needs(request):
-            if not is_allowed(statements, action, resource, {}):
+            if not role.allows(action, resource):
                 return f"The service role has no {action} on {resource}."
         return None
 
@@ -49,7 +45,9 @@ class Access:
         for bucket, actions in self._keys(source, target):
             for action in actions:
                 yield action, bucket
-        yield from self._models(request["modelId"])
+        model = request["modelId"]
+        for arn in model_arns(model, self.region) if is_profile(model) else ():
+            yield "bedrock:InvokeModel", arn  # a foundation model needs no permission of the role's own
 
     def _keys(self, source: str, target: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         assert self.template is not None
@@ -58,12 +56,3 @@ class Access:
             key = keys.get(uri.partition("/")[0])
             if key is not None:
                 yield key, (action,)
-
-    def _models(self, model: str) -> Iterator[tuple[str, str]]:
-        prefix = PROFILE.match(model)
-        if prefix is None:
-            return  # a foundation model needs no permission of the role's own
-        regions = ROUTES.get(prefix.group(), (self.region,))
-        yield "bedrock:InvokeModel", Guard((), {}, self.region).model_arns(model)[0]
-        for region in regions:
-            yield "bedrock:InvokeModel", Guard((), {}, region).model_arns(model)[1]

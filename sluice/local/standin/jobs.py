@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sluice.local.standin.rules import Refused, check_request
+from sluice.local.rules import Refused, check_request
 from sluice.local.template import ACCOUNT, PARTITION
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.local.standin.rules import Refused, check_request
+from sluice.local.rules import Refused, check_request, fits_pattern
 
 WORK = "s3://work"
 
@@ -61,15 +61,12 @@ def test_a_good_request_passes(changes: dict[str, Any]) -> None:
         ({"inputDataConfig": place(f"{WORK}//in/")}, "s3Uri"),
         ({"inputDataConfig": place(f"{WORK}/a:b/")}, "s3Uri"),
         ({"inputDataConfig": place(f"{WORK}/a+b/")}, "s3Uri"),
-        ({"inputDataConfig": {}}, None),
+        ({"inputDataConfig": {}}, "inputDataConfig"),
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_bad_request_is_refused(changes: dict[str, Any], named: str | None) -> None:
+def test_a_bad_request_is_refused(changes: dict[str, Any], named: str) -> None:
     """With the member's name, and all of it before a job exists."""
-    if named is None:
-        check_request("bedrock", "CreateModelInvocationJob", request(**changes))
-        return
     with pytest.raises(Refused, match=named) as refused:
         check_request("bedrock", "CreateModelInvocationJob", request(**changes))
     assert refused.value.code == "ValidationException"
@@ -79,3 +76,33 @@ def test_all_problems_are_told_at_once() -> None:
     """Their number stands in front."""
     with pytest.raises(Refused, match="2 validation errors detected"):
         check_request("bedrock", "CreateModelInvocationJob", request(jobName="a_b", timeoutDurationInHours=1))
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "named"),
+    [
+        ("s3", "PutObject", {"Bucket": "work", "Key": "", "Body": b""}, "Key"),
+        ("s3", "PutObject", {"Bucket": "work", "Key": "k", "Metadata": {"a": 1}}, "Metadata.a.value"),
+        ("stepfunctions", "StartExecution", {"stateMachineArn": "arn:x", "name": "n" * 81}, "name"),
+        ("events", "PutEvents", {"Entries": [{"Source": "s"}] * 11}, "Entries"),
+        ("bedrock-runtime", "Converse", {"modelId": "m", "inferenceConfig": {"temperature": 2}}, "temperature"),
+        ("lambda", "GetAccountSettings", {"Surprise": True}, "Surprise"),
+    ],
+)
+def test_every_type_of_a_parameter_is_looked_at(
+    service: str, operation: str, parameters: dict[str, Any], named: str
+) -> None:
+    """Texts, lists, maps, numbers: by the model of whatever service is called."""
+    with pytest.raises(Refused, match=named):
+        check_request(service, operation, parameters)
+
+
+def test_what_the_client_fills_in_may_be_missing() -> None:
+    """botocore makes idempotency tokens itself."""
+    check_request("athena", "StartQueryExecution", {"QueryString": "select 1"})
+
+
+def test_a_pattern_in_another_dialect_lets_everything_pass() -> None:
+    """A class that Python does not know is no reason to refuse a good call."""
+    assert fits_pattern(r"[\p{L}]+", "é")
+    assert not fits_pattern("[a-z]+", "é")
