@@ -74,7 +74,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_key(workflow.machine)
     workflow.grant_start(functions["start"], functions["sweep"])
     workflow.grant_stop(functions["sweep"])
-    workflow.grant_announce(functions["publish"])
+    workflow.grant_announce(functions["plan"], functions["publish"])
     bedrock.grant_submit(functions["submit"])
     bedrock.grant_poll(functions["poll"], functions["check"])
     bedrock.grant_invoke(functions["infer"])

@@ -60,10 +60,11 @@ class Workflow(Construct):
         """Let `function` stop executions."""
         allow(function, ["states:StopExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
 
-    def grant_announce(self, function: lambda_.Function) -> None:
-        """Let `function` say on the account's event bus, in Sluice's name alone, that a run is complete."""
+    def grant_announce(self, *functions: lambda_.Function) -> None:
+        """Let `functions` say on the account's event bus, in Sluice's name alone, what became of a run."""
         bus = Stack.of(self).format_arn(service="events", resource="event-bus", resource_name="default")
-        allow(function, ["events:PutEvents"], [bus], conditions={"StringEquals": {"events:source": "sluice"}})
+        for function in functions:
+            allow(function, ["events:PutEvents"], [bus], conditions={"StringEquals": {"events:source": "sluice"}})
 
     def _executions(self, names: str) -> str:
         """Return the ARN of executions; children carry the name of their map after the machine's."""
@@ -91,7 +92,10 @@ class Workflow(Construct):
         accept(self, {"AwsSolutions-SF1": "errors are logged; every event would be three log lines for each poll"})
 
     def _run(self) -> sfn.IChainable:
-        """Rounds end when Plan says that there is no more; then the parts are merged and published."""
+        """Rounds end when Plan says that there is no more; then the parts are merged and published.
+
+        An execution whose cost has to be approved ends without either; the approval starts another.
+        """
         partition = self._map(
             "PartitionSpans",
             self._task("Partition", output_path=NOTHING),
@@ -118,6 +122,7 @@ class Workflow(Construct):
         )
         publish = self._task("Publish")
         more = sfn.Choice(self, "More?")
+        more.when(sfn.Condition.boolean_equals("$.waits", value=True), sfn.Succeed(self, "WaitForApproval"))
         more.when(sfn.Condition.boolean_equals("$.more", value=True), jobs.next(plan))
         more.otherwise(merge.next(publish))
         return partition.next(plan).next(more)

@@ -64,6 +64,9 @@ class Settings(BaseModel):
     sweep_seconds: Waiting = Field(
         130, description="Pause between the two sweeps behind a cancelled run; longer than the step submit may take."
     )
+    approve_above_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="A run that can cost more than this waits for `sluice approve` before anything is sent."
+    )
     on_demand_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
         8, description="Converse calls at once in one on-demand worker."
     )

@@ -30,6 +30,7 @@ class Keys:
         ending = f"{self.root}/end-{execution}"
         self.end = f"{ending}/end.json"
         self.cancel = f"{ending}/cancel.json"
+        self.approval = f"{ending}/approval.json"
         self.published = f"{ending}/published.json"
         self.merged_prefix = f"{ending}/merged/"
         self.start = f"{self.root}/start.json"
@@ -278,7 +279,7 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What Plan tells the workflow."""
+    """What Plan tells the workflow; `waits`: the execution ends here, since somebody has to approve the cost first."""
 
     run: str
     round: int
@@ -288,6 +289,7 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
     parts_key: str
     max_concurrency: int
     max_workers: int
+    waits: bool = False
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,16 +379,29 @@ class End(Document, frozen=True, kw_only=True):
     reason: str | None
 
 
+class Approval(Document, frozen=True, kw_only=True):
+    """Why an execution ended before anything was sent: the most that the run can cost is above the limit.
+
+    A cost is None where a price is unknown.
+    """
+
+    ceiling_usd: float | None
+    expected_usd: float | None
+    approve_above_usd: float
+    at: str
+
+
 class Resumption(Document, frozen=True, kw_only=True):
     """A further execution of a run: jobs (round, job) whose refusal no longer stops it, and a new budget if any.
 
-    `cancelled`: it only settles what was sent and publishes.
+    `cancelled`: it only settles what was sent and publishes. `approved`: the run's cost needs no further approval.
     """
 
     number: int
     cancelled: bool
     forgiven: list[tuple[int, int]]
     max_usd: float | None = None
+    approved: bool = False
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

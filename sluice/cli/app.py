@@ -219,6 +219,19 @@ def watch(
 
 
 @app.command()
+def approve(
+    run: RunArgument,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Agree to the cost of a run that waits for it; then it goes on."""
+    from sluice.cli.control import approve_run  # noqa: PLC0415
+
+    raise _in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run))
+
+
+@app.command()
 def cancel(
     run: RunArgument,
     env: EnvOption = "prod",

@@ -1,4 +1,4 @@
-"""`sluice start`, `cancel`, `resume` and `rejudge`: ask the deployed functions for what they alone decide."""
+"""What changes runs (start, approve, cancel, resume, rejudge): the deployed functions are asked, and they decide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.requests import find_inputs, parse_settings
-from sluice.cli.standing import CANCELLING, GOING_ON, beginning, standing
+from sluice.cli.standing import CANCELLING, GOING_ON, WAITING, beginning, standing
 from sluice.errors import Stop
 from sluice.task import load_task
 
@@ -118,7 +118,7 @@ def _run_of(answer: dict[str, Any]) -> str:
 def cancel_run(cloud: Cloud, run: str) -> ExitCode:
     """Have a run stopped and closed, and say what happens next."""
     now = standing(cloud, run)
-    if now.status not in GOING_ON:
+    if now.status not in GOING_ON | {WAITING}:
         hint = f"; `sluice resume {run}` goes on with it" if now.status == "failed" else ""
         raise UsageError(f"run {run} has ended already: {now.status}{hint}")
     cloud.sweep({"run": run, "reason": "cancelled"})
@@ -132,11 +132,22 @@ def cancel_run(cloud: Cloud, run: str) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
+def approve_run(cloud: Cloud, run: str) -> ExitCode:
+    """Agree to the cost of a run that waits for it, so that it goes on."""
+    beginning(cloud, run)
+    answer = cloud.start({"approve": {"run": run}})
+    print(f"run {run} is approved and goes on (execution {answer['execution']}).")
+    complain(f"`sluice watch {run}` shows how it goes on")
+    return ExitCode.SUCCEEDED
+
+
 def resume_run(cloud: Cloud, run: str, max_usd: float | None) -> ExitCode:
     """Start a further execution of a run, which buys only what is missing."""
     now = standing(cloud, run)
     if now.status in GOING_ON:
         raise UsageError(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
+    if now.status == WAITING:
+        raise UsageError(f"run {run} waits for an approval of its cost; `sluice approve {run}` lets it go on")
     answer = cloud.start({"resume": {"run": run, "max_usd": max_usd}})
     budget = f", for at most ${max_usd:,.2f} in all" if max_usd is not None else ""
     print(f"run {run} goes on{budget} (execution {answer['execution']}): only what is missing is bought.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
 
 from sluice.figures import dollars, short_model
@@ -10,16 +11,23 @@ from sluice.progress import JobState, Snapshot, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from rich.table import Table
     from rich.text import Text
 
     from sluice.progress import JobProgress, RoundProgress
+    from sluice.state import Approval
 
 STAGES = tuple(Stage)
 ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}
 MESSAGES = 3  # as many bad ends of jobs as the live picture shows
+
+
+def costs_of(approval: Approval) -> str:
+    """Say what a run that waits for an approval can cost."""
+    return f"the run can cost up to {dollars(approval.ceiling_usd)} (expected: {dollars(approval.expected_usd)})"
 
 
 class Words(NamedTuple):
@@ -50,6 +58,9 @@ class Display(Protocol):
     def show(self, snapshot: Snapshot) -> None:
         """Show the run as it is now."""
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal to something else for as long as the context lasts."""
+
 
 def display_for(stream: TextIO, task: str, words: Words = HERE, elapsed: float = 0.0) -> Display:
     """Choose the display that suits a stream; the run has been going on for `elapsed` seconds."""
@@ -79,6 +90,10 @@ class Lines:
         for line in news(self._last, snapshot):
             self._say(line)
         self._last = snapshot
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Plain lines are in nobody's way."""
+        return nullcontext()
 
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -161,6 +176,15 @@ class Live:
     def show(self, snapshot: Snapshot) -> None:
         """Draw this snapshot from now on."""
         self._snapshot = snapshot
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the picture away, and draw it again after."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def _picture(self) -> Table:
         return picture(self._snapshot, self._task, time.monotonic() - self._began, self._words)

@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     CANCELLED = 3
     OVER_LIMIT = 4
+    WAITING = 5  # of `sluice watch`: nothing happens until somebody approves the cost
     INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
@@ -30,6 +31,7 @@ OF_STATUS = {
     "failed": ExitCode.FAILED,
     "cancelled": ExitCode.CANCELLED,
     "over_limit": ExitCode.OVER_LIMIT,
+    "waiting_for_approval": ExitCode.WAITING,
 }
 
 

@@ -11,7 +11,7 @@ import msgspec
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.requests import check_out
 from sluice.cli.run import show
-from sluice.cli.standing import FAILED, GOING_ON, standing
+from sluice.cli.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.cli.summary import places_in
 from sluice.figures import size
 from sluice.report import read_run, render
@@ -61,6 +61,8 @@ def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool) -> ExitCod
 
 def _ended(cloud: Cloud, run: str) -> Standing:
     now = standing(cloud, run)
+    if now.status == WAITING:
+        raise UsageError(f"run {run} has sent nothing yet: it waits for `sluice approve {run}`")
     if now.status in GOING_ON:
         raise UsageError(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
     return now

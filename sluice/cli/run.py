@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import typer
 
-from sluice.cli.display import display_for
+from sluice.cli.display import costs_of, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, complain_of_task, reader_may_leave
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.tasks import load_runnable_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError
+from sluice.figures import dollars
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from sluice.cli.display import Display
     from sluice.local.cloud import LocalCloud
+    from sluice.state import Approval
     from sluice.task import Task
 
     Runner = Callable[..., dict[str, Any]]
@@ -108,7 +111,21 @@ def _execute(request: Request, job: Job, runner: Runner) -> dict[str, Any]:
             region=request.region,
             faults=request.faults,
             on_progress=Looks(display),
+            approve=lambda asked: approved(asked, display),
         )
+
+
+def approved(asked: Approval, display: Display) -> bool:
+    """Ask whether a run may cost what it can; where nobody can be asked, say why nothing is sent."""
+    question = f"{costs_of(asked)}, and approve_above_usd is {dollars(asked.approve_above_usd)}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        complain(f"{question}: nothing is sent. To allow it: --set approve_above_usd=USD")
+        return False
+    with display.paused():
+        try:
+            return typer.confirm(f"{question}. Send it?", err=True)
+        except typer.Abort:
+            return False
 
 
 class Looks:

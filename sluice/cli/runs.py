@@ -11,7 +11,7 @@ import msgspec
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError
 
-from sluice.cli.display import IN_AWS, display_for
+from sluice.cli.display import IN_AWS, costs_of, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, complain, reader_may_leave
 from sluice.cli.run import show
 from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
@@ -101,7 +101,9 @@ def watch_run(cloud: Cloud, run: str, *, as_json: bool, pause: Callable[[float],
     except KeyboardInterrupt:
         complain(f"the run goes on; `sluice watch {run}` shows it again, `sluice cancel {run}` stops it")
         return ExitCode.INTERRUPTED
-    if now.document is None and not as_json:
+    if now.approval and not as_json:
+        complain(waits_for(now))
+    elif now.document is None and not as_json:
         complain(f"run {run} failed: {now.error}; `sluice resume {run}` goes on with it")
     else:
         show(document_of(now), places_in_aws(cloud, now), as_json=as_json)
@@ -125,10 +127,20 @@ def _followed(cloud: Cloud, now: Standing, display: Display, pause: Callable[[fl
     return now
 
 
+def waits_for(now: Standing) -> str:
+    """Say what a waiting run waits for, and what can be done."""
+    assert now.approval is not None
+    return (
+        f"run {now.run} waits for an approval: {costs_of(now.approval)}, and runs above "
+        f"{dollars(now.approval.approve_above_usd)} are not sent unasked; `sluice approve {now.run}` lets it go on, "
+        f"`sluice cancel {now.run}` closes it"
+    )
+
+
 def document_of(now: Standing) -> dict[str, Any]:
     """run.json of a run that has ended, or what is known of one that broke off before there was any."""
     known = {"run_id": now.run, "task": now.beginning.name, "status": now.status, "started": now.beginning.created}
-    return now.document or {**known, "error": now.error}
+    return now.document or {**known, "error": now.error, **({"approval": now.approval} if now.approval else {})}
 
 
 def places_in_aws(cloud: Cloud, now: Standing) -> dict[str, str]:

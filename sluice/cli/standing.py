@@ -24,7 +24,7 @@ READ = 500  # runs whose beginning is read; of more, those whose ids name the la
 STAMP = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]+$")
 CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes a cancelled or aborted run
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
-RUNNING, CANCELLING, FAILED, UNKNOWN = "running", "cancelling", "failed", "unknown"
+RUNNING, CANCELLING, FAILED, WAITING = "running", "cancelling", "failed", "waiting_for_approval"
 GOING_ON = frozenset({RUNNING, CANCELLING})
 NO_EXECUTION = "its execution cannot be found: it never began, or ended more than 90 days ago"
 
@@ -62,6 +62,7 @@ class Standing:
     error: str | None = None
     rows: int | None = None
     document: dict[str, Any] | None = None
+    approval: state.Approval | None = None
 
     @property
     def cost_usd(self) -> float | None:
@@ -78,6 +79,7 @@ class Standing:
             "cost_usd": self.cost_usd,
             "started": self.beginning.created,
             "error": self.error,
+            "approval": self.approval,
         }
 
 
@@ -136,15 +138,17 @@ def _begun(cloud: Cloud, run: str) -> Beginning | None:
 def _standing(cloud: Cloud, run: str, start: Beginning) -> Standing:
     further = sum(1 for _ in cloud.work.keys(state.Keys(run).resumptions))
     keys = state.Keys(run, further)
-    document = _json(cloud, keys.published)
+    document, approval = _json(cloud, keys.published), None
     if document is None:
         status, error = _from_execution(cloud, keys, further)
         if status == FAILED:
             document = _summary_of_failed(cloud, keys, further)
+        if status == WAITING:
+            approval = state.read(state.Approval, cloud.work.get(keys.approval), keys.approval)
     else:
         status, error = str(document.get("status")), document.get("error")
     rows = document["rows"]["in"] if document else _planned_rows(cloud, start, run)
-    return Standing(run, start, status, error or (document or {}).get("error"), rows, document)
+    return Standing(run, start, status, error or (document or {}).get("error"), rows, document, approval)
 
 
 def _json(cloud: Cloud, key: str) -> dict[str, Any] | None:
@@ -168,7 +172,10 @@ def _from_execution(cloud: Cloud, keys: state.Keys, further: int) -> tuple[str, 
         return CANCELLING, None
     if found.status in ENDED_BADLY:
         return FAILED, found.cause or found.status.lower().replace("_", " ")
-    return (CANCELLING if cancelled else RUNNING), None
+    if cancelled:
+        return CANCELLING, None
+    waits = found.status == "SUCCEEDED" and cloud.work.exists(keys.approval)
+    return (WAITING if waits else RUNNING), None
 
 
 def _recent(execution: Execution) -> bool:

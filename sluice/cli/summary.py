@@ -88,7 +88,7 @@ def _rows(run: Run) -> Text:
     )
     if rows.total:
         text.append(f"   ({percent(rows.accepted, rows.total)} accepted)")
-    if rows.total > rows.rejected:
+    if rows.total > rows.rejected and run.records.distinct:
         repeated = rows.total - rows.rejected - run.records.distinct
         again = f"; rows that repeat a text and share its answer: {repeated:,}" if repeated > 0 else ""
         text.append(f"\n{run.records.distinct:,} distinct records{again}")

@@ -19,6 +19,7 @@ from sluice.local.functions import Surroundings
 from sluice.local.sources.keys import in_common
 from sluice.local.synthesis import synthesized
 from sluice.prices import Catalog
+from sluice.state import Approval, Keys, read
 from sluice.task import DEFAULT_TIERS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ LONG_SCALE = 1 / 120  # a minute is half a second
 SHORT_PAUSES = {"sweep_seconds": 1}
 
 
-def run_local(
+def run_local(  # noqa: PLR0913 - what the command line can say
     *,
     inputs: Sequence[Path | str],
     task: Task,
@@ -44,10 +45,12 @@ def run_local(
     region: str = "us-east-1",
     faults: Path | None = None,
     on_progress: Callable[[LocalCloud, str], None] | None = None,
+    approve: Callable[[Approval], bool] = lambda _approval: False,
 ) -> dict[str, Any]:
     """Classify local files with the real workflow; results, report, run.json and logs land in `out`.
 
-    `on_progress` is called with the cloud and the run's id at every look at the execution.
+    `on_progress` is called with the cloud and the run's id at every look at the execution; `approve` decides about a
+    run that waits for an approval of its cost, and cancels one that does not get it.
 
     Returns:
         The document run.json.
@@ -65,6 +68,7 @@ def run_local(
             cloud,
             Request(files, task, out, answers, settings or {}, faults),
             None if on_progress is None else lambda run: on_progress(cloud, run),
+            approve,
         )
 
 
@@ -80,19 +84,41 @@ class Request:
     faults: Path | None = None
 
 
-def run_in(cloud: LocalCloud, request: Request, on_look: Callable[[str], None] | None = None) -> dict[str, Any]:
+def run_in(
+    cloud: LocalCloud,
+    request: Request,
+    on_look: Callable[[str], None] | None = None,
+    approve: Callable[[Approval], bool] = lambda _approval: False,
+) -> dict[str, Any]:
     """Run a request in a cloud that is up, and that other requests can use before and after; its run.json.
 
-    Ctrl-C cancels the run, and what it has answered by then is collected.
+    Ctrl-C cancels the run, and what it has answered by then is collected; so does a cost that is not approved.
     """
     prepare(cloud, request)
     run = start(cloud, request)
     look = None if on_look is None else lambda: on_look(run)
     try:
         cloud.wait(run, look)
+        if (asked := waiting(cloud, run)) is not None:
+            settle(cloud, run, look, agreed=approve(asked))
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
     return collect(cloud, run, request.out)
+
+
+def waiting(cloud: LocalCloud, run: str) -> Approval | None:
+    """The approval that a run waits for, if it does."""
+    key = Keys(run).approval
+    data = cloud.read(cloud.bucket("SLUICE_WORK_BUCKET"), key)
+    return None if data is None else read(Approval, data, key)
+
+
+def settle(cloud: LocalCloud, run: str, look: Callable[[], None] | None, *, agreed: bool) -> None:
+    """Let a waiting run go on to its end, or close it."""
+    if agreed:
+        cloud.wait(cloud.invoke("start", {"approve": {"run": run}})["execution"], look)
+    else:
+        cloud.cancel(run, look)
 
 
 def prepare(cloud: LocalCloud, request: Request) -> None:

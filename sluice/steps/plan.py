@@ -23,6 +23,7 @@ from sluice.state import (
     RoundPlan,
     read,
 )
+from sluice.steps.approval import must_wait
 from sluice.steps.cutting import cut_run
 from sluice.steps.services import Run
 from sluice.store import ahead
@@ -38,6 +39,8 @@ AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs
 
 def run(services: Services, run_id: str, round_: int) -> PlanResult:
     """Plan one round; a round that is planned already is answered from its plan.
+
+    The first one is not, while the run waits for an approval of its cost.
 
     Raises:
         Stop: a job of the round before has no books, or all its records failed for a reason that stays.
@@ -56,6 +59,8 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
     _stop_on_fatal(opened, counts)
+    if round_ == 0 and must_wait(services, opened):
+        return _result(opened, round_, more=False, waits=True)
     jobs = _first_round(opened) if round_ == 0 else _later_round(opened, round_, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
@@ -67,12 +72,13 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     return _result(opened, round_, more=True)
 
 
-def _result(opened: Run, round_: int, *, more: bool) -> PlanResult:
+def _result(opened: Run, round_: int, *, more: bool, waits: bool = False) -> PlanResult:
     return PlanResult(
         run=opened.id,
         round=round_,
         next=round_ + 1,
         more=more,
+        waits=waits,
         jobs_key=opened.keys.jobs(round_),
         parts_key=opened.keys.parts,
         max_concurrency=opened.settings.max_jobs_in_flight,

@@ -1,4 +1,4 @@
-"""resume: a further execution of a run; what was bought is kept, and only what is missing is bought."""
+"""resume and approve: a further execution of a run; what was bought is kept, and only what is missing is bought."""
 
 from __future__ import annotations
 
@@ -17,23 +17,50 @@ def run(services: Services, run_id: str, max_usd: float | None = None) -> str:
     """Begin the next execution of a run and return its name.
 
     Raises:
-        Stop: there is no such run, or it is still under way.
+        Stop: there is no such run, it is still under way, or it waits for an approval.
     """
     opened = Run(services.work, run_id)
     if not services.work.exists(opened.keys.start):
         raise Stop(f"there is no run {run_id}")
     if services.workflow is not None and services.workflow.running(opened.execution):
         raise Stop(f"run {run_id} is still under way")
-    return execute_again(services, opened, cancelled=False, max_usd=max_usd)
+    if opened.waiting:
+        raise Stop(f"run {run_id} waits for an approval: `sluice approve {run_id}` lets it go on")
+    return execute_again(services, opened, max_usd=max_usd)
 
 
-def execute_again(services: Services, opened: Run, *, cancelled: bool, max_usd: float | None = None) -> str:
+def approve(services: Services, run_id: str) -> str:
+    """Note that a waiting run's cost is agreed to, start its next execution, and return that one's name.
+
+    Approving once more what has just been approved starts the same execution.
+
+    Raises:
+        Stop: there is no such run, or it does not wait for an approval.
+
+    """
+    opened = Run(services.work, run_id)
+    if not services.work.exists(opened.keys.start):
+        raise Stop(f"there is no run {run_id}")
+    if opened.waiting:
+        return execute_again(services, opened, approved=True)
+    if opened.resumptions and opened.resumptions[-1].approved and not services.work.exists(opened.keys.published):
+        return begin_again(services, opened)
+    raise Stop(f"run {run_id} does not wait for an approval; `sluice info {run_id}` shows how it stands")
+
+
+def execute_again(
+    services: Services, opened: Run, *, cancelled: bool = False, approved: bool = False, max_usd: float | None = None
+) -> str:
     """Note a further execution and start it; refusals that have been seen stop it no more."""
     forgiven = [(books.round, books.job) for books in counts_so_far(opened) if books.fatal]
     number = len(opened.resumptions) + 1
-    document = Resumption(number=number, cancelled=cancelled, forgiven=forgiven, max_usd=max_usd)
+    document = Resumption(number=number, cancelled=cancelled, forgiven=forgiven, max_usd=max_usd, approved=approved)
     services.work.put_new(opened.keys.resumption(number), document.write())
-    name = f"{opened.id}-{number}"
+    return begin_again(services, Run(services.work, opened.id))
+
+
+def begin_again(services: Services, opened: Run) -> str:
+    """Start the latest execution that is noted, and return its name; one that has been started stays as it is."""
     if services.workflow is not None:
-        services.workflow.start(name, opened.id, opened.settings.max_workers)
-    return name
+        services.workflow.start(opened.execution, opened.id, opened.settings.max_workers)
+    return opened.execution

@@ -148,6 +148,16 @@ class Run:
         return read(RoundPlan, self.store.get(key), key).jobs[item.job]
 
     @property
+    def approved(self) -> bool:
+        """Whether somebody has approved the run's cost."""
+        return any(item.approved for item in self.resumptions)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the run waits for an approval; one that is being cancelled does not."""
+        return self.store.exists(self.keys.approval) and not self.store.exists(self.keys.cancel)
+
+    @property
     def cancelled(self) -> bool:
         """Whether nothing more may be sent."""
         asked_before = bool(self.resumptions) and self.resumptions[-1].cancelled

@@ -16,7 +16,7 @@ from sluice.bedrock import TERMINAL, job_name
 from sluice.state import Findings
 from sluice.steps.plan import counts_so_far
 from sluice.steps.publish import summarize
-from sluice.steps.resume import execute_again
+from sluice.steps.resume import begin_again, execute_again
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
 
 def _late(services: Services, opened: Run) -> dict[str, Any]:
     """A late report of an execution that has a successor, which a sweep that died may have noted without starting."""
-    if opened.resumptions and opened.resumptions[-1].cancelled and services.workflow is not None:
-        services.workflow.start(opened.execution, opened.id, opened.settings.max_workers)
+    if opened.resumptions and opened.resumptions[-1].cancelled:
+        begin_again(services, opened)
     return {"stopped": 0}
 
 

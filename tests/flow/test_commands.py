@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
-from sluice.cli.control import Beginning, cancel_run, rejudge_run, resume_run, start_runs
+from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import fetch_report, fetch_results
 from sluice.cli.runs import list_runs, watch_run
+from sluice.cli.standing import WAITING, standing
 from sluice.local.runner import Request, prepare
 from sluice.local.server import INVOKE
+from sluice.state import Keys
 from sluice.task import load_task
 from tests.flow.local import SAMPLES
 
@@ -113,8 +116,6 @@ def started(stack: Cloud, capsys: pytest.CaptureFixture[str], *inputs: str, sett
 
 
 def watched(stack: Cloud, run: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    from time import sleep
-
     capsys.readouterr()
     code = watch_run(stack, run, as_json=True, pause=lambda _seconds: sleep(0.2))
     return code, msgspec.json.decode(capsys.readouterr().out)
@@ -156,6 +157,33 @@ def test_a_run_is_cancelled_resumed_and_judged_again(
     list_runs(stack, 20, "tickets", as_json=True)
     listed = {item["run_id"]: item["status"] for item in json.loads(capsys.readouterr().out)}
     assert (listed[run], listed[again]) == ("succeeded", "succeeded")
+
+
+def test_a_run_waits_for_its_approval(stack: Cloud, tickets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Above the limit nothing is sent until somebody agrees; then it goes on, or, not agreed to, it is closed."""
+    stack.incoming.put("tickets/dear.jsonl", tickets.read_bytes())
+    uri = stack.incoming.uri("tickets/dear.jsonl")
+    dear = [*QUICK, "approve_above_usd=0.01"]
+    run, other = (started(stack, capsys, uri, settings=dear, again=True) for _ in range(2))
+    code, waiting = watched(stack, run, capsys)
+    assert (code, waiting["status"], waiting["approval"]["approve_above_usd"]) == (
+        ExitCode.WAITING,
+        "waiting_for_approval",
+        0.01,
+    )
+    assert not list(stack.work.keys(f"{Keys(run).root}/round-0/"))
+    assert approve_run(stack, run) == ExitCode.SUCCEEDED
+    code, document = watched(stack, run, capsys)
+    assert (code, document["rows"]["in"], document["rows"]["accepted"] > 100) == (ExitCode.SUCCEEDED, 150, True)
+
+    assert watched(stack, other, capsys)[0] == ExitCode.WAITING
+    assert cancel_run(stack, other) == ExitCode.SUCCEEDED
+    while standing(stack, other).status == WAITING:  # the function is called without waiting for it
+        sleep(0.1)
+    code, document = watched(stack, other, capsys)
+    assert (code, document["rows"]["unresolved"], document["cost_usd"]) == (ExitCode.CANCELLED, 149, 0)
+    with pytest.raises(FunctionFailed, match="does not wait for an approval"):
+        approve_run(stack, other)
 
 
 def test_what_a_function_refuses_is_wrong_usage(stack: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

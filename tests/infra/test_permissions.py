@@ -111,7 +111,7 @@ def test_no_step_deletes_objects(deployed: Deployed) -> None:
         ("states:StartExecution", {"start", "sweep"}),
         ("states:DescribeExecution", {"start", "sweep"}),
         ("states:StopExecution", {"sweep"}),
-        ("events:PutEvents", {"publish"}),
+        ("events:PutEvents", {"plan", "publish"}),
         ("sqs:SendMessage", {"start", "sweep"}),
     ],
 )

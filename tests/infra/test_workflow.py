@@ -62,7 +62,11 @@ def test_rounds_run_until_plan_says_that_there_is_no_more(deployed: Deployed) ->
     assert states["PartitionSpans"]["Next"] == "Plan"
     assert states["Plan"]["Next"] == "More?"
     assert states["Plan"]["Parameters"] == {"run.$": "$.run", "round.$": "$.next"}
-    assert states["More?"]["Choices"] == [{"Variable": "$.more", "BooleanEquals": True, "Next": "RunJobs"}]
+    assert states["More?"]["Choices"] == [
+        {"Variable": "$.waits", "BooleanEquals": True, "Next": "WaitForApproval"},
+        {"Variable": "$.more", "BooleanEquals": True, "Next": "RunJobs"},
+    ]
+    assert states["WaitForApproval"] == {"Type": "Succeed"}
     assert states["More?"]["Default"] == "MergeParts"
     assert states["RunJobs"]["Next"] == "Plan"
     assert states["MergeParts"]["Next"] == "Publish"

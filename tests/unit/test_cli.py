@@ -18,13 +18,14 @@ from sluice.cli.app import app
 from sluice.cli.display import Lines, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
-from sluice.cli.run import Looks, Request, run_files
+from sluice.cli.run import Looks, Request, approved, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
 from sluice.errors import BadSetting, Stop
 from sluice.local.runner import models_beside, names
 from sluice.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.report import read_run
 from sluice.settings import Settings
+from sluice.state import Approval
 from sluice.task import parse_task
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ RUN: dict[str, Any] = {
     "ids": {"missing": 0, "duplicate": 0},
     "warnings": [],
 }
+
+
+DEAR = Approval(ceiling_usd=34.19, expected_usd=0.2, approve_above_usd=5.0, at="2026-11-20T10:16:00+00:00")
 
 
 class FakeRunner:
@@ -630,3 +634,29 @@ def test_a_run_that_hardly_began_has_a_summary() -> None:
     text = summarized({"run_id": "r1", "task": "tickets", "status": "failed", "error": "no role"})
     assert "tickets failed" in text
     assert "no role" in text
+
+
+# The cost that has to be approved.
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_nobody_can_be_asked_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence has the costs, the limit, and how it is raised."""
+    assert not approved(DEAR, Lines(io.StringIO(), "t"))
+    said = capsys.readouterr().err
+    assert "can cost up to $34.19 (expected: $0.20), and approve_above_usd is $5.00: nothing is sent" in said
+    assert "--set approve_above_usd=USD" in said
+
+
+@pytest.mark.parametrize(("typed", "agreed"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
+def test_who_sits_at_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch, typed: str, agreed: bool) -> None:
+    """Only a yes is one; no answer at all is none."""
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert approved(DEAR, Lines(io.StringIO(), "t")) is agreed

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
-from sluice.cli.control import Beginning, cancel_run, rejudge_run, resume_run, start_runs
+from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.fetch import fetch_report, fetch_results
 from sluice.cli.runs import list_runs, print_runs, watch_run
@@ -26,7 +26,7 @@ from sluice.cli.standing import standing
 from sluice.errors import BadTask, RetryLater, Stop
 from sluice.local import events
 from sluice.settings import stack_name
-from sluice.state import Keys, Resumption
+from sluice.state import Approval, Keys, Resumption
 from sluice.steps import start
 from tests.harness.drive import Cloud as Memory
 
@@ -375,6 +375,61 @@ def test_a_run_with_the_cancel_marker_is_being_cancelled(deployed: Deployed) -> 
     assert standing(deployed.cloud, RUN).status == "cancelling"
 
 
+def waiting(deployed: Deployed) -> None:
+    """Have the run wait for an approval: its execution has ended, and left a note."""
+    keys = deployed.begin()
+    arn = f"{deployed.machine.replace(':stateMachine:', ':execution:')}:{RUN}"
+    now = dt.datetime.now(dt.UTC)
+    described = {"executionArn": arn, "stateMachineArn": deployed.machine, "status": "SUCCEEDED", "startDate": now}
+    stubber = deployed.session.stub("stepfunctions")
+    for _ in range(2):
+        stubber.add_response("describe_execution", described, {"executionArn": arn})
+    note = Approval(ceiling_usd=34.19, expected_usd=0.2, approve_above_usd=5.0, at="2026-11-20T10:16:00+00:00")
+    deployed.cloud.work.put(keys.approval, note.write())
+
+
+def test_a_run_waits_for_an_approval(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has neither ended nor failed; watching ends at once, and says what is waited for and what can be done."""
+    waiting(deployed)
+    assert standing(deployed.cloud, RUN).status == "waiting_for_approval"
+    assert watch_run(deployed.cloud, RUN, as_json=False) == ExitCode.WAITING
+    said = capsys.readouterr().err
+    assert "can cost up to $34.19 (expected: $0.20), and runs above $5.00" in said
+    assert f"`sluice approve {RUN}`" in said
+
+
+def test_a_list_shows_who_waits(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words in the table, with the costs in JSON."""
+    waiting(deployed)
+    list_runs(deployed.cloud, 5, None, as_json=False)
+    assert "waiting for approval" in capsys.readouterr().out
+    list_runs(deployed.cloud, 5, None, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["approval"]["ceiling_usd"] == 34.19
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (lambda cloud: resume_run(cloud, RUN, None), "waits for an approval of its cost; `sluice approve"),
+        (lambda cloud: fetch_results(cloud, RUN, Path("nowhere"), as_json=False), "has sent nothing yet"),
+    ],
+    ids=["resume", "results"],
+)
+def test_what_waits_is_approved_first(deployed: Deployed, command: Callable[[Cloud], ExitCode], said: str) -> None:
+    """There is nothing to go on with, and nothing to fetch."""
+    waiting(deployed)
+    with pytest.raises(UsageError, match=said):
+        command(deployed.cloud)
+
+
+def test_an_approval_is_sent_to_start(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """The function decides whether there is anything to approve."""
+    deployed.begin()
+    deployed.answer("start-1", {"approve": {"run": RUN}}, {"run": RUN, "execution": f"{RUN}-1"})
+    assert approve_run(deployed.cloud, RUN) == ExitCode.SUCCEEDED
+    assert f"(execution {RUN}-1)" in capsys.readouterr().out
+
+
 def test_a_run_without_an_execution_has_failed(deployed: Deployed) -> None:
     """A run that start wrote and could not begin is not running for ever."""
     deployed.begin()
@@ -634,6 +689,7 @@ def test_a_failed_run_has_a_report_of_what_is_known(deployed: Deployed, tmp_path
     [
         ("runs --task t --limit 3 --json", "runs", "list_runs", ((3, "t"), {"as_json": True})),
         ("watch r1", "runs", "watch_run", (("r1",), {"as_json": False})),
+        ("approve r1", "control", "approve_run", (("r1",), {})),
         ("cancel r1", "control", "cancel_run", (("r1",), {})),
         ("resume r1 --max-usd 2.5", "control", "resume_run", (("r1", 2.5), {})),
         ("rejudge r1 --task t", "control", "rejudge_run", (("r1", "t"), {})),
