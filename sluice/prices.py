@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sluice.errors import BadSetting, BadTask
 from sluice.task import Transport, problems_of, read_yaml
@@ -140,13 +140,60 @@ class _Entry(_Part):
         return f"global.{self.id}" if "global" in profiles else None
 
 
+Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Range = tuple[Above0, Above0]
+
+
+class Tokens(_Part):
+    """How many characters make a token, by script."""
+
+    date: Annotated[str, BeforeValidator(_month)]
+    source: str
+    characters: dict[str, Above0]
+
+    @field_validator("characters")
+    @classmethod
+    def _names_scripts(cls, value: dict[str, float]) -> dict[str, float]:
+        if "other" not in value:
+            raise ValueError("should say other, which stands for every script without a figure")
+        return value
+
+
+class Durations(_Part):
+    """How long jobs and calls have been known to take."""
+
+    date: Annotated[str, BeforeValidator(_month)]
+    source: str
+    records: Annotated[int, Field(ge=1)]
+    minutes: Annotated[dict[str, Range], Field(min_length=1)]
+    calls: Range
+
+    def job_minutes(self, model: str, records: int) -> tuple[float, float]:
+        """The shortest and the longest that a batch job may take; the times of all models for one without any.
+
+        Nobody has published how the time grows: the longest is taken to grow with the records, the shortest not at all.
+        """
+        known = self.minutes.get(model)
+        low, high = known or (
+            min(low for low, _ in self.minutes.values()),
+            max(high for _, high in self.minutes.values()),
+        )
+        return low, high * max(1.0, records / self.records)
+
+    def knows(self, model: str) -> bool:
+        """Whether a job of this model has been timed."""
+        return model in self.minutes
+
+
 class _File(_Part):
     date: Annotated[str, BeforeValidator(_month)] | None = None
     source: str | None = None
     models: dict[str, _Entry] = Field({})
+    tokens: Tokens
+    durations: Durations
 
 
-_PLACES: dict[str, type[BaseModel]] = {"": _File}
+_PLACES: dict[str, type[BaseModel]] = {"": _File, "tokens": Tokens, "durations": Durations}
 
 
 @dataclass(frozen=True)
@@ -156,6 +203,8 @@ class Catalog:
     date: str
     source: str
     entries: Mapping[str, _Entry]
+    tokens: Tokens
+    durations: Durations
 
     @classmethod
     def load(cls, extra: Path | None = None) -> Catalog:
@@ -174,7 +223,8 @@ class Catalog:
             before = models.get(name, {})
             models[name] = {**before, **entry} if isinstance(entry, Mapping) else entry
         source = f"{own.get('source') or extra.name}, over: {data['source']}"
-        return cls._of({**data, **own, "models": models, "source": source}, str(extra))
+        sections = {name: _laid_over(data[name], own.get(name, {})) for name in ("tokens", "durations")}
+        return cls._of({**data, **own, **sections, "models": models, "source": source}, str(extra))
 
     @classmethod
     def of_project(cls, directory: Path, environ: Mapping[str, str]) -> Catalog:
@@ -190,7 +240,7 @@ class Catalog:
             file = _File.model_validate(dict(data))
         except ValidationError as error:
             raise BadSetting("\n".join(f"{name}: {problem}" for problem in problems_of(error, _PLACES))) from None
-        return cls(file.date or "unknown", file.source or name, file.models)
+        return cls(file.date or "unknown", file.source or name, file.models, file.tokens, file.durations)
 
     def resolve(self, model: str, region: str) -> Model:
         """The model that a task calls `model`, as `region` calls it.
@@ -211,14 +261,35 @@ class Catalog:
         raise BadSetting(f"{model!r} is no known model{hint} There are: {', '.join(self.entries)}, and full ids")
 
     def _full(self, id_: str) -> Model:
-        # An ARN of a foundation model or a system's profile ends in its id; other ARNs are of the user's own making.
-        match = PROFILE_ID.fullmatch(re.sub(r"^arn:.*:(foundation-model|inference-profile)/", "", id_))
-        profile, base = match.groups() if match else (None, id_)
+        profile, base = _profile_and_base(id_)
         for name, entry in self.entries.items():
             if entry.is_model(base):
                 known = Model(name, id_, entry.batch, entry.context_tokens, entry.max_output_tokens)
                 return replace(known, price=entry.price_of(profile))
         return Model(id_, id_)
+
+
+def _profile_and_base(id_: str) -> tuple[str | None, str]:
+    # An ARN of a foundation model or a system's profile ends in its id; other ARNs are of the user's own making.
+    match = PROFILE_ID.fullmatch(re.sub(r"^arn:.*:(foundation-model|inference-profile)/", "", id_))
+    return (match[1], match[2]) if match else (None, id_)
+
+
+def profile_of(model_id: str) -> str | None:
+    """The geography of an inference profile, `us` or `global`, of which any Region may answer; None of a plain id."""
+    return _profile_and_base(model_id)[0]
+
+
+def _laid_over(data: Mapping[str, Any], own: object) -> object:
+    """A section with the user's laid over it, key by key, and so the tables in it."""
+    if not isinstance(own, Mapping):
+        return own
+    tables = {
+        key: {**data[key], **value}
+        for key, value in own.items()
+        if isinstance(value, Mapping) and isinstance(data.get(key), Mapping)
+    }
+    return {**data, **own, **tables}
 
 
 def _content(path: Path) -> dict[str, Any]:

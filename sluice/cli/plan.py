@@ -19,7 +19,7 @@ from sluice.cli.forecast import Asked, forecast
 from sluice.cli.requests import find_inputs, parse_settings
 from sluice.cli.summary import WIDTH
 from sluice.cli.tasks import catalog_here, load_runnable_task
-from sluice.figures import UNKNOWN, dollars, percent, short_model, size
+from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model, size
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,30 +77,38 @@ def _inputs(names: list[str]) -> list[str]:
     return [*(str(path) for path in local), *remote]
 
 
-def _progress(number: int, total: int) -> None:
+def _progress(what: str, number: int, total: int) -> None:
     if total > 1 and sys.stderr.isatty():
-        print(f"\rreading span {number + 1:,} of {total:,}", end="\n" if number + 1 == total else "", file=sys.stderr)
+        print(f"\rreading {what} {number + 1:,} of {total:,}", end="\n" if number + 1 == total else "", file=sys.stderr)
 
 
 def print_forecast(made: Forecast, settings: Settings) -> None:
     """Print a forecast for the eye."""
     console = Console(highlight=False, emoji=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    console.print(Group(*_sections(made, settings)), soft_wrap=False)
+    console.print(Group(*sections(made, settings)), soft_wrap=False)
     if made.request is not None:
         print(f"\n--- system\n{made.request['system']}\n\n--- user (the first good row)\n{made.request['user']}")
 
 
-def _sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
+def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
+    """Make the sections of the page."""
     yield Text.assemble((made.task, "bold"), " ", ("planned", "bold green"), "; nothing has been sent")
-    yield from _section("Rows", _rows(made))
-    yield from _section("Tiers", _tiers(made), Text(_assumption(made, settings), "dim"))
-    yield from _section("Cost", Text(_cost(made)))
+    yield from section("Rows", _rows(made))
+    if made.rejected_rows:
+        yield from section("Rejected rows", _rejected(made))
+    yield from section("Tiers", _tiers(made), Text(_assumption(made, settings), "dim"))
+    yield from section("Cost", Text(_cost(made)), *_shares(made), *_ceiling(made))
+    yield from section("Tokens", Text(_tokens(made)))
+    yield from section("Time", Text(_time(made)))
     if made.budget is not None:
-        yield from _section("Budget", _budget(made))
+        yield from section("Budget", _budget(made))
+    if made.warnings:
+        yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in made.warnings))
 
 
-def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
+def section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
+    """Put a heading above indented parts."""
     yield Text()
     yield Text(title, "bold")
     for part in parts:
@@ -114,15 +122,30 @@ def _rows(made: Forecast) -> Text:
     if rejected:
         reasons = ", ".join(f"{count:,} {name}" for name, count in made.rejected.items())
         text.append(f"\n{rejected:,} rejected before any model ({reasons})")
-    about = "" if made.exact else "about "
-    text.append(f"\n{about}{made.distinct:,} distinct records; rows that repeat a text share its answer")
+    text.append(f"\n{made.records:,} distinct records; rows that repeat a text share its answer")
     return text
+
+
+def _rejected(made: Forecast) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for row in made.rejected_rows:
+        table.add_row(Text(f"{_shown(row['source'])}:{row['line']}", overflow="fold"), row["reason"])
+    more = sum(made.rejected.values()) - len(made.rejected_rows)
+    if more > 0:
+        table.add_row(Text(f"and {more:,} more", "dim"), "")
+    return table
+
+
+def _shown(source: str) -> str:
+    """A path as one would write it in this folder."""
+    path, here = Path(source), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else source
 
 
 def _tiers(made: Forecast) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("Model", overflow="ellipsis", no_wrap=True)
-    for name in ("Records", "Sent as", "Jobs", "Waves", "Tokens in", "out", "Cost"):
+    for name in ("Records", "Sent as", "Jobs", "Waves", "Tokens in", "out", "Expected", "At most"):
         table.add_column(name, justify="right", no_wrap=True)
     for tier in made.tiers:
         table.add_row(short_model(tier.model), *_figures(tier))
@@ -131,30 +154,85 @@ def _tiers(made: Forecast) -> Table:
 
 def _figures(tier: TierForecast) -> list[str]:
     if not tier.records:
-        return ["0", *["–"] * 5, dollars(0.0)]  # noqa: RUF001 (the dash of an empty cell)
+        return ["0", *[NONE] * 5, dollars(0.0), dollars(tier.ceiling_usd)]
     sent = tier.transport.replace("_", " ")
     counts = (tier.jobs, tier.waves, tier.input_tokens, tier.output_tokens)
-    return [f"{tier.records:,}", sent, *(f"{count:,}" for count in counts), dollars(tier.cost_usd)]
+    costs = (tier.expected_usd, tier.ceiling_usd)
+    return [f"{tier.records:,}", sent, *(f"{count:,}" for count in counts), *map(dollars, costs)]
 
 
 def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
     return (
-        f"Assumed: {share} of a tier's records go on to the next (--escalate); no retries. Tokens are estimated from "
-        f"bytes.\nQuotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
+        f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries.\n"
+        f"Quotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
         f"once; fewer than {settings.min_records_per_job:,} records go on demand."
     )
 
 
 def _cost(made: Forecast) -> str:
-    last = short_model(made.tiers[-1].model)
-    sentence = f"about {dollars(made.cost_usd)}; {last} alone: {dollars(made.baseline_usd)}"
-    if made.cost_usd is not None and made.baseline_usd and len(made.tiers) > 1:
-        saved = 1 - made.cost_usd / made.baseline_usd
-        sentence += f" ({percent(abs(saved), 1)} {'less' if saved > 0 else 'more'})"
+    last = short_model(made.strongest["model"])
+    batch, on_demand = made.strongest["batch_usd"], made.strongest["on_demand_usd"]
+    alone = batch if batch is not None else on_demand
+    sentence = f"about {dollars(made.expected_usd)}, never above {dollars(made.ceiling_usd)}"
+    kinds = [
+        f"{dollars(usd)} {name}" for usd, name in ((batch, "in batch"), (on_demand, "on demand")) if usd is not None
+    ]
+    sentence += f"\n{last} alone: {' or '.join(kinds) or UNKNOWN}"
+    if made.expected_usd is not None and alone and len(made.tiers) > 1:
+        saved = 1 - made.expected_usd / alone
+        sentence += f" (the run costs {percent(abs(saved), 1)} {'less' if saved > 0 else 'more'})"
     if UNKNOWN in sentence:
         sentence += "; give the prices in models.yaml"
     return f"{sentence}\nPrices of {made.prices['date']}: {made.prices['source']}"
+
+
+def _shares(made: Forecast) -> Iterator[RenderableType]:
+    """The expected cost by the share that goes on; nothing where there is nowhere to go."""
+    if len(made.tiers) < 2 or made.expected_usd is None:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("Going on", no_wrap=True)
+    for item in made.shares:
+        table.add_column(percent(item["share"], 1), justify="right", no_wrap=True)
+    table.add_row("Expected", *(dollars(item["expected_usd"]) for item in made.shares))
+    yield Text()
+    yield table
+
+
+def _ceiling(made: Forecast) -> Iterator[RenderableType]:
+    if made.ceiling_usd is not None:
+        yield Text()
+        yield Text(
+            "At most: a token for each byte of a request, the longest answers, every record through every tier and "
+            "all its attempts, at the dearer price. Nothing that models answer or that fails can cost more.",
+            "dim",
+        )
+
+
+def _tokens(made: Forecast) -> str:
+    tokens, longest = made.tokens, made.longest
+    if tokens["instructions_share"] is None:
+        return "nothing to send"
+    share, each = percent(tokens["instructions_share"], 1), tokens["instructions"]
+    from_, held = size(longest["from_bytes"]), percent(longest["share_of_text"], 1)
+    return (
+        f"{share} of the tokens in are instructions, labels and examples ({each:,} in each request).\n"
+        f"The longest 1% of texts ({longest['records']:,}, from {from_} on) hold {held} of the text and cost "
+        f"{dollars(longest['expected_usd'])}.\n"
+        f"Estimated by the characters of each script (models.yaml, {tokens['date']}); no tokenizer of these models is "
+        "public."
+    )
+
+
+def _time(made: Forecast) -> str:
+    low, high = made.duration["seconds"]
+    if not high:
+        return "no model is asked"
+    text = f"{duration(low)} to {duration(high)}, the rounds one after the other"
+    if unknown := made.duration["not_timed"]:
+        text += f"; no job of {' or '.join(map(short_model, unknown))} has been timed, so the widest range is taken"
+    return f"{text}.\nBasis: {made.duration['basis']}"
 
 
 def _budget(made: Forecast) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,12 @@ def nowhere(name: str) -> Store:
     raise AssertionError(f"{name} was asked for")
 
 
+def quiet(_what: str, _number: int, _total: int) -> None:
+    pass
+
+
 def planned(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Forecast:
-    return forecast(request(*inputs, task=task, escalate=escalate, **settings), nowhere, lambda _n, _of: None)
+    return forecast(request(*inputs, task=task, escalate=escalate, **settings), nowhere, quiet)
 
 
 def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Asked:
@@ -62,12 +67,7 @@ def rows(tmp_path: Path) -> str:
 def test_the_rows_are_those_of_a_run(rows: str) -> None:
     """Rows, rejected rows by reason and distinct records come from partition itself."""
     said = planned(rows)
-    assert (said.rows, said.rejected, said.distinct, said.exact) == (
-        602,
-        {"row_not_object": 1, "text_missing": 1},
-        500,
-        True,
-    )
+    assert (said.rows, said.rejected, said.records) == (602, {"row_not_object": 1, "text_missing": 1}, 500)
     assert said.inputs == [{"uri": rows, "bytes": Path(rows).stat().st_size}]
 
 
@@ -90,7 +90,7 @@ def test_each_tier_gets_the_assumed_share_of_the_one_before(rows: str) -> None:
     assert (few.records, few.transport) == (50, "on_demand")
     many = planned(rows, escalate=0.5, max_records_per_job=125).tiers[1]
     assert (many.records, many.jobs, many.transport) == (250, 2, "batch")
-    assert planned(rows, escalate=0.0).tiers[1].cost_usd == 0
+    assert planned(rows, escalate=0.0).tiers[1].expected_usd == 0
 
 
 def test_only_the_texts_are_paid_for(tmp_path: Path) -> None:
@@ -102,21 +102,121 @@ def test_only_the_texts_are_paid_for(tmp_path: Path) -> None:
 
 
 def test_cost_stands_against_the_last_tier_alone(rows: str) -> None:
-    """Both are the sums of what their tiers would take; a single tier is its own baseline."""
+    """Both are the sums of what their tiers would take; a single tier is its own comparison."""
     said = planned(rows)
-    assert said.cost_usd is not None
-    assert said.baseline_usd is not None
-    assert said.cost_usd == sum(tier.cost_usd or 0 for tier in said.tiers) < said.baseline_usd
+    assert said.expected_usd is not None
+    assert said.ceiling_usd is not None
+    assert said.expected_usd == sum(tier.expected_usd or 0 for tier in said.tiers) < said.strongest["batch_usd"]
+    assert said.expected_usd < said.ceiling_usd == sum(tier.ceiling_usd or 0 for tier in said.tiers)
     alone = planned(rows, task={"tiers": [{"model": "claude-haiku-4-5"}]})
-    assert alone.cost_usd == alone.baseline_usd == said.baseline_usd
+    assert alone.expected_usd == alone.strongest["batch_usd"] == said.strongest["batch_usd"]
+    assert alone.strongest["on_demand_usd"] == pytest.approx(2 * alone.strongest["batch_usd"])
+
+
+def test_the_cost_is_told_for_a_range_of_shares(rows: str) -> None:
+    """From none of the records going on to all of them; the asked share is among the figures."""
+    said = planned(rows, escalate=0.1)
+    found = {item["share"]: item["expected_usd"] for item in said.shares}
+    assert list(found.values()) == sorted(found.values())
+    assert found[0.0] == said.tiers[0].expected_usd
+    assert found[0.1] == pytest.approx(said.expected_usd)
 
 
 def test_an_unknown_price_is_unknown(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It is never shown as nothing."""
     said = planned(rows, task={"tiers": [{"model": "acme.new-model-v1:0"}]})
-    assert said.cost_usd is None
+    assert (said.expected_usd, said.ceiling_usd) == (None, None)
     print_forecast(said, Settings())
     assert "about unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "transport", "cheapest"),
+    [
+        ("nova-micro", "on_demand", "batch"),
+        ("us.anthropic.claude-haiku-5-5", "auto", "on_demand"),
+        ("nova-micro", "auto", "batch"),
+    ],
+)
+def test_the_cheapest_transport_is_told(rows: str, model: str, transport: str, cheapest: str) -> None:
+    """Batch where the model has it and there are enough records; a tier that is sent otherwise is warned about."""
+    said = planned(rows, task={"tiers": [{"model": model, "transport": transport}]})
+    assert said.tiers[0].cheapest == cheapest
+    assert any("would be cheaper" in line for line in said.warnings) == (said.tiers[0].transport != cheapest)
+
+
+def test_the_longest_texts_and_the_instructions_are_priced(tmp_path: Path) -> None:
+    """One text of 200 that is as long as all others together is the longest 1%'s half of the text."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(jsonl([*({"text": f"{n:020d}"} for n in range(99)), {"text": "x" * 99 * 20}]))
+    said = planned(str(path))
+    assert (said.longest["records"], said.longest["from_bytes"]) == (1, 1980)
+    assert said.longest["share_of_text"] == pytest.approx(0.5)
+    assert 0 < said.longest["expected_usd"] < (said.expected_usd or 0)
+    read = said.tiers[0].input_tokens
+    assert said.tokens["instructions_share"] == pytest.approx(100 * said.tokens["instructions"] / read)
+
+
+def test_tokens_follow_the_script_of_the_texts(tmp_path: Path) -> None:
+    """As many characters of Japanese are more tokens than of English."""
+
+    def tokens(text: str) -> int:
+        path = tmp_path / "in.jsonl"
+        path.write_bytes(jsonl([{"text": f"{text * 50}{n}"} for n in range(150)]))
+        return planned(str(path), escalate=0).tiers[0].input_tokens
+
+    assert tokens("請求書をください") > 2 * tokens("invoices") - 150 * 200
+
+
+def test_rejected_rows_are_named_with_their_lines(tmp_path: Path) -> None:
+    """The first ten in the order of the inputs, across spans, each with its reason."""
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_bytes(b"\n" + jsonl([{"text": f"text {n}"} for n in range(50)] + [[1]]))
+    second.write_bytes(jsonl([{"x": n} for n in range(40)]))
+    said = planned(str(first), str(second), span_bytes=300)
+    assert said.rejected_rows[0] == {"source": str(first), "line": 52, "reason": "row_not_object"}
+    assert [(row["source"], row["line"]) for row in said.rejected_rows[1:]] == [(str(second), n) for n in range(1, 10)]
+
+
+def test_the_time_is_a_range_and_says_what_it_rests_on(rows: str) -> None:
+    """A model whose jobs were timed has a narrower range than one whose were not; more waves take longer."""
+    timed = planned(rows, escalate=0)
+    assert timed.duration["seconds"] == [19 * 60, 23 * 60]
+    assert timed.duration["not_timed"] == []
+    other = planned(rows, task={"tiers": [{"model": "claude-haiku-4-5"}]})
+    assert other.duration["not_timed"] == [other.tiers[0].model]
+    assert other.duration["seconds"][1] > timed.duration["seconds"][1]
+    waves = planned(rows, escalate=0, max_records_per_job=125, max_jobs_in_flight=1)
+    assert waves.duration["seconds"][0] == waves.tiers[0].waves * 19 * 60
+    assert planned(rows, task={"tiers": [{"model": "nova-micro", "transport": "on_demand"}]}).duration["seconds"] == [
+        pytest.approx(math.ceil(500 / 8) * 0.5),
+        pytest.approx(math.ceil(500 / 8) * 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"budget": {"max_usd": 0.001}}, "budget.max_usd: $0.001 is below the expected"),
+        ({}, "texts may leave us-east-1: the profile us of nova-micro, claude-haiku-4-5"),
+        ({}, "labels: no label has a description"),
+        (
+            {"input": {"text": "text", "max_tokens": 127_000}, "tiers": [{"model": "nova-micro"}]},
+            "1 text is too long",
+        ),
+    ],
+)
+def test_a_plan_warns(rows: str, task: dict[str, Any], said: str) -> None:
+    """What a user would rather know before the run is bought."""
+    with Path(rows).open("ab") as file:
+        file.write(jsonl([{"text": "請求書" * 47_000}]) if "input" in task else b"")
+    assert any(said in line for line in planned(rows, task=task).warnings)
+
+
+def test_a_model_in_its_own_region_keeps_the_texts_there(rows: str) -> None:
+    """A plain id is no profile, so nothing is said of other Regions."""
+    said = planned(rows, task={"tiers": [{"model": "amazon.nova-micro-v1:0"}]})
+    assert not any("leave" in line for line in said.warnings)
 
 
 @pytest.mark.parametrize(("dollars", "fits", "stops"), [(5.0, True, None), (0.000_01, False, 0), (0.005, False, 1)])
@@ -155,7 +255,7 @@ def test_an_input_without_a_good_row_has_no_request(rows: str) -> None:
     """Nothing would be sent, and nothing would be paid."""
     Path(rows).write_bytes(jsonl([[1], [2]]))
     said = planned(rows)
-    assert (said.request, said.distinct, said.cost_usd) == (None, 0, 0)
+    assert (said.request, said.records, said.expected_usd) == (None, 0, 0)
 
 
 def test_all_kinds_of_files_are_read(tmp_path: Path) -> None:
@@ -165,7 +265,7 @@ def test_all_kinds_of_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\none\ntwo\n")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n'))
     said = planned(str(tmp_path / "a.csv"), str(tmp_path / "b.jsonl.gz"))
-    assert (said.rows, said.distinct, len(said.inputs)) == (3, 3, 2)
+    assert (said.rows, said.records, len(said.inputs)) == (3, 3, 2)
 
 
 def test_objects_in_s3_are_read_where_they_lie() -> None:
@@ -174,7 +274,7 @@ def test_objects_in_s3_are_read_where_they_lie() -> None:
     for name in "ab":
         cloud.incoming.put(f"t/{name}.jsonl", jsonl([{"text": name}]))
     before = list(cloud.s3.writes)
-    said = forecast(request("s3://incoming/t/"), cloud.store, lambda _n, _of: None)
+    said = forecast(request("s3://incoming/t/"), cloud.store, quiet)
     assert [item["uri"] for item in said.inputs] == ["s3://incoming/t/a.jsonl", "s3://incoming/t/b.jsonl"]
     assert cloud.s3.writes == before
 
@@ -187,11 +287,13 @@ def test_a_damaged_file_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 def test_many_spans_are_told_one_by_one(rows: str) -> None:
-    """A large input is read by spans, and whoever waits can be told how far it is."""
-    told: list[tuple[int, int]] = []
-    said = forecast(request(rows, span_bytes=20_000), nowhere, lambda number, of: told.append((number, of)))
-    assert told == [(number, len(told)) for number in range(len(told))]
-    assert len(told) > 1
+    """A large input is read by spans, then by shards, and whoever waits can be told how far it is."""
+    told: list[tuple[str, int, int]] = []
+    said = forecast(request(rows, span_bytes=20_000, max_records_per_job=100), nowhere, lambda *args: told.append(args))
+    for what in ("span", "shard"):
+        numbers = [(number, total) for name, number, total in told if name == what]
+        assert numbers == [(number, len(numbers)) for number in range(len(numbers))]
+        assert len(numbers) > 1
     assert said.rows == 602
 
 
@@ -212,7 +314,9 @@ def test_the_document_is_json_and_nothing_else(project: Path) -> None:
     document = json.loads(result.stdout)
     assert result.exit_code == 0
     assert document["rows"] == {"in": 602, "good": 600, "rejected": 2}
-    assert document["assumption"] == {"escalate": 0.2}
+    assert document["records"] == {"distinct": 500}
+    assert document["escalate"] == 0.2
+    assert 0 < document["expected_usd"] < document["ceiling_usd"]
     assert [tier["records"] for tier in document["tiers"]] == [500, 100]
     assert set(document["request"]) == {"system", "user"}
 
@@ -221,7 +325,15 @@ def test_the_page_shows_figures_assumption_and_request(project: Path) -> None:
     """Everything that a user has to know before paying stands on one page."""
     result = CliRunner().invoke(app, ["plan", project.name, "--task", "plain.yaml"])
     assert result.exit_code == 0
-    for said in ("nothing has been sent", "602 rows", "500 distinct", "Assumed: 10%", "alone", "<text>\ntext 0\n"):
+    for said in (
+        "nothing has been sent",
+        "602 rows",
+        "500 distinct",
+        "Assumed: 10%",
+        "never above",
+        "in.jsonl:1 ",
+        "text 0\n",
+    ):
         assert said in result.stdout
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.costs import SCRIPTS
 from sluice.errors import BadSetting, BadTask
-from sluice.prices import Catalog, Model, Price, check_models, cost
+from sluice.prices import Catalog, Model, Price, check_models, cost, profile_of
 from sluice.task import Task, parse_task
 
 if TYPE_CHECKING:
@@ -210,3 +212,62 @@ def test_a_bad_catalogue_is_refused(tmp_path: Path, content: str | None, part: s
     with pytest.raises(BadSetting, match=part) as caught:
         Catalog.load(path)
     assert "own.yaml" in str(caught.value)
+
+
+def test_tokens_and_durations_can_be_laid_over(tmp_path: Path) -> None:
+    """One's own measurement of a script or a model takes the place of the built-in one; the others stay."""
+    own = tmp_path / "models.yaml"
+    own.write_text("tokens: {source: counted, characters: {latin: 5}}\ndurations: {minutes: {nova-micro: [1, 2]}}\n")
+    built_in, found = Catalog.load(), Catalog.load(own)
+    assert found.tokens.source == "counted"
+    assert found.tokens.characters == {**built_in.tokens.characters, "latin": 5}
+    assert found.durations.job_minutes("nova-micro", 2400) == (1, 2)
+    assert found.durations.minutes["nova-pro"] == built_in.durations.minutes["nova-pro"]
+    assert found.entries == built_in.entries
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tokens: {characters: {latin: 0}}", "tokens.characters.latin: 0"),
+        ("tokens: 4", "tokens: 4: should be a mapping"),
+        ("durations: {calls: [1]}", "durations.calls.1: is required"),
+        ("durations: {minute: {}}", "durations.minute: no such field; did you mean minutes?"),
+    ],
+)
+def test_wrong_measurements_are_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """The message names the field and what is allowed."""
+    own = tmp_path / "models.yaml"
+    own.write_text(text)
+    with pytest.raises(BadSetting, match=re.escape(problem)):
+        Catalog.load(own)
+
+
+def test_every_script_with_a_figure_is_one(catalog: Catalog) -> None:
+    """A misspelt script would be passed over in silence."""
+    assert set(catalog.tokens.characters) == SCRIPTS
+
+
+def test_a_larger_job_may_take_longer_but_need_not(catalog: Catalog) -> None:
+    """The range of a job without any figure spans those of all models."""
+    known = catalog.durations
+    low, high = known.job_minutes("nova-micro", known.records)
+    assert known.job_minutes("nova-micro", 10 * known.records) == (low, 10 * high)
+    assert known.job_minutes("nova-micro", 10) == (low, high)
+    widest = known.job_minutes("unheard-of", known.records)
+    assert all(widest[0] <= low <= high <= widest[1] for low, high in known.minutes.values())
+    assert (known.knows("nova-micro"), known.knows("unheard-of")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("id_", "profile"),
+    [
+        (MICRO, "us"),
+        ("amazon.nova-micro-v1:0", None),
+        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "global"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-micro-v1:0", "eu"),
+    ],
+)
+def test_a_profile_is_told_from_a_plain_id(id_: str, profile: str | None) -> None:
+    """Only a profile's calls can leave the Region."""
+    assert profile_of(id_) == profile
