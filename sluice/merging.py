@@ -35,12 +35,12 @@ class Attempts(NamedTuple):
 
 
 class Firsts(NamedTuple):
-    """The records of a shard as prepare met them: the place of the first row, and how many rows share the record."""
+    """The records of a shard as prepare met them: whether several rows share it, and where the first of those is."""
 
     keys: pa.Array
+    shared: pa.Array
     sources: pa.Array
     lines: pa.Array
-    rows: pa.Array
 
 
 class FirstAnswers(NamedTuple):
@@ -79,13 +79,15 @@ class Joined(NamedTuple):
 
 
 def read_firsts(lines: Sequence[bytes]) -> Firsts:
-    """From the lines of `records.txt`: key, source and line of the first row, a blank, the number of rows."""
+    """From the lines of `records.txt`: the key and, if several rows share it, source and line of the first."""
     whole = pa.array(lines, pa.binary())
+    shared = pc.greater(pc.binary_length(whole), KEY)
+    placed = pc.if_else(shared, whole, pa.scalar(None, whole.type))
     return Firsts(
         pc.binary_slice(whole, 0, KEY).cast(pa.string()),
-        _number(whole, KEY, SOURCE),
-        _number(whole, SOURCE, PLACE),
-        _number(whole, PLACE + 1, PLACE + 20),
+        shared,
+        _number(placed, KEY, SOURCE),
+        _number(placed, SOURCE, PLACE),
     )
 
 
@@ -114,7 +116,7 @@ def join_attempts(
     columns["label"] = pa.nulls(len(keys), pa.string()) if task.many else _first_label(columns["labels"])
     at = pc.index_in(keys, value_set=firsts.keys)
     columns |= {"first_source": firsts.sources.take(at), "first_line": firsts.lines.take(at)}
-    columns["shared"] = pc.fill_null(pc.greater(firsts.rows.take(at), 1), False)
+    columns["shared"] = pc.fill_null(firsts.shared.take(at), False)
     return Records(keys, _with_unsent(columns, end_reason or Reason.MISSING), _first_answers(table, counts, ends))
 
 
@@ -288,8 +290,8 @@ def _line_numbers(number: pa.Array, source: pa.Array, places: Sequence[Place]) -
 
 def _costs_on_first(columns: dict[str, pa.Array], source: pa.Array, line: pa.Array) -> dict[str, pa.Array]:
     """Tokens and cost stand on a record's first row, 0 on its twins, so that sums hold."""
-    first = pc.and_(pc.equal(columns["first_source"], source), pc.equal(columns["first_line"], line))
-    first = pc.fill_null(first, False)
+    at_place = pc.and_(pc.equal(columns["first_source"], source), pc.equal(columns["first_line"], line))
+    first = pc.or_(pc.invert(columns["shared"]), pc.fill_null(at_place, False))
     return {name: pc.if_else(first, columns[name], pa.scalar(0, columns[name].type)) for name in SUMMED}
 
 

@@ -69,11 +69,10 @@ class RequestWriter:
         return b"".join((RECORD, key, self.head, escaped, self.tail))
 
     def lines(self, keys: Sequence[bytes], escaped: Sequence[bytes]) -> bytes:
-        """The lines of several records; in one join, since what they share is most of them."""
-        middles = list(map(self.head.join, zip(keys, escaped, strict=True)))
-        middles[0] = RECORD + middles[0]
-        middles[-1] += self.tail
-        return (self.tail + RECORD).join(middles)
+        """The lines of several records, in one join."""
+        parts = [RECORD, b"", self.head, b"", self.tail] * len(keys)
+        parts[1::5], parts[3::5] = keys, escaped
+        return b"".join(parts)
 
 
 def escaped_of_line(line: bytes, writer: RequestWriter) -> bytes:

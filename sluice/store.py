@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-PART_BYTES = 8 * 1024 * 1024  # S3 takes 5 MiB to 5 GiB a part and 10,000 parts: objects of up to 80 GB
+PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes, and 10,000 of them: objects of up to 52 GB
 BLOCK_BYTES = 1024 * 1024
 BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 MAX_BREAKS = 5  # of a stream, one after the other without a byte between them

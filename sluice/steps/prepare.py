@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,19 @@ from sluice.steps.selection import PendingWriter, pending_lines, shard_blocks
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from sluice.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
+LISTED = 4096  # lines of the list written at once
 FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
 GOOD_ALONE = frozenset({GOOD})
 SENT = frozenset({GOOD, CUT})
 
 key_of = itemgetter(slice(KEY))
+place_of = itemgetter(slice(KEY, PLACE))
 raw_of = itemgetter(slice(RAW, None))
 flag_of = itemgetter(PLACE)
 
@@ -57,15 +62,35 @@ def _next(item: JobItem, step: str) -> JobItem:
     return JobItem(run=item.run, round=item.round, job=item.job, next=step)
 
 
-def placed(lines: list[bytes], segment: PlannedSegment) -> list[bytes]:
-    """Key and place of stored rows, with the line's number in its object, not in the piece that one span read."""
-    base, first = segment.line_base, b"%08d" % segment.first_source
-    if not base:
-        return [line[:PLACE] for line in lines]
-    return [
-        b"%b%012d" % (line[:SOURCE], int(line[SOURCE:PLACE]) + base) if line[KEY:SOURCE] == first else line[:PLACE]
-        for line in lines
-    ]
+class _Records:
+    """Records in order: the key of each and, for those of a shard, the place of the first row, as its span counted."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.places: list[bytes] = []
+        self.segments: list[tuple[int, PlannedSegment]] = []  # each with the first record that comes from it
+
+    def add(self, keys: Sequence[bytes], places: Sequence[bytes], segment: PlannedSegment | None) -> None:
+        """Take records of one segment, or, without places, pending ones."""
+        if segment is not None and (not self.segments or self.segments[-1][1] is not segment):
+            self.segments.append((len(self.keys), segment))
+        self.keys += keys
+        self.places += places
+
+    def lines(self, repeated: set[bytes]) -> Iterator[bytes]:
+        """Lines of `records.txt`: the key, and behind one that several rows share the place of the first of them."""
+        for at in range(0, len(self.keys), LISTED):
+            keys: Iterable[bytes] = self.keys[at : at + LISTED]
+            if not repeated.isdisjoint(keys):
+                keys = [key + self._place(n) if key in repeated else key for n, key in enumerate(keys, at)]
+            yield b"\n".join(keys) + b"\n"
+
+    def _place(self, n: int) -> bytes:
+        """Where the first row of record `n` stands in its object, not in the piece that one span read."""
+        segment = self.segments[bisect_right(self.segments, n, key=itemgetter(0)) - 1][1]
+        source, line = self.places[n][: SOURCE - KEY], self.places[n][SOURCE - KEY :]
+        base = segment.line_base if int(source) == segment.first_source else 0
+        return b"%b%012d" % (source, int(line) + base)
 
 
 class _Preparation:
@@ -77,17 +102,17 @@ class _Preparation:
         self.requests = RequestWriter(run.task, self.tier)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
-        self.firsts: list[bytes] = []
-        self.held_firsts: list[bytes] = []
+        self.records = _Records()
+        self.held_records = _Records()
         self.held = PendingWriter(
             run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
         )
         self.seen: set[bytes] = set()
-        self.repeats: dict[bytes, int] = {}  # rows of the records that have several
+        self.repeated: set[bytes] = set()  # the records of several rows
         self.rows = 0
 
     def write(self, records: ObjectWriter) -> Prepared:
-        """Render everything, then list the records: key, place of the first row, how many rows share it.
+        """Render everything, then list the records.
 
         Those that are held back stand behind the others, since merge looks here for the place of each record.
         """
@@ -95,16 +120,12 @@ class _Preparation:
             self._write_pending()
         else:
             self._write_shard(self.job.shard)
-        listed, of = self.firsts + self.held_firsts, self.repeats.get
-        for at in range(0, len(listed), FLUSH):
-            batch = listed[at : at + FLUSH]
-            if self.repeats:
-                records.write(b"".join([b"%b %d\n" % (first, of(first[:KEY], 1)) for first in batch]))
-            else:
-                records.write(b" 1\n".join(batch) + b" 1\n")
-        wants_batch = self.tier.batch and len(self.firsts) >= self.run.settings.min_records_per_job
+        for listed in (self.records, self.held_records):
+            for lines in listed.lines(self.repeated):
+                records.write(lines)
+        wants_batch = self.tier.batch and len(self.records.keys) >= self.run.settings.min_records_per_job
         return Prepared(
-            records=len(self.firsts),
+            records=len(self.records.keys),
             rows=self.rows,
             bytes=self.out.size,
             transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,
@@ -116,25 +137,28 @@ class _Preparation:
         for found in shard_blocks(self.run, shard):
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
-                fresh = self._first_sights(found.lines[at : at + FLUSH])
-                self._send(placed(fresh, found.segment), self._escaped(reader, fresh))
+                fresh, keys = self._first_sights(found.lines[at : at + FLUSH])
+                if fresh:
+                    self._send(keys, self._escaped(reader, fresh), list(map(place_of, fresh)), found.segment)
 
-    def _first_sights(self, lines: list[bytes]) -> list[bytes]:
-        """The good rows whose key was not seen before; most often all of them, which is seen without a loop."""
-        seen, repeats = self.seen, self.repeats
-        keys = set(map(key_of, lines))
-        if len(keys) == len(lines) and seen.isdisjoint(keys) and SENT.issuperset(map(flag_of, lines)):
-            seen |= keys
-            return lines
-        fresh = []
-        for line in lines:
-            key = line[:KEY]
+    def _first_sights(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""
+        seen, keys = self.seen, list(map(key_of, lines))
+        if SENT.issuperset(map(flag_of, lines)) and seen.isdisjoint(keys):
+            before = len(seen)
+            seen.update(keys)
+            if len(seen) == before + len(keys):
+                return lines, keys
+            seen.difference_update(keys)
+        fresh, of_fresh = [], []
+        for key, line in zip(keys, lines, strict=True):
             if key in seen:
-                repeats[key] = repeats.get(key, 1) + 1
+                self.repeated.add(key)
             elif line[PLACE] in SENT:
                 seen.add(key)
                 fresh.append(line)
-        return fresh
+                of_fresh.append(key)
+        return fresh, of_fresh
 
     def _escaped(self, reader: RowReader, lines: list[bytes]) -> list[bytes]:
         if GOOD_ALONE.issuperset(map(flag_of, lines)):
@@ -152,25 +176,29 @@ class _Preparation:
                 some = lines[at : at + FLUSH]
                 self._send([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
 
-    def _send(self, firsts: list[bytes], escaped: list[bytes]) -> None:
-        """Write the requests of records, each given by its key, with or without its place, and its escaped text."""
-        if not firsts:
-            return
-        rendered = self.requests.lines([first[:KEY] for first in firsts], escaped)
-        size, records = self.out.size + len(rendered), len(self.firsts) + len(firsts)
-        if size <= self.max_bytes and records <= self.max_records:
-            self.firsts += firsts
+    def _send(
+        self,
+        keys: list[bytes],
+        escaped: list[bytes],
+        places: Sequence[bytes] = (),
+        segment: PlannedSegment | None = None,
+    ) -> None:
+        """Write the requests of records, each given by its key and its escaped text, and its place if it has one."""
+        rendered = self.requests.lines(keys, escaped)
+        size, count = self.out.size + len(rendered), len(self.records.keys) + len(keys)
+        if size <= self.max_bytes and count <= self.max_records:
+            self.records.add(keys, places, segment)
             self.out.write(rendered)
             return
-        for first, text in zip(firsts, escaped, strict=True):
-            self._send_or_hold(first, text)
+        for n, (key, text) in enumerate(zip(keys, escaped, strict=True)):
+            listed = self.records if self._send_or_hold(key, text) else self.held_records
+            listed.add([key], places[n : n + 1], segment)
 
-    def _send_or_hold(self, first: bytes, escaped: bytes) -> None:
-        line = self.requests.line(first[:KEY], escaped)
-        # The first is always sent: held back for its size it would come back for ever.
-        if self.firsts and (self.out.size + len(line) > self.max_bytes or len(self.firsts) >= self.max_records):
-            self.held.add(first[:KEY], escaped)
-            self.held_firsts.append(first)
-            return
-        self.firsts.append(first)
+    def _send_or_hold(self, key: bytes, escaped: bytes) -> bool:
+        """Whether a record still fits into the job. The first does: held back for its size it would come for ever."""
+        line, count = self.requests.line(key, escaped), len(self.records.keys)
+        if count and (self.out.size + len(line) > self.max_bytes or count >= self.max_records):
+            self.held.add(key, escaped)
+            return False
         self.out.write(line)
+        return True
