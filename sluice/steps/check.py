@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sluice import accounting
-from sluice.answers import Judge
+from sluice.answers import Judge, Verdict
 from sluice.bedrock import TERMINAL
 from sluice.containers import split_lines
 from sluice.errors import RetryLater, Stop
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
 
 MISSING = {"Expired": Reason.JOB_EXPIRED, "Failed": Reason.JOB_FAILED, "Stopped": Reason.JOB_STOPPED}
+Ending = tuple[Outcome, Reason | None]  # what becomes of a record behind an attempt, and why
 # What trying again cannot mend, in the words of Bedrock's messages.
 PERMANENT = (
     "accessdenied",
@@ -51,17 +54,6 @@ PERMANENT = (
 )
 # So Bedrock calls what is wrong with a request of every record, and what is wrong with the text of one.
 GENERIC = "validationexception"
-
-
-class Settled(msgspec.Struct, gc=False):
-    """What came of one record in this job. Without gc: a hundred thousand of them stand in memory."""
-
-    reason: Reason | None
-    labels: tuple[str, ...] | None
-    confidence: str | None
-    fields: bytes | None
-    input_tokens: int
-    output_tokens: int
 
 
 def run(services: Services, item: JobItem, error: dict[str, str] | None = None) -> Counts | None:
@@ -152,8 +144,10 @@ class _Check:
         self.judge = Judge(run.task)
         lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
         self.sent = [line[:KEY].decode() for line in lines]
-        self.missing = MISSING.get(self.ended.status, Reason.MISSING)
-        self.settled: dict[str, Settled] = {}
+        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))
+        # Of each record in the order in which they were sent; a verdict is one object for all replies that read alike.
+        self.verdicts: list[Verdict | None] = [None] * len(self.sent)
+        self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(self.sent))) for _ in range(2))
         self.messages: Counter[str] = Counter()
         self.unknown = self.duplicates = self.unreadable = 0
         self.fatal: str | None = None
@@ -164,68 +158,76 @@ class _Check:
             self._judge_with_rows()
         else:
             self._judge_as_they_come()
-        settled = map(self.settled.get, self.sent)
-        reasons = [self.missing if found is None else found.reason for found in settled]
+        self.settled = len(self.sent) - self.verdicts.count(None)
+        if not self.buys:  # stored replies cost nothing when they are judged again
+            self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
         self.fatal = self._fatal() if self.buys else None
-        of = {reason: self._outcome(reason) for reason in set(reasons)}
-        outcomes = [of[reason] for reason in reasons]
-        self._write_attempts(outcomes)
+        verdicts = [verdict or self.missing for verdict in self.verdicts]
+        distinct = {id(verdict): verdict for verdict in verdicts}
+        number = {name: n for n, name in enumerate(distinct)}
+        of = [number[id(verdict)] for verdict in verdicts]
+        endings = [self._outcome(verdict.reason) for verdict in distinct.values()]
+        self._write_attempts(self._attempts(list(distinct.values()), endings, of))
+        outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
 
-    def _replies(self) -> Iterator[Reply]:
+    def _replies(self) -> Iterator[tuple[int, Reply]]:
         """One reply for each record that came back; of several, an answer goes before an error, else the first."""
-        sent = frozenset(self.sent)
-        open_, failed = set(sent), dict[str, Reply]()
+        number = {key: n for n, key in enumerate(self.sent)}.get
+        answered, failed = bytearray(len(self.sent)), dict[int, Reply]()
         for lines in output_lines(self.run.store, self.keys.output_prefix):
             for line in lines:
                 reply = read_line(line) if line else None
                 if reply is None:
                     self.unreadable += bool(line)
-                elif reply.record not in open_:
-                    self.duplicates += reply.record in sent
-                    self.unknown += reply.record not in sent
+                    continue
+                n = number(reply.record)
+                if n is None:
+                    self.unknown += 1
+                elif answered[n]:
+                    self.duplicates += 1
                 elif reply.reason is not None:
-                    self.duplicates += reply.record in failed
-                    failed.setdefault(reply.record, reply)
+                    self.duplicates += n in failed
+                    failed.setdefault(n, reply)
                 else:
-                    open_.remove(reply.record)
+                    answered[n] = 1
                     if failed:
-                        self.duplicates += failed.pop(reply.record, None) is not None
-                    yield reply
-        yield from failed.values()
+                        self.duplicates += failed.pop(n, None) is not None
+                    yield n, reply
+        yield from failed.items()
 
     def _judge_as_they_come(self) -> None:
-        judge, settled, buys = self.judge.judge, self.settled, self.buys
-        for reply in self._replies():
+        judge, verdicts = self.judge.judge, self.verdicts
+        for n, reply in self._replies():
             if reply.reason is not None or reply.text is None:
-                self._settle_failed(reply)
+                self._settle_failed(n, reply)
                 continue
-            reason, labels, confidence, fields = judge(reply.text, reply.stop)
-            tokens_in, tokens_out = (reply.input_tokens, reply.output_tokens) if buys else (0, 0)
-            settled[reply.record] = Settled(reason, labels, confidence, fields, tokens_in, tokens_out)
+            verdicts[n] = judge(reply.text, reply.stop)
+            self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
 
     def _judge_with_rows(self) -> None:
         """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
-        places: dict[str, int] = {}
+        places: dict[str, tuple[int, int]] = {}
         with tempfile.TemporaryFile() as spill:
-            for reply in self._replies():
+            for n, reply in self._replies():
                 if reply.reason is not None or reply.text is None:
-                    self._settle_failed(reply)
+                    self._settle_failed(n, reply)
                     continue
-                places[reply.record] = spill.tell()
+                places[reply.record] = n, spill.tell()
                 spill.write(msgspec.json.encode(reply).replace(b"\n", b"") + b"\n")
             reader = RowReader(self.run.task)
             for raw, record in self._rows_of(places):
-                spill.seek(places.pop(record))
+                n, place = places.pop(record)
+                spill.seek(place)
                 reply = msgspec.json.decode(spill.readline(), type=Reply)
                 row = parse_object(raw)
-                verdict = self.judge.judge(
+                self.verdicts[n] = self.judge.judge(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
                 )
-                self.settled[record] = Settled(*verdict, *self._tokens(reply))
+                self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
 
-    def _rows_of(self, wanted: dict[str, int]) -> Iterator[tuple[bytes, str]]:
+    def _rows_of(self, wanted: dict[str, tuple[int, int]]) -> Iterator[tuple[bytes, str]]:
         """The first row of each wanted record."""
         for shard in sorted({self._shard(key) for key in wanted}):
             for found in shard_rows(self.run, shard):
@@ -234,16 +236,12 @@ class _Check:
                     if record in wanted:
                         yield line[RAW:], record
 
-    def _settle_failed(self, reply: Reply) -> None:
+    def _settle_failed(self, n: int, reply: Reply) -> None:
         self.messages[reply.message or ""] += 1
-        reason = reply.reason or Reason.REPLY_UNREADABLE
-        self.settled[reply.record] = Settled(reason, None, None, None, *self._tokens(reply))
+        self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)
+        self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
 
-    def _tokens(self, reply: Reply) -> tuple[int, int]:
-        """What the reply cost: nothing where a stored one is judged again."""
-        return (reply.input_tokens, reply.output_tokens) if self.buys else (0, 0)
-
-    def _outcome(self, reason: Reason | None) -> tuple[Outcome, Reason | None]:
+    def _outcome(self, reason: Reason | None) -> Ending:
         """What becomes of a record whose attempt ended so."""
         if reason is None:
             return Outcome.ACCEPTED, None
@@ -258,42 +256,43 @@ class _Check:
     def _shard(self, key: str) -> int:
         return bisect_right(self.run.plan.bounds, int(key[: self.run.plan.depth], 16)) - 1
 
-    def _write_attempts(self, outcomes: Sequence[tuple[Outcome, Reason | None]]) -> None:
-        """`answers/<shard>/…`: the attempts of this job, an object for each shard that it touches."""
-        places: dict[int, list[int]] = {}
-        if self.job.shard is not None:
-            places[self.job.shard] = list(range(len(self.sent)))
-        else:
-            for n, key in enumerate(self.sent):
-                places.setdefault(self._shard(key), []).append(n)
-        for shard, numbers in places.items():
-            if numbers:
-                data = self._attempts(numbers, outcomes)
-                self.run.store.put(self.run.keys.answer(shard, self.item.round, self.item.job), data)
+    def _attempts(self, verdicts: Sequence[Verdict], endings: Sequence[Ending], of: Sequence[int]) -> pa.RecordBatch:
+        """All attempts; of each record the number of its verdict. Verdicts repeat, and are converted once each."""
+        values: dict[str, list[Any]] = {
+            "outcome": [outcome.value for outcome, _ in endings],
+            "reason": [None if reason is None else reason.value for _, reason in endings],
+            "labels": [verdict.labels for verdict in verdicts],
+            "confidence": [verdict.confidence for verdict in verdicts],
+            "fields": [verdict.fields for verdict in verdicts],
+        }
+        at, count = pa.array(of, pa.int32()), len(self.sent)
+        columns = {name: pc.take(pa.array(found, ATTEMPTS.field(name).type), at) for name, found in values.items()}
+        columns["key"] = pa.array(self.sent, pa.string())
+        for name, tokens in (("input_tokens", self.tokens_in), ("output_tokens", self.tokens_out)):
+            columns[name] = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(tokens)])
+        return pa.record_batch([columns[name] for name in ATTEMPTS.names], schema=ATTEMPTS)
 
-    def _attempts(self, numbers: Sequence[int], outcomes: Sequence[tuple[Outcome, Reason | None]]) -> bytes:
-        none = Settled(None, None, None, None, 0, 0)
-        keys = [self.sent[n] for n in numbers]
-        found = [self.settled.get(key, none) for key in keys]
-        columns: list[Sequence[Any]] = [
-            keys,
-            [outcomes[n][0].value for n in numbers],
-            [None if (reason := outcomes[n][1]) is None else reason.value for n in numbers],
-            [settled.labels for settled in found],
-            [settled.confidence for settled in found],
-            [settled.fields for settled in found],
-            [settled.input_tokens for settled in found],
-            [settled.output_tokens for settled in found],
-        ]
-        arrays = [pa.array(values, field.type) for values, field in zip(columns, ATTEMPTS, strict=True)]
+    def _write_attempts(self, attempts: pa.RecordBatch) -> None:
+        """`answers/<shard>/…`: the attempts of this job, an object for each shard that it touches."""
+        if self.job.shard is not None:
+            places = {self.job.shard: attempts} if len(attempts) else {}
+        else:
+            of_shard: dict[int, list[int]] = {}
+            for n, key in enumerate(self.sent):
+                of_shard.setdefault(self._shard(key), []).append(n)
+            places = {shard: attempts.take(pa.array(numbers)) for shard, numbers in of_shard.items()}
+        for shard, some in places.items():
+            self.run.store.put(self.run.keys.answer(shard, self.item.round, self.item.job), self._stream(some))
+
+    def _stream(self, attempts: pa.RecordBatch) -> bytes:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
         schema = ATTEMPTS.with_metadata({"attempts": msgspec.json.encode(about)})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
-            out.write_batch(pa.record_batch(arrays, schema=schema))
+            out.write_batch(attempts.replace_schema_metadata(schema.metadata))
         return bytes(sink.getvalue().to_pybytes())
 
-    def _write_pending(self, outcomes: Sequence[tuple[Outcome, Reason | None]]) -> list[Pending]:
+    def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
         """What is to be sent again, with the text that was sent; read from the job's own input."""
         to, tier, attempt = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next"}, self.job.tier, self.job.attempt
         wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
@@ -320,10 +319,9 @@ class _Check:
             yield from ((n, lines[n - first]) for n in wanted[at:behind])
             at, first = behind, first + len(lines)
 
-    def _counts(self, outcomes: Sequence[tuple[Outcome, Reason | None]], pending: list[Pending]) -> Counts:
+    def _counts(self, outcomes: Sequence[Ending], pending: list[Pending]) -> Counts:
         of, reasons, onward = _tally(outcomes)
-        tokens_in = sum(settled.input_tokens for settled in self.settled.values())
-        tokens_out = sum(settled.output_tokens for settled in self.settled.values())
+        tokens_in, tokens_out = sum(self.tokens_in), sum(self.tokens_out)
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
         errored = sum(self.messages.values())
         return Counts(
@@ -340,9 +338,9 @@ class _Check:
             records=len(self.sent) + held,
             sent=len(self.sent),
             held_back=held,
-            answered=len(self.settled) - errored,
+            answered=self.settled - errored,
             errored=errored,
-            missing=len(self.sent) - len(self.settled),
+            missing=len(self.sent) - self.settled,
             accepted=of[Outcome.ACCEPTED],
             retried=of[Outcome.RETRIED],
             escalated=of[Outcome.ESCALATED],
@@ -365,7 +363,7 @@ class _Check:
 
     def _fatal(self) -> str | None:
         """Why sending more would fail the same way, if it would: the job or each of its records was refused."""
-        if not self.sent or len(self.settled) - sum(self.messages.values()):
+        if not self.sent or self.settled - sum(self.messages.values()):
             return None
         message = self.ended.message if self.ended.status == "Failed" else self._commonest_message()
         if message is None or not self._lasts(message.lower()):
@@ -374,17 +372,17 @@ class _Check:
 
     def _lasts(self, message: str) -> bool:
         """Whether trying again cannot mend what the message tells: by its words, or since it is about all alike."""
-        alike = self.ended.status == "Failed" or (len(self.messages) == 1 and len(self.settled) > 1)
+        alike = self.ended.status == "Failed" or (len(self.messages) == 1 and self.settled > 1)
         return any(word in message for word in PERMANENT) or (GENERIC in message and alike)
 
     def _warnings(self) -> list[str]:
         manifest = read_manifest(self.run.store, self.keys.output_prefix) or Manifest()
-        answered = len(self.settled) - sum(self.messages.values())
+        answered = self.settled - sum(self.messages.values())
         place = f"round {self.item.round}, job {self.item.job}"
         found = []
         if manifest.successRecordCount not in (None, answered):
             found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
-        missing = len(self.sent) - len(self.settled)
+        missing = len(self.sent) - self.settled
         if missing and self.ended.status == "Completed" and self.buys:
             found.append(f"{place}: it is {self.ended.status}, and {missing} of {len(self.sent)} records are missing")
         for count, what in (
@@ -398,7 +396,7 @@ class _Check:
 
 
 def _tally(
-    outcomes: Sequence[tuple[Outcome, Reason | None]],
+    outcomes: Sequence[Ending],
 ) -> tuple[Counter[Outcome], dict[str, int], dict[str, int]]:
     """Count outcomes, reasons of all that was not accepted, and reasons of what goes on to the next tier."""
     of: Counter[Outcome] = Counter()
