@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.prompts import cut_middle, escape
 from sluice.reasons import Reason
-from sluice.rows import CUT, KEY, PLACE, RAW, REASONS, SOURCE, RowReader
-from sluice.steps.prepare import placed
-from sluice.steps.selection import shard_blocks
+from sluice.rows import CUT, KEY, RAW, REASONS, RowReader
+from sluice.steps.selection import place_of, shard_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,15 +84,15 @@ class Lot:
         self._seed = seed.to_bytes(8, "big", signed=True)
         self._held: list[tuple[int, Drawn]] = []
 
-    def offer(self, places: Sequence[bytes], lines: Sequence[bytes]) -> None:
-        """Take records, each given by the place of its first row and its stored row."""
-        for place, line in zip(places, lines, strict=True):
-            digest = blake2b(place[:KEY], digest_size=8, key=self._seed).digest()
+    def offer(self, lines: Sequence[bytes], segment: PlannedSegment) -> None:
+        """Take the stored first rows of records."""
+        for line in lines:
+            digest = blake2b(line[:KEY], digest_size=8, key=self._seed).digest()
             rank = -int.from_bytes(digest, "big")
             if len(self._held) < self._size:
-                heapq.heappush(self._held, (rank, _drawn(place, line)))
+                heapq.heappush(self._held, (rank, _drawn(line, segment)))
             elif rank > self._held[0][0]:
-                heapq.heapreplace(self._held, (rank, _drawn(place, line)))
+                heapq.heapreplace(self._held, (rank, _drawn(line, segment)))
 
     @property
     def drawn(self) -> list[Drawn]:
@@ -101,12 +100,8 @@ class Lot:
         return sorted(row for _, row in self._held)
 
 
-def _drawn(place: bytes, line: bytes) -> Drawn:
-    return Drawn(*_source_and_line(place), line[RAW:])
-
-
-def _source_and_line(place: bytes) -> tuple[int, int]:
-    return int(place[KEY:SOURCE]), int(place[SOURCE:PLACE])
+def _drawn(line: bytes, segment: PlannedSegment) -> Drawn:
+    return Drawn(*place_of(line, segment), line[RAW:])
 
 
 def read_texts(opened: Run, lot: Lot | None, on_shard: Callable[[int, int], None]) -> Texts:
@@ -138,7 +133,7 @@ class _Reading:
         if room := SAMPLED - len(texts.sample):
             texts.sample += [json.loads(b'"%b"' % text) for text in escaped[:room]]
         if self.lot is not None:
-            self.lot.offer(placed(fresh, found.segment), fresh)
+            self.lot.offer(fresh, found.segment)
 
     def _first_sights(self, lines: list[bytes], segment: PlannedSegment) -> list[bytes]:
         """The good rows whose key was not seen before; the others are noted if they will be rejected."""
@@ -155,11 +150,7 @@ class _Reading:
         return fresh
 
     def _note(self, lines: list[bytes], segment: PlannedSegment) -> None:
-        places = map(_source_and_line, placed(lines, segment))
-        found = [
-            Refused(source, line, REASONS[stored[RAW - 1]])
-            for (source, line), stored in zip(places, lines, strict=True)
-        ]
+        found = [Refused(*place_of(line, segment), REASONS[line[RAW - 1]]) for line in lines]
         self.texts.refused = heapq.nsmallest(REJECTED, [*self.texts.refused, *found])
 
     def _escaped(self, line: bytes) -> bytes:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sluice import accounting
 from sluice.prompts import RequestWriter, cut_middle, escape
-from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, SOURCE, UNDECODED, RowReader
+from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
 from sluice.state import JobItem, Prepared, read
-from sluice.steps.selection import PendingWriter, pending_lines, shard_blocks
+from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ GOOD_ALONE = frozenset({GOOD})
 SENT = frozenset({GOOD, CUT})
 
 key_of = itemgetter(slice(KEY))
-place_of = itemgetter(slice(KEY, PLACE))
+place_in_span = itemgetter(slice(KEY, PLACE))
 raw_of = itemgetter(slice(RAW, None))
 flag_of = itemgetter(PLACE)
 
@@ -86,11 +86,8 @@ class _Records:
             yield b"\n".join(keys) + b"\n"
 
     def _place(self, n: int) -> bytes:
-        """Where the first row of record `n` stands in its object, not in the piece that one span read."""
         segment = self.segments[bisect_right(self.segments, n, key=itemgetter(0)) - 1][1]
-        source, line = self.places[n][: SOURCE - KEY], self.places[n][SOURCE - KEY :]
-        base = segment.line_base if int(source) == segment.first_source else 0
-        return b"%b%012d" % (source, int(line) + base)
+        return b"%08d%012d" % place_of(self.keys[n] + self.places[n], segment)
 
 
 class _Preparation:
@@ -139,7 +136,7 @@ class _Preparation:
             for at in range(0, len(found.lines), FLUSH):
                 fresh, keys = self._first_sights(found.lines[at : at + FLUSH])
                 if fresh:
-                    self._send(keys, self._escaped(reader, fresh), list(map(place_of, fresh)), found.segment)
+                    self._send(keys, self._escaped(reader, fresh), list(map(place_in_span, fresh)), found.segment)
 
     def _first_sights(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""

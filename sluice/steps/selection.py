@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.containers import split_lines
 from sluice.planning import MARK_EVERY
+from sluice.rows import KEY, PLACE, SOURCE
 from sluice.state import Pending
 from sluice.store import ahead
 
@@ -28,6 +29,12 @@ class SegmentRows(NamedTuple):
 
     segment: PlannedSegment
     lines: list[bytes]
+
+
+def place_of(line: bytes, segment: PlannedSegment) -> tuple[int, int]:
+    """Source and line of a stored row, the line as its object counts it, not as the piece that one span read."""
+    source, number = int(line[KEY:SOURCE]), int(line[SOURCE:PLACE])
+    return source, number + (segment.line_base if source == segment.first_source else 0)
 
 
 def shard_rows(run: Run, shard: int, first: int = 0, last: int | None = None) -> Iterator[SegmentRows]:
