@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sluice.cli.choices import Format, Shape
+from sluice.reasons import Status
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
 
 RegionOption = Annotated[
     str,
@@ -43,6 +47,9 @@ ProfileOption = Annotated[
     typer.Option("--profile", metavar="NAME", help="A profile of your AWS settings; else the environment's."),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `sluice runs` lists it.")]
+RunOrFolder = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, as `sluice runs` lists it, or the folder of a local run.")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a JSON document, and nothing else, on standard output.")
 ]
@@ -151,6 +158,13 @@ def plan(
     raise typer.Exit(
         concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("prod", region, profile)).bucket(name)))
     )
+
+
+def _here(command: Callable[[], ExitCode]) -> typer.Exit:
+    """Run a command that needs no deployment; the exit that it comes to."""
+    from sluice.cli.cloud import concluded  # noqa: PLC0415
+
+    return typer.Exit(concluded(command))
 
 
 def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
@@ -281,29 +295,77 @@ def rejudge(
 
 
 @app.command()
-def results(
-    run: RunArgument,
+def results(  # noqa: PLR0913, PLR0917 - one for each option
+    run: RunOrFolder,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="LABEL", help="Rows with this label; repeat it for others.")
+    ] = None,
+    status: Annotated[list[Status] | None, typer.Option("--status", help="Rows with this status.")] = None,
+    reason: Annotated[
+        list[str] | None, typer.Option("--reason", metavar="CODE", help="Rows with this reason code.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many rows; of a table 20.")
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", "-f", help="How the rows are written; else a table.")
+    ] = None,
+    as_: Annotated[
+        Shape | None,
+        typer.Option("--as", help="input: the rows as lines of JSON as they stood in the input; else the results."),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Where they go; else a folder called like the run."),
+        typer.Option("--out", "-o", metavar="PATH", help="A file for rows, a folder for a whole run."),
     ] = None,
-    json: JsonOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print run.json on standard output, and nothing else.")] = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Download a run's Parquet files, run.json and report.
+    """Download a run's files, or print the rows that you ask for.
 
-    The run has to have ended. The folder is laid out as `sluice run` does it.
+    RUN is a run of the deployment, or the folder of a local one. Without a filter or a format, the Parquet files,
+    run.json and the report are downloaded, laid out as `sluice run` does it; of a folder the summary is shown. The run
+    has to have ended.
+
+    Cells of CSV that a spreadsheet would run as a formula get a quote in front of them. --as input gives the
+    unresolved rows where no filter says otherwise; it needs the inputs as they were, or the column input.
     """
-    from sluice.cli.fetch import fetch_results  # noqa: PLC0415
+    from sluice.cli.published import folder_of, in_folder  # noqa: PLC0415
+    from sluice.cli.rows import Asked, hand_out  # noqa: PLC0415
 
-    raise _in_cloud((env, region, profile), lambda cloud: fetch_results(cloud, run, out or Path(run), as_json=json))
+    asked = Asked(
+        labels=tuple(label or ()),
+        statuses=tuple(status or ()),
+        reasons=tuple(reason or ()),
+        limit=limit,
+        format=format_,
+        as_input=as_ is Shape.INPUT,
+        out=out,
+    )
+    folder = folder_of(run)
+    if asked.for_rows and json:
+        raise typer.BadParameter("--json prints run.json; for rows as JSON give --format jsonl")
+    if folder is not None:
+        from sluice.cli.fetch import show_folder  # noqa: PLC0415
+
+        raise _here(lambda: hand_out(in_folder(folder), asked) if asked.for_rows else show_folder(folder, as_json=json))
+    from sluice.cli.fetch import fetch_results, published  # noqa: PLC0415
+
+    raise _in_cloud(
+        (env, region, profile),
+        lambda cloud: (
+            hand_out(published(cloud, run), asked)
+            if asked.for_rows
+            else fetch_results(cloud, run, out or Path(run), as_json=json)
+        ),
+    )
 
 
 @app.command()
 def report(
-    run: RunArgument,
+    run: RunOrFolder,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html in this folder.")
     ] = None,
@@ -312,8 +374,12 @@ def report(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Download a run's report, and print where it lies."""
-    from sluice.cli.fetch import fetch_report  # noqa: PLC0415
+    """Download a run's report, and print where it lies; that of a local run is there already."""
+    from sluice.cli.fetch import fetch_report, show_report  # noqa: PLC0415
+    from sluice.cli.published import folder_of  # noqa: PLC0415
 
+    folder = folder_of(run)
+    if folder is not None:
+        raise _here(lambda: show_report(folder, show_it=open_it))
     place = out or Path(f"{run}.html")
     raise _in_cloud((env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))

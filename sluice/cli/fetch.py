@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.published import Origin, Published, read_document
 from sluice.cli.requests import check_out
 from sluice.cli.run import show
 from sluice.cli.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.cli.summary import places_in
 from sluice.figures import size
 from sluice.report import read_run, render
+from sluice.state import Inputs, Keys, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sluice.cli.cloud import Cloud
@@ -27,11 +30,8 @@ if TYPE_CHECKING:
 def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCode:
     """Download a run's Parquet files, run.json and report, laid out as `sluice run` does it."""
     check_out(out)
-    now = _ended(cloud, run)
-    if now.document is None or now.status == FAILED:
-        raise UsageError(
-            f"run {run} has published nothing, since it failed: {now.error}; `sluice resume {run}` goes on"
-        )
+    now = _published(cloud, run)
+    assert now.document is not None
     start = now.beginning
     prefix = f"results/{start.name}/run_date={start.date}/{run}-part-"
     parts = list(cloud.results.keys(prefix))
@@ -59,6 +59,29 @@ def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool) -> ExitCod
     return ExitCode.SUCCEEDED
 
 
+def published(cloud: Cloud, run: str) -> Published:
+    """Open the rows of a run that has been published; `UsageError` when it has not."""
+    now = _published(cloud, run)
+    folder = f"results/{now.beginning.name}/run_date={now.beginning.date}/"
+    return Published(cloud.results, run, f"{folder}{run}-part-", lambda: _origins(cloud, now))
+
+
+def _origins(cloud: Cloud, now: Standing) -> Iterator[Origin]:
+    key = Keys(now.beginning.judges or now.run).inputs
+    for frozen in read(Inputs, cloud.work.get(key), key).inputs:
+        bucket, _, name = frozen.uri.removeprefix("s3://").partition("/")
+        yield Origin(cloud.bucket(bucket), name, frozen)
+
+
+def _published(cloud: Cloud, run: str) -> Standing:
+    now = _ended(cloud, run)
+    if now.document is None or now.status == FAILED:
+        raise UsageError(
+            f"run {run} has published nothing, since it failed: {now.error}; `sluice resume {run}` goes on"
+        )
+    return now
+
+
 def _ended(cloud: Cloud, run: str) -> Standing:
     now = standing(cloud, run)
     if now.status == WAITING:
@@ -66,6 +89,24 @@ def _ended(cloud: Cloud, run: str) -> Standing:
     if now.status in GOING_ON:
         raise UsageError(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
     return now
+
+
+def show_folder(folder: Path, *, as_json: bool) -> ExitCode:
+    """Show the summary of the run that lies in a folder."""
+    document = read_document(folder)
+    show(document, places_in(folder, read_run(document)), as_json=as_json)
+    return ExitCode.SUCCEEDED
+
+
+def show_report(folder: Path, *, show_it: bool) -> ExitCode:
+    """Print where the report of the run in a folder lies."""
+    report = folder / "report.html"
+    if not report.is_file():
+        raise UsageError(f"there is no report in {folder}")
+    print(report)
+    if show_it:
+        webbrowser.open(report.resolve().as_uri())
+    return ExitCode.SUCCEEDED
 
 
 def download(store: Store, key: str, path: Path) -> None:

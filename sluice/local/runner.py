@@ -103,7 +103,7 @@ def run_in(
             settle(cloud, run, look, agreed=approve(asked))
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
-    return collect(cloud, run, request.out)
+    return collect(cloud, run, request.out, request.files)
 
 
 def waiting(cloud: LocalCloud, run: str) -> Approval | None:
@@ -219,8 +219,8 @@ def names(files: Sequence[Path]) -> Iterator[str]:
         yield "/".join(path[-depth:])
 
 
-def collect(cloud: LocalCloud, run: str, out: Path) -> dict[str, Any]:
-    """Copy what the run has published into `out`; its run.json.
+def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Copy what the run has published into `out`; its run.json, which says of each input from which file it came.
 
     Raises:
         Stop: the run has left no run.json.
@@ -236,6 +236,8 @@ def collect(cloud: LocalCloud, run: str, out: Path) -> dict[str, Any]:
     if summary is None:
         cause = cloud.execution(run).document
         raise Stop(f"run {run} left no run.json: {cause['status']} {cause.get('error', '')} {cause.get('cause', '')}")
-    (out / "run.json").write_bytes(summary)
     document: dict[str, Any] = msgspec.json.decode(summary)
+    for item, file in zip(document["inputs"], files, strict=False):  # a run that broke off may not list them all
+        item["path"] = str(file.resolve())
+    (out / "run.json").write_bytes(msgspec.json.encode(document))
     return document

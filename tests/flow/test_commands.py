@@ -16,7 +16,8 @@ import pytest
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
 from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode
-from sluice.cli.fetch import fetch_report, fetch_results
+from sluice.cli.fetch import fetch_report, fetch_results, published
+from sluice.cli.rows import Asked, hand_out
 from sluice.cli.runs import list_runs, watch_run
 from sluice.cli.standing import WAITING, standing
 from sluice.local.runner import Request, prepare
@@ -130,6 +131,11 @@ def test_a_file_is_started_watched_and_fetched(
     assert (code, document["rows"]["in"]) == (ExitCode.SUCCEEDED, 150)
     assert fetch_results(stack, run, tmp_path / "out", as_json=True) == ExitCode.SUCCEEDED
     assert pq.read_table(tmp_path / "out" / "results" / "tickets").num_rows == 150
+    again = Asked(statuses=("accepted",), limit=3, as_input=True, out=tmp_path / "again.jsonl")
+    assert hand_out(published(stack, run), again) == ExitCode.SUCCEEDED
+    lines = (tmp_path / "again.jsonl").read_bytes().splitlines()
+    assert len(lines) == 3
+    assert set(lines) < set(tickets.read_bytes().splitlines())
     assert fetch_report(stack, run, tmp_path / "r.html", show_it=False) == ExitCode.SUCCEEDED
     assert (tmp_path / "r.html").read_text() == (tmp_path / "out" / "report.html").read_text()
     assert started(stack, capsys, str(tickets), settings=[], again=False) != run

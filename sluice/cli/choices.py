@@ -1,0 +1,21 @@
+"""What options let choose from; apart from what acts on it, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class Shape(StrEnum):
+    """What is written of a row: what came of it, or what it was."""
+
+    RESULT = "result"
+    INPUT = "input"

@@ -1,0 +1,135 @@
+"""Rows of results as a table, CSV, JSON Lines or Parquet: each takes batches and writes as they come."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+WIDEST = 160  # of a table that is not on a terminal
+SHOWN = ("line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+# What a spreadsheet takes for a formula, or passes over to find one.
+FORMULA = "^[=+\\-@\t\r\n]"
+
+
+class Onward(io.RawIOBase):
+    """Hands bytes on to a stream that may be a pipe, and leaves it open."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        super().__init__()
+        self._out = out
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        self._out.write(data)
+        self._at += len(data)
+        return len(data)
+
+
+def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> int:
+    """Write rows as CSV with a header, and return how many; lists and structs stand as JSON, null as nothing."""
+    flat = pa.schema([(name, kind if not pa.types.is_nested(kind) else pa.string()) for name, kind in _fields(schema)])
+    rows = 0
+    with csv.CSVWriter(pa.PythonFile(Onward(out), mode="w"), flat) as writer:
+        for batch in batches:
+            writer.write_batch(pa.record_batch([cell_column(column) for column in batch.columns], schema=flat))
+            rows += batch.num_rows
+    return rows
+
+
+def _fields(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in schema]
+
+
+def cell_column(column: pa.Array) -> pa.Array:
+    """Make a column's cells of CSV: a text that a spreadsheet would run gets a quote in front of it."""
+    if pa.types.is_nested(column.type):
+        values = column.to_pylist()
+        return pa.array([None if value is None else msgspec.json.encode(value).decode() for value in values])
+    if not pa.types.is_string(column.type):
+        return column
+    risky = pc.match_substring_regex(column, FORMULA)
+    if not pc.any(risky).as_py():
+        return column
+    return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+
+
+def write_jsonl(batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:
+    """Write a JSON object a line, and return how many."""
+    rows = 0
+    encoder = msgspec.json.Encoder()
+    for batch in batches:
+        out.write(encoder.encode_lines(batch.to_pylist()))
+        rows += batch.num_rows
+    return rows
+
+
+def write_parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> int:
+    """Write one Parquet file, also of no rows, and return how many there are."""
+    rows = 0
+    with pq.ParquetWriter(pa.PythonFile(Onward(out), mode="w"), schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+def write_lines(lines: Iterable[bytes], out: IO[bytes]) -> int:
+    """Write lines as they are, and return how many."""
+    rows = 0
+    for rows, line in enumerate(lines, 1):  # noqa: B007 - counted
+        out.write(line + b"\n")
+    return rows
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows for the eye; columns without a value are left out."""
+    from rich.console import Console  # noqa: PLC0415 (the other formats need no rich)
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDEST
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    names = [name for name in SHOWN if any(row[name] is not None for row in rows)]
+    for name in names:
+        numeric = name in ("line", "tier", "cost_usd")
+        table.add_column(HEADS.get(name, name), justify="right" if numeric else "left", overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(shown(name, row[name]) for name in names))
+    console.print(table)
+
+
+HEADS = {"cost_usd": "usd", "labels": "label"}
+
+
+def shown(name: str, value: object) -> Any:
+    """Make a cell of a table; what a terminal would obey is replaced."""
+    from rich.text import Text  # noqa: PLC0415
+
+    if value is None:
+        return ""
+    if name == "cost_usd" and isinstance(value, float):
+        return f"{value:.6f}"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
+
+
+def is_terminal(out: IO[bytes]) -> bool:
+    """Whether bytes would land on a terminal."""
+    return out is sys.stdout.buffer and sys.stdout.isatty()

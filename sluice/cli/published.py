@@ -1,0 +1,208 @@
+"""The rows that a run has published, wherever they lie: in a deployment's bucket, or in a folder of this machine.
+
+They are read batch by batch, through ranged reads: neither a file nor a run is ever held whole.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sluice.cli.exits import UsageError
+from sluice.cli.files import Folder
+from sluice.cli.standing import STAMP
+from sluice.containers import HEAD_BYTES, Limits, container_of, lines_of_input
+from sluice.containers.columnar import RangedFile
+from sluice.errors import BadInput
+from sluice.rows import OVERSIZE, BrokenRow
+from sluice.settings import Settings
+from sluice.state import Input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sluice.store import Store
+
+BATCH_ROWS = 10_000  # of a filter: as merge writes them
+INPUT = "input"  # the column that holds the whole row, where the task keeps it
+NO_LIMIT = 10**15  # of the text of an input: it has been read before
+
+
+class Origin(NamedTuple):
+    """Where an input lies that a run has read."""
+
+    store: Store
+    key: str
+    frozen: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are meant: those that have one of the values of each list that is not empty, and at most `limit`."""
+
+    labels: Sequence[str] = ()
+    statuses: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+    limit: int | None = None
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Pick the rows that are meant; the limit is not looked at."""
+        mask = pa.repeat(pa.scalar(value=True), batch.num_rows)
+        for name, values in (("status", self.statuses), ("reason", self.reasons)):
+            if values:
+                mask = pc.and_(mask, pc.is_in(batch[name], pa.array(values, pa.string())))
+        if self.labels:
+            mask = pc.and_(mask, _has_label(batch["labels"], self.labels))
+        return batch.filter(mask)
+
+
+def _has_label(column: pa.Array, labels: Sequence[str]) -> pa.Array:
+    """Tell of each list whether one of the labels is in it."""
+    found = pc.is_in(pc.list_flatten(column), pa.array(labels, pa.string()))
+    rows = pc.list_parent_indices(column).filter(found)
+    return pc.is_in(pa.array(range(len(column)), pa.int64()), rows.cast(pa.int64()))
+
+
+@dataclass(frozen=True)
+class Published:
+    """The rows of one run; `origins` finds its inputs, which are not needed for anything else."""
+
+    store: Store
+    run: str
+    prefix: str
+    origins: Callable[[], Iterable[Origin]]
+
+    @cached_property
+    def parts(self) -> list[tuple[str, int]]:
+        """Keys and sizes of the Parquet files, in order."""
+        return [(key, size) for key, size in self.store.keys(self.prefix) if f"/{self.run}-part-" in key]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns; `UsageError` when the files are gone."""
+        if not self.parts:
+            raise UsageError(f"the results of run {self.run} are gone: there is nothing under {self.prefix}")
+        with self._open(*self.parts[0]) as opened:
+            return opened.schema_arrow
+
+    def _open(self, key: str, size: int) -> pq.ParquetFile:
+        def read(begin: int, end: int) -> bytes:
+            return self.store.read_range(key, begin, end - begin)
+
+        return pq.ParquetFile(pa.PythonFile(RangedFile(read, size), mode="r"), pre_buffer=False)
+
+    def batches(self, wanted: Wanted, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that are meant, in the files' order, with these columns or all."""
+        left = NO_LIMIT if wanted.limit is None else wanted.limit
+        names = None if columns is None else [*columns, *({"status", "reason", "labels"} - set(columns))]
+        for part in self.parts:
+            with self._open(*part) as opened:
+                for batch in opened.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
+                    found = wanted.of(batch).slice(0, left)
+                    left -= found.num_rows
+                    if found.num_rows:
+                        yield found if columns is None else found.select(columns)
+                    if not left:
+                        return
+
+    def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
+        """Yield the rows that are meant as they stood in the input, as lines of JSON without the line's end.
+
+        They come from the column `input` where there is one, else from the inputs themselves.
+
+        Raises:
+            UsageError: the inputs are needed, and are gone or have changed.
+
+        """
+        if INPUT in self.schema.names:
+            for batch in self.batches(wanted, [INPUT]):
+                yield from pc.cast(batch[INPUT], pa.binary()).to_pylist()
+            return
+        places = self._places(wanted)
+        for origin in self.origins() if places else ():
+            if lines := places.get(origin.frozen.uri):
+                yield from _lines_at(origin, lines)
+
+    def _places(self, wanted: Wanted) -> dict[str, array[int]]:
+        """Numbers of the lines that are meant, by input: eight bytes for each."""
+        found: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        for batch in self.batches(wanted, ["source", "line"]):
+            for uri in pc.unique(batch["source"]).to_pylist():
+                lines = batch["line"].filter(pc.equal(batch["source"], uri))
+                found[uri].frombytes(lines.to_numpy(zero_copy_only=False).tobytes())
+        return found
+
+
+def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
+    """Yield the lines of an input that have these numbers, in the order of the input."""
+    store, key, frozen = origin
+    limits = Limits(Settings().max_row_bytes, NO_LIMIT)
+    wanted, at, begin = sorted(numbers), 0, 1
+    try:
+        for lines in lines_of_input(store, key, frozen, 0, frozen.bytes, limits):
+            while at < len(wanted) and wanted[at] < begin + len(lines):
+                line = lines[wanted[at] - begin]
+                at += 1
+                if line is not OVERSIZE:  # it was too long to be kept
+                    yield line.text if isinstance(line, BrokenRow) else line
+            begin += len(lines)
+            if at == len(wanted):
+                return
+    except BadInput as error:
+        raise UsageError(f"{error}; with `input.keep_input: true` in its task a run keeps its rows") from error
+
+
+# A run in a folder.
+
+
+def folder_of(name: str) -> Path | None:
+    """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
+    plain = "/" not in name and STAMP.search(name)
+    return Path(name) if not plain and (Path(name) / "run.json").is_file() else None
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """Read the run.json of a folder; `UsageError` when it is none."""
+    try:
+        document = msgspec.json.decode((folder / "run.json").read_bytes())
+        assert {"run_id", "task", "status"} <= document.keys()
+    except (ValueError, AssertionError, AttributeError):
+        raise UsageError(f"{folder / 'run.json'} is no run of Sluice") from None
+    found: dict[str, Any] = document
+    return found
+
+
+def in_folder(folder: Path) -> Published:
+    """Open the run that lies in a folder."""
+    document = read_document(folder)
+    prefix = f"results/{document['task']}/"
+    return Published(Folder("", folder), document["run_id"], prefix, lambda: _local_origins(document))
+
+
+def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
+    root = Folder("", Path("/"))
+    for item in document["inputs"]:
+        path = item.get("path")
+        head = root.head(path.lstrip("/")) if path else None
+        if head is None or head.size != item["bytes"]:
+            raise UsageError(
+                f"the rows of {item['uri']} are gone: {path or 'the file'} "
+                f"{'was changed' if head else 'cannot be found'}; with `input.keep_input: true` in its task a run "
+                "keeps its rows"
+            )
+        yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag))
+
+
+def _frozen(root: Folder, path: str, item: dict[str, Any], etag: str) -> Input:
+    key, end = path.lstrip("/"), min(HEAD_BYTES, item["bytes"])
+    container = container_of(path, lambda: root.read_range(key, 0, end))
+    return Input(uri=item["uri"], version=None, etag=etag, bytes=item["bytes"], container=str(container))

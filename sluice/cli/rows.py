@@ -1,0 +1,115 @@
+"""`sluice results` with a filter or a format: rows of a run, on standard output or into a file."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from sluice.cli import formats
+from sluice.cli.choices import Format
+from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
+from sluice.cli.published import Wanted
+from sluice.reasons import Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sluice.cli.published import Published
+
+TABLE_ROWS = 20  # of a table without a limit
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says about rows."""
+
+    labels: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    limit: int | None = None
+    format: Format | None = None
+    as_input: bool = False
+    out: Path | None = None
+
+    @property
+    def for_rows(self) -> bool:
+        """Whether rows are asked for, and not the whole run."""
+        return bool(self.labels or self.statuses or self.reasons or self.limit or self.format or self.as_input)
+
+
+def hand_out(published: Published, asked: Asked) -> ExitCode:
+    """Write the rows that are asked for."""
+    _check(asked)
+    count = -1  # where the reader leaves early
+    if asked.format in (None, Format.TABLE) and not asked.as_input:
+        count = _print_table(published, asked)
+    else:
+        with _target(asked) as out:
+            count = _write(published, asked, out)
+    if count == 0:
+        complain(f"no row of run {published.run} matches")
+    return ExitCode.SUCCEEDED
+
+
+def _check(asked: Asked) -> None:
+    unknown = next((name for name in asked.reasons if name not in set(Reason)), None)
+    if unknown is not None:
+        raise UsageError(f"--reason {unknown} is no reason; there are: {', '.join(Reason)}")
+    if asked.as_input and asked.format not in (None, Format.JSONL):
+        raise UsageError(f"--as input gives lines of JSON, not --format {asked.format}")
+    if asked.out is not None and asked.out.is_dir():
+        raise UsageError(f"--out {asked.out} is a folder; rows go to a file")
+    if asked.out is not None and not asked.as_input and asked.format in (None, Format.TABLE):
+        raise UsageError("a table is for the eye; for a file give --format csv, jsonl or parquet")
+
+
+def _wanted(asked: Asked, *, open_rows: bool = False, limit: int | None = None) -> Wanted:
+    """Say which rows; rows that go back as input are the unresolved ones where nothing else is said."""
+    unsaid = not (asked.labels or asked.statuses or asked.reasons)
+    statuses = (Status.UNRESOLVED.value,) if open_rows and unsaid else asked.statuses
+    return Wanted(asked.labels, statuses, asked.reasons, asked.limit or limit)
+
+
+def _print_table(published: Published, asked: Asked) -> int:
+    """Print a table, and say when there are more rows than it has."""
+    limit = asked.limit or TABLE_ROWS
+    rows: list[dict[str, object]] = []
+    for batch in published.batches(_wanted(asked, limit=limit + 1), formats.SHOWN):
+        rows += batch.to_pylist()
+    with reader_may_leave():
+        formats.print_table(rows[:limit])
+    if len(rows) > limit and asked.limit is None:
+        complain(f"the first {limit} rows; --limit N shows more, --format csv, jsonl or parquet writes all")
+    return len(rows)
+
+
+def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
+    if asked.as_input:
+        return formats.write_lines(published.input_lines(_wanted(asked, open_rows=True)), out)
+    batches = published.batches(_wanted(asked))
+    match asked.format:
+        case Format.CSV:
+            return formats.write_csv(batches, published.schema, out)
+        case Format.PARQUET:
+            return formats.write_parquet(batches, published.schema, out)
+        case _:
+            return formats.write_jsonl(batches, out)
+
+
+@contextmanager
+def _target(asked: Asked) -> Iterator[IO[bytes]]:
+    """Open the file, which stands under its name when it is whole, or standard output."""
+    if asked.out is None:
+        if asked.format is Format.PARQUET and formats.is_terminal(sys.stdout.buffer):
+            raise UsageError("Parquet is not for a terminal: give --out FILE, or lead it into a file")
+        with reader_may_leave():
+            yield sys.stdout.buffer
+        return
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = asked.out.with_name(f".{asked.out.name}.part")
+    with unfinished.open("wb") as file:
+        yield file
+    unfinished.replace(asked.out)
