@@ -1,22 +1,26 @@
-"""`sluice schema` and `sluice check`: what a task file may hold, and whether one can be run."""
+"""`sluice schema` and `sluice check`: what a task file may hold, whether one can be run, and what is weak about it."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sluice.cli.exits import ExitCode, complain, complain_of_task, reader_may_leave
-from sluice.errors import BadSetting, BadTask
+from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
+from sluice.cli.samples import sample_of
+from sluice.errors import BadTask
 from sluice.prices import Catalog, check_models
 from sluice.prompts import CLOSE, OPEN, system_prompt
 from sluice.rows import join_texts
 from sluice.task import json_schema, load_task
+from sluice.weaknesses import weaknesses
 
 if TYPE_CHECKING:
     from sluice.prices import Model
     from sluice.task import Task
+    from sluice.weaknesses import Weakness
 
 
 def load_runnable_task(name_or_path: str, region: str) -> tuple[Task, tuple[Model, ...]]:
@@ -37,19 +41,58 @@ def print_schema() -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def check_task(name_or_path: str, region: str) -> ExitCode:
-    """Print what a task does and the request that a row becomes, or every mistake of it."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `sluice check` is asked."""
+
+    task: str
+    region: str
+    sample: Path | None = None
+    json: bool = False
+
+
+def check_task(asked: Question) -> ExitCode:
+    """Print what a task does, what is weak about it and the request that a row becomes; or every mistake of it."""
     try:
-        task, models = load_runnable_task(name_or_path, region)
+        task, models = load_runnable_task(asked.task, asked.region)
     except BadTask as error:
+        if asked.json:
+            _print_json({"task": asked.task, "ok": False, "mistakes": error.problems, "weaknesses": []})
         complain_of_task(error)
         return ExitCode.USAGE
-    except BadSetting as error:
-        complain(str(error))
-        return ExitCode.USAGE
+    sample = None
+    if asked.sample is not None:
+        sample = sample_of(task, asked.sample, catalog_here().tokens.characters)
+    found = weaknesses(task, models, sample)
+    if asked.json:
+        _print_json(_document(task, models, found))
+        return ExitCode.SUCCEEDED
     with reader_may_leave():
-        print("\n".join([*_overview(task, models), "", *_request(task)]))
+        print("\n".join([*_overview(task, models), "", *_weak(found), "", *_request(task)]))
     return ExitCode.SUCCEEDED
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    with reader_may_leave():
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _document(task: Task, models: tuple[Model, ...], found: list[Weakness]) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "ok": True,
+        "mistakes": [],
+        "weaknesses": [weakness._asdict() for weakness in found],
+        "models": [model.id for model in models],
+        "request": {"system": system_prompt(task), "user": _user(task)},
+    }
+
+
+def _weak(found: list[Weakness]) -> list[str]:
+    if not found:
+        return ["No weakness was found."]
+    count = f"{len(found):,} {'weakness' if len(found) == 1 else 'weaknesses'}"
+    return [f"{count}; the task can be run all the same:", *(f"  - {weakness}" for weakness in found)]
 
 
 def _overview(task: Task, models: tuple[Model, ...]) -> list[str]:
@@ -67,6 +110,10 @@ def _overview(task: Task, models: tuple[Model, ...]) -> list[str]:
 
 
 def _request(task: Task) -> list[str]:
+    return ["--- system", system_prompt(task), "", "--- user", _user(task)]
+
+
+def _user(task: Task) -> str:
     paths = [tuple(path.split(".")) for path in task.input.text]
     text = join_texts(paths, [f"(the row's {path})" for path in task.input.text])
-    return ["--- system", system_prompt(task), "", "--- user", f"{OPEN}{text}{CLOSE}"]
+    return f"{OPEN}{text}{CLOSE}"

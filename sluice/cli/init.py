@@ -1,0 +1,387 @@
+"""`sluice init`: a first task file from a sample of rows, with the reason for each guess beside it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.samples import FIRST, rows_of
+from sluice.errors import BadTask
+from sluice.rows import BYTES_PER_TOKEN, join_texts, walk
+from sluice.task import MAX_LABELS, Task, parse_task
+from sluice.weaknesses import PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+TASKS = Path("tasks")
+DEEPEST = 3  # names of a path
+LONGEST_ID = 64
+MAX_GUESSED = 100  # labels of a column that nobody named
+SHOWN_LABELS = 8
+EXAMPLES = 12  # labels up to which each gets an example
+EXAMPLE = range(3, 400)  # characters of a text that can be one
+USUAL_TOKENS = 4000  # input.max_tokens when nothing is said
+MOST_TOKENS = 100_000  # what the default models take, with room for the instructions
+TEXTS = ("text", "body", "message", "content", "review", "comment", "description", "question", "document", "abstract")
+TITLES = ("subject", "title", "headline", "summary")
+IDS = re.compile(r"(.*[_.-])?(id|key|uuid|guid|number|no|nr)", re.IGNORECASE)
+LABELS = ("label", "labels", "category", "class", "topic", "intent", "team", "tag", "sentiment", "gold")
+NOTHING_FITS = ("other", "none", "unknown", "misc", "miscellaneous", "n/a")
+PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
+DRAFT = ("first_label", "second_label", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line says, as it says it."""
+
+    sample: Path
+    labels: str | None = None
+    column: str | None = None
+    file: Path | None = None
+    name: str | None = None
+    force: bool = False
+
+
+@dataclass(slots=True)
+class Column:
+    """What a field holds in the rows that were looked at."""
+
+    strings: int = 0
+    others: int = 0
+    characters: int = 0
+    longest: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        return self.strings + self.others
+
+    @property
+    def mean(self) -> float:
+        return self.characters / self.strings if self.strings else 0.0
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no value occurs twice."""
+        return len(self.values) == self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Fields, and why each was chosen."""
+
+    text: list[str]
+    why_text: str
+    id: str | None
+    why_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Labels with their descriptions, where they come from, and the column of the known answers if they have one."""
+
+    described: dict[str, str]
+    origin: str
+    column: str | None = None
+    several: bool = False
+
+
+def init_task(request: Request) -> ExitCode:
+    """Write a task file, and say what was guessed and what to do next."""
+    if not request.sample.is_file():
+        raise UsageError(f"{request.sample} is not a file; name a file with some of your rows")
+    rows = list(islice(rows_of(request.sample), FIRST))
+    columns = columns_of(rows)
+    labels = labels_of(request, columns)
+    guess = guess_fields(columns, len(rows), labels.column)
+    name = request.name or name_of(request.sample)
+    path = TASKS / f"{name}.yaml"
+    if path.exists() and not request.force:
+        raise UsageError(f"{path} exists; --force writes over it, --name gives another name")
+    text = render(name, request.sample, guess, labels, columns, list(examples_of(rows, guess, labels)))
+    _checked(text, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print("\n".join(_said(path, name, request.sample, guess, labels)))
+    return ExitCode.SUCCEEDED
+
+
+def _checked(text: str, path: Path) -> Task:
+    """What is written can be run; a name or a label of the user's that cannot be used is told before."""
+    try:
+        return parse_task(yaml.safe_load(text), str(path))
+    except BadTask as error:
+        raise UsageError(f"no task can be made of this: {'; '.join(error.problems)}") from None
+
+
+def _said(path: Path, name: str, sample: Path, guess: Guess, labels: Labels) -> Iterator[str]:
+    yield f"wrote {path}"
+    yield f"  text    {', '.join(guess.text)}: {guess.why_text}"
+    yield f"  id      {guess.id or '(none)'}: {guess.why_id}"
+    yield f"  labels  {len(labels.described):,}: {labels.origin}"
+    yield ""
+    yield "Describe each label in the file, in a sentence or in words that the texts use. Then:"
+    yield f"  sluice check {name} --sample {sample}"
+    yield f"  sluice plan {sample} --task {name}"
+    yield f"  sluice pilot {sample} --task {name} -n 50 --out out/{name}-pilot"
+    yield f"  sluice run {sample} --task {name} --out out/{name}"
+
+
+# What the rows hold.
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """The fields of the rows by their dotted paths, in the order in which they occur."""
+    found: dict[str, Column] = {}
+    for row in rows:
+        for path, value in _leaves(row):
+            column = found.setdefault(path, Column())
+            column.values[str(value)] += 1
+            if isinstance(value, str):
+                column.strings += 1
+                column.characters += len(value)
+                column.longest = max(column.longest, len(value.encode(errors="replace")))
+            else:
+                column.others += 1
+    return found
+
+
+def _leaves(row: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The values of a row with the paths that a task can name."""
+    for name, value in row.items():
+        path = (*above, name)
+        if not name.isprintable() or not name or "." in name or value is None:
+            continue
+        if isinstance(value, dict):
+            if len(path) < DEEPEST:
+                yield from _leaves(value, path)
+        else:
+            yield ".".join(path), value
+
+
+def guess_fields(columns: Mapping[str, Column], rows: int, gold: str | None) -> Guess:
+    """The text, with a title if there is one beside it, and the id.
+
+    Raises:
+        UsageError: no field holds texts.
+
+    """
+    texts = {path: column for path, column in columns.items() if column.strings and path != gold}
+    if not texts:
+        raise UsageError("no field of the rows holds text; name a file of rows with a text in each")
+    body = max(texts, key=lambda path: _weight(path, texts[path], rows))
+    column = texts[body]
+    why = f"the longest texts, {column.mean:,.0f} characters on average in {column.strings:,} of {rows:,} rows"
+    titles = [path for path in texts if _last(path) in TITLES and path != body]
+    if titles:
+        why += f"; {titles[0]} stands above it by its name"
+    text = [*titles[:1], body]
+    ids = {path: other for path, other in columns.items() if path not in (*text, gold) and _can_be_id(other, rows)}
+    named = [path for path in ids if IDS.fullmatch(_last(path))]
+    if named:
+        return Guess(text, why, named[0], "its name, and no value occurs twice")
+    if ids:
+        return Guess(text, why, next(iter(ids)), "no value occurs twice")
+    return Guess(text, why, None, "no field has a value of its own in every row")
+
+
+def _weight(path: str, column: Column, rows: int) -> float:
+    """How much a field looks like the text: long, in most rows, of many values, with a telling name."""
+    variety = len(column.values) / max(1, column.rows)
+    named = 2.0 if _last(path) in TEXTS else 1.0
+    return column.mean * column.strings / max(1, rows) * variety * named
+
+
+def _last(path: str) -> str:
+    return path.rsplit(".", 1)[-1].casefold()
+
+
+def _can_be_id(column: Column, rows: int) -> bool:
+    short = all(len(value) <= LONGEST_ID and value.isprintable() and " " not in value for value in column.values)
+    return column.rows == rows and column.distinct and short
+
+
+# The labels.
+
+
+def labels_of(request: Request, columns: Mapping[str, Column]) -> Labels:
+    """The labels that were named, or a draft.
+
+    Raises:
+        UsageError: several sources were named, or one that has no labels.
+
+    """
+    given = [source for source in (request.labels, request.column, request.file) if source is not None]
+    if len(given) > 1:
+        raise UsageError("--labels, --label-column and --labels-file say the same: give one of them")
+    if request.labels is not None:
+        names = list(dict.fromkeys(filter(None, (name.strip() for name in request.labels.split(",")))))
+        return Labels(dict.fromkeys(names, PLACEHOLDER), "as given")
+    if request.file is not None:
+        return Labels(described(request.file), f"from {request.file}")
+    if request.column is not None:
+        return from_column(request.sample, request.column, columns)
+    guessed = next((path for path in columns if _last(path) in LABELS and _can_be_label(columns[path])), None)
+    if guessed is not None:
+        return from_column(request.sample, guessed, columns)
+    return Labels(dict.fromkeys(DRAFT, PLACEHOLDER), "a draft, since none were named; replace them by your own")
+
+
+def _can_be_label(column: Column) -> bool:
+    return len(column.values) <= min(MAX_GUESSED, column.rows // 2)
+
+
+def described(file: Path) -> dict[str, str]:
+    """The labels of a file: CSV with the columns name and description, else one a line."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--labels-file {file} cannot be read: {error}") from None
+    lines = text.splitlines()
+    if lines and "name" in next(csv.reader(lines[:1])):
+        return {row["name"]: row.get("description") or PLACEHOLDER for row in csv.DictReader(lines)}
+    return dict.fromkeys(filter(None, map(str.strip, lines)), PLACEHOLDER)
+
+
+def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Labels:
+    """The values of a field over all rows, the most frequent first."""
+    if path not in columns:
+        raise UsageError(f"--label-column {path}: no such field; there are: {', '.join(columns)}")
+    counts: Counter[str] = Counter()
+    rows = several = 0
+    for row in rows_of(sample):
+        value = walk(row, tuple(path.split(".")))
+        items = value if isinstance(value, list) else [value]
+        names = [item for item in items if isinstance(item, str) and item]
+        counts.update(names)
+        rows += bool(names)
+        several += isinstance(value, list)
+        if len(counts) > MAX_LABELS:
+            raise UsageError(f"--label-column {path}: it has more than {MAX_LABELS:,} values, so they are no labels")
+    if not counts:
+        raise UsageError(f"--label-column {path}: no row has a text there")
+    origin = f"the values of {path} in {rows:,} rows, which are the known answers (input.gold)"
+    return Labels(dict.fromkeys((name for name, _ in counts.most_common()), PLACEHOLDER), origin, path, several > 0)
+
+
+def examples_of(rows: Sequence[Mapping[str, Any]], guess: Guess, labels: Labels) -> Iterator[tuple[str, list[str]]]:
+    """The first row of each label that is short enough to be shown to the model, as its text and labels."""
+    if labels.column is None or len(labels.described) > EXAMPLES:
+        return
+    open_ = set(labels.described)
+    paths = [tuple(path.split(".")) for path in guess.text]
+    for row in rows:
+        value = walk(row, tuple(labels.column.split(".")))
+        given = value if isinstance(value, list) else [value]
+        texts = [walk(row, path) for path in paths]
+        if not open_.intersection(item for item in given if isinstance(item, str)):
+            continue
+        if not all(text is None or isinstance(text, str) for text in texts) or not any(texts):
+            continue
+        text = join_texts(paths, texts)
+        if len(text) in EXAMPLE and all(item in labels.described for item in given):
+            open_ -= set(given)
+            yield text, given
+
+
+# The file.
+
+
+def name_of(sample: Path) -> str:
+    """A task's name made of a file's."""
+    stem = sample.name.split(".", 1)[0].lower()
+    return re.sub(r"[^a-z0-9_-]+", "_", stem).strip("_-").lstrip("0123456789_-")[:48] or "task"
+
+
+def quoted(text: str) -> str:
+    """A text as YAML, in quotes unless it is one plain word that nothing else is spelled like."""
+    if PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+        return text
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**9)).removesuffix("\n")
+
+
+def render(
+    name: str,
+    sample: Path,
+    guess: Guess,
+    labels: Labels,
+    columns: Mapping[str, Column],
+    examples: Sequence[tuple[str, Sequence[str]]],
+) -> str:
+    """Write the task file."""
+    lines = [
+        f"# Drafted by `sluice init` from {sample.name}. Every field and its default: `sluice schema`.",
+        f"name: {name}",
+        "# What the task is for, in a sentence; the model reads it.",
+        f"description: {quoted(f'Classify the texts of {sample.name}.')}",
+        *_input_lines(guess, labels, columns),
+        *_label_lines(labels),
+        *_example_lines(examples, several=labels.several),
+        "# The cheapest model first; what it cannot settle goes on to the next.",
+        "tiers:",
+        "  - {model: nova-micro}",
+        "  - {model: claude-haiku-4-5}",
+        "# budget: {max_usd: 5}            # nothing is sent that would take a run above this",
+        "# limits: {unresolved: 0.05}      # above this share the run says so",
+    ]
+    return "\n".join(map(_printable, lines)) + "\n"
+
+
+def _printable(line: str) -> str:
+    """A line of the file; a name in a comment may hold anything."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+def _input_lines(guess: Guess, labels: Labels, columns: Mapping[str, Column]) -> Iterator[str]:
+    text = guess.text[0] if len(guess.text) == 1 else f"[{', '.join(map(quoted, guess.text))}]"
+    yield "input:"
+    if guess.id is not None:
+        yield f"  id: {quoted(guess.id)}  # {guess.why_id}"
+    yield f"  text: {quoted(text) if len(guess.text) == 1 else text}  # {guess.why_text}"
+    longest = sum(columns[path].longest for path in guess.text)
+    if longest > USUAL_TOKENS * BYTES_PER_TOKEN:
+        tokens = min(MOST_TOKENS, 1000 * math.ceil(longest / BYTES_PER_TOKEN / 1000))
+        yield f"  max_tokens: {tokens}  # the longest text has {longest:,} bytes; a longer one is rejected"
+    if labels.column is not None:
+        yield f"  gold: {quoted(labels.column)}  # known answers, for reports; never shown to a model"
+    used = {*guess.text, guess.id, labels.column}
+    others = [path for path in columns if path not in used]
+    if others:
+        kept = ", ".join(f"{quoted(path)}: string" for path in others[:4])
+        yield f"  # keep: {{{kept}}}  # columns of the results; string, int, double, bool, date, timestamp"
+
+
+def _label_lines(labels: Labels) -> Iterator[str]:
+    yield f"# Labels: {labels.origin}. The model knows a label by its description."
+    yield "labels:"
+    yield from (f"  {quoted(name)}: {quoted(text)}" for name, text in labels.described.items())
+    if labels.several:
+        yield "choose: many"
+    fits = next((name for name in labels.described if name.casefold() in NOTHING_FITS), None)
+    if fits is not None:
+        yield f"none: {quoted(fits)}  # for a text that fits no other label"
+    else:
+        yield "# none: other  # name the label for a text that fits none"
+
+
+def _example_lines(examples: Sequence[tuple[str, Sequence[str]]], *, several: bool) -> Iterator[str]:
+    if not examples:
+        yield "# examples:  # texts with their right answers, shown to the model; one for each label helps most"
+        yield f"#   - {{text: ..., {'labels: [...]' if several else 'label: ...'}}}"
+        return
+    yield "# From your rows; check that each is right. Leave them out when you compare results with known answers."
+    yield "examples:"
+    for text, given in examples:
+        answer = f"labels: [{', '.join(map(quoted, given))}]" if several else f"label: {quoted(given[0])}"
+        yield f"  - {{text: {quoted(text)}, {answer}}}"
