@@ -1,7 +1,9 @@
 """The results as SQL: a Glue table per task, views of what is current, and a workgroup for Athena.
 
-A task called `tickets` has the table `tickets_runs` (every published run) and the view `tickets` (of each source the
-latest run). The view `results` holds the shared columns of all tasks' views.
+A task called `tickets` has the table `tickets` (every published run) and the view `tickets_current` (of each source the
+latest run). The view `results` holds the shared columns of all tasks' current rows; the table `runs` has a row for each
+published run. Athena finds Parquet columns by their names, so that files of an earlier version of a task, with columns
+fewer or more, stay readable; what it cannot read is a column whose type has changed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
 from constructs import Construct
 
+from infra.queries import QUERIES
+from sluice.run_table import RUNS
 from sluice.task import BASE_COLUMNS
 
 if TYPE_CHECKING:
@@ -110,21 +114,24 @@ class Catalog(Construct):
             database_input=glue.CfnDatabase.DatabaseInputProperty(name=database),
         )
         self.workgroup = self._workgroup(scan_limit_gb)
+        self._files("runs", "runs/", [Column.of(field) for field in RUNS])
         views = {task: self._task(task, schema) for task, schema in schemas.items()}
         if views:
             self._results(views)
+            self._save_queries()
 
     def _task(self, task: str, schema: pa.Schema) -> list[Column]:
         """Make the table and the view of `task`; return the view's columns."""
         name = sql_name(task)
         columns = [Column.of(field) for field in schema]
-        self._runs_table(f"{name}_runs", task, columns)
+        self._files(name, f"results/{task}/", columns)
         visible = [*columns, RUN_DATE]
-        self._view(name, latest_runs(self._place(f"{name}_runs"), visible), visible)
+        self._view(_current(task), latest_runs(self._place(name), self._place("runs"), visible), visible)
         return visible
 
-    def _runs_table(self, name: str, task: str, columns: list[Column]) -> None:
-        location = f"s3://{self._storage.results.bucket_name}/results/{task}/"
+    def _files(self, name: str, folder: str, columns: list[Column]) -> None:
+        """Make a table over the Parquet files under a folder of the results bucket, one folder in it for each date."""
+        location = f"s3://{self._storage.results.bucket_name}/{folder}"
         self._table(
             name,
             table_type="EXTERNAL_TABLE",
@@ -151,7 +158,7 @@ class Catalog(Construct):
         """Make the view over all tasks, of the columns that every task has."""
         first = {column.name: column for column in next(iter(views.values()))}
         columns = [first[name] for name in (*BASE_COLUMNS, PARTITION)]
-        selects = [f"SELECT {_names(columns)} FROM {self._place(sql_name(task))}" for task in views]  # noqa: S608
+        selects = [f"SELECT {_names(columns)} FROM {self._place(_current(task))}" for task in views]  # noqa: S608
         self._view("results", "\nUNION ALL\n".join(selects), columns)
 
     def _view(self, name: str, sql: str, columns: list[Column]) -> None:
@@ -176,6 +183,19 @@ class Catalog(Construct):
                 serde_info=glue.CfnTable.SerdeInfoProperty(serialization_library=PARQUET["serde"]),
             ),
         )
+
+    def _save_queries(self) -> None:
+        """Save what people ask first, where Athena's console lists it."""
+        for number, query in enumerate(QUERIES):
+            athena.CfnNamedQuery(
+                self,
+                f"Query{number}",
+                name=f"{self.name}: {query.name}",
+                description=query.description,
+                database=self.name,
+                work_group=self.workgroup.ref,
+                query_string=query.of(self.name),
+            )
 
     def _table(self, name: str, **properties: Any) -> None:
         if self.node.try_find_child(name):
@@ -219,13 +239,28 @@ def sql_name(task: str) -> str:
     return task.replace("-", "_")
 
 
-def latest_runs(table: str, columns: list[Column]) -> str:
-    """Return the statement for the rows of each source's latest run; `table` as SQL calls it.
+def _current(task: str) -> str:
+    return f"{sql_name(task)}_current"
 
-    A source that was classified again replaces its earlier rows; a source that no later run read keeps them.
+
+def latest_runs(table: str, runs: str, columns: list[Column]) -> str:
+    """Return the statement for the rows of each source's latest run; the tables as SQL calls them.
+
+    A source that was classified again replaces its earlier rows; a source that no later run read keeps them. The
+    latest run is the one that was published last, not the one whose id sounds so: a run that judges stored answers
+    again bears the time of the run that bought them. Rows of a run that is still being published are not shown, since
+    its row in the table of runs comes last.
     """
-    ages = f'rank() OVER (PARTITION BY "source" ORDER BY "{PARTITION}" DESC, "run_id" DESC)'
-    return f'SELECT {_names(columns)}\nFROM (SELECT *, {ages} AS "age" FROM {table})\nWHERE "age" = 1'  # noqa: S608
+    return f"""\
+SELECT {_names(columns)}
+FROM (
+  SELECT "classified".*, rank() OVER (
+    PARTITION BY "classified"."source" ORDER BY "published"."finished" DESC, "published"."run_id" DESC
+  ) AS "age"
+  FROM {table} AS "classified" JOIN {runs} AS "published"
+    ON "classified"."run_id" = "published"."run_id" AND "classified"."{PARTITION}" = "published"."{PARTITION}"
+)
+WHERE "age" = 1"""  # noqa: S608
 
 
 def _names(columns: list[Column]) -> str:

@@ -69,11 +69,12 @@ class Storage(Construct):
             self.grant_key(function)
 
     def grant_results(self, *functions: lambda_.Function) -> None:
-        """Let `functions` publish results and reports."""
+        """Let `functions` publish results, reports and the rows of the table of runs."""
         for function in functions:
             _allow_list(function, self.results)
             for folder in ("results", "reports"):
                 _allow_objects(function, self.results, folder, "s3:GetObject", *_WRITE)
+            _allow_objects(function, self.results, "runs", "s3:PutObject")
             self.grant_key(function)
 
     def grant_key(self, grantee: iam.IGrantable) -> None:

@@ -14,6 +14,7 @@ from sluice.findings import add_up, tell
 from sluice.gold import agreement
 from sluice.measures import Measure
 from sluice.reasons import Reason
+from sluice.run_table import run_parquet
 from sluice.state import Counts, End, Findings, Keys, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
@@ -55,6 +56,8 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     summary = summarize(services, opened, parts, jobs, findings)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
+    # Behind the last part: the views show a run's rows only where its row stands here.
+    services.results.put(f"runs/run_date={opened.start.date}/{run_id}.parquet", run_parquet(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
     # Before the mark behind which a further call does nothing: told twice is better than not at all.
     services.publish_event(Event.FINISHED, _finished(services, opened, summary))

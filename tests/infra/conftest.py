@@ -15,7 +15,7 @@ TICKETS = """\
 name: support-tickets
 input: {text: body, keep: {created: timestamp, amount: double, day: date, n: int, urgent: bool}, keep_input: true}
 labels: [billing, other]
-answer: {fields: {Product: {type: string}, codes: {type: array, items: {type: integer}}}}
+answer: {fields: {Product: {type: [string, 'null']}, codes: {type: array, items: {type: integer}}}}
 """
 MAILS = """\
 name: mails

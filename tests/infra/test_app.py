@@ -44,7 +44,7 @@ def test_the_app_synthesizes_without_an_account_and_without_a_word(tmp_path: Pat
     tables = {
         r["Properties"]["TableInput"]["Name"] for r in template["Resources"].values() if "Glue::Table" in r["Type"]
     }
-    assert {f"{name.replace('-', '_')}_runs" for name in task_names(ROOT / "tasks")} < tables
+    assert {name.replace("-", "_") for name in task_names(ROOT / "tasks")} < tables
 
 
 def test_the_outputs_name_what_the_command_line_looks_for(deployed: Deployed) -> None:

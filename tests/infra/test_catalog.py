@@ -4,13 +4,13 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pytest
 
 from infra.permissions import plain
+from infra.queries import QUERIES
 from sluice.table import schema
-from sluice.task import BASE_COLUMNS, load_task
+from sluice.task import load_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,27 +38,41 @@ def _view(table: dict[str, Any]) -> dict[str, Any]:
     return decoded
 
 
-def test_every_task_has_its_runs_its_view_and_a_share_in_results(deployed: Deployed) -> None:
+def test_every_task_has_its_table_its_view_and_a_share_in_results(deployed: Deployed) -> None:
     """A hyphen would need quotes in SQL, so names have none."""
-    assert set(_tables(deployed)) == {
-        "support_tickets_runs",
-        "support_tickets",
-        "mails_runs",
-        "mails",
-        "results",
+    kinds = {name: table["TableType"] for name, table in _tables(deployed).items()}
+    assert kinds == {
+        "support_tickets": "EXTERNAL_TABLE",
+        "support_tickets_current": "VIRTUAL_VIEW",
+        "mails": "EXTERNAL_TABLE",
+        "mails_current": "VIRTUAL_VIEW",
+        "runs": "EXTERNAL_TABLE",
+        "results": "VIRTUAL_VIEW",
     }
+
+
+@pytest.mark.parametrize("name", ["runs", "results", "mails_current"])
+def test_a_task_may_not_be_called_like_another_table(name: str, tmp_path: Path) -> None:
+    """Better told before the deployment than by Glue in the middle of it."""
+    from infra.app import synthesize
+
+    for task in ("mails", name):
+        text = f"name: {task}\ninput: {{text: body}}\nlabels: [a, b]\n"
+        (tmp_path / f"{task}.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"the table '{name}' is taken"):
+        synthesize(tasks=str(tmp_path))
 
 
 def test_a_table_has_all_columns_of_the_tasks_schema(deployed: Deployed, tasks: Path) -> None:
     """Without a crawler, what the template leaves out nobody can select."""
     for name in ("support-tickets", "mails"):
         wanted = [field.name.lower() for field in schema(load_task(name, tasks))]
-        assert list(_columns(_tables(deployed)[f"{name.replace('-', '_')}_runs"])) == wanted
+        assert list(_columns(_tables(deployed)[name.replace("-", "_")])) == wanted
 
 
 def test_arrow_types_become_glues(deployed: Deployed) -> None:
     """Each kind of column that a task can have is readable."""
-    columns = _columns(_tables(deployed)["support_tickets_runs"])
+    columns = _columns(_tables(deployed)["support_tickets"])
     assert {name: columns[name] for name in HIVE} == HIVE
     assert columns["trail"].startswith("array<struct<round:smallint,")
 
@@ -71,28 +85,43 @@ def test_an_unknown_type_is_refused_before_the_deployment() -> None:
         sql_types(pa.duration("s"))
 
 
-def test_only_the_date_is_a_partition_and_it_is_projected(deployed: Deployed) -> None:
+@pytest.mark.parametrize(("name", "folder"), [("support_tickets", "results/support-tickets/"), ("runs", "runs/")])
+def test_only_the_date_is_a_partition_and_it_is_projected(deployed: Deployed, name: str, folder: str) -> None:
     """No crawler and no repair: Athena computes the folders from the date."""
-    table = _tables(deployed)["support_tickets_runs"]
+    table = _tables(deployed)[name]
     results, _ = deployed.the("AWS::S3::Bucket", "StorageResults")
     parameters = table["Parameters"]
     assert table["PartitionKeys"] == [{"Name": "run_date", "Type": "date"}]
     assert parameters["projection.enabled"] == "true"
     assert [name for name in parameters if name.endswith(".type")] == ["projection.run_date.type"]
     assert parameters["projection.run_date.type"] == "date"
-    location = f"s3://<{results}>/results/support-tickets/"
+    location = f"s3://<{results}>/{folder}"
     assert plain(table["StorageDescriptor"]["Location"]) == location
     assert plain(parameters["storage.location.template"]) == f"{location}run_date=${{run_date}}"
 
 
+def test_the_queries_are_saved_where_the_tables_are(deployed: Deployed, staging: Deployed) -> None:
+    """Each environment's console lists its own, which ask its own database in its own workgroup."""
+    for stack, database in ((deployed, "sluice"), (staging, "sluice_staging_1")):
+        workgroup, _ = stack.the("AWS::Athena::WorkGroup")
+        queries = stack.of_type("AWS::Athena::NamedQuery").values()
+        assert len(queries) == len(QUERIES)
+        for query in queries:
+            assert query["WorkGroup"] == {"Ref": workgroup}
+            assert query["Database"] == database
+            assert query["Name"].startswith(f"{database}: ")
+            assert f'"{database}".' in query["QueryString"]
+            assert query["Description"]
+
+
 def test_no_column_is_called_like_the_partition(deployed: Deployed) -> None:
     """pyarrow and pandas fail on a folder whose files hold the column that its path names."""
-    for name, table in _tables(deployed).items():
-        if name.endswith("_runs"):
+    for table in _tables(deployed).values():
+        if table["TableType"] == "EXTERNAL_TABLE":
             assert "run_date" not in _columns(table)
 
 
-@pytest.mark.parametrize("name", ["support_tickets", "mails", "results"])
+@pytest.mark.parametrize("name", ["support_tickets_current", "mails_current", "results"])
 def test_a_view_is_stored_as_athena_stores_it(deployed: Deployed, name: str) -> None:
     """Both lists of its columns agree, and it has the serializer without which Athena refuses it."""
     table = _tables(deployed)[name]
@@ -102,37 +131,6 @@ def test_a_view_is_stored_as_athena_stores_it(deployed: Deployed, name: str) -> 
     assert table["StorageDescriptor"]["SerdeInfo"]
     assert (view["catalog"], view["schema"]) == ("awsdatacatalog", "sluice")
     assert [column["name"] for column in view["columns"]] == list(_columns(table))
-
-
-def test_views_show_the_latest_run_of_each_source(deployed: Deployed, tasks: Path) -> None:
-    """A source classified again shows its new rows alone; one that was not read again keeps its old ones."""
-    tables = _tables(deployed)
-    rows = [
-        ("a.jsonl", "mails-20260301-1", "2026-03-01", "spam"),
-        ("a.jsonl", "mails-20260302-2", "2026-03-02", "other"),
-        ("a.jsonl", "mails-20260302-2", "2026-03-02", "spam"),
-        ("b.jsonl", "mails-20260301-1", "2026-03-01", "other"),
-    ]
-    with duckdb.connect() as database:
-        database.sql("create schema sluice")
-        for name in ("support-tickets", "mails"):
-            empty = schema(load_task(name, tasks)).empty_table()
-            database.register("empty", empty)
-            table = f"sluice.{name.replace('-', '_')}_runs"
-            database.sql(f"create table {table} as select *, date '2026-01-01' as run_date from empty")
-            database.sql(f"create view sluice.{name.replace('-', '_')} as {_sql(tables, name)}")
-        database.sql(f"create view sluice.results as {_sql(tables, 'results')}")
-        for source, run, date, label in rows:
-            values = f"('mails', '{source}', '{run}', date '{date}', '{label}')"
-            database.sql(f"insert into sluice.mails_runs (task, source, run_id, run_date, label) values {values}")
-        found = database.sql("select source, label from sluice.results where task = 'mails' order by all").fetchall()
-        columns = database.sql("select * from sluice.results").columns
-    assert found == [("a.jsonl", "other"), ("a.jsonl", "spam"), ("b.jsonl", "other")]
-    assert columns == [*BASE_COLUMNS, "run_date"]
-
-
-def _sql(tables: dict[str, dict[str, Any]], task: str) -> str:
-    return str(_view(tables[task.replace("-", "_")])["originalSql"])
 
 
 @pytest.mark.parametrize("stack", ["deployed", "encrypted"])

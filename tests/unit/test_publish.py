@@ -74,7 +74,8 @@ def test_run_json_lies_beside_the_report() -> None:
     summary = deployed.run(make(), {"a.jsonl": ROWS})
     run = summary["run_id"]
     part = f"results/t/run_date=2026-11-20/{run}-part-00000.parquet"
-    assert published(deployed) == [f"reports/{run}/report.html", f"reports/{run}/run.json", part]
+    row = f"runs/run_date=2026-11-20/{run}.parquet"
+    assert published(deployed) == [f"reports/{run}/report.html", f"reports/{run}/run.json", part, row]
     assert json.loads(deployed.results.get(f"reports/{run}/run.json")) == json.loads(json.dumps(summary))
 
 
