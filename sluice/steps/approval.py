@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluice import costs
+from sluice.events import Event
 from sluice.state import Approval
 
 if TYPE_CHECKING:
     from sluice.steps.services import Run, Services
-
-NEEDED = "Sluice Approval Needed"
 
 
 def must_wait(services: Services, opened: Run) -> bool:
@@ -24,7 +23,7 @@ def must_wait(services: Services, opened: Run) -> bool:
     noted = Approval(ceiling_usd=ceiling, expected_usd=expected, approve_above_usd=limit, at=services.now().isoformat())
     services.work.put(opened.keys.approval, noted.write())
     detail = {"ceiling_usd": ceiling, "expected_usd": expected, "approve_above_usd": limit}
-    services.publish_event(NEEDED, {"run_id": opened.id, "task": opened.task.name, **detail})
+    services.publish_event(Event.APPROVAL_NEEDED, {"run_id": opened.id, "task": opened.task.name, **detail})
     return True
 
 

@@ -90,7 +90,8 @@ def test_only_publish_writes_results(deployed: Deployed, step: str) -> None:
     """Nothing can stand under results before the books balance."""
     results = _bucket(deployed, "Results")
     written = {r for r in deployed.allowed(step, "s3:PutObject") if r.startswith(results)}
-    assert written == ({f"{results}/results/*", f"{results}/reports/*"} if step == "publish" else set())
+    folders = {f"{results}/{folder}/*" for folder in ("results", "reports", "runs")}
+    assert written == (folders if step == "publish" else set())
 
 
 def test_no_step_deletes_objects(deployed: Deployed) -> None:

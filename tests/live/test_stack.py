@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.queries import QUERIES, Query
 from sluice.cli.cloud import Cloud, Place
 from sluice.cli.standing import GOING_ON, latest, standing
 from sluice.state import Inputs, Keys, read
@@ -72,9 +73,9 @@ def document(cloud: Cloud, run: str) -> dict[str, Any]:
 
 
 def query(cloud: Cloud, sql: str) -> list[list[str | None]]:
-    """The rows of a query in the stack's workgroup."""
-    athena = cloud.session.client("athena")
-    begun = athena.start_query_execution(QueryString=sql, WorkGroup=cloud.outputs["Workgroup"])
+    """The rows of a query in the stack's workgroup and database, which have one name."""
+    athena, workgroup = cloud.session.client("athena"), cloud.outputs["Workgroup"]
+    begun = athena.start_query_execution(QueryString=sql.format(database=f'"{workgroup}"'), WorkGroup=workgroup)
     for _ in until(QUERY_SECONDS, 1):
         status = athena.get_query_execution(QueryExecutionId=begun["QueryExecutionId"])["QueryExecution"]["Status"]
         if status["State"] not in {"QUEUED", "RUNNING"}:
@@ -94,9 +95,22 @@ def test_the_run_succeeds_with_every_row_accounted_for(document: dict[str, Any])
     assert 0 < document["cost_usd"] < 0.5
 
 
-@pytest.mark.parametrize("table", ["tickets_runs", "tickets", "results"])
+@pytest.mark.parametrize("table", ["tickets", "tickets_current", "results"])
 def test_athena_reads_the_rows(cloud: Cloud, run: str, document: dict[str, Any], table: str) -> None:
     """The task's table, its view of the latest runs and the view of all tasks hold the run, status by status."""
-    found = query(cloud, f"select status, count(*) from sluice.{table} where run_id = '{run}' group by 1")
+    found = query(cloud, f"select status, count(*) from {{database}}.{table} where run_id = '{run}' group by 1")
     counted = Counter({str(status): int(str(count)) for status, count in found})
     assert counted == Counter({name: count for name, count in document["rows"].items() if name != "in"})
+
+
+def test_athena_reads_the_table_of_runs(cloud: Cloud, run: str, document: dict[str, Any]) -> None:
+    """One row for the run, with what its tiers were sent."""
+    sql = "select status, rows_in, cardinality(tiers), tiers[1].sent from {database}.runs where run_id = "
+    [found] = query(cloud, f"{sql}'{run}'")
+    assert found == ["succeeded", str(ROWS), str(len(document["tiers"])), str(document["tiers"][0]["sent"])]
+
+
+@pytest.mark.parametrize("saved", QUERIES, ids=[saved.name for saved in QUERIES])
+def test_athena_runs_the_saved_queries(cloud: Cloud, document: dict[str, Any], saved: Query) -> None:
+    """Each is valid in Athena's own SQL; the run gives all but those about rows without a label something to show."""
+    assert query(cloud, saved.sql) or "without a label" in saved.name, document["run_id"]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sluice.errors import Stop
+from sluice.events import Event
 from sluice.state import Approval, Keys, read
 from sluice.steps import plan, resume, sweep
-from sluice.steps.approval import NEEDED
 from sluice.steps.services import Run
 from tests.harness.faults import Killed
 from tests.harness.stage import BATCH, Stage, stage
@@ -39,7 +39,7 @@ def test_a_run_above_the_limit_waits_before_anything_is_sent() -> None:
     assert approval.expected_usd is not None
     assert approval.ceiling_usd is not None
     assert 0 < approval.expected_usd < approval.ceiling_usd
-    assert set(staged.machine.published) == {NEEDED}
+    assert set(staged.machine.published) == {Event.APPROVAL_NEEDED}
 
 
 def test_the_event_says_what_the_run_can_cost() -> None:
@@ -50,7 +50,7 @@ def test_the_event_says_what_the_run_can_cost() -> None:
     plan.run(staged.services, staged.run, 0)
     approval = noted(staged)
     costs = {name: getattr(approval, name) for name in ("ceiling_usd", "expected_usd", "approve_above_usd")}
-    assert said == [(NEEDED, {"run_id": staged.run, "task": "faults", **costs})]
+    assert said == [(Event.APPROVAL_NEEDED, {"run_id": staged.run, "task": "faults", **costs})]
 
 
 @pytest.mark.parametrize("limit", [None, 1000.0])
@@ -58,7 +58,7 @@ def test_a_run_below_the_limit_goes_on_unasked(limit: float | None) -> None:
     """So does every run where there is no limit."""
     staged = stage(settings={"approve_above_usd": limit})
     assert finish(staged)["status"] == "succeeded"
-    assert NEEDED not in staged.machine.published
+    assert Event.APPROVAL_NEEDED not in staged.machine.published
 
 
 def test_what_has_no_price_has_to_be_approved() -> None:
