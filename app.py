@@ -1,5 +1,11 @@
 """Entry point of the CDK command line: `make synth`, `make deploy`, `make destroy`."""
 
-from infra.app import build
+import sys
 
-build().synth()
+from infra.app import build
+from sluice.errors import SluiceError
+
+try:
+    build().synth()
+except SluiceError as error:  # an option or a task file that somebody has to mend: where and how, without a traceback
+    sys.exit(f"This cannot be deployed:\n{error}")

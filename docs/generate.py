@@ -294,7 +294,7 @@ def _options(model: type[BaseModel]) -> str:
     rows = []
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True, validated_data={})
-        shown = {(): "none"}.get(value, value) if isinstance(value, tuple) else value
+        shown = "none" if value in ((), None) else value
         shown = "its defaults" if isinstance(value, Settings) else f"{shown:,}" if type(shown) is int else shown
         rows.append([f"`{name}`", str(shown).lower(), field.description or ABOUT[name]])
     return table(["name", "default", "what it is"], rows)

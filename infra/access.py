@@ -43,8 +43,10 @@ class BedrockAccess(Construct):
             ),
             description="Reads the input and writes the output of Sluice's batch inference jobs",
         )
-        objects = [storage.work.arn_for_objects("runs/*")]
-        allow(self.role, ["s3:GetObject", "s3:PutObject"], objects, wildcard="jobs of every run read and write there")
+        given, made = (storage.work.arn_for_objects(f"runs/*/{folder}/*") for folder in ("in", "out"))
+        allow(self.role, ["s3:GetObject"], [given], wildcard="the jobs of every run read there")
+        allow(self.role, ["s3:PutObject"], [made], wildcard="the jobs of every run write there")
+        # No condition on the prefix: nobody says that Bedrock names one whenever it looks at the bucket.
         allow(self.role, ["s3:ListBucket"], [storage.work.bucket_arn])
         self.grant_invoke(self.role)
         storage.grant_key(self.role)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.logs import log_group
 from infra.permissions import accept, accept_wildcards
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from aws_cdk import aws_stepfunctions as sfn
 
+    from infra.options import Options
     from infra.storage import Storage
-    from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ ACCEPTED = {
 class Functions(Construct):
     """The functions by the name of their step: `functions["plan"]`."""
 
-    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, environment: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, options: Options) -> None:
         super().__init__(scope, id_)
-        self._environment = environment
+        self._options = options
         self._functions = {step: self._function(step, room, code) for step, room in ROOMS.items()}
         accept(self, ACCEPTED)
 
@@ -80,13 +80,13 @@ class Functions(Construct):
         """Return the functions."""
         return self._functions.values()
 
-    def configure(self, *, storage: Storage, machine: sfn.IStateMachine, role: iam.IRole, settings: Settings) -> None:
+    def configure(self, *, storage: Storage, machine: sfn.IStateMachine, role: iam.IRole) -> None:
         """Set the environment of each function, as docs/architecture.md lists it.
 
         Apart from making them, because the state machine, which `start` has to know, has to know them first.
         """
         everywhere = {
-            "SLUICE_ENVIRONMENT": self._environment,
+            "SLUICE_ENVIRONMENT": self._options.environment,
             "SLUICE_WORK_BUCKET": storage.work.bucket_name,
             "SLUICE_RESULTS_BUCKET": storage.results.bucket_name,
             "POWERTOOLS_SERVICE_NAME": "sluice",
@@ -94,7 +94,7 @@ class Functions(Construct):
         }
         own = {
             "start": {
-                "SLUICE_SETTINGS": settings.model_dump_json(),
+                "SLUICE_SETTINGS": self._options.sluice.model_dump_json(),
                 "SLUICE_BEDROCK_ROLE_ARN": role.role_arn,
                 "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
                 "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,
@@ -108,12 +108,10 @@ class Functions(Construct):
 
     def _function(self, step: str, room: Room, code: lambda_.Code) -> lambda_.Function:
         name = step.capitalize()
-        log_group = logs.LogGroup(
-            self, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
-        )
+        group = log_group(self, f"{name}Logs", days=self._options.keep_logs_days)
         # A role of its own, because the one that CDK makes may write to every log group of the account.
         role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
+        group.grant_write(role)
         accept_wildcards(role, ["*"], "X-Ray knows no resources")
         return lambda_.Function(
             self,
@@ -126,7 +124,7 @@ class Functions(Construct):
             ephemeral_storage_size=Size.mebibytes(room.tmp),
             timeout=Duration.seconds(room.seconds),
             tracing=lambda_.Tracing.ACTIVE,
-            log_group=log_group,
+            log_group=group,
             role=role,
             # A run that began before a deployment goes on with the code that it began with.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),

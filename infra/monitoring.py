@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
+
+from infra.permissions import accept
 
 if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
@@ -22,11 +25,11 @@ PERIOD = Duration.minutes(5)
 
 
 class Monitoring(Construct):
-    """The dashboard, the alarms and, with `notify`, the topic that they write to."""
+    """The dashboard, the alarms and, with an address to `notify`, the topic that they write to."""
 
-    def __init__(self, scope: Construct, id_: str, *, notify: bool) -> None:
+    def __init__(self, scope: Construct, id_: str, *, notify: str | None) -> None:
         super().__init__(scope, id_)
-        self.topic = self._topic() if notify else None
+        self.topic = self._topic(notify) if notify else None
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.days(7))
 
     def watch(self, *, machine: sfn.IStateMachine, functions: Functions, lost: sqs.IQueue) -> None:
@@ -70,11 +73,16 @@ class Monitoring(Construct):
             alarm.add_alarm_action(actions.SnsAction(self.topic))
         return alarm
 
-    def _topic(self) -> sns.Topic:
+    def _topic(self, address: str) -> sns.Topic:
         """Make the topic with a key of its own: CloudWatch may not use the one that AWS manages for SNS."""
         key = kms.Key(self, "TopicKey", enable_key_rotation=True)
-        key.grant(iam.ServicePrincipal("cloudwatch.amazonaws.com"), "kms:Decrypt", "kms:GenerateDataKey*")
-        return sns.Topic(self, "Topic", enforce_ssl=True, master_key=key)
+        ours = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+        alarms = iam.ServicePrincipal("cloudwatch.amazonaws.com", conditions=ours)
+        key.grant(alarms, "kms:Decrypt", "kms:GenerateDataKey*")
+        topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=key)
+        topic.add_subscription(subscriptions.EmailSubscription(address))
+        accept(topic, {"Serverless-SNSRedrivePolicy": "what an e-mail says stands on the dashboard too"})
+        return topic
 
 
 def _sum(first: cloudwatch.Metric, second: cloudwatch.Metric) -> cloudwatch.MathExpression:

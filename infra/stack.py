@@ -11,6 +11,7 @@ from infra.bundle import function_code
 from infra.catalog import Catalog
 from infra.functions import Functions
 from infra.monitoring import Monitoring
+from infra.network import Network
 from infra.storage import Storage
 from infra.triggers import Triggers
 from infra.workflow import Workflow
@@ -28,11 +29,14 @@ class SluiceStack(Stack):
 
     def __init__(self, scope: Construct, id_: str, *, options: Options, tasks: Tasks) -> None:
         super().__init__(scope, id_, description="Sluice: batch classification with Bedrock")
-        settings = options.sluice
         code = function_code(packages=options.bundle, tasks=tasks.folder)
-        storage = Storage(self, "Storage", encryption=options.encryption, keep_runs_days=options.keep_runs_days)
-        functions = Functions(self, "Functions", code=code, environment=options.environment)
-        workflow = Workflow(self, "Workflow", functions=functions, work=storage.work)
+        storage = Storage(self, "Storage", options=options)
+        functions = Functions(self, "Functions", code=code, options=options)
+        workflow = Workflow(
+            self, "Workflow", functions=functions, work=storage.work, keep_logs_days=options.keep_logs_days
+        )
+        if options.vpc:
+            Network(self, "Network", vpc=options.vpc).join(functions)
         bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=tasks.model_ids(options.models))
         triggers = Triggers(self, "Triggers", start=functions["start"], sweep=functions["sweep"])
         triggers.on_objects(storage.incoming)
@@ -46,9 +50,9 @@ class SluiceStack(Stack):
             schemas=tasks.schemas(),
             scan_limit_gb=options.scan_limit_gb,
         )
-        monitoring = Monitoring(self, "Monitoring", notify=options.alarms)
+        monitoring = Monitoring(self, "Monitoring", notify=options.notify_email)
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)
-        functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role, settings=settings)
+        functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role)
         _grant(storage=storage, functions=functions, workflow=workflow, bedrock=bedrock)
         self._name(
             IncomingBucket=storage.incoming.bucket_name,
@@ -71,7 +75,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_runs(*functions.all())
     storage.grant_incoming(functions["start"], functions["partition"])
     storage.grant_results(functions["publish"])
-    storage.grant_key(workflow.machine)
+    storage.grant_key(workflow.role)
     workflow.grant_start(functions["start"], functions["sweep"])
     workflow.grant_stop(functions["sweep"])
     workflow.grant_announce(functions["plan"], functions["publish"])

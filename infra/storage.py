@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.options import Encryption
+from infra.options import Encryption, Removal
 from infra.permissions import allow
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
+
+    from infra.options import Options
 
 # Uploads that nobody finished or aborted are billed and invisible.
 UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))
@@ -23,15 +25,17 @@ UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipar
 class Storage(Construct):
     """The buckets, and the grants on them: each grant is what its steps do and no more."""
 
-    def __init__(self, scope: Construct, id_: str, *, encryption: Encryption, keep_runs_days: int) -> None:
+    def __init__(self, scope: Construct, id_: str, *, options: Options) -> None:
         super().__init__(scope, id_)
-        self.key = self._customer_key() if encryption is Encryption.KMS else None
+        self._removed = options.removal is Removal.DESTROY
+        self.key = self._key(options.encryption)
         # S3 delivers access logs to buckets with S3-managed encryption alone.
         self.logs = s3.Bucket(
             self,
             "Logs",
             **_guarded(s3.BucketEncryption.S3_MANAGED),
-            lifecycle_rules=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(365)), UNFINISHED],
+            lifecycle_rules=[_expire("", options.keep_access_logs_days), UNFINISHED],
+            # S3 goes on writing them for hours after the last request: whoever empties the bucket is never done.
             removal_policy=RemovalPolicy.RETAIN,
         )
         self.incoming = self._bucket(
@@ -39,14 +43,14 @@ class Storage(Construct):
             # A run reads the exact versions that it saw at its start, whatever is uploaded meanwhile.
             versioned=True,
             lifecycle_rules=[
-                s3.LifecycleRule(id="replaced", noncurrent_version_expiration=Duration.days(keep_runs_days)),
+                s3.LifecycleRule(id="replaced", noncurrent_version_expiration=Duration.days(options.keep_runs_days)),
                 UNFINISHED,
             ],
         )
         self.work = self._bucket(
             "Work",
             lifecycle_rules=[
-                _expire("runs", keep_runs_days),
+                _expire("runs", options.keep_runs_days),
                 _expire("athena", 7),
                 UNFINISHED,
             ],
@@ -77,14 +81,21 @@ class Storage(Construct):
             _allow_objects(function, self.results, "runs", "s3:PutObject")
             self.grant_key(function)
 
-    def grant_key(self, grantee: iam.IGrantable) -> None:
-        """Let `grantee` use the customer key, if there is one."""
+    def grant_key(self, grantee: iam.Role | lambda_.Function) -> None:
+        """Let `grantee` use the customer key, if there is one, for what it reads and writes in S3 and nothing else."""
         if self.key:
-            self.key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
+            by_s3 = {"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}}
+            allow(grantee, ["kms:Decrypt", "kms:GenerateDataKey"], [self.key.key_arn], conditions=by_s3)
 
-    def _customer_key(self) -> kms.Key:
+    def _key(self, encryption: str) -> kms.IKey | None:
+        """Make or find the customer key, if there is to be one; S3 keeps its own otherwise."""
+        if encryption == Encryption.S3:
+            return None
+        if encryption != Encryption.KMS:
+            return kms.Key.from_key_arn(self, "Key", encryption)
         # Results outlive the stack, and so must the key that they need.
-        return kms.Key(self, "Key", enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN)
+        removal = RemovalPolicy.DESTROY if self._removed else RemovalPolicy.RETAIN
+        return kms.Key(self, "Key", enable_key_rotation=True, removal_policy=removal)
 
     def _bucket(self, id_: str, **options: Any) -> s3.Bucket:
         encryption = s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED
@@ -96,7 +107,8 @@ class Storage(Construct):
             bucket_key_enabled=True if self.key else None,
             server_access_logs_bucket=self.logs,
             server_access_logs_prefix=f"{id_.lower()}/",
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.DESTROY if self._removed else RemovalPolicy.RETAIN,
+            auto_delete_objects=self._removed,
             **options,
         )
 
@@ -116,7 +128,9 @@ def _guarded(encryption: s3.BucketEncryption) -> dict[str, Any]:
 
 
 def _expire(folder: str, days: int) -> s3.LifecycleRule:
-    return s3.LifecycleRule(id=f"old-{folder}", prefix=f"{folder}/", expiration=Duration.days(days))
+    """Delete what lies in a folder, or with an empty name everywhere, when it is old."""
+    prefix = f"{folder}/" if folder else None
+    return s3.LifecycleRule(id=f"old-{folder or 'objects'}", prefix=prefix, expiration=Duration.days(days))
 
 
 def _send_events(bucket: s3.Bucket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, Duration, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
@@ -16,6 +16,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from infra.functions import ROOMS
+from infra.logs import log_group
 from infra.permissions import accept, accept_wildcards, allow
 from sluice.errors import RetryLater
 
@@ -36,7 +37,9 @@ NAMED_AFTER_RUNS = "executions are named after their runs"
 class Workflow(Construct):
     """The state machine of a run: input `{"run", "next": 0}`."""
 
-    def __init__(self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket, keep_logs_days: int
+    ) -> None:
         super().__init__(scope, id_)
         self._functions = functions
         self._work = work
@@ -44,9 +47,13 @@ class Workflow(Construct):
             self,
             "Machine",
             definition_body=sfn.DefinitionBody.from_chainable(self._run()),
-            logs=sfn.LogOptions(destination=self._log_group(), level=sfn.LogLevel.ERROR, include_execution_data=False),
+            logs=sfn.LogOptions(
+                destination=self._log_group(keep_logs_days), level=sfn.LogLevel.ERROR, include_execution_data=False
+            ),
             tracing_enabled=True,
         )
+        assert isinstance(self.machine.role, iam.Role)
+        self.role = self.machine.role
         self._allow_versions()
         self._accept()
 
@@ -78,10 +85,10 @@ class Workflow(Construct):
 
     def _allow_versions(self) -> None:
         """Let the machine call every version of its functions: executions go on with those that they began with."""
-        role = self.machine.role
-        assert isinstance(role, iam.Role)
         versions = [f"{self._functions[step].function_arn}:*" for step in STEPS]
-        allow(role, ["lambda:InvokeFunction"], versions, wildcard="a run outlives the deployment that it began under")
+        allow(
+            self.role, ["lambda:InvokeFunction"], versions, wildcard="a run outlives the deployment that it began under"
+        )
 
     def _accept(self) -> None:
         """Say why the wildcards in the role that CDK writes for the machine may stay."""
@@ -187,15 +194,9 @@ class Workflow(Construct):
         )
         return _retry_infrastructure(state)
 
-    def _log_group(self) -> logs.LogGroup:
-        return logs.LogGroup(
-            self,
-            "Logs",
-            # Under any other prefix each log group enlarges one resource policy of the account, which has a limit.
-            log_group_name=f"/aws/vendedlogs/states/{Stack.of(self).stack_name}",
-            retention=logs.RetentionDays.THREE_MONTHS,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+    def _log_group(self, days: int) -> logs.LogGroup:
+        # Under any other prefix each log group enlarges one resource policy of the account, which has a limit.
+        return log_group(self, "Logs", days=days, name=f"/aws/vendedlogs/states/{Stack.of(self).stack_name}")
 
 
 def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sluice.local.policies import through_s3
 from sluice.local.template import PARTITION
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class Rights:
     machine: str
     keys: Mapping[str, str]
 
-    def refusal(self, action: str, resource: str) -> str | None:
+    def refusal(self, action: str, resource: str, context: Mapping[str, str] | None = None) -> str | None:
         """Why an action is refused, or None."""
-        if self.role.allows(action, resource):
+        if self.role.allows(action, resource, context):
             return None
         return f"the state machine's role has no {action} on {resource}"
 
@@ -78,7 +79,7 @@ class Rights:
         """Why reading an object is refused, or None."""
         refused = self.refusal("s3:GetObject", f"arn:{PARTITION}:s3:::{bucket}/{key}")
         if refused is None and bucket in self.keys:
-            refused = self.refusal("kms:Decrypt", self.keys[bucket])
+            refused = self.refusal("kms:Decrypt", self.keys[bucket], through_s3(self.machine.split(":")[3]))
         return refused
 
     def refusal_to_run_children(self) -> str | None:

@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from sluice.local.ledger import INVALID
+from sluice.local.policies import through_s3
 from sluice.local.rules import violations_of
 from sluice.local.template import PARTITION, arn_of
 
@@ -148,10 +149,11 @@ class Guard:
         key = self.keys.get(bucket)
         if key is None:
             return
+        by_s3 = through_s3(self.region)
         if operation in READS | PARTS:
-            yield "kms:Decrypt", key, {}
+            yield "kms:Decrypt", key, by_s3
         if operation in WRITES | PARTS:
-            yield "kms:GenerateDataKey", key, {}
+            yield "kms:GenerateDataKey", key, by_s3
 
     def _bedrock(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[Check]:
         action = f"bedrock:{operation}"

@@ -90,6 +90,11 @@ class Role:
         return allowed
 
 
+def through_s3(region: str) -> dict[str, str]:
+    """The condition key of KMS where S3 uses a key for whoever reads or writes an object."""
+    return {"kms:ViaService": f"s3.{region}.amazonaws.com"}
+
+
 def fulfilled(operator: str, value: str | None, accepted: tuple[str, ...]) -> bool:
     """One condition: a key that the call does not carry fails it, a negated operator excepted."""
     if value is None:

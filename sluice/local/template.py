@@ -40,6 +40,8 @@ LEFT_OUT = {
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
+    "AWS::EC2::SecurityGroup",
+    "AWS::EC2::VPCEndpoint",
     "AWS::Events::Rule",
     "AWS::Glue::Database",
     "AWS::Glue::Table",

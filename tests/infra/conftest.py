@@ -47,15 +47,16 @@ class Deployed:
     @property
     def functions(self) -> dict[str, dict[str, Any]]:
         """The functions by step."""
-        return {f["Handler"].split(".")[1]: f for f in self.of_type("AWS::Lambda::Function").values()}
+        found = self.of_type("AWS::Lambda::Function").values()
+        return {f["Handler"].split(".")[1]: f for f in found if f["Handler"].startswith("lambdas.")}
 
     def statements(self, role: str) -> Iterator[tuple[set[str], set[str], dict[str, Any]]]:
-        """Yield actions, resources and conditions of a role's statements."""
+        """Yield actions, resources and conditions of a role's statements, those aside that deny something."""
         for policy in self.of_type("AWS::IAM::Policy").values():
             if {"Ref": role} in policy["Roles"]:
                 for statement in policy["PolicyDocument"]["Statement"]:
-                    assert statement["Effect"] == "Allow"
-                    yield _set(statement["Action"]), _set(statement["Resource"]), statement.get("Condition", {})
+                    if statement["Effect"] == "Allow":
+                        yield _set(statement["Action"]), _set(statement["Resource"]), statement.get("Condition", {})
 
     def step(self, step: str) -> list[tuple[set[str], set[str], dict[str, Any]]]:
         """Return the statements of a step's role."""
@@ -100,7 +101,25 @@ def encrypted(tasks: Path) -> Deployed:
     """The stack with a customer key and a topic for the alarms."""
     from infra.app import synthesize
 
-    return Deployed(synthesize(tasks=str(tasks), encryption="kms", alarms=True))
+    return Deployed(synthesize(tasks=str(tasks), encryption="kms", notify_email="ops@example.com"))
+
+
+VPC = {
+    "id": "vpc-0123456789abcdef0",
+    "subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    "security_groups": ["sg-0123456789abcdef0", "sg-0123456789abcdef1"],
+    "endpoints": True,
+    "route_tables": ["rtb-0123456789abcdef0"],
+}
+OWN_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.fixture(scope="session")
+def enclosed(tasks: Path) -> Deployed:
+    """The stack inside a network, with a key that is there already, and nothing that outlives it."""
+    from infra.app import synthesize
+
+    return Deployed(synthesize(tasks=str(tasks), vpc=VPC, encryption=OWN_KEY, removal="destroy"))
 
 
 @pytest.fixture(scope="session")

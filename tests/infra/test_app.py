@@ -4,19 +4,28 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import ValidationError
 
-from infra.options import ROOT, Encryption, Options
-from sluice.errors import BadTask
+from infra.options import ROOT, Encryption, Options, Removal
+from sluice.errors import BadSetting, BadTask
 from sluice.task import task_names
+from tests.infra.conftest import OWN_KEY, VPC
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.infra.conftest import Deployed
+
+
+# What changes which resources there are, or which roles they have.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as cdk.json declares it": {},
+    "with a key and notices": {"encryption": "kms", "notify_email": "ops@example.com"},
+    "with somebody's key, in a network": {"encryption": OWN_KEY, "vpc": VPC, "environment": "dev"},
+    "gone without a trace": {"encryption": "kms", "removal": "destroy"},
+}
 
 
 def _without_aws() -> dict[str, str]:
@@ -61,17 +70,18 @@ def test_the_outputs_name_what_the_command_line_looks_for(deployed: Deployed) ->
 
 
 @pytest.mark.parametrize("pack", ["AwsSolutionsChecks", "ServerlessChecks"])
-@pytest.mark.parametrize("encryption", list(Encryption))
-def test_cdk_nag_finds_nothing_that_has_no_reason(pack: str, encryption: Encryption, tasks: Path) -> None:
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_cdk_nag_finds_nothing_that_has_no_reason(pack: str, variant: str, tasks: Path) -> None:
     """Every finding is either mended or acknowledged with a reason where it arises."""
     import cdk_nag
 
     from infra.app import build
 
     schedules = [{"task": "mails", "expression": "rate(1 day)"}]
-    app = build(tasks=str(tasks), encryption=encryption, alarms=True, schedules=schedules, bundle=False)
+    app = build(tasks=str(tasks), schedules=schedules, bundle=False, **VARIANTS[variant])
     checks = getattr(cdk_nag, pack)(app)
-    report = checks.validate_scope(app.node.find_child("Sluice"))
+    [stack] = app.node.children
+    report = checks.validate_scope(stack)
     assert [violation.rule_name for violation in report.violations] == []
 
 
@@ -100,10 +110,13 @@ def test_a_wildcard_without_a_reason_is_refused() -> None:
 
 def test_the_command_lines_text_becomes_options() -> None:
     """`-c name=value` gives text where cdk.json has lists, numbers and booleans."""
-    options = Options.model_validate(
+    options = Options.parse(
         {
             "bundle": "false",
             "keep_runs_days": "30",
+            "keep_logs_days": "30",
+            "removal": "destroy",
+            "vpc": json.dumps(VPC),
             "encryption": "kms",
             "sluice": '{"max_workers": 5}',
             "schedules": '[{"task": "mails", "expression": "rate(1 day)"}]',
@@ -112,12 +125,64 @@ def test_the_command_lines_text_becomes_options() -> None:
     assert (options.bundle, options.keep_runs_days, options.encryption) == (False, 30, Encryption.KMS)
     assert options.sluice.max_workers == 5
     assert options.schedules[0].task == "mails"
+    assert (options.keep_logs_days, options.removal) == (30, Removal.DESTROY)
+    assert options.vpc is not None
+    assert options.vpc.subnets == ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
 
 
-def test_a_wrong_option_is_named() -> None:
-    """A typo in a setting stops the synthesis with the setting's name."""
-    with pytest.raises(ValidationError, match="max_wrokers"):
-        Options.model_validate({"sluice": {"max_wrokers": 5}})
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("sluice", {"max_wrokers": 5}, "max_wrokers is not a setting; there are: min_records_per_job"),
+        ("sluice", {"max_workers": 0}, "greater than or equal to 1"),
+        ("sluice", {"min_records_per_job": 9, "max_records_per_job": 8}, "is above max_records_per_job = 8"),
+        ("sluice", "{", "the text is no JSON"),
+        ("sluice", "[]", "a mapping from settings to values"),
+        ("environment", "Prod", "lower-case"),
+        ("encryption", "aes", "s3 for S3's own keys, kms for a key that is made"),
+        ("encryption", "arn:aws:kms:eu-west-1:123456789012:alias/mine", "not of an alias"),
+        ("notify_email", "ops", "one e-mail address"),
+        ("keep_runs_days", 1, "greater than or equal to 7"),
+        ("keep_logs_days", 91, "input should be 1, 3, 5"),
+        ("removal", "delete", "'keep' or 'destroy'"),
+        ("vpc", {**VPC, "subnets": []}, "at least 1 item"),
+        ("vpc", {**VPC, "id": "main"}, "^vpc-"),
+        ("vpc", {**VPC, "route_tables": []}, "endpoints need the route tables"),
+        ("vpc", {**VPC, "subnet": "subnet-1"}, "vpc.subnet is no option; there are: id, subnets"),
+        ("vpc", {"id": VPC["id"]}, "vpc.subnets is missing"),
+        ("enviroment", "dev", "enviroment is no option; there are: environment"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_is_allowed(name: str, value: object, allowed: str) -> None:
+    """A typo stops the synthesis with the option, what it was and what it may be."""
+    with pytest.raises(BadSetting) as raised:
+        Options.parse({name: value})
+    said = str(raised.value).split("\n")[0]
+    assert said.startswith(name)
+    assert allowed in said
+
+
+def test_every_wrong_option_is_told_at_once() -> None:
+    """Nobody mends five typos in five attempts."""
+    with pytest.raises(BadSetting) as raised:
+        Options.parse({"encryption": "aes", "removal": "no"})
+    assert [line.split(" ")[0] for line in str(raised.value).split("\n")] == ["encryption", "removal"]
+
+
+def test_a_wrong_option_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """CDK's command line shows what the app writes: a sentence, not a stack of calls."""
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**_without_aws(), "CDK_OUTDIR": str(tmp_path), "CDK_CONTEXT_JSON": '{"removal": "no", "bundle": "false"}'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr == "This cannot be deployed:\nremoval = 'no' is not allowed: input should be 'keep' or 'destroy'\n"
+    )
 
 
 def test_every_option_stands_in_cdk_json() -> None:
@@ -125,7 +190,7 @@ def test_every_option_stands_in_cdk_json() -> None:
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     own = {name: value for name, value in context.items() if not name.startswith("@")}
     assert set(own) == set(Options.model_fields) - {"bundle"}
-    assert Options.model_validate(own) == Options()
+    assert Options.parse({name: value for name, value in own.items() if value is not None}) == Options()
 
 
 def test_a_task_with_a_mistake_is_not_deployed(tmp_path: Path) -> None:

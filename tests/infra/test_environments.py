@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import ValidationError
 
 from infra.options import Options
 from infra.permissions import plain
+from sluice.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,5 +70,5 @@ def test_every_function_knows_its_environment(deployed: Deployed, staging: Deplo
 @pytest.mark.parametrize("name", ["", "Prod", "1st", "-a", "a_b", "a" * 21, "a b", "prod\n"])
 def test_a_name_that_aws_would_refuse_is_refused_at_synthesis(name: str) -> None:
     """The message names the option, the value and what is allowed."""
-    with pytest.raises(ValidationError, match=r"environment = .* is not allowed: a lower-case letter"):
-        Options.model_validate({"environment": name})
+    with pytest.raises(BadSetting, match=r"environment = .* is not allowed: a lower-case letter"):
+        Options.parse({"environment": name})

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.permissions import plain
+from sluice.local.policies import Role
+from sluice.local.template import Template
+from sluice.state import Keys
+from tests.infra.conftest import OWN_KEY
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.infra.conftest import Deployed
 
 STEPS = ["start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"]
@@ -16,6 +24,8 @@ ON_EVERYTHING = {
     "xray:GetSamplingRules": "X-Ray knows no resources",
     "xray:GetSamplingTargets": "X-Ray knows no resources",
     "bedrock:ListModelInvocationJobs": "a list has no resource",
+    "ec2:DescribeNetworkInterfaces": "a list has no resource; in a network alone",
+    "ec2:DescribeSubnets": "a list has no resource; in a network alone",
     "logs:CreateLogDelivery": "log delivery, for the state machine's log",
     "logs:DeleteLogDelivery": "log delivery",
     "logs:DescribeLogGroups": "log delivery",
@@ -25,6 +35,7 @@ ON_EVERYTHING = {
     "logs:PutResourcePolicy": "log delivery",
     "logs:UpdateLogDelivery": "log delivery",
 }
+STACKS = ("deployed", "encrypted", "enclosed", "staging")
 MODELS = {
     "amazon.nova-micro-v1:0",  # the default tiers
     "anthropic.claude-haiku-4-5-20251001-v1:0",
@@ -46,10 +57,11 @@ def _bucket(deployed: Deployed, name: str, objects: str = "") -> str:
     return f"<{id_}.Arn>{objects}"
 
 
-@pytest.mark.parametrize("stack", ["deployed", "encrypted"])
+@pytest.mark.parametrize("stack", STACKS)
 def test_only_what_has_no_resource_is_allowed_on_everything(stack: str, request: pytest.FixtureRequest) -> None:
     """No role may do anything on `*` but a few listed actions, and no role may do every action of a service."""
     deployed: Deployed = request.getfixturevalue(stack)
+    assert deployed.of_type("AWS::IAM::Role")
     for role in deployed.of_type("AWS::IAM::Role"):
         for actions, resources, _ in deployed.statements(role):
             assert not [action for action in actions if "*" in action], role
@@ -141,11 +153,37 @@ def test_bedrock_takes_its_role_for_our_own_jobs_alone(deployed: Deployed) -> No
     assert "AWS::Region" in source
 
 
-def test_bedrock_jobs_see_the_work_bucket_alone(deployed: Deployed) -> None:
-    """The service reads input and writes output of runs, and nothing else."""
+def test_bedrock_reads_what_goes_in_and_writes_what_comes_out(deployed: Deployed) -> None:
+    """The service sees the requests of jobs and writes their answers; rows, books and results are none of its."""
     role, _ = deployed.the("AWS::IAM::Role", "BedrockRole")
-    on_s3 = {r for actions, found, _ in deployed.statements(role) for r in found if min(actions).startswith("s3:")}
-    assert on_s3 == {_bucket(deployed, "Work"), _bucket(deployed, "Work", "/runs/*")}
+    on_s3 = {
+        (action, resource)
+        for actions, found, _ in deployed.statements(role)
+        for action in actions
+        for resource in found
+        if action.startswith("s3:")
+    }
+    assert on_s3 == {
+        ("s3:GetObject", _bucket(deployed, "Work", "/runs/*/in/*")),
+        ("s3:PutObject", _bucket(deployed, "Work", "/runs/*/out/*")),
+        ("s3:ListBucket", _bucket(deployed, "Work")),
+    }
+
+
+def test_bedrocks_folders_are_those_that_the_steps_use(deployed: Deployed) -> None:
+    """The permissions fit the keys of a run, and only those of a job's input and output."""
+    template = Template(deployed.template, "eu-west-1")
+    [name] = [bucket.name for id_, bucket in template.buckets().items() if id_.startswith("StorageWork")]
+    id_, _ = deployed.the("AWS::IAM::Role", "BedrockRole")
+    role = Role(template.statements(template.attributes[id_, "Arn"]))
+    run = Keys("tickets-20261120t120000-0123456789")
+    job = run.job(3, 17)
+    assert role.allows("s3:GetObject", f"arn:aws:s3:::{name}/{job.input}")
+    assert role.allows("s3:PutObject", f"arn:aws:s3:::{name}/{job.output_prefix}abc/part-0.jsonl.out")
+    for key in (run.start, run.rows(0), run.answer(0, 0, 0), job.counts, f"{job.output_prefix}abc/manifest.json.out"):
+        assert not role.allows("s3:GetObject", f"arn:aws:s3:::{name}/{key}")
+    for key in (run.start, run.summary, job.input, job.ended, "results/tickets/part-0.parquet"):
+        assert not role.allows("s3:PutObject", f"arn:aws:s3:::{name}/{key}")
 
 
 def test_the_role_can_be_passed_to_bedrock_alone(deployed: Deployed) -> None:
@@ -163,13 +201,58 @@ def test_events_are_sent_in_our_own_name_alone(deployed: Deployed) -> None:
     assert conditions == {"StringEquals": {"events:source": "sluice"}}
 
 
-def test_who_touches_encrypted_objects_may_use_the_key(encrypted: Deployed) -> None:
-    """Every step, Bedrock's role and the state machine, for whose maps CDK forgets it."""
-    key, _ = encrypted.the("AWS::KMS::Key", "StorageKey")
-    bedrock, _ = encrypted.the("AWS::IAM::Role", "BedrockRole")
-    machine, _ = encrypted.the("AWS::IAM::Role", "WorkflowMachineRole")
-    for role in [bedrock, machine, *(function["Role"]["Fn::GetAtt"][0] for function in encrypted.functions.values())]:
-        actions = {
-            a for found, resources, _ in encrypted.statements(role) if f"<{key}.Arn>" in resources for a in found
-        }
-        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions, role
+def _on_the_key(deployed: Deployed, key: str) -> dict[str, tuple[set[str], dict[str, Any]]]:
+    """By role, what it may do with a key, and under which conditions."""
+    return {
+        role: (actions, conditions)
+        for role in deployed.of_type("AWS::IAM::Role")
+        for actions, resources, conditions in deployed.statements(role)
+        if key in resources
+    }
+
+
+@pytest.mark.parametrize("stack", ["encrypted", "enclosed"])
+def test_who_touches_encrypted_objects_may_use_the_key(stack: str, request: pytest.FixtureRequest) -> None:
+    """Every step, Bedrock's role and the state machine, for whose maps CDK forgets it; through S3, and nobody else."""
+    deployed: Deployed = request.getfixturevalue(stack)
+    keys = [id_ for id_ in deployed.of_type("AWS::KMS::Key") if id_.startswith("StorageKey")]
+    bedrock, _ = deployed.the("AWS::IAM::Role", "BedrockRole")
+    machine, _ = deployed.the("AWS::IAM::Role", "WorkflowMachineRole")
+    steps = {function["Role"]["Fn::GetAtt"][0] for function in deployed.functions.values()}
+    found = _on_the_key(deployed, f"<{keys[0]}.Arn>" if keys else OWN_KEY)
+    assert found.keys() == {bedrock, machine, *steps}
+    for actions, conditions in found.values():
+        assert actions == {"kms:Decrypt", "kms:GenerateDataKey"}
+        assert plain(conditions["StringEquals"]["kms:ViaService"]) == "s3.<AWS::Region>.amazonaws.com"
+
+
+def _trusts(deployed: Deployed) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield every resource that lets a service of AWS act, the service, and under which conditions."""
+    documents = {
+        "AWS::IAM::Role": "AssumeRolePolicyDocument",
+        "AWS::KMS::Key": "KeyPolicy",
+        "AWS::S3::BucketPolicy": "PolicyDocument",
+        "AWS::SNS::TopicPolicy": "PolicyDocument",
+        "AWS::SQS::QueuePolicy": "PolicyDocument",
+    }
+    for kind, document in documents.items():
+        for id_, properties in deployed.of_type(kind).items():
+            for statement in properties[document]["Statement"]:
+                principal = statement["Principal"]
+                if statement["Effect"] == "Allow" and isinstance(principal, dict) and "Service" in principal:
+                    yield id_, principal["Service"], statement.get("Condition", {})
+    for id_, permission in deployed.of_type("AWS::Lambda::Permission").items():
+        yield id_, permission["Principal"], {"ArnLike": {"aws:SourceArn": permission.get("SourceArn")}}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_service_acts_for_another_account(stack: str, request: pytest.FixtureRequest) -> None:
+    """Wherever a service is trusted, it says for which resource or account it acts: it serves everybody else too."""
+    deployed: Deployed = request.getfixturevalue(stack)
+    trusts = list(_trusts(deployed))
+    assert {service for _, service, _ in trusts} >= {"bedrock.amazonaws.com", "states.amazonaws.com"}
+    for id_, service, conditions in trusts:
+        if service == "lambda.amazonaws.com":
+            continue  # Lambda names no source; it takes a role from those alone who may pass it in its own account
+        sources = {key for keys in conditions.values() for key, value in keys.items() if value}
+        assert sources & {"aws:SourceArn", "aws:SourceAccount"}, (id_, service)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.infra.conftest import OWN_KEY, Deployed
+
 if TYPE_CHECKING:
-    from tests.infra.conftest import Deployed
+    from pathlib import Path
 
 BUCKETS = {"StorageLogs", "StorageIncoming", "StorageWork", "StorageResults"}
 
@@ -41,6 +43,41 @@ def test_a_customer_key_encrypts_what_is_ours(encrypted: Deployed) -> None:
     assert key["EnableKeyRotation"] is True
 
 
+def test_a_key_that_is_there_already_is_used_and_left_alone(enclosed: Deployed) -> None:
+    """No second key is made, and the given one encrypts as one of the stack would, with bucket keys."""
+    assert not [id_ for id_ in enclosed.of_type("AWS::KMS::Key") if id_.startswith("Storage")]
+    for id_, bucket in enclosed.of_type("AWS::S3::Bucket").items():
+        if not id_.startswith("StorageLogs"):
+            [rule] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == OWN_KEY
+            assert rule["BucketKeyEnabled"] is True
+    variables = enclosed.functions["start"]["Environment"]["Variables"]
+    assert variables["SLUICE_KMS_KEY_ARN"] == OWN_KEY
+
+
+def test_a_key_of_the_stack_stays_with_what_it_encrypts(encrypted: Deployed) -> None:
+    """Without it nobody would ever read the results again."""
+    resources = encrypted.template["Resources"]
+    [key] = [resource for id_, resource in resources.items() if id_.startswith("StorageKey")]
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_athena_encrypts_what_it_finds(deployed: Deployed, encrypted: Deployed, enclosed: Deployed) -> None:
+    """Answers of queries are rows too, and have the buckets' key, whatever the client asks for."""
+    key, _ = encrypted.the("AWS::KMS::Key", "StorageKey")
+    expected = (
+        (deployed, "SSE_S3", None),
+        (encrypted, "SSE_KMS", {"Fn::GetAtt": [key, "Arn"]}),
+        (enclosed, "SSE_KMS", OWN_KEY),
+    )
+    for stack, option, key_arn in expected:
+        _, workgroup = stack.the("AWS::Athena::WorkGroup")
+        configuration = workgroup["WorkGroupConfiguration"]
+        assert configuration["EnforceWorkGroupConfiguration"] is True
+        encryption = configuration["ResultConfiguration"]["EncryptionConfiguration"]
+        assert (encryption["EncryptionOption"], encryption.get("KmsKey")) == (option, key_arn)
+
+
 def test_buckets_speak_tls_alone(deployed: Deployed) -> None:
     """Every bucket denies everything to everybody without TLS 1.2."""
     policies = deployed.of_type("AWS::S3::BucketPolicy")
@@ -68,6 +105,34 @@ def test_no_bucket_goes_with_the_stack(deployed: Deployed) -> None:
     for resource in deployed.template["Resources"].values():
         if resource["Type"] == "AWS::S3::Bucket":
             assert resource["DeletionPolicy"] == "Retain"
+
+
+def test_a_deployment_that_is_to_go_takes_its_data_along(enclosed: Deployed) -> None:
+    """CloudFormation deletes no bucket with objects in it, so a helper empties them first; access logs stay."""
+    emptied = {
+        r["Properties"]["BucketName"]["Ref"]
+        for r in enclosed.template["Resources"].values()
+        if r["Type"] == "Custom::S3AutoDeleteObjects"
+    }
+    for id_, resource in enclosed.template["Resources"].items():
+        if resource["Type"] == "AWS::S3::Bucket":
+            stays = id_.startswith("StorageLogs")
+            assert (resource["DeletionPolicy"] == "Retain") is stays
+            assert (id_ in emptied) is not stays
+
+
+def test_how_long_things_are_kept_is_an_option(tasks: Path) -> None:
+    """Working files, logs of functions and workflow, logs of access: each for as many days as was said."""
+    from infra.app import synthesize
+
+    deployed = Deployed(synthesize(tasks=str(tasks), keep_runs_days=8, keep_logs_days=30, keep_access_logs_days=5))
+    _, work = deployed.the("AWS::S3::Bucket", "StorageWork")
+    _, incoming = deployed.the("AWS::S3::Bucket", "StorageIncoming")
+    _, logs = deployed.the("AWS::S3::Bucket", "StorageLogs")
+    assert _rules(work)["old-runs"]["ExpirationInDays"] == 8
+    assert _rules(incoming)["replaced"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 8}
+    assert _rules(logs)["old-objects"]["ExpirationInDays"] == 5
+    assert {group["RetentionInDays"] for group in deployed.of_type("AWS::Logs::LogGroup").values()} == {30}
 
 
 def test_incoming_keeps_versions_and_sends_events(deployed: Deployed) -> None:

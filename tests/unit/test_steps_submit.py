@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from sluice.bedrock import AwsBedrock, JobRequest, job_name, job_token
 from sluice.errors import RetryLater, Stop
-from sluice.state import Failed, Submitted, read
-from sluice.steps import check, plan, submit
+from sluice.state import Failed, Keys, Span, Submitted, read
+from sluice.steps import check, partition, plan, start, submit
 from tests.harness.faults import FaultPlan, Killed
 from tests.harness.faulty_bedrock import BatchJob
 from tests.harness.s3 import client_error
@@ -235,3 +237,21 @@ def test_the_frozen_role_and_time_out_are_what_is_sent() -> None:
     assert job.request["timeoutDurationInHours"] == 48
     assert job.request["roleArn"] == "arn:aws:iam::123456789012:role/bedrock"
     assert job.request["modelInvocationType"] == "Converse"
+
+
+@pytest.mark.parametrize("key", [None, "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"])
+def test_a_job_encrypts_its_output_with_the_deployments_key(key: str | None) -> None:
+    """The key is frozen when the run begins, and named to Bedrock with each job; without one S3 keeps its own."""
+    staged = stage()
+    name = "a.jsonl"
+    command = {"task": staged.task.model_dump(mode="json"), "inputs": [f"s3://incoming/faults/{name}"], "nonce": "key"}
+    deployment = dataclasses.replace(staged.machine.deployment(), kms_key=key)
+    run = start.run(staged.services, deployment, {"command": {**command, "settings": {"min_records_per_job": 2}}})
+    assert run is not None
+    staged.run = run
+    for span in msgspec.json.decode(staged.machine.work.get(Keys(run).spans), type=list[Span]):
+        partition.run(staged.services, span)
+    plan.run(staged.services, run, 0)
+    submit.run(staged.services, staged.prepared())
+    [job] = staged.machine.faulty.jobs.values()
+    assert job.request["outputDataConfig"]["s3OutputDataConfig"].get("s3EncryptionKeyId") == key

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sluice.local.guard import is_profile, model_arns
-from sluice.local.policies import Role
+from sluice.local.policies import Role, through_s3
 from sluice.local.template import PARTITION
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Access:
         if not role.statements:
             return f"The service role {request['roleArn']} has no permissions."
         for action, resource in self._needs(request):
-            if not role.allows(action, resource):
+            if not role.allows(action, resource, through_s3(self.region)):
                 return f"The service role has no {action} on {resource}."
         return None
 
