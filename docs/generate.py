@@ -24,6 +24,8 @@ from rich.console import Console
 
 from infra.options import Options
 from sluice.cli.app import app
+from sluice.cli.exits import MEANINGS, ExitCode
+from sluice.cli.help import examples_in
 from sluice.cli.summary import places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.prices import Catalog, cost
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/operating.md", "docs/tasks.md")
+PAGES = ("README.md", "docs/cli.md", "docs/operating.md", "docs/tasks.md")
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day.
 VOLATILE = (r"tickets-\d{8}t\d{6}-[0-9a-f]{10}", r"\bafter [\d.]+ m?s\b", r"run_date=\d{4}-\d\d-\d\d")
@@ -312,6 +314,35 @@ def commands(_: Sample) -> str:
     return table(["command", "what it does"], rows)
 
 
+def exit_codes(_: Sample) -> str:
+    """List the exit codes."""
+    return table(["code", "meaning"], [[code.value, MEANINGS[code]] for code in ExitCode])
+
+
+def reference(_: Sample) -> str:
+    """Describe every command: its help, what it takes, how it is called."""
+    group: Any = typer.main.get_command(app)
+    return "\n".join(_command(name, command) for name, command in group.commands.items())
+
+
+def _command(name: str, command: Any) -> str:
+    """Describe one command as its `--help` does."""
+    context = typer.Context(command, info_name=name)
+    usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "").replace("......", "...")
+    rows = [_option(parameter, context) for parameter in command.params]
+    parts = [f"### `sluice {name}`\n", fenced(f"sluice {name} {usage}"), command.help.replace("<", "\\<") + "\n"]
+    parts += [table(["option", "what it is"], rows)] if rows else []
+    parts += [fenced("\n".join(examples_in(command.epilog)), "sh")] if command.epilog else []
+    return "\n".join(parts)
+
+
+def _option(parameter: Any, context: Any) -> tuple[str, str]:
+    """Describe an argument or an option in the words of its help."""
+    names, text = parameter.get_help_record(context)
+    names = parameter.metavar if parameter.param_type_name == "argument" else names
+    return f"`{names}`", text.replace("  [", " [")
+
+
 def models(_: Sample) -> str:
     """Name the models of the sample task as its Region calls them."""
     task = load_task("tickets", ROOT / "tasks")
@@ -336,6 +367,8 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "settings": settings,
     "options": options,
     "commands": commands,
+    "exit-codes": exit_codes,
+    "cli": reference,
     "models": models,
 }
 

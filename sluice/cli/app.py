@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cli.choices import Format, Shape
+from sluice.cli.help import examples
 from sluice.reasons import Status
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ app = typer.Typer(
     name="sluice",
     help="Classify texts in batches: every row to the cheapest model, only failed answers to a stronger one.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -56,7 +56,23 @@ JsonOption = Annotated[
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a deployment setting.")
 ]
-TaskOption = Annotated[str, typer.Option("--task", "-t", metavar="NAME|PATH", help="A task in tasks/, or its file.")]
+
+
+def _tasks_here(begun: str) -> list[str]:
+    """Complete a task's name from the folder tasks."""
+    return sorted(file.stem for file in Path("tasks").glob("*.yaml") if file.stem.startswith(begun))
+
+
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="NAME|PATH",
+        help="A task in tasks/, or its file.",
+        autocompletion=_tasks_here,
+    ),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -76,7 +92,15 @@ def _common(
     pass
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice run tickets.jsonl --task tickets --out out/demo",
+        "sluice run mail/ more.csv.gz --task ./mail.yaml --out out/mail",
+        "sluice run some.jsonl --task tickets --out out/some --answers openai:http://localhost:11434/v1#qwen3",
+        "sluice run some.jsonl --task tickets --out out/some --answers bedrock --set approve_above_usd=1",
+        "sluice run tickets.jsonl --task tickets --out out/demo --json | jq .rows",
+    )
+)
 def run(
     inputs: Annotated[
         list[str],
@@ -99,6 +123,8 @@ def run(
 ) -> None:
     """Run the deployed workflow over files, on this machine.
 
+    Ctrl-C cancels the run: what was answered is kept, and every row is in the results.
+
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage or a bad task, 3 cancelled, 4 over a limit.
     """
     from sluice.cli.run import Request, run_files  # noqa: PLC0415
@@ -107,7 +133,11 @@ def run(
     raise typer.Exit(run_files(request))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice schema > task.schema.json",
+    )
+)
 def schema() -> None:
     """Print the JSON Schema of the task file, for editors."""
     from sluice.cli.tasks import print_schema  # noqa: PLC0415
@@ -115,7 +145,12 @@ def schema() -> None:
     raise typer.Exit(print_schema())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice init mail.csv --label-column team",
+        "sluice init mail.jsonl --labels billing,technical,other --name mail",
+    )
+)
 def init(
     sample: Annotated[Path, typer.Argument(metavar="FILE", help="A file with some of your rows, or all of them.")],
     labels: Annotated[str | None, typer.Option(metavar="A,B,C", help="The labels, with commas between them.")] = None,
@@ -142,7 +177,12 @@ def init(
     raise typer.Exit(concluded(lambda: init_task(request)))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice check tickets",
+        "sluice check ./mail.yaml --sample mail.csv --region eu-central-1",
+    )
+)
 def check(
     task: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A task in tasks/, or its file.")],
     sample: Annotated[
@@ -151,7 +191,9 @@ def check(
     region: RegionOption = "us-east-1",
     json: JsonOption = False,
 ) -> None:
-    """Validate a task file, tell what is weak about it, and show the request that a row becomes.
+    """Tell what is wrong or weak about a task; show a request.
+
+    The request is what a row becomes.
 
     Exit codes: 0 the task can be run, however weak; 2 it has mistakes.
     """
@@ -161,7 +203,13 @@ def check(
     raise typer.Exit(concluded(lambda: check_task(Question(task, region, sample, json))))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice plan tickets.jsonl --task tickets",
+        "sluice plan s3://my-bucket/tickets/ --task tickets --profile work",
+        "sluice plan tickets.jsonl --task tickets --escalate 0.3 --json | jq .ceiling_usd",
+    )
+)
 def plan(
     inputs: Annotated[
         list[str],
@@ -206,7 +254,7 @@ def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Clou
     return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
 
 
-@app.command()
+@app.command(epilog=examples("sluice start tickets.jsonl --task tickets"))
 def start(
     inputs: Annotated[
         list[str],
@@ -232,7 +280,13 @@ def start(
     raise _in_cloud((env, region, profile), lambda cloud: start_runs(cloud, asked))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice runs",
+        "sluice runs --task tickets --limit 5",
+        "sluice runs --env dev --json | jq -r .[0].run_id",
+    )
+)
 def runs(
     task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Of this task only.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
@@ -247,7 +301,12 @@ def runs(
     raise _in_cloud((env, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice watch tickets-20261120t101500-0123456789",
+        "sluice watch tickets-20261120t101500-0123456789 --json > run.json",
+    )
+)
 def watch(
     run: RunArgument,
     json: JsonOption = False,
@@ -264,7 +323,11 @@ def watch(
     raise _in_cloud((env, region, profile), lambda cloud: watch_run(cloud, run, as_json=json))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice approve tickets-20261120t101500-0123456789",
+    )
+)
 def approve(
     run: RunArgument,
     env: EnvOption = "prod",
@@ -277,7 +340,11 @@ def approve(
     raise _in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice cancel tickets-20261120t101500-0123456789",
+    )
+)
 def cancel(
     run: RunArgument,
     env: EnvOption = "prod",
@@ -290,7 +357,12 @@ def cancel(
     raise _in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice resume tickets-20261120t101500-0123456789",
+        "sluice resume tickets-20261120t101500-0123456789 --max-usd 50",
+    )
+)
 def resume(
     run: RunArgument,
     max_usd: Annotated[
@@ -309,7 +381,11 @@ def resume(
     raise _in_cloud((env, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice rejudge tickets-20261120t101500-0123456789 --task ./stricter.yaml",
+    )
+)
 def rejudge(
     run: RunArgument,
     task: TaskOption,
@@ -317,7 +393,7 @@ def rejudge(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Judge a run's stored answers by a changed task; nothing is bought.
+    """Judge a run's stored answers by a changed task; buy nothing.
 
     Prints the id of the new run, which has results of its own.
     """
@@ -326,7 +402,15 @@ def rejudge(
     raise _in_cloud((env, region, profile), lambda cloud: rejudge_run(cloud, run, task))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice results tickets-20261120t101500-0123456789",
+        "sluice results out/demo --status unresolved",
+        "sluice results out/demo --label billing --label other --format csv > some.csv",
+        "sluice results out/demo --format parquet --out all.parquet",
+        "sluice results out/demo --status unresolved --as input > again.jsonl",
+    )
+)
 def results(  # noqa: PLR0913, PLR0917 - one for each option
     run: RunOrFolder,
     label: Annotated[
@@ -365,7 +449,7 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     unresolved rows where no filter says otherwise; it needs the inputs as they were, or the column input.
     """
     from sluice.cli.published import folder_of, in_folder  # noqa: PLC0415
-    from sluice.cli.rows import Asked, hand_out  # noqa: PLC0415
+    from sluice.cli.results import Asked, hand_out  # noqa: PLC0415
 
     asked = Asked(
         labels=tuple(label or ()),
@@ -395,7 +479,12 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice report tickets-20261120t101500-0123456789 --open",
+        "sluice report out/demo --open",
+    )
+)
 def report(
     run: RunOrFolder,
     out: Annotated[
@@ -406,7 +495,10 @@ def report(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Download a run's report, and print where it lies; that of a local run is there already."""
+    """Download a run's report, and print where it lies.
+
+    Of a local run, named by its folder, the report is there already.
+    """
     from sluice.cli.fetch import fetch_report, show_report  # noqa: PLC0415
     from sluice.cli.published import folder_of  # noqa: PLC0415
 

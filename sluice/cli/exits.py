@@ -26,6 +26,16 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
+MEANINGS = {
+    ExitCode.SUCCEEDED: "done; of a run: it succeeded",
+    ExitCode.FAILED: "a run failed, a check found a problem, or AWS or a file could not be reached",
+    ExitCode.USAGE: "wrong usage, a bad task, setting or input: nothing was started",
+    ExitCode.CANCELLED: "the run was cancelled; its results hold every row",
+    ExitCode.OVER_LIMIT: "the run passed a limit of its task, or ran out of budget; its results hold every row",
+    ExitCode.WAITING: "the run waits for an approval: `sluice approve RUN`",
+    ExitCode.INTERRUPTED: "Ctrl-C; a run in AWS goes on",
+}
+
 OF_STATUS = {
     "succeeded": ExitCode.SUCCEEDED,
     "failed": ExitCode.FAILED,

@@ -17,7 +17,7 @@ from sluice.cli.cloud import Cloud, FunctionFailed, concluded
 from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import fetch_report, fetch_results, published
-from sluice.cli.rows import Asked, hand_out
+from sluice.cli.results import Asked, hand_out
 from sluice.cli.runs import list_runs, watch_run
 from sluice.cli.standing import WAITING, standing
 from sluice.local.runner import Request, prepare

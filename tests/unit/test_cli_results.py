@@ -22,7 +22,7 @@ from sluice.cli.choices import Format
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.formats import cell_column, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.published import Origin, Published, Wanted, folder_of, in_folder
-from sluice.cli.rows import Asked, hand_out
+from sluice.cli.results import Asked, hand_out
 from sluice.state import Inputs, Keys, read
 from sluice.task import parse_task
 from tests.harness.drive import Cloud
