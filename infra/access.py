@@ -68,7 +68,7 @@ class BedrockAccess(Construct):
 
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` find and stop batch jobs."""
-        allow(function, ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"], [JOBS], wildcard=UNNAMED)
+        allow(function, ["bedrock:StopModelInvocationJob"], [JOBS], wildcard=UNNAMED)
         allow(function, ["bedrock:ListModelInvocationJobs"], ["*"], wildcard="a list has no resource")
 
     def grant_invoke(self, grantee: iam.Role | lambda_.Function) -> None:

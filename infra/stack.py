@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from infra.tasks import Tasks
 
 
+# The steps that write objects of any size.
+BY_PARTS = ("partition", "plan", "prepare", "infer", "check", "merge")
+
+
 class SluiceStack(Stack):
     """Composes the capabilities, wires them and grants each step what it does."""
 
@@ -73,10 +77,13 @@ class SluiceStack(Stack):
 def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedrock: BedrockAccess) -> None:
     """Every permission of every step; the constructs add what their own wiring needs."""
     storage.grant_runs(*functions.all())
-    storage.grant_incoming(functions["start"], functions["partition"])
+    storage.grant_uploads(*(functions[step] for step in BY_PARTS))
+    storage.grant_choice(functions["start"])
+    storage.grant_versions(functions["partition"])
     storage.grant_results(functions["publish"])
-    storage.grant_key(workflow.role)
+    storage.grant_key(workflow.role, to_read=True)
     workflow.grant_start(functions["start"], functions["sweep"])
+    workflow.grant_look(functions["start"])
     workflow.grant_stop(functions["sweep"])
     workflow.grant_announce(functions["plan"], functions["publish"])
     bedrock.grant_submit(functions["submit"])

@@ -62,30 +62,37 @@ class Storage(Construct):
         """Let `functions` read and write the files of runs."""
         for function in functions:
             _allow_list(function, self.work)
-            _allow_objects(function, self.work, "runs", "s3:GetObject", *_WRITE)
+            _allow_objects(function, self.work, "runs", "s3:GetObject", "s3:PutObject")
             self.grant_key(function)
 
-    def grant_incoming(self, *functions: lambda_.Function) -> None:
-        """Let `functions` read what was dropped, in the version that a run froze."""
+    def grant_uploads(self, *functions: lambda_.Function) -> None:
+        """Let `functions`, which write files of runs by parts, take back an upload that they cannot finish."""
         for function in functions:
-            _allow_list(function, self.incoming)
-            _allow_objects(function, self.incoming, "", "s3:GetObject", "s3:GetObjectVersion")
-            self.grant_key(function)
+            _allow_objects(function, self.work, "runs", "s3:AbortMultipartUpload")
 
-    def grant_results(self, *functions: lambda_.Function) -> None:
-        """Let `functions` publish results, reports and the rows of the table of runs."""
-        for function in functions:
-            _allow_list(function, self.results)
-            for folder in ("results", "reports"):
-                _allow_objects(function, self.results, folder, "s3:GetObject", *_WRITE)
-            _allow_objects(function, self.results, "runs", "s3:PutObject")
-            self.grant_key(function)
+    def grant_choice(self, function: lambda_.Function) -> None:
+        """Let `function` find what was dropped, and look into it."""
+        _allow_objects(function, self.incoming, "", "s3:GetObject")
+        self.grant_versions(function)
 
-    def grant_key(self, grantee: iam.Role | lambda_.Function) -> None:
-        """Let `grantee` use the customer key, if there is one, for what it reads and writes in S3 and nothing else."""
+    def grant_versions(self, function: lambda_.Function) -> None:
+        """Let `function` read what was dropped, in the version that a run froze and in no other way."""
+        _allow_list(function, self.incoming)
+        _allow_objects(function, self.incoming, "", "s3:GetObjectVersion")
+        self.grant_key(function)
+
+    def grant_results(self, function: lambda_.Function) -> None:
+        """Let `function` publish results, reports and the rows of the table of runs, none of which a step reads."""
+        for folder in ("results", "reports", "runs"):
+            _allow_objects(function, self.results, folder, "s3:PutObject")
+        self.grant_key(function)
+
+    def grant_key(self, grantee: iam.Role | lambda_.Function, *, to_read: bool = False) -> None:
+        """Let `grantee` use the customer key, if there is one, through S3 alone; `to_read`: not to write."""
         if self.key:
             by_s3 = {"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}}
-            allow(grantee, ["kms:Decrypt", "kms:GenerateDataKey"], [self.key.key_arn], conditions=by_s3)
+            actions = ["kms:Decrypt"] if to_read else ["kms:Decrypt", "kms:GenerateDataKey"]
+            allow(grantee, actions, [self.key.key_arn], conditions=by_s3)
 
     def _key(self, encryption: str) -> kms.IKey | None:
         """Make or find the customer key, if there is to be one; S3 keeps its own otherwise."""
@@ -111,9 +118,6 @@ class Storage(Construct):
             auto_delete_objects=self._removed,
             **options,
         )
-
-
-_WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 
 
 def _guarded(encryption: s3.BucketEncryption) -> dict[str, Any]:

@@ -58,10 +58,13 @@ class Workflow(Construct):
         self._accept()
 
     def grant_start(self, *functions: lambda_.Function) -> None:
-        """Let `functions` start executions, and see whether one is under way."""
+        """Let `functions` start executions."""
         for function in functions:
             allow(function, ["states:StartExecution"], [self.machine.state_machine_arn])
-            allow(function, ["states:DescribeExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
+
+    def grant_look(self, function: lambda_.Function) -> None:
+        """Let `function` see whether an execution is under way."""
+        allow(function, ["states:DescribeExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
 
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` stop executions."""

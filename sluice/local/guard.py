@@ -65,7 +65,7 @@ READS = {"GetObject", "HeadObject"}
 WRITES = {"PutObject", "CopyObject", "CreateMultipartUpload"}
 PARTS = {"UploadPart", "UploadPartCopy", "CompleteMultipartUpload"}
 COMPLETED_WRITES = {"PutObject", "CopyObject", "CompleteMultipartUpload"}
-MISSING = {"404", "NoSuchKey", "NotFound"}
+MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tests.faults.scenarios import draw_plan, draw_scenario, reply
 from tests.harness.machine import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from tests.faults.scenarios import Scenario
@@ -50,10 +51,13 @@ class JudgedMachine(Machine):
         self.before = judge_run(self, self.scenario, run, summary)
 
 
-def run_plan(plan: FaultPlan, scenario: Scenario) -> tuple[JudgedMachine, dict[str, Any], Verdict]:
-    """One run under a plan, and what is wrong with it."""
+def run_plan(
+    plan: FaultPlan, scenario: Scenario, watch: Callable[[Machine], None] = lambda _machine: None
+) -> tuple[JudgedMachine, dict[str, Any], Verdict]:
+    """One run under a plan, and what is wrong with it; `watch` is given the machine before it starts."""
     machine = JudgedMachine(plan, reply, scenario.settings)
     machine.scenario = scenario
+    watch(machine)
     run = machine.begin(scenario.task, scenario.files)
     summary = machine.finish(run, resume_cancelled=plan.seed % 2 == 0)
     verdict = judge_run(machine, scenario, run, summary)

@@ -104,6 +104,7 @@ class Machine(Cloud):
         self.abandoned: set[str] = set()
         self.failures: list[dict[str, str]] = []
         self.cancelled_in: str | None = None
+        self.step = ""  # the function that runs
 
     def command(self, task: Task, files: Iterable[str]) -> str:
         """Start a run; its writes are the first that count."""
@@ -144,6 +145,7 @@ class Machine(Cloud):
         raise error
 
     def _handle(self, step: str, place: str, call: Callable[[], T]) -> T:
+        self.step = step
         self.invocations[step, place] += 1
         names = (step, place, self.invocations[step, place])
         armed = None
@@ -251,11 +253,11 @@ class Machine(Cloud):
     def _created(self, number: int) -> None:
         """The marker comes while Bedrock is creating a job: the submit is alive and goes on when this returns."""
         if number == self.faults.cancel_in_create and self.running is not None:
-            armed = self.faulty_s3.armed
+            armed, self.step = self.faulty_s3.armed, "sweep"
             self.dice.count("cancelled in Create")
             self.cancelled_in = self.running
             sweep.run(self.services, {"run": self.running, "reason": "cancelled"})
-            self.faulty_s3.armed = armed
+            self.faulty_s3.armed, self.step = armed, "submit"
 
     running: str | None = None
 

@@ -27,6 +27,8 @@ class MemoryS3:
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     requests: int = 0
+    least_part: int = 5 * 1024 * 1024
+    versioned: frozenset[str] = frozenset()  # buckets whose objects have one version each
 
     def _write(self, bucket: str, key: str, body: bytes) -> str:
         self.objects[bucket, key] = body
@@ -66,7 +68,8 @@ class MemoryS3:
     def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> Any:  # noqa: ARG002, N803
         body = self._read(Bucket, Key, "HeadObject", "404")
         modified = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
-        return {"ContentLength": len(body), "ETag": self._etag(body), "LastModified": modified}
+        version = {"VersionId": "1"} if Bucket in self.versioned else {}
+        return {"ContentLength": len(body), "ETag": self._etag(body), "LastModified": modified, **version}
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:  # noqa: N803
         self.requests += 1
@@ -90,7 +93,7 @@ class MemoryS3:
     def complete_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any) -> Any:  # noqa: N803
         parts = self.uploads.pop(UploadId)
         assert [part["PartNumber"] for part in MultipartUpload["Parts"]] == sorted(parts)
-        small = [len(body) for number, body in parts.items() if number < len(parts) and len(body) < 5 * 1024 * 1024]
+        small = [len(body) for number, body in parts.items() if number < len(parts) and len(body) < self.least_part]
         if small:
             raise client_error("EntityTooSmall", "CompleteMultipartUpload")
         self._write(Bucket, Key, b"".join(parts[number] for number in sorted(parts)))

@@ -1,0 +1,288 @@
+"""Every call of every role: none that the role does not allow, and no right that no call and nothing implied needs.
+
+One deployment with all options goes through what a run can do, on the local cloud and, under faults, in memory; the
+ledgers tell which rights let a call pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import sluice.store
+from sluice.local.cloud import FunctionFailed, LocalCloud
+from sluice.local.ledger import FOLDER, INVALID, REFUSED, USED, Rights, read_ledgers
+from sluice.local.runner import Request, prepare
+from sluice.local.synthesis import load, synthesized
+from sluice.local.template import Template, arn_of
+from sluice.task import load_task
+from tests.faults.chaos import run_plan
+from tests.faults.scenarios import draw_plan, draw_scenario
+from tests.flow.local import FIRST, SECOND, Flow, numbered, reply, write
+from tests.flow.trial import Trial
+from tests.harness.roles import Roles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+REGION = "us-east-1"
+THIRD = "claude-sonnet-4-5"
+SEEDS = 40
+OPTIONS: dict[str, Any] = {
+    "encryption": "kms",
+    "models": [THIRD],
+    "schedules": [{"task": "tickets", "expression": "rate(1 day)"}],
+    "notify_email": "operator@example.com",
+    "vpc": {"id": "vpc-0123456789abcdef0", "subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-01234567"]},
+}
+STEPS = {"start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"}
+
+# What no call of ours shows, by the property of a resource that has a service do it with the resource's role.
+LOG_DELIVERY = (
+    *("CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies"),
+    *("GetLogDelivery", "ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"),
+)
+SAMPLING = ("GetSamplingRules", "GetSamplingTargets")
+TRACING = ("PutTelemetryRecords", "PutTraceSegments")
+INTERFACES = (
+    *("CreateNetworkInterface", "DeleteNetworkInterface"),
+    *("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+)
+NETWORKS = ("DescribeNetworkInterfaces", "DescribeSubnets")
+
+
+class Deployed:
+    """A template's roles by what they are for, with their rights, and what AWS itself does with them."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.resolve = template.resolver.resolve
+        workflow = template.workflow()
+        self.roles = {function.step: function.statements for function in template.functions().values()}
+        self.roles["workflow"] = workflow.statements
+        start = next(one for one in template.functions().values() if one.step == "start")
+        self.roles["bedrock"] = template.statements(start.environment["SLUICE_BEDROCK_ROLE_ARN"])
+        for _, properties in template.of_type("AWS::Scheduler::Schedule"):
+            self.roles["scheduler"] = template.statements(self.resolve(properties["Target"]["RoleArn"]))
+
+    @property
+    def rights(self) -> dict[str, Rights]:
+        """Each action of each statement with each of its resources."""
+        return {
+            role: {
+                (action, resource)
+                for one in statements
+                if one.allow
+                for action in one.actions
+                for resource in one.resources
+            }
+            for role, statements in self.roles.items()
+        }
+
+    @property
+    def implied(self) -> dict[str, Rights]:
+        """What AWS does in a role's name because a property of the template says so, and what is known to be asked."""
+        found: dict[str, Rights] = defaultdict(set)
+        for logical_id, properties in self.template.of_type("AWS::Lambda::Function"):
+            if "python" in properties["Runtime"]:
+                step = properties["Handler"].split(".")[1]
+                found[step] |= set(self._of_function(logical_id, properties))
+        for _, properties in self.template.of_type("AWS::StepFunctions::StateMachine"):
+            found["workflow"] |= set(self._of_machine(properties))
+        for _, properties in self.template.of_type("AWS::Scheduler::Schedule"):
+            found["scheduler"] |= set(self._of_schedule(self.resolve(properties["Target"])))
+        # A job through a profile is asked for on the profile; AWS does not say that the model behind is not looked at.
+        found["submit"] |= {
+            (action, resource)
+            for action, resource in self.rights["submit"]
+            if action == "bedrock:CreateModelInvocationJob" and "::foundation-model/" in resource
+        }
+        return found
+
+    def _of_function(self, logical_id: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        group = properties["LoggingConfig"]["LogGroup"]["Ref"]
+        for action in ("CreateLogStream", "PutLogEvents"):
+            yield f"logs:{action}", self.template.attributes[group, "Arn"]
+        if properties["TracingConfig"]["Mode"] == "Active":
+            yield from ((f"xray:{action}", "*") for action in TRACING)
+        if "VpcConfig" in properties:
+            yield from ((f"ec2:{action}", arn_of("ec2", REGION, "*/*")) for action in INTERFACES)
+            yield from ((f"ec2:{action}", "*") for action in NETWORKS)
+        for _, config in self.template.of_type("AWS::Lambda::EventInvokeConfig"):
+            if config["FunctionName"] == {"Ref": logical_id}:
+                yield "sqs:SendMessage", self.resolve(config["DestinationConfig"]["OnFailure"]["Destination"])
+
+    def _of_machine(self, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if properties["LoggingConfiguration"]["Destinations"]:
+            yield from ((f"logs:{action}", "*") for action in LOG_DELIVERY)
+        if properties["TracingConfiguration"]["Enabled"]:
+            yield from ((f"xray:{action}", "*") for action in (*SAMPLING, *TRACING))
+        # Somebody who redrives a failed execution in the console redrives its maps.
+        yield "states:RedriveExecution", f"{self._executions}/*:*"
+
+    def _of_schedule(self, target: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield "lambda:InvokeFunction", target["Arn"]
+        yield "sqs:SendMessage", target["DeadLetterConfig"]["Arn"]
+
+    @property
+    def _executions(self) -> str:
+        return self.template.workflow().arn.replace(":stateMachine:", ":execution:")
+
+
+@pytest.fixture(scope="module")
+def whole() -> Path:
+    """The template of a deployment with every option that gives somebody a right."""
+    return synthesized(options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def deployed(whole: Path) -> Deployed:
+    """Its roles."""
+    return Deployed(Template(load(whole), REGION))
+
+
+@pytest.fixture(scope="module")
+def noted(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Rights]]:
+    """What became of all calls, by role and kind."""
+    folders = [tmp_path_factory.mktemp("ledgers")]
+    under_faults(whole, folders[0])
+    with LocalCloud(tmp_path_factory.mktemp("cloud") / "logs", template=whole) as cloud:
+        folder = tmp_path_factory.mktemp("runs")
+        on_the_cloud(Flow(cloud, lambda: made(folder)))
+        folders += folder.glob(f"*/**/logs/{FOLDER}")
+    found: dict[str, dict[str, Rights]] = defaultdict(lambda: defaultdict(set))
+    for each in folders:
+        for role, kinds in read_ledgers(each).items():
+            for kind, rights in kinds.items():
+                found[role][kind] |= rights
+    return found
+
+
+def made(folder: Path) -> Path:
+    """A folder of its own for a run."""
+    run = folder / str(sum(1 for _ in folder.iterdir()))
+    run.mkdir()
+    return run
+
+
+def under_faults(whole: Path, ledgers: Path) -> None:
+    """Runs in memory in which everything goes wrong: each call is held to its role, and objects are sent by parts."""
+    roles = Roles(Template(load(whole), REGION), ledgers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sluice.store, "PART_BYTES", 64)
+        for seed in range(SEEDS):
+            run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
+
+
+def on_the_cloud(flow: Flow) -> None:
+    """What only real events, versions, jobs and executions show."""
+    tiers = {"tiers": [{"model": model} for model in (FIRST, SECOND, THIRD)]}
+    unsure, sure = reply("billing", "unsure"), reply("billing")
+    answers = {f"n{n}": {FIRST: unsure, SECOND: unsure, THIRD: sure} for n in range(30)}
+    task = {"name": "roles", "input": {"id": "id", "text": "text"}, "labels": ["billing", "other"], **tiers}
+    for least in (20, 100):  # in jobs, and on demand
+        run = flow.classify(numbered(30), task, answers=answers, settings={"min_records_per_job": least}).run
+        assert [tier["sent"] for tier in run["tiers"]] == [30, 30, 30]
+    approval(flow)
+    unseen(flow)
+    dropped(flow)
+    deleted(flow)
+
+
+def approval(flow: Flow) -> None:
+    """A run that would cost too much says so and waits."""
+    trial = Trial(flow, 20, settings={"approve_above_usd": 0})
+    trial.cloud.wait(trial.begin())
+
+
+def dies_twice(step: str) -> dict[str, Any]:
+    """The faults of a step whose first call fails for good."""
+    return {"functions": [{"step": step, "invocation": n, "error": "Lambda.Unknown"} for n in (1, 2)]}
+
+
+def unseen(flow: Flow) -> None:
+    """Nobody has seen how a job ended: check looks itself."""
+    Trial(flow, 20, faults=dies_twice("poll")).go()
+
+
+def dropped(flow: Flow) -> None:
+    """An object is dropped; another is named that is not there."""
+    folder, bucket = flow.folder(), flow.cloud.bucket("SLUICE_INCOMING_BUCKET")
+    task = load_task("tickets")
+    prepare(flow.cloud, Request([], task, folder / "out"))
+    file = write(folder / "in.jsonl", b'{"subject": "a", "body": "My card was charged twice"}\n')
+    event = flow.cloud.drop(file, bucket, "tickets/in.jsonl")
+    flow.cloud.wait(flow.cloud.invoke("start", event)["run"])
+    command = {"task": task.model_dump(mode="json"), "inputs": [f"s3://{bucket}/tickets/none.jsonl"]}
+    with pytest.raises(FunctionFailed, match="does not exist"):
+        flow.cloud.invoke("start", {"command": command})
+
+
+def deleted(flow: Flow) -> None:
+    """An object goes before it is read; what could not be closed is resumed."""
+    trial = Trial(flow, 20, faults=dies_twice("partition"))
+    found = trial.go().run["inputs"][0]
+    bucket, _, key = found["uri"].removeprefix("s3://").partition("/")
+    trial.cloud.s3.delete_object(Bucket=bucket, Key=key, VersionId=found["version"])
+    with suppress(FunctionFailed):
+        trial.resume()
+
+
+@pytest.mark.parametrize("kind", [REFUSED, INVALID])
+def test_no_call_is_refused(noted: dict[str, dict[str, Rights]], kind: str) -> None:
+    """Neither for want of a right nor for parameters that the service's model does not admit."""
+    assert {role: kinds[kind] for role, kinds in noted.items() if kinds[kind]} == {}
+
+
+def test_every_right_lets_a_call_pass_or_is_implied(deployed: Deployed, noted: dict[str, dict[str, Rights]]) -> None:
+    """Least privilege, counted: what nothing needs is to be taken out of the role."""
+    implied = deployed.implied
+    left = {role: rights - noted[role][USED] - implied[role] for role, rights in deployed.rights.items()}
+    assert {role: sorted(rights) for role, rights in left.items() if rights} == {}
+
+
+def test_what_aws_does_with_a_role_is_allowed(deployed: Deployed) -> None:
+    """Logs, traces, lost events, schedules: without these rights they would fail without a word."""
+    rights = deployed.rights
+    assert {role: needed - rights[role] for role, needed in deployed.implied.items() if needed - rights[role]} == {}
+
+
+def test_every_role_of_the_template_is_looked_at(deployed: Deployed) -> None:
+    """A role that nobody has thought of cannot hide."""
+    assert set(deployed.roles) == STEPS | {"workflow", "bedrock", "scheduler"}
+    assert len(list(deployed.template.of_type("AWS::IAM::Role"))) == len(deployed.roles)
+
+
+def test_a_smaller_deployment_has_no_further_right(deployed: Deployed) -> None:
+    """What holds for all options together holds for the defaults."""
+    plain = Deployed(Template(load(synthesized()), REGION)).rights
+    assert {
+        role: rights - deployed.rights[role] for role, rights in plain.items() if rights - deployed.rights[role]
+    } == {}
+
+
+def test_rules_and_functions_know_each_other(deployed: Deployed) -> None:
+    """Each rule's function can be called by that rule, each lost event can be sent, and nobody else may do either."""
+    template, resolve = deployed.template, deployed.resolve
+    targets = {
+        (template.attributes[logical_id, "Arn"], target["Arn"], target["DeadLetterConfig"]["Arn"])
+        for logical_id, properties in template.of_type("AWS::Events::Rule")
+        for target in resolve(properties["Targets"])
+        if ":function:" in target["Arn"]
+    }
+    callers = {
+        (resolve(properties["SourceArn"]), resolve(properties["FunctionName"]))
+        for _, properties in template.of_type("AWS::Lambda::Permission")
+    }
+    senders = {
+        (statement["Condition"]["ArnEquals"]["aws:SourceArn"], statement["Resource"])
+        for _, properties in template.of_type("AWS::SQS::QueuePolicy")
+        for statement in resolve(properties["PolicyDocument"]["Statement"])
+        if statement["Effect"] == "Allow"
+    }
+    assert callers == {(rule, function) for rule, function, _ in targets}
+    assert senders == {(rule, queue) for rule, _, queue in targets}
