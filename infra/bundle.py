@@ -15,6 +15,7 @@ import jsii
 from aws_cdk import aws_lambda as lambda_
 
 from infra.options import ROOT
+from sluice.vega import BUNDLED, charts_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,8 @@ CACHE = ROOT / ".build"
 SOURCES = ("sluice", "lambdas")
 # The local runner and the command line stay on the machine that has their packages.
 LEFT_OUT = ("sluice/local", "sluice/cli")
+# The library of the report's charts, which is no file of the project but made of a package that no function has.
+CHARTS = f"sluice/{BUNDLED.name}"
 # The user's own catalogue of models, laid over the built-in one.
 OWN_MODELS = ROOT / "models.yaml"
 # Raise it when the way of installing changes, so that a cached installation is made anew.
@@ -77,6 +80,7 @@ class Bundle:
         for place, path in self.sources():
             digest.update(f"{place}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(charts_library().encode())
         return digest.hexdigest()
 
     def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
@@ -88,6 +92,7 @@ class Bundle:
             copy = target / place
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+        (target / CHARTS).write_text(charts_library(), encoding="utf-8", newline="")
         return True
 
     def sources(self) -> Iterator[tuple[str, Path]]:

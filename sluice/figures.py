@@ -82,3 +82,17 @@ def elapsed(begin: str | None, end: str | None) -> str:
     except (ValueError, TypeError):
         return NONE
     return duration(seconds) if seconds >= 0 else NONE
+
+
+def visible(text: str) -> str:
+    """Show control characters as signs: a browser would drop them, or obey them."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", lambda match: _sign(ord(match[0])), text)
+
+
+def _sign(code: int) -> str:
+    return chr(0x2421 if code == 0x7F else 0x2400 + code)  # Unicode's pictures of control characters
+
+
+def place(uri: str) -> str:
+    """Name an input by its last part, as people do."""
+    return uri.rstrip("/").rsplit("/", 1)[-1] or uri

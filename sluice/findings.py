@@ -19,7 +19,7 @@ from sluice.gold import GoldCount
 from sluice.merging import in_words
 from sluice.reasons import Outcome, Status
 from sluice.rows import KEY, RAW, RowReader
-from sluice.state import Example, Findings
+from sluice.state import SHOWN, Example, Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=tuple[Any, ...])
 
 PAIRS = 2_000  # pairs of answers that a part keeps: two thousand labels have two million, and few of them matter
-SHOWN = 3  # rows of each kind
 EXCERPT = 400  # characters of a shown row
 TOLD = {"changes": 200, "mistakes": 200}  # pairs in run.json; the other tables are bounded by tiers and labels
 TABLES = {
+    "accepted": ("tier", "rows"),
     "labels": ("tier", "label", "rows"),
     "confidence": ("tier", "confidence", "accepted", "rows"),
     "changes": ("first", "final", "rows"),
@@ -111,6 +111,7 @@ class FindingsCount:
         compared = self._changes(records, rows)
         changed = [pair for pair in compared if pair[0] != pair[1]]
         return Findings(
+            accepted=self._accepted(records, rows),
             labels=self._labels(records, rows),
             confidence=self._confidence(records, rows),
             changes=nsmallest(PAIRS, changed, _by_count),
@@ -127,6 +128,10 @@ class FindingsCount:
         records, rows = found.field("values"), found.field("counts")
         sent = pc.less(records, len(self.records.keys))
         return records.filter(sent), rows.filter(sent)
+
+    def _accepted(self, records: pa.Array, rows: pa.Array) -> list[tuple[int, int]]:
+        accepted = pc.equal(self.records.columns["status"].take(records), Status.ACCEPTED.value)
+        return _grouped(self.records.columns["tier"].take(records).filter(accepted), rows=rows.filter(accepted))
 
     def _labels(self, records: pa.Array, rows: pa.Array) -> list[tuple[int, str, int]]:
         labels = self.records.columns["labels"].take(records)

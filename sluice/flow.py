@@ -70,7 +70,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaving:
+class Leaving:
     """What leaves the stream: `column` is where (0: before the first tier)."""
 
     column: int
@@ -84,8 +84,8 @@ def draw_flow(run: Run) -> Flow | None:
     """Draw a run, or return None when it has no rows or no tiers to draw."""
     if not run.rows.total or not run.tiers:
         return None
-    arriving = _arriving(run)
-    leaving = _leaving(run, arriving)
+    arriving = count_arriving(run)
+    leaving = find_leaving(run, arriving)
     scale = STREAM / max(run.rows.total, 1)
     heights = [max(THINNEST, part.count * scale) for part in leaving]
     step = (WIDTH - LABELS - NODE) / (len(run.tiers) + 1)
@@ -102,7 +102,7 @@ def draw_flow(run: Run) -> Flow | None:
     )
 
 
-def _arriving(run: Run) -> list[int]:
+def count_arriving(run: Run) -> list[int]:
     """How many records reach each tier, each counted once however often it was sent."""
     counts = [run.records.distinct]
     for tier in run.tiers[:-1]:
@@ -110,27 +110,27 @@ def _arriving(run: Run) -> list[int]:
     return counts
 
 
-def _leaving(run: Run, arriving: list[int]) -> list[_Leaving]:
+def find_leaving(run: Run, arriving: list[int]) -> list[Leaving]:
     """Everything that leaves the stream, from the top of the last column to its bottom; nothing that is 0."""
-    parts: list[_Leaving] = []
+    parts: list[Leaving] = []
     for index in reversed(range(len(run.tiers))):
         tier = run.tiers[index]
         onward = arriving[index + 1] if index + 1 < len(arriving) else 0
         accepted = min(tier.accepted, arriving[index] - onward)
         name = short_model(tier.model)
         parts += [
-            _Leaving(index + 1, arriving[index] - onward - accepted, "rest", "unresolved", f"after {name}"),
-            _Leaving(index + 1, accepted, _colour(index), "accepted", f"from {name}"),
+            Leaving(index + 1, arriving[index] - onward - accepted, "rest", "unresolved", f"after {name}"),
+            Leaving(index + 1, accepted, _colour(index), "accepted", f"from {name}"),
         ]
     repeats = run.rows.total - run.rows.rejected - run.records.distinct
     parts += [
-        _Leaving(0, max(repeats, 0), "repeats", "repeated rows", "share a record's answer"),
-        _Leaving(0, run.rows.rejected, "rejected", "rejected", "before any model"),
+        Leaving(0, max(repeats, 0), "repeats", "repeated rows", "share a record's answer"),
+        Leaving(0, run.rows.rejected, "rejected", "rejected", "before any model"),
     ]
     return [part for part in parts if part.count > 0]
 
 
-def _stack(leaving: list[_Leaving], heights: list[float], column: int) -> list[float]:
+def _stack(leaving: list[Leaving], heights: list[float], column: int) -> list[float]:
     """Find the top of each band in a column: what has left by then stands apart, the rest is one stream."""
     tops, top = [], float(TOP)
     for index, (part, height) in enumerate(zip(leaving, heights, strict=True)):
@@ -144,7 +144,7 @@ def _stack(leaving: list[_Leaving], heights: list[float], column: int) -> list[f
 @dataclass(frozen=True, slots=True)
 class _Picture:
     columns: list[float]
-    leaving: list[_Leaving]
+    leaving: list[Leaving]
     heights: list[float]
     stacks: list[list[float]]
 

@@ -72,3 +72,53 @@ class Reason(StrEnum):
 
 REJECTIONS = tuple(Reason)[: list(Reason).index(Reason.TEXT_TOO_LONG) + 1]
 TRANSPORT = frozenset(tuple(Reason)[list(Reason).index(Reason.THROTTLED) : list(Reason).index(Reason.BUDGET)])
+
+# Each reason in words, for whoever owns the rows.
+MEANING: dict[Reason, str] = {
+    Reason.ROW_NOT_UTF8: "the line is not UTF-8",
+    Reason.ROW_NOT_JSON: "the line is not JSON",
+    Reason.ROW_NOT_OBJECT: "the line is JSON, but no object",
+    Reason.ROW_TOO_DEEP: "the row is nested too deeply",
+    Reason.ROW_TOO_LARGE: "the line is too long to be kept",
+    Reason.ROW_NOT_CSV: "the cells do not fit the header, or the quotes do not fit",
+    Reason.TEXT_MISSING: "the row has no text field",
+    Reason.TEXT_NOT_STRING: "the text field holds something else than text",
+    Reason.TEXT_EMPTY: "the text is empty",
+    Reason.TEXT_TOO_LONG: "the text is longer than the task allows",
+    Reason.REPLY_EMPTY: "the model wrote nothing",
+    Reason.REPLY_REFUSED: "the model would not answer",
+    Reason.REPLY_CUT: "the answer was cut off at its longest length",
+    Reason.REPLY_NOT_JSON: "the answer holds no JSON",
+    Reason.REPLY_NOT_OBJECT: "the answer is JSON, but no object",
+    Reason.REPLY_TOO_DEEP: "the answer is nested too deeply",
+    Reason.LABEL_MISSING: "the answer names no label",
+    Reason.LABEL_UNKNOWN: "the answer names a label that the task does not have",
+    Reason.LABELS_COUNT: "the answer has too few or too many labels",
+    Reason.CONFIDENCE_INVALID: "the answer does not say how sure it is",
+    Reason.FIELDS_INVALID: "a further field is missing or of the wrong kind",
+    Reason.LOW_CONFIDENCE: "the model was less sure than the task asks for",
+    Reason.EVIDENCE_NOT_FOUND: "the quoted evidence is not in the text",
+    Reason.RULE_FAILED: "the answer breaks a rule of the task",
+    Reason.RECORD_REFUSED: "Bedrock refused the request of this text",
+    Reason.THROTTLED: "too many requests at once",
+    Reason.MODEL_ERROR: "the model failed",
+    Reason.REPLY_UNREADABLE: "the output could not be read",
+    Reason.MISSING: "the output has no answer to it",
+    Reason.INTERRUPTED: "a call broke off, and may have been billed",
+    Reason.JOB_FAILED: "its job failed",
+    Reason.JOB_EXPIRED: "its job expired before it was started",
+    Reason.JOB_STOPPED: "its job was stopped",
+    Reason.BUDGET: "the budget was used up",
+    Reason.CANCELLED: "the run was cancelled",
+}
+
+
+def about(code: str) -> str:
+    """Say what a reason code is about: the row, the answer, the transport or the run; empty for other words."""
+    if code in REJECTIONS:
+        return "row"
+    if code in TRANSPORT:
+        return "transport"
+    if code in (Reason.BUDGET, Reason.CANCELLED):
+        return "run"
+    return "answer" if code in tuple(Reason) else ""

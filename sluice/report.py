@@ -1,27 +1,36 @@
-"""A run's report: one HTML file without any outside resource, made from run.json alone.
+"""A run's report: one HTML file that needs nothing from outside, made from run.json alone.
 
 `read_run` is the one reader of run.json; the command line's summary uses it too.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import yaml
+from markupsafe import Markup
 from msgspec import field
 
-from sluice import figures
+from sluice import charts, figures
 from sluice.figures import UNKNOWN
 from sluice.flow import draw_flow
-from sluice.reasons import REJECTIONS, TRANSPORT, Reason
+from sluice.reasons import Status, about
+from sluice.state import SHOWN
+from sluice.vega import charts_library
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Template
 
+LISTED = 500  # jobs, inputs and warnings in the page; run.json has them all
 # What a status means: the words of the report's badge, and its sentence.
 STATUS = {
     "succeeded": ("Succeeded", ""),
@@ -84,6 +93,7 @@ class RunTier(Part, frozen=True, kw_only=True):
     accepted: int = 0
     retried: int = 0
     escalated: int = 0
+    unresolved: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
@@ -137,6 +147,91 @@ class Gold(Part, frozen=True, kw_only=True):
     tiers: list[GoldTier] = field(default_factory=list)
 
 
+class Escalations(Part, frozen=True, kw_only=True):
+    """Records of one tier that went on to the next for one reason."""
+
+    tier: int
+    reason: str
+    records: int
+
+
+class TierRows(Part, frozen=True, kw_only=True):
+    """Rows that were accepted from one tier."""
+
+    tier: int
+    rows: int
+
+
+class TierLabel(Part, frozen=True, kw_only=True):
+    """Rows that one tier gave one label."""
+
+    tier: int
+    label: str
+    rows: int
+
+
+class TierConfidence(Part, frozen=True, kw_only=True):
+    """Rows to which one tier answered that it is so sure."""
+
+    tier: int
+    confidence: str
+    accepted: bool
+    rows: int
+
+
+class Change(Part, frozen=True, kw_only=True):
+    """Rows whose first answer a later tier changed."""
+
+    first: str
+    final: str
+    rows: int
+
+
+class Known(Part, frozen=True, kw_only=True):
+    """Rows with a known answer, by tier and confidence of the given one."""
+
+    tier: int
+    confidence: str | None
+    right: bool
+    rows: int
+
+
+class Mistake(Part, frozen=True, kw_only=True):
+    """Rows that were given another answer than the known one."""
+
+    known: str
+    given: str
+    rows: int
+
+
+class Shown(Part, frozen=True, kw_only=True):
+    """A row to look at."""
+
+    status: str
+    source: str
+    line: int
+    text: str
+    reason: str | None = None
+    tier: int | None = None
+    label: str | None = None
+    confidence: str | None = None
+    first: str | None = None
+
+
+class Findings(Part, frozen=True, kw_only=True):
+    """What the rows tell beyond the books."""
+
+    accepted: list[TierRows] = field(default_factory=list)
+    labels: list[TierLabel] = field(default_factory=list)
+    confidence: list[TierConfidence] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    compared: int = 0
+    changed: int = 0
+    known: list[Known] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    examples: list[Shown] = field(default_factory=list)
+
+
 class Run(Part, frozen=True, kw_only=True):
     """run.json."""
 
@@ -158,6 +253,9 @@ class Run(Part, frozen=True, kw_only=True):
     reasons: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     gold: Gold | None = None
+    escalations: list[Escalations] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    definition: dict[str, Any] = field(default_factory=dict)
     cost_usd: float | None = None
     baseline_usd: float | None = None
     prices: Prices = field(default_factory=Prices)
@@ -235,14 +333,6 @@ class Bar:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class CostBars:
-    """Each tier's cost and the last tier's alone, in percent of the wider of the two bars."""
-
-    tiers: list[float]
-    baseline: float
-
-
 def bars(counts: Mapping[str, int]) -> list[Bar]:
     """Make bars of counts, the longest first; a reason code carries what it is about."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -253,40 +343,88 @@ def bars(counts: Mapping[str, int]) -> list[Bar]:
     ]
 
 
-def about(code: str) -> str:
-    """Say what a reason code is about: the row, the answer, the transport or the run; empty for other words."""
-    if code in REJECTIONS:
-        return "row"
-    if code in TRANSPORT:
-        return "transport"
-    if code in (Reason.BUDGET, Reason.CANCELLED):
-        return "run"
-    return "answer" if code in tuple(Reason) else ""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Example rows of one kind, and how many rows there are of it."""
+
+    title: str
+    count: int
+    style: str
+    rows: list[Shown]
 
 
-def cost_bars(run: Run) -> CostBars | None:
-    """Compare the run with the last tier alone, or return None when the run is not complete or a cost is unknown."""
-    costs = [tier.cost_usd for tier in run.tiers if tier.cost_usd is not None]
-    if not run.complete or len(costs) < len(run.tiers) or run.baseline_usd is None:
-        return None
-    widest = max(sum(costs), run.baseline_usd)
-    if not widest:
-        return None
-    return CostBars([round(100 * cost / widest, 2) for cost in costs], round(100 * run.baseline_usd / widest, 2))
+def kinds_of(run: Run) -> list[Kind]:
+    """Group the example rows: accepted by tier, unresolved, rejected."""
+    shown = run.findings.examples
+    kinds = [
+        Kind(
+            f"Accepted from {name}",
+            sum(item.rows for item in run.findings.accepted if item.tier == tier),
+            charts.style_of(tier),
+            [row for row in shown if row.status == Status.ACCEPTED and row.tier == tier],
+        )
+        for tier, name in enumerate(charts.tier_names(run))
+    ]
+    for status, style in ((Status.UNRESOLVED, "rest"), (Status.REJECTED, "rejected")):
+        rows = [row for row in shown if row.status == status]
+        kinds.append(Kind(status.capitalize(), getattr(run.rows, status), style, rows))
+    return [kind for kind in kinds if kind.rows]
 
 
-def render(run: Mapping[str, object]) -> str:
-    """Render run.json as one HTML page; it holds nothing of the rows' texts, as run.json holds nothing of them."""
-    view = read_run(run)
+def render(document: Mapping[str, object]) -> str:
+    """Render run.json as one HTML page that needs nothing from outside.
+
+    Raises:
+        Stop: the library of the charts is not there.
+
+    """
+    run = read_run(document)
+    drawn = charts.draw_charts(run)
+    scripts = [charts_library(), _resource("report.js")]
     return _template().render(
-        run=view,
-        flow=draw_flow(view),
-        stand_in=stand_in(view.answers),
-        status=STATUS.get(view.status, (view.status, "")),
-        labels=bars(view.labels),
-        reasons=bars(view.reasons),
-        costs=cost_bars(view),
+        run=run,
+        names=charts.tier_names(run),
+        flow=draw_flow(run),
+        stand_in=stand_in(run.answers),
+        status=STATUS.get(run.status, (run.status, "")),
+        charts=drawn,
+        kinds=kinds_of(run),
+        rounds=len({item.round for item in run.rounds}),
+        definition=_as_yaml(run.definition),
+        book=_in_script({"config": charts.CONFIG, "specs": {name: chart.spec for name, chart in drawn.items()}}),
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own, and held to by the policy
+        policy=_policy(scripts),
+        style_sheet=Markup(_resource("report.css")),  # noqa: S704
+        few=charts.FEW,
+        most=LISTED,
+        shown=SHOWN,
     )
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Forbid all but the page's own two scripts, by their hashes, and its own style."""
+    hashes = (b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def _in_script(document: object) -> Markup:
+    """A JSON document as it may stand in a script tag: no character that HTML or a script would take for its own."""
+    text = json.dumps(document, separators=(",", ":"))  # pure ASCII
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704
+
+
+def _as_yaml(definition: Mapping[str, Any]) -> str:
+    if not definition:
+        return ""
+    return str(yaml.safe_dump(dict(definition), sort_keys=False, allow_unicode=True, width=100))
+
+
+@cache
+def _resource(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 @cache
@@ -300,7 +438,9 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("dollars", "percent", "duration", "size", "short_model", "moment", "elapsed"):
+    for name in ("dollars", "percent", "duration", "size", "short_model", "moment", "elapsed", "visible", "place"):
         environment.filters[name] = getattr(figures, name)
     environment.filters["count"] = "{:,}".format
+    environment.filters["style"] = charts.style_of
+    environment.filters["meaning"] = charts.meaning
     return environment.get_template("report.html.j2")

@@ -13,6 +13,8 @@ from sluice.prices import Price
 FORMAT = 1
 READABLE = frozenset({FORMAT})  # a run outlives a deploy: the format before stays readable
 
+SHOWN = 3  # rows of each kind that a run's report shows
+
 D = TypeVar("D", bound="Document")
 
 
@@ -436,6 +438,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     answer settled, `changed` those among them whose answer became another one; `changes` has the most frequent pairs.
     """
 
+    accepted: list[tuple[int, int]] = field(default_factory=list)  # tier
     labels: list[tuple[int, str, int]] = field(default_factory=list)  # tier, label
     confidence: list[tuple[int, str, bool, int]] = field(default_factory=list)  # tier, word, accepted
     changes: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, accepted answer

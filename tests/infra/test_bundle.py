@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.options import ROOT
+from sluice.vega import charts_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,12 @@ def test_the_bundle_holds_what_steps_need_and_not_what_serves_one_machine(bundle
     for name in ("sluice/local", "sluice/cli", "infra", "pyarrow/tests", "pyarrow/include", "moto"):
         assert not (bundled / name).exists(), name
     assert not list(bundled.rglob("__pycache__"))
+
+
+def test_the_functions_have_the_library_of_the_reports_charts(bundled: Path) -> None:
+    """No function has the package that carries it, so a bundle without it would fail when a run is published."""
+    assert (bundled / "sluice" / "vega.js").read_text(encoding="utf-8") == charts_library()
+    assert not (bundled / "vl_convert").exists()
 
 
 def test_tests_and_local_runs_install_nothing(tasks: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.findings import EXCERPT, SHOWN, add_up, excerpt
-from sluice.state import Findings
+from sluice.findings import EXCERPT, add_up, excerpt
+from sluice.state import SHOWN, Findings
 from sluice.task import Task, parse_task
 from tests.harness.drive import Cloud, jsonl
 
@@ -54,16 +54,19 @@ def test_tables_are_those_that_the_published_rows_give(texts: list[tuple[str, ..
     """However rows repeat and runs are cut into spans and parts, counting the rows and their trails gives the same."""
     cloud = Cloud(by_text, {**ANYTHING, **cut})
     found = cloud.run(make(), {"a.jsonl": jsonl([{"t": ",".join(text)} for text in texts])})["findings"]
+    accepted: Counter[Any] = Counter()
     labels: Counter[Any] = Counter()
     confidence: Counter[Any] = Counter()
     pairs: Counter[Any] = Counter()
     for row in cloud.rows():
+        accepted[row["tier"],] += row["status"] == "accepted"
         labels.update((row["tier"], label) for label in row["labels"] or ())
         for tried in row["trail"]:
             confidence[tried["tier"], tried["confidence"], tried["outcome"] == "accepted"] += bool(tried["confidence"])
         first = next((tried for tried in row["trail"] if tried["label"]), None)
         if row["status"] == "accepted" and first and first["tier"] < row["tier"]:
             pairs[first["label"], row["label"]] += 1
+    assert table(found["accepted"]) == +accepted
     assert table(found["labels"]) == labels
     assert table(found["confidence"]) == +confidence
     assert table(found["changes"]) == {pair: count for pair, count in pairs.items() if pair[0] != pair[1]}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-import copy
+import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -8,116 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import vl_convert
 
 from sluice import figures
+from sluice.charts import FEW, JOBS, cost, draw_charts
 from sluice.flow import Outcome, draw_flow
-from sluice.report import about, bars, cost_bars, read_run, render, stand_in
-
-RUN: dict[str, Any] = {
-    "schema_version": 1,
-    "run_id": "20261120-tickets-4f2a",
-    "task": "tickets",
-    "task_version": "9d21",
-    "status": "succeeded",
-    "error": None,
-    "started": "2026-11-20T10:15:00+00:00",
-    "finished": "2026-11-20T10:15:09+00:00",
-    "seconds": 9.4,
-    "answers": "bedrock",
-    "inputs": [{"uri": "s3://incoming/tickets/a.jsonl", "version": "3HL4", "bytes": 612345, "rows": 1000}],
-    "rows": {"in": 1000, "accepted": 960, "unresolved": 30, "rejected": 10},
-    "records": {"distinct": 900, "sent": 1030, "shared_rows": 90},
-    "rounds": [
-        {"round": 0, "tier": 0, "purpose": "classify", "jobs": 2, "sent": 900},
-        {"round": 1, "tier": 1, "purpose": "escalate", "jobs": 1, "sent": 100},
-    ],
-    "tiers": [
-        {
-            "tier": 0,
-            "model": "us.amazon.nova-micro-v1:0",
-            "transport": "batch",
-            "sent": 930,
-            "answered": 920,
-            "errored": 8,
-            "missing": 2,
-            "accepted": 800,
-            "retried": 30,
-            "escalated": 100,
-            "input_tokens": 400000,
-            "output_tokens": 20000,
-            "cost_usd": 0.0084,
-        },
-        {
-            "tier": 1,
-            "model": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
-            "transport": "on_demand",
-            "sent": 100,
-            "answered": 100,
-            "errored": 0,
-            "missing": 0,
-            "accepted": 70,
-            "retried": 0,
-            "escalated": 0,
-            "input_tokens": 45000,
-            "output_tokens": 2000,
-            "cost_usd": 0.03,
-        },
-    ],
-    "jobs": [
-        {
-            "round": 0,
-            "job": job,
-            "tier": 0,
-            "status": "Completed",
-            "message": None,
-            "records": 450,
-            "submitted": "2026-11-20T10:15:01Z",
-            "ended": "2026-11-20T10:15:04Z",
-        }
-        for job in range(2)
-    ],
-    "reasons": {"low_confidence": 20, "missing": 10, "text_missing": 10},
-    "labels": {"billing": 700, "other": 260},
-    "cost_usd": 0.0384,
-    "baseline_usd": 0.3,
-    "prices": {"source": "price list", "date": "2026-11-20"},
-    "ids": {"missing": 1, "duplicate": 2},
-    "warnings": [],
-}
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    return {**copy.deepcopy(RUN), **changes}
-
-
-def without_prices() -> dict[str, Any]:
-    run = changed(cost_usd=None, baseline_usd=None)
-    run["tiers"][0]["cost_usd"] = None
-    return run
-
-
-def many_tiers() -> dict[str, Any]:
-    tier = RUN["tiers"][0]
-    return changed(tiers=[{**tier, "tier": index, "escalated": 800 - 100 * index} for index in range(8)])
-
-
-RUNS = {
-    "good": RUN,
-    "failed": changed(status="failed", error="no access", labels={}, cost_usd=0.0),
-    "cancelled": changed(status="cancelled"),
-    "over a limit": changed(status="over_limit", answers="replay:/tmp/a.jsonl"),
-    "unknown price": without_prices(),
-    "77 labels": changed(labels={f"label {index}": index for index in range(77)}),
-    "zero rows": changed(
-        rows={"in": 0, "accepted": 0, "unresolved": 0, "rejected": 0}, records={"distinct": 0}, labels={}, reasons={}
-    ),
-    "only rejected": changed(
-        rows={"in": 3, "accepted": 0, "unresolved": 0, "rejected": 3}, records={"distinct": 0}, labels={}
-    ),
-    "eight tiers": many_tiers(),
-    "many jobs": changed(jobs=[{**RUN["jobs"][0], "job": job, "status": "Expired"} for job in range(30)]),
-    "hardly begun": {"schema_version": 1, "run_id": "r", "task": "t", "status": "failed", "error": "no role"},
-}
+from sluice.reasons import MEANING, Reason, about
+from sluice.report import LISTED, bars, read_run, render, stand_in
+from sluice.vega import charts_library
+from tests.harness.runs import RUN, RUNS, changed, without_prices
 
 
 class Page(HTMLParser):
@@ -142,7 +43,7 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
     @property
@@ -161,21 +62,47 @@ def test_every_kind_of_run_becomes_a_well_formed_page(run: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
 def test_the_page_needs_nothing_from_outside(run: dict[str, Any]) -> None:
-    """No tag loads anything, no script runs, and a policy in the page forbids both."""
-    html = render(run)
+    """No tag loads anything, and a policy in the page forbids to."""
+    html = render(run).replace(charts_library(), "")
     tags = Page(html).tags
-    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in tags}
-    assert not [attributes for _, attributes in tags if {"src", "href", "srcset"} & attributes.keys()]
+    assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in tags}
+    assert {attributes["href"] for _, attributes in tags if "href" in attributes} <= {"#main"}
+    assert not [attributes for _, attributes in tags if {"src", "srcset"} & attributes.keys()]
     assert "url(" not in html
     assert "@import" not in html
-    assert "default-src 'none'" in html
+
+
+def test_only_the_pages_own_scripts_may_run() -> None:
+    """The policy names their hashes; a script that got into the page otherwise has none of them."""
+    html = render(RUN)
+    policy = html.partition('http-equiv="Content-Security-Policy" content="')[2].partition('"')[0].replace("&#39;", "'")
+    scripts = re.findall(r'<script type="module">(.*?)</script>', html, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(scripts) == 2
+    assert policy.split("; ")[:2] == [
+        "default-src 'none'",
+        "script-src " + " ".join(f"'sha256-{digest}'" for digest in hashes),
+    ]
+
+
+def test_no_words_of_the_rows_stand_in_a_script() -> None:
+    """What the charts show is data in JSON, in which nothing can end the tag around it."""
+    bad = "</script><script>hit = 1</script><!--\u2028"
+    html = render(changed(labels={bad: 1}))
+    data = re.findall(r'<script type="application/json" id="charts">(.*?)</script>', html, re.DOTALL)
+    assert len(data) == 1
+    assert not re.search("[<>&\u2028]", data[0])
+    assert any(value["name"] == bad for value in json.loads(data[0])["specs"]["labels"]["data"]["values"])
 
 
 def test_what_others_wrote_is_shown_as_text() -> None:
     """Labels, messages, places and warnings cannot become markup."""
-    bad = "<script>alert('x')</script>\"'><b>"
+    bad = "<script>alert('x')</script>\"'><marquee>"
     jobs = [{**RUN["jobs"][0], "status": bad, "message": bad}]
+    shown = [{**row, "text": bad, "label": bad, "first": bad} for row in RUN["findings"]["examples"]]
     run = changed(
+        findings={**RUN["findings"], "examples": shown, "changes": [{"first": bad, "final": bad, "rows": 1}]},
+        definition={bad: bad},
         task=bad,
         run_id=bad,
         error=bad,
@@ -190,7 +117,9 @@ def test_what_others_wrote_is_shown_as_text() -> None:
         prices={"source": bad, "date": bad},
     )
     page = Page(render(run))
-    assert not {"script", "b"} & {tag for tag, _ in page.tags}
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("script") == 3
+    assert "marquee" not in tags
     assert "alert('x')" in page.words
 
 
@@ -227,14 +156,14 @@ def test_an_unknown_price_is_unknown_everywhere() -> None:
     assert "Cost unknown a price is unknown" in words
     assert "$0.00" not in words
     assert "less than the last tier" not in words
-    assert cost_bars(read_run(without_prices())) is None
+    assert cost(read_run(without_prices())) is None
 
 
 def test_a_run_that_did_not_end_is_not_compared() -> None:
     """A failed run that spent nothing has saved nothing."""
     run = read_run(RUNS["failed"])
     assert run.saved is None
-    assert cost_bars(run) is None
+    assert cost(run) is None
 
 
 def test_messages_of_jobs_reach_the_reader() -> None:
@@ -256,6 +185,177 @@ def test_another_document_is_refused() -> None:
     """What is no run.json is no report."""
     with pytest.raises(msgspec.ValidationError):
         render({"rows": "many"})
+
+
+def test_examples_stand_with_what_became_of_them() -> None:
+    """Each kind has its rows, their label or reason, and their place."""
+    words = Page(render(RUN)).words
+    for told in (
+        "Accepted from nova-micro 880 rows a text of row 1 billing · certain a.jsonl, line 1",
+        "a text of row 2 billing · certain · first other a.jsonl, line 2",
+        "Unresolved 30 rows a text of row 3 low_confidence the model was less sure than the task asks for",
+        "Rejected 10 rows a text of row 4 text_missing the row has no text field a.jsonl, line 4",
+    ):
+        assert told in words
+
+
+def test_a_report_without_examples_says_so() -> None:
+    """Nobody looks for what a task keeps out."""
+    page = Page(render(changed(findings={**RUN["findings"], "examples": []})))
+    assert "No row text is in this report." in page.words
+    assert "Rows to look at" not in page.words
+
+
+def test_the_task_stands_in_the_report_as_yaml() -> None:
+    """It can be read, and run again."""
+    text = render(changed(definition={"name": "t", "labels": {"a": "what a <means>"}}))
+    assert "name: t\nlabels:\n  a: what a &lt;means&gt;\n" in text
+
+
+def test_books_are_shown_as_sums() -> None:
+    """Rows and each tier's records, with a mark whether they balance."""
+    words = Page(render(RUN)).words
+    assert "1,000 rows in = 960 accepted + 30 unresolved + 10 rejected balances" in words
+    assert "930 records sent to nova-micro = 920 answered + 8 errors + 2 missing balances" in words
+    assert "930 records sent to nova-micro = 800 accepted + 30 retried + 100 escalated + 0 left open balances" in words
+    broken = Page(render(changed(rows={**RUN["rows"], "accepted": 0}))).words
+    assert "30 unresolved + 10 rejected not counted to its end" in broken
+
+
+def test_a_report_does_not_grow_with_its_run() -> None:
+    """The largest tables that a run can have stay far from the five megabytes that a browser opens at once."""
+    names = [f"label {n:04d} {'x' * 60}" for n in range(1000)]
+    pairs = [(names[n], names[n + 1]) for n in range(200)]
+    run = changed(
+        labels=dict.fromkeys(names, 1000),
+        inputs=[{**RUN["inputs"][0], "uri": f"s3://incoming/tickets/{n:06d}.jsonl"} for n in range(10_000)],
+        jobs=[{**RUN["jobs"][0], "job": n, "status": "Expired", "message": "x" * 300} for n in range(12_000)],
+        warnings=["w" * 100] * 10_000,
+        findings={
+            **RUN["findings"],
+            "labels": [{"tier": tier, "label": name, "rows": 500} for tier in range(2) for name in names],
+            "changes": [{"first": first, "final": final, "rows": 9} for first, final in pairs],
+        },
+    )
+    html = render(run)
+    assert len(html.encode()) < 3_000_000
+    assert f"{12_000 - LISTED:,} more stand in run.json" in html
+
+
+# The charts.
+
+
+def values(run: dict[str, Any], chart: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = draw_charts(read_run(run))[chart].spec["data"]["values"]
+    return found
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
+def test_every_chart_compiles(run: dict[str, Any]) -> None:
+    """Vega-Lite takes each specification, whatever the run lacks."""
+    for chart in draw_charts(read_run(run)).values():
+        assert vl_convert.vegalite_to_vega(chart.spec)["marks"]
+
+
+def test_bars_are_as_long_as_the_books_say() -> None:
+    """The pieces of the labels' bars add up to the rows of each label, those of the cost to the cost."""
+    pieces = values(RUN, "labels")
+    assert {(piece["name"], piece["tier"]): piece["value"] for piece in pieces} == {
+        ("billing", 0): 650,
+        ("billing", 1): 50,
+        ("other", 0): 230,
+        ("other", 1): 30,
+    }
+    costs = [(piece["name"], piece["style"], piece["value"]) for piece in values(RUN, "cost")]
+    assert costs == [
+        ("this run", "tier-0", 0.0084),
+        ("this run", "tier-1", 0.03),
+        ("claude-haiku-4-5 alone", "alone", 0.3),
+    ]
+
+
+def test_a_funnel_loses_nothing() -> None:
+    """Each bar of the funnel is as long as what arrived there."""
+    lengths: dict[str, float] = {}
+    for piece in values(RUN, "funnel"):
+        lengths[piece["name"]] = lengths.get(piece["name"], 0) + piece["value"]
+    assert lengths == {"rows in": 1000, "nova-micro": 900, "claude-haiku-4-5": 100}
+
+
+def test_answers_that_were_not_accepted_are_told_from_those_that_were() -> None:
+    """A pale piece for each word of confidence that was not enough; each tier's pieces make a whole."""
+    pieces = values(RUN, "confidence")
+    assert [piece["style"] for piece in pieces] == ["certain", "likely", "unsure-out", "certain"]
+    assert sum(piece["value"] for piece in pieces if piece["name"] == "nova-micro") == pytest.approx(1)
+
+
+def test_known_answers_are_shown_by_tier_and_by_confidence() -> None:
+    """How often a tier was right in all, then when it was so sure."""
+    shown = [(piece["name"], piece["value"], piece["figures"]) for piece in values(RUN, "known")]
+    assert shown == [
+        ("nova-micro", 0.9, "90% of 400"),
+        ("nova-micro, certain", 1.0, "100% of 300"),
+        ("nova-micro, likely", 0.6, "60% of 100"),
+        ("claude-haiku-4-5", 0.875, "87.5% of 80"),
+        ("claude-haiku-4-5, certain", 0.875, "87.5% of 80"),
+    ]
+
+
+def test_the_time_line_shows_jobs_that_have_both_times() -> None:
+    """In milliseconds; a job that expired before it began, or never was submitted, has no length."""
+    job = RUN["jobs"][0]
+    odd = [{**job, "job": 7, "ended": "2026-11-19T10:15:01Z"}, {**job, "job": 8, "submitted": None}]
+    failed = {**job, "job": 9, "status": "Failed"}
+    shown = values(changed(jobs=[job, *odd, failed]), "timeline")
+    assert [(value["name"], value["style"], value["end"] - value["begin"]) for value in shown] == [
+        ("round 0, job 0", "tier-0", 3000),
+        ("round 0, job 9", "bad", 3000),
+    ]
+    assert "timeline" not in draw_charts(read_run(changed(jobs=odd)))
+
+
+def test_very_many_jobs_are_shown_by_their_longest() -> None:
+    """A time line stays readable."""
+    job = RUN["jobs"][0]
+    many = [{**job, "job": n} for n in range(JOBS)] + [{**job, "job": 999, "ended": "2026-11-20T11:00:00Z"}]
+    names = [value["name"] for value in values(changed(jobs=many), "timeline")]
+    assert len(names) == JOBS
+    assert "round 0, job 999" in names
+
+
+def test_one_model_in_two_tiers_is_told_apart() -> None:
+    """Two bars of one name would be drawn on top of each other."""
+    tiers = [RUN["tiers"][0], {**RUN["tiers"][1], "model": RUN["tiers"][0]["model"]}]
+    assert {value["name"] for value in values(changed(tiers=tiers), "confidence")} == {
+        "nova-micro (tier 0)",
+        "nova-micro (tier 1)",
+    }
+
+
+def test_what_others_wrote_stands_in_no_expression() -> None:
+    """A label is a value of the data; the rest of each specification is the same whatever the rows say."""
+
+    def frames(run: dict[str, Any]) -> list[dict[str, Any]]:
+        specs = [chart.spec for chart in draw_charts(read_run(run)).values()]
+        return [{key: value for key, value in spec.items() if key not in ("data", "height")} for spec in specs]
+
+    bad = "'+alert(1)+' datum.x {{7*7}}"
+    hostile = changed(labels={bad: 960}, reasons={bad: 40})
+    hostile["findings"]["labels"] = [{"tier": 0, "label": bad, "rows": 960}]
+    hostile["findings"]["changes"] = [{"first": bad, "final": bad, "rows": 1}]
+    assert "alert" not in json.dumps(frames(hostile))
+
+
+def test_many_bars_begin_with_the_longest() -> None:
+    """The page shows some, and all on demand; the height follows what is shown."""
+    spec = draw_charts(read_run(RUNS["77 labels"]))["labels"].spec
+    assert spec["height"] == FEW * spec["usermeta"]["line"]
+    assert [value["name"] for value in spec["data"]["values"][:2]] == ["label 76", "label 75"]
+
+
+def test_every_reason_has_its_words() -> None:
+    """Whoever owns the rows need not know the codes."""
+    assert set(MEANING) == set(Reason)
 
 
 # The picture of the flow.
