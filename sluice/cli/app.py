@@ -247,6 +247,43 @@ def _here(command: Callable[[], ExitCode]) -> typer.Exit:
     return typer.Exit(concluded(command))
 
 
+@app.command()
+def pilot(  # noqa: PLR0913, PLR0917 - one for each option
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+    ],
+    task: TaskOption,
+    records: Annotated[int, typer.Option("-n", metavar="COUNT", min=1, help="How many records are drawn.")] = 200,
+    answers: Annotated[
+        str,
+        typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
+    ] = "standin",
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Another number draws other records.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where it goes; else out/<task>-pilot.")
+    ] = None,
+    settings: SettingsOption = None,
+    region: RegionOption = "us-east-1",
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Have a sample answered by the first and the strongest tier, and tell what it says of all records.
+
+    The records are drawn uniformly, and asked on demand: by the models of the task with --answers bedrock. The task's
+    tiers answer the sample as a run would, and the strongest tier answers all of it a second time.
+
+    Exit codes: 0 piloted, 1 failed, 2 wrong usage or a bad task, 3 cancelled.
+    """
+    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.cli.pilot import Request, pilot_run  # noqa: PLC0415
+
+    request = Request(inputs, task, records, seed, answers, out, settings or [], region, json)
+    raise typer.Exit(
+        concluded(lambda: pilot_run(request, lambda name: Cloud.at(Place("prod", region, profile)).bucket(name)))
+    )
+
+
 def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
     """Run a command on a deployed stack, given by its environment, Region and profile; the exit that it comes to."""
     from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415

@@ -166,12 +166,12 @@ def _services(work: Store, bucket: Callable[[str], Store]) -> Services:
 
 
 def _begun(services: Services, asked: Asked) -> Run:
-    """Freeze the run, without its budget, which would leave out the jobs that it does not allow."""
+    """Freeze the run without what would leave jobs out: its budget, and the approval that it may have to wait for."""
     task = asked.task.model_copy(update={"budget": type(asked.task.budget)()})
     command = {
         "task": task.model_dump(mode="json"),
         "inputs": [uri_of(name) for name in asked.inputs],
-        "settings": asked.settings.model_dump(),
+        "settings": {**asked.settings.model_dump(), "approve_above_usd": None},
     }
     deployment = Deployment(
         settings=asked.settings,

@@ -23,7 +23,7 @@ from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_mode
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -49,8 +49,8 @@ def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
     """Print what a run would be; `bucket` gives the buckets of inputs that lie in S3."""
     task, _ = load_runnable_task(request.task, request.region)
     settings = declared_settings(Path("cdk.json")).override(parse_settings(request.settings))
-    asked = Asked(_inputs(request.inputs), task, settings, catalog_here(), request.region, request.escalate)
-    made = forecast(asked, bucket, _progress)
+    asked = Asked(find_all(request.inputs), task, settings, catalog_here(), request.region, request.escalate)
+    made = forecast(asked, bucket, show_progress)
     with reader_may_leave():
         if request.json:
             encoded = msgspec.json.encode(made.as_document())
@@ -71,13 +71,15 @@ def declared_settings(file: Path) -> Settings:
     return Settings().override(context.get("sluice", {}))
 
 
-def _inputs(names: list[str]) -> list[str]:
+def find_all(names: list[str]) -> list[str]:
+    """List the files that paths name, and the URIs of S3 as they are."""
     remote = [name for name in names if name.startswith(S3)]
     local = find_inputs([name for name in names if not name.startswith(S3)])
     return [*(str(path) for path in local), *remote]
 
 
-def _progress(what: str, number: int, total: int) -> None:
+def show_progress(what: str, number: int, total: int) -> None:
+    """Say on a terminal how far the reading is."""
     if total > 1 and sys.stderr.isatty():
         print(f"\rreading {what} {number + 1:,} of {total:,}", end="\n" if number + 1 == total else "", file=sys.stderr)
 
@@ -97,7 +99,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     yield from section("Rows", _rows(made))
     if made.rejected_rows:
         yield from section("Rejected rows", _rejected(made))
-    yield from section("Tiers", _tiers(made), Text(_assumption(made, settings), "dim"))
+    yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
     yield from section("Cost", Text(_cost(made)), *_shares(made), *_ceiling(made))
     yield from section("Tokens", Text(_tokens(made)))
     yield from section("Time", Text(_time(made)))
@@ -142,12 +144,13 @@ def _shown(source: str) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else source
 
 
-def _tiers(made: Forecast) -> Table:
+def tier_table(tiers: Sequence[TierForecast]) -> Table:
+    """Lay out what each tier takes."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("Model", overflow="ellipsis", no_wrap=True)
     for name in ("Records", "Sent as", "Jobs", "Waves", "Tokens in", "out", "Expected", "At most"):
         table.add_column(name, justify="right", no_wrap=True)
-    for tier in made.tiers:
+    for tier in tiers:
         table.add_row(short_model(tier.model), *_figures(tier))
     return table
 

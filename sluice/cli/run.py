@@ -63,7 +63,7 @@ def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended is a Ctrl-C, so that the run is cancelled
     try:
         job = made_sure(request)
-        document = _execute(request, job, runner or _local_runner())
+        document = _execute(request, job, runner or local_runner())
     except BadTask as error:
         complain_of_task(error)
         return ExitCode.USAGE
@@ -93,7 +93,8 @@ def made_sure(request: Request) -> Job:
     return Job(inputs, task, {name: getattr(settings, name) for name in changes})
 
 
-def _local_runner() -> Runner:
+def local_runner() -> Runner:
+    """Load the runner of this machine."""
     from sluice.local.runner import run_local  # noqa: PLC0415 (a wrong request is refused without loading moto)
 
     return run_local

@@ -46,9 +46,11 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     faults: Path | None = None,
     on_progress: Callable[[LocalCloud, str], None] | None = None,
     approve: Callable[[Approval], bool] = lambda _approval: False,
+    part_of: Task | None = None,
 ) -> dict[str, Any]:
     """Classify local files with the real workflow; results, report, run.json and logs land in `out`.
 
+    `part_of` is the task whose tiers the stand-in knows, where this one has only some of them.
     `on_progress` is called with the cloud and the run's id at every look at the execution; `approve` decides about a
     run that waits for an approval of its cost, and cancels one that does not get it.
 
@@ -66,7 +68,7 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     ) as cloud:
         return run_in(
             cloud,
-            Request(files, task, out, answers, settings or {}, faults),
+            Request(files, task, out, answers, settings or {}, faults, part_of),
             None if on_progress is None else lambda run: on_progress(cloud, run),
             approve,
         )
@@ -82,6 +84,7 @@ class Request:
     answers: str = "standin"
     settings: Mapping[str, object] = field(default_factory=dict)
     faults: Path | None = None
+    part_of: Task | None = None
 
 
 def run_in(
@@ -186,7 +189,7 @@ def existing(path: Path) -> Path:
 def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
     """What the stand-in has to know."""
     return {
-        "task": request.task.model_dump(mode="json"),
+        "task": (request.part_of or request.task).model_dump(mode="json"),
         "answers": absolute(request.answers),
         "settings": dict(request.settings),
         "faults": None if request.faults is None else str(request.faults.resolve()),

@@ -1,0 +1,186 @@
+"""What a pilot found, for the eye and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from sluice.cli.plan import section, tier_table
+from sluice.cli.summary import WIDTH
+from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
+from sluice.pilot import BASIS
+from sluice.report import stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from sluice.cli.forecast import Forecast
+    from sluice.pilot import Findings, Share
+
+SHOWN = 10  # pairs of labels
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """A pilot: what was found on the sample, and what it says of all `records`; `plan` has the measured figures."""
+
+    task: str
+    answers: str
+    seed: int
+    records: int
+    findings: Findings
+    expected_usd: float | None
+    low_usd: float | None
+    high_usd: float | None
+    strongest_usd: float | None
+    spent_usd: float | None
+    gold: Sequence[dict[str, Any] | None]
+    plan: Forecast
+    rows: list[dict[str, Any]]
+
+    @property
+    def note(self) -> tuple[str, str] | None:
+        """Where the answers came from, if not from the task's models."""
+        return stand_in(self.answers)
+
+    def as_document(self) -> dict[str, Any]:
+        """Make the document that a program reads; it holds no row's text."""
+        found = self.findings
+        return {
+            "schema_version": 1,
+            "task": self.task,
+            "answers": self.answers,
+            "stand_in": None if self.note is None else self.note[1],
+            "n": found.records,
+            "seed": self.seed,
+            "basis": f"{BASIS}; drawn uniformly from {self.records:,} distinct records",
+            "agreement": _document(found.agreement),
+            "differences": [
+                {"first": first, "strongest": second, "records": count} for first, second, count in found.differences
+            ],
+            "unanswered_by_strongest": found.unanswered,
+            "escalated": [_document(part) for part in found.escalated],
+            "gold": list(self.gold),
+            "expected_usd": self.expected_usd,
+            "expected_low_usd": self.low_usd,
+            "expected_high_usd": self.high_usd,
+            "strongest_usd": self.strongest_usd,
+            "spent_usd": self.spent_usd,
+            "plan": msgspec.to_builtins(self.plan.as_document()),
+            "rows": self.rows,
+        }
+
+
+def _document(part: Share) -> dict[str, Any]:
+    return {**asdict(part), "share": part.value if part.of else None}
+
+
+def print_pilot(pilot: Pilot, out: Path) -> None:
+    """Print a pilot for the eye."""
+    console = Console(highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console.print(Group(*sections(pilot, out)), soft_wrap=False)
+
+
+def sections(pilot: Pilot, out: Path) -> Iterator[RenderableType]:
+    """Make the sections of the page."""
+    found = pilot.findings
+    yield Text.assemble(
+        (pilot.task, "bold"), " ", ("piloted", "bold green"),
+        f" on {found.records:,} of {pilot.records:,} distinct records, drawn uniformly (seed {pilot.seed})",
+    )  # fmt: skip
+    if pilot.note is not None:
+        yield Text.assemble((f"{pilot.note[0]}. ", "bold yellow"), (pilot.note[1], "yellow"))
+    if len(pilot.plan.tiers) > 1:
+        yield from section("Agreement", Text(_agreement(pilot)), *_differences(pilot))
+        yield from section("Going on", Text("\n".join(_escalated(pilot))))
+    if any(pilot.gold):
+        yield from section("Known answers", Text("\n".join(_gold(pilot))))
+    yield from section("All records", tier_table(pilot.plan.tiers), Text(_bill(pilot)))
+    if pilot.plan.warnings:
+        yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in pilot.plan.warnings))
+    yield from section("Files", _files(pilot, out))
+
+
+def _models(pilot: Pilot) -> list[str]:
+    return [short_model(tier.model) for tier in pilot.plan.tiers]
+
+
+def _interval(part: Share) -> str:
+    """A share in words: what was seen, and between which bounds that of all records is."""
+    seen = f"{percent(part.value, 1)} ({part.count:,} of {part.of:,})"
+    if part.low == part.high:
+        return f"{seen}, all that there are"
+    return f"{seen}; of all records {percent(part.low, 1)} to {percent(part.high, 1)} ({BASIS}, n = {part.of:,})"
+
+
+def _agreement(pilot: Pilot) -> str:
+    first, *_, last = _models(pilot)
+    part = pilot.findings.agreement
+    if not part.of:
+        return f"no record has an accepted answer of {first} and one of {last}"
+    return f"{last} gives the label that {first} was accepted with: {_interval(part)}"
+
+
+def _differences(pilot: Pilot) -> Iterator[RenderableType]:
+    if not pilot.findings.differences:
+        return
+    first, *_, last = _models(pilot)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in (first, last):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    table.add_column("Records", justify="right")
+    for one, other, count in pilot.findings.differences[:SHOWN]:
+        table.add_row(Text(one), Text(other), f"{count:,}")
+    yield Text()
+    yield table
+    if (more := len(pilot.findings.differences) - SHOWN) > 0:
+        yield Text(f"and {more:,} more pairs, in pilot.json", "dim")
+
+
+def _escalated(pilot: Pilot) -> Iterator[str]:
+    for model, part in zip(_models(pilot), pilot.findings.escalated, strict=False):
+        yield f"from {model}: {_interval(part)}" if part.of else f"from {model}: nothing reached it"
+    if pilot.findings.unanswered:
+        open_ = f"{pilot.findings.unanswered:,} of {pilot.findings.records:,}"
+        yield f"{_models(pilot)[-1]} alone has no accepted answer for {open_}"
+
+
+def _gold(pilot: Pilot) -> Iterator[str]:
+    names = ["the tiers together", f"{_models(pilot)[-1]} alone"]
+    for name, gold in zip(names, pilot.gold, strict=False):
+        if gold and gold["accepted"]:
+            right = f"{gold['right']:,} of {gold['accepted']:,}"
+            yield f"{name}: {percent(gold['right'], gold['accepted'])} of accepted answers are the known one ({right})"
+
+
+def _bill(pilot: Pilot) -> str:
+    low, high = pilot.plan.duration["seconds"]
+    sentence = f"about {dollars(pilot.expected_usd)}"
+    if pilot.low_usd != pilot.high_usd:
+        sentence += f" ({dollars(pilot.low_usd)} to {dollars(pilot.high_usd)} by the interval of what goes on)"
+    sentence += f", never above {dollars(pilot.plan.ceiling_usd)}"
+    if len(pilot.plan.tiers) > 1:
+        sentence += f"\n{_models(pilot)[-1]} alone: {dollars(pilot.strongest_usd)}"
+    if UNKNOWN in sentence:
+        sentence += "; give the prices in models.yaml"
+    sentence += f"\nThe pilot itself cost {dollars(pilot.spent_usd)}, on demand." if pilot.answers == "bedrock" else ""
+    return f"{sentence}\nTokens as the sample used them. Time: {duration(low)} to {duration(high)}"
+
+
+def _files(pilot: Pilot, out: Path) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    names = {"Sample": "sample.jsonl", "Findings": "pilot.json", "Report": "report.html"}
+    if len(pilot.plan.tiers) > 1:
+        names[f"{_models(pilot)[-1]} alone"] = "strongest/report.html"
+    for name, file in names.items():
+        table.add_row(name, Text(str(out / file), overflow="fold"))
+    return table
