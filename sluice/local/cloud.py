@@ -246,7 +246,11 @@ class LocalCloud:
 
     def upload(self, source: Path, bucket: str, key: str) -> str:
         """Copy a file into a bucket; its URI."""
-        self.s3.upload_file(str(source), bucket, key, Config=TRANSFER)
+        if source.stat().st_size < TRANSFER.multipart_threshold:
+            with source.open("rb") as body:  # without the threads that a transfer sets up for each file
+                self.s3.put_object(Bucket=bucket, Key=key, Body=body)
+        else:
+            self.s3.upload_file(str(source), bucket, key, Config=TRANSFER)
         return f"s3://{bucket}/{key}"
 
     def drop(self, source: Path, bucket: str, key: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sluice.local.sources.keys import in_common
 from sluice.local.synthesis import synthesized
 from sluice.prices import Catalog
 from sluice.state import Approval, Keys, read
+from sluice.store import ahead
 from sluice.task import DEFAULT_TIERS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sluice.task import Task, Tier
 
 LARGE_BYTES = 64 * 1024 * 1024
+UPLOADS_AT_ONCE = 4
 LONG_SCALE = 1 / 120  # a minute is half a second
 
 # Pauses that a handler makes inside itself, where the engine's clock does not reach: a call that AWS may take minutes
@@ -210,14 +212,18 @@ def absolute(answers: str) -> str:
 def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:
     """Copy the inputs into the incoming bucket; their URIs, in order."""
     bucket = cloud.bucket("SLUICE_INCOMING_BUCKET")
-    return [cloud.upload(file, bucket, f"{task}/{name}") for file, name in zip(files, names(files), strict=True)]
+    places = zip(files, names(files), strict=True)
+    return list(ahead(lambda place: cloud.upload(place[0], bucket, f"{task}/{place[1]}"), places, UPLOADS_AT_ONCE))
 
 
 def names(files: Sequence[Path]) -> Iterator[str]:
     """A key for each file: its base name, with as many folders before it as tell it from others that share the name."""
     paths = [Path(os.path.abspath(file)).parts[1:] for file in files]  # noqa: PTH100 (links keep their names)
+    alike: dict[str, list[tuple[str, ...]]] = {}
     for path in paths:
-        others = [other for other in paths if other != path and other[-1] == path[-1]]
+        alike.setdefault(path[-1], []).append(path)
+    for path in paths:
+        others = [other for other in alike[path[-1]] if other != path]
         depth = 1 + max((in_common(path, other) for other in others), default=0)
         yield "/".join(path[-depth:])
 
