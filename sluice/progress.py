@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from sluice import state
+from sluice.accounting import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +76,8 @@ class _RunPlan(state.Document, frozen=True, kw_only=True):
     rows: int
     rejected: dict[str, int]
     distinct: int
+    ceiling_usd: float | None = None
+    expected_usd: float | None = None
 
 
 class _PlannedJob(msgspec.Struct):
@@ -86,6 +89,14 @@ class _PlannedJob(msgspec.Struct):
 class _RoundPlan(state.Document, frozen=True, kw_only=True):
     round: int
     jobs: list[_PlannedJob]
+
+
+class _Resumption(state.Document, frozen=True, kw_only=True):
+    max_usd: float | None = None
+
+
+class _Submitted(state.Document, frozen=True, kw_only=True):
+    at: str | None = None
 
 
 class _End(state.Document, frozen=True, kw_only=True):
@@ -113,7 +124,10 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """One job; `status` and `message` are Bedrock's, the counts stand at 0 until the job is settled."""
+    """One job; `status` and `message` are Bedrock's, the counts stand at 0 until the job is settled.
+
+    `since` is when a batch job that runs was submitted, as an ISO time.
+    """
 
     job: int
     tier: int
@@ -123,6 +137,18 @@ class JobProgress:
     message: str | None = None
     accepted: int = 0
     cost_usd: float | None = 0.0
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierProgress:
+    """What one tier was given so far: `open` are records whose answers have not been judged."""
+
+    tier: int
+    records: int
+    accepted: int
+    open: int
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +166,17 @@ class RoundProgress:
     @property
     def running(self) -> int:
         return sum(job.state is JobState.RUNNING for job in self.jobs)
+
+    @property
+    def since(self) -> str | None:
+        """When the job was submitted that has been running longest."""
+        return min((job.since for job in self.jobs if job.since), default=None)
+
+    @property
+    def states(self) -> dict[JobState, int]:
+        """How many jobs stand where, in the order of the states; none of those that are settled."""
+        counts = {stands: sum(job.state is stands for job in self.jobs) for stands in JobState}
+        return {stands: count for stands, count in counts.items() if count and stands is not JobState.SETTLED}
 
     @property
     def waiting(self) -> int:
@@ -175,6 +212,9 @@ class Snapshot:
     rounds: tuple[RoundProgress, ...] = ()
     parts: Gauge = field(default_factory=Gauge)
     status: str | None = None
+    ceiling_usd: float | None = None
+    expected_usd: float | None = None
+    budget_usd: float | None = None
 
     @property
     def accepted(self) -> int:
@@ -184,8 +224,23 @@ class Snapshot:
     @property
     def cost_usd(self) -> float | None:
         """Dollars spent by the settled jobs, None when a price is unknown."""
-        costs = [job.cost_usd for part in self.rounds for job in part.jobs]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return total(job.cost_usd for part in self.rounds for job in part.jobs)
+
+    @property
+    def tiers(self) -> tuple[TierProgress, ...]:
+        """What each tier was given, from the first to the last that was given anything."""
+        jobs = [job for part in self.rounds for job in part.jobs]
+        return tuple(_tier(tier, [job for job in jobs if job.tier == tier]) for tier in sorted({j.tier for j in jobs}))
+
+
+def _tier(tier: int, jobs: list[JobProgress]) -> TierProgress:
+    return TierProgress(
+        tier,
+        records=sum(job.records for job in jobs),
+        accepted=sum(job.accepted for job in jobs),
+        open=sum(job.records for job in jobs if job.state is not JobState.SETTLED),
+        cost_usd=total(job.cost_usd for job in jobs),
+    )
 
 
 class Watch:
@@ -222,7 +277,17 @@ class Watch:
             rounds=rounds,
             parts=parts or Gauge(),
             status=status,
+            ceiling_usd=plan.ceiling_usd if plan and not start.judges else None,
+            expected_usd=plan.expected_usd if plan and not start.judges else None,
+            budget_usd=self._budget(start),
         )
+
+    def _budget(self, start: _Start) -> float | None:
+        """The budget of the task, or the one that the run was resumed with last."""
+        kept = [self._document(_Resumption, key) for key, _ in self._reader.keys(self._keys.resumptions)]
+        given = [item.max_usd for item in kept if item is not None and item.max_usd is not None]
+        budget = start.task.get("budget") or {}
+        return given[-1] if given else budget.get("max_usd")
 
     def _partitioned(self) -> int:
         return sum(key.endswith(".index") for key, _ in self._reader.keys(self._keys.rows_prefix))
@@ -260,7 +325,9 @@ class Watch:
             cause = state.read(state.Failed, failed, keys.failed)
             return JobProgress(job.job, job.tier, job.records, JobState.FAILED, cause.error, cause.cause)
         if keys.submitted in there or keys.infer_prefix in there:
-            return JobProgress(job.job, job.tier, job.records, JobState.RUNNING)
+            submitted = self._document(_Submitted, keys.submitted) if keys.submitted in there else None
+            since = submitted.at if submitted else None
+            return JobProgress(job.job, job.tier, job.records, JobState.RUNNING, since=since)
         return JobProgress(
             job.job, job.tier, job.records, JobState.PREPARED if keys.prepared in there else JobState.QUEUED
         )

@@ -227,7 +227,10 @@ class PlannedSegment(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
 
 
 class RunPlan(Document, frozen=True, kw_only=True):
-    """Round 0's cut: shard s holds the buckets from bounds[s] to before bounds[s + 1]."""
+    """Round 0's cut: shard s holds the buckets from bounds[s] to before bounds[s + 1].
+
+    The costs are those of sluice/costs.py: what the run can cost at most, and is expected to; None without a price.
+    """
 
     depth: int
     rows: int
@@ -238,6 +241,8 @@ class RunPlan(Document, frozen=True, kw_only=True):
     bounds: list[int]
     shard_rows: list[int]
     segments: list[PlannedSegment]
+    ceiling_usd: float | None = None
+    expected_usd: float | None = None
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 STAGES = tuple(Stage)
 ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}
+STANDING = {
+    JobState.QUEUED: "queued",
+    JobState.PREPARED: "waiting",
+    JobState.RUNNING: "running",
+    JobState.ENDED: "being checked",
+    JobState.FAILED: "failed",
+}
 MESSAGES = 3  # as many bad ends of jobs as the live picture shows
 
 
@@ -204,6 +212,8 @@ def picture(snapshot: Snapshot | None, task: str, seconds: float, words: Words =
     table.add_row("", Text(task, "bold"), Text(f"{now.run}  {_clock(seconds)}  {spent}".strip(), "dim"))
     for stage, name, text in _steps(now, words, started=snapshot is not None):
         table.add_row(_mark(stage, now.stage, seconds), Text(name), Text(text, "" if stage <= 0 else "dim"))
+    for line in _figures(now):
+        table.add_row("", *line)
     bad = [(part.round, job) for part in now.rounds for job in part.jobs if ended_badly(job)]
     for round_, job in bad[-MESSAGES:]:
         table.add_row(Text("!", "red"), Text(f"round {round_}"), Text(_bad_end(job), "red"))
@@ -234,15 +244,41 @@ def _steps(now: Snapshot, words: Words, *, started: bool) -> Iterator[tuple[int,
 
 def _round_step(part: RoundProgress, now: Snapshot) -> tuple[int, str, str]:
     done = part.settled.done == part.settled.total
-    waiting = f", {part.waiting} waiting" if part.waiting else ""
-    text = (
-        f"{meter(part.settled.done, part.settled.total)} {part.settled} jobs{waiting}  "
-        f"{part.records:,} records for {_models(part, now.models)}"
-    )
-    return (-1 if done else 0), f"round {part.round}", text + (f", {part.accepted:,} accepted" if part.accepted else "")
+    states = ", ".join(_jobs_at(stands, count, part) for stands, count in reversed(part.states.items()))
+    text = f"{meter(part.settled.done, part.settled.total)} {part.settled} jobs, {_models(part, now.models)}"
+    return (-1 if done else 0), f"round {part.round}", text + (f": {states}" if states else "")
 
 
-def meter(done: int, total: int, width: int = 16) -> str:
+def _jobs_at(stands: JobState, count: int, part: RoundProgress) -> str:
+    """Say how many jobs stand where; of those that run, how long the oldest has been."""
+    since = f" ({waited(part.since)})" if stands is JobState.RUNNING and part.since else ""
+    return f"{count:,} {STANDING[stands]}{since}"
+
+
+def waited(since: str) -> str:
+    """Tell how long ago a moment was."""
+    return _clock(max(0.0, (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(since)).total_seconds()))
+
+
+def _figures(now: Snapshot) -> Iterator[tuple[Text, Text]]:
+    """Yield what each tier was given and took, and the cost so far beside the most that it can be."""
+    from rich.text import Text  # noqa: PLC0415
+
+    names = [short_model(now.models[tier.tier]) for tier in now.tiers if tier.tier < len(now.models)]
+    width = max(map(len, names), default=0)
+    for n, tier in enumerate(now.tiers):
+        name = names[n] if n < len(names) else f"tier {tier.tier}"
+        open_ = f", {tier.open:,} open" if tier.open else ""
+        figures = f"{tier.records:,} records: {tier.accepted:,} accepted{open_}  {dollars(tier.cost_usd)}"
+        yield Text("tiers" if not n else ""), Text(f"{name:{width}}  {figures}")
+    if now.rounds and now.ceiling_usd is not None:
+        expected = f", expected {dollars(now.expected_usd)}" if now.expected_usd is not None else ""
+        most = f"{expected}, at most {dollars(now.ceiling_usd)}"
+        budget = f", budget {dollars(now.budget_usd)}" if now.budget_usd is not None else ""
+        yield Text("cost"), Text(f"{dollars(now.cost_usd)} so far{most}{budget}")
+
+
+def meter(done: int, total: int, width: int = 12) -> str:
     """Draw how much is done."""
     full = width * done // total if total else width
     return "━" * full + "╌" * (width - full)

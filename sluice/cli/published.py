@@ -166,12 +166,15 @@ def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
 
 def folder_of(name: str) -> Path | None:
     """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
-    plain = "/" not in name and STAMP.search(name)
-    return Path(name) if not plain and (Path(name) / "run.json").is_file() else None
+    if "/" in name:
+        return Path(name)
+    return Path(name) if not STAMP.search(name) and (Path(name) / "run.json").is_file() else None
 
 
 def read_document(folder: Path) -> dict[str, Any]:
     """Read the run.json of a folder; `UsageError` when it is none."""
+    if not (folder / "run.json").is_file():
+        raise UsageError(f"{folder} holds no run: there is no {folder / 'run.json'}")
     try:
         document = msgspec.json.decode((folder / "run.json").read_bytes())
         assert {"run_id", "task", "status"} <= document.keys()

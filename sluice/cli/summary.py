@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
     from sluice.report import Bar, Run, RunJob, RunTier
 
 WIDTH = 100  # where there is no terminal to measure, and the widest on one
 COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}
+WIDEST = 400  # of a table that may be as wide as it likes
 SHOWN = 20  # labels, jobs and warnings; the report has them all
 
 
@@ -95,13 +96,34 @@ def _rows(run: Run) -> Text:
     return text
 
 
-def _tiers(run: Run) -> Table:
+class Fitting:
+    """Shows the first of several tables that fits the terminal, else the last: a figure must not be cut."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.update(width=WIDEST)
+        fitting = (t for t in self._tables if console.measure(t, options=wide).maximum <= options.max_width)
+        yield next(fitting, self._tables[-1])
+
+
+COLUMNS = ("Sent", "Accepted", "Retried", "Escalated", "Tokens in", "out", "Cost")
+NARROW = ("Sent", "Accepted", "Escalated", "Cost")
+
+
+def _tiers(run: Run) -> Fitting:
+    return Fitting(_tier_table(run, COLUMNS), _tier_table(run, NARROW))
+
+
+def _tier_table(run: Run, columns: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("Model", overflow="ellipsis", no_wrap=True)
-    for name in ("Sent", "Accepted", "Retried", "Escalated", "Tokens in", "out", "Cost"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for tier in run.tiers:
-        table.add_row(short_model(tier.model), *_figures(tier))
+        figures = dict(zip(COLUMNS, _figures(tier), strict=True))
+        table.add_row(short_model(tier.model), *(figures[name] for name in columns))
     return table
 
 

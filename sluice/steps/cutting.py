@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice import accounting, planning
+from sluice import accounting, costs, planning
 from sluice.errors import Stop
 from sluice.prompts import RequestWriter
 from sluice.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex, read
@@ -109,7 +109,17 @@ def cut_run(opened: Run) -> None:
         segments=totals.segments,
     )
     _write_parts(opened, cuts, shard_bytes, len(totals.segments))
-    opened.store.put(opened.keys.plan, plan.write())
+    opened.store.put(opened.keys.plan, _priced(opened, plan).write())
+
+
+def _priced(opened: Run, plan: RunPlan) -> RunPlan:
+    """Note what the run can cost, and is expected to."""
+    tiers, load = opened.start.tiers, costs.Load.of_plan(opened.task, plan)
+    return msgspec.structs.replace(
+        plan,
+        ceiling_usd=costs.run_ceiling_usd(opened.task, tiers, load),
+        expected_usd=costs.run_expected_usd(tiers, load, opened.settings.min_records_per_job),
+    )
 
 
 def _open(opened: Run, span: int) -> Opened:

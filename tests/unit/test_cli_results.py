@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,8 +29,6 @@ from sluice.task import parse_task
 from tests.harness.drive import Cloud
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sluice.task import Task
 
 FORMULAS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\n=x"]
@@ -305,6 +304,8 @@ def test_a_runs_id_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert folder_of("tickets-20261120t101500-0123456789") is None
     assert folder_of("./tickets-20261120t101500-0123456789") is not None
     assert folder_of("nowhere") is None
+    with pytest.raises(UsageError, match="no/where holds no run"):
+        in_folder(Path("no/where"))
 
 
 def test_the_command_reads_a_folder(folder: Path) -> None:

@@ -79,6 +79,35 @@ def test_a_planned_run_knows_rows_and_records(bucket: Bucket) -> None:
     assert seen.spans == Gauge(2, 2)
 
 
+def test_the_plan_tells_what_the_run_can_cost(bucket: Bucket) -> None:
+    """The ceiling, what is expected, and the budget; a run that judges stored answers buys nothing."""
+    bucket.start()
+    plan = {"format": 1, "rows": 12, "rejected": {}, "distinct": 10, "ceiling_usd": 9.5, "expected_usd": 0.5}
+    bucket.put(KEYS.plan, plan)
+    seen = snapshot(bucket, RUN)
+    assert (seen.ceiling_usd, seen.expected_usd, seen.budget_usd) == (9.5, 0.5, None)
+    start = {"format": 1, "task": {"name": "t", "budget": {"max_usd": 3.0}}, "tiers": [], "spans": 1}
+    bucket.put(KEYS.start, start)
+    assert snapshot(bucket, RUN).budget_usd == 3.0
+    more = state.Resumption(number=1, cancelled=False, forgiven=[], max_usd=7.0)
+    bucket.put(KEYS.resumption(1), more)
+    assert snapshot(bucket, RUN).budget_usd == 7.0
+    bucket.put(KEYS.start, {**start, "judges": RUN})
+    assert snapshot(bucket, RUN).ceiling_usd is None
+
+
+def test_each_tier_shows_what_it_was_given(bucket: Bucket) -> None:
+    """Over all rounds: records, those accepted, those still open, and the cost of the settled jobs."""
+    bucket.start()
+    bucket.plan()
+    bucket.plan_round(0, 0, [500, 400])
+    bucket.settle(0, 0)
+    bucket.plan_round(1, 1, [50])
+    first, second = snapshot(bucket, RUN).tiers
+    assert (first.records, first.accepted, first.open, first.cost_usd) == (900, 450, 400, 0.5)
+    assert (second.tier, second.records, second.accepted, second.open) == (1, 50, 0, 50)
+
+
 def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
     """A job's state is read from the last document that it has."""
     bucket.start()
@@ -88,7 +117,7 @@ def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
     for number in range(1, 7):
         bucket.put(job[number].prepared, {"format": 1})
     bucket.put(job[2].failed, state.Failed(error="Sandbox.Timedout", cause="the step took too long"))
-    bucket.put(job[3].submitted, {"format": 1, "job_arn": "arn:job/3"})
+    bucket.put(job[3].submitted, {"format": 1, "job_arn": "arn:job/3", "at": "2026-11-20T10:15:00+00:00"})
     bucket.objects[f"{job[4].infer_prefix}0.jsonl"] = b""
     bucket.put(job[5].ended, state.Ended(status="Expired", message="no capacity", submitted=None, ended=None))
     bucket.settle(0, 6)
@@ -103,6 +132,9 @@ def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
         JobState.ENDED,
         JobState.SETTLED,
     ]
+    assert seen.rounds[0].since == seen.rounds[0].jobs[3].since == "2026-11-20T10:15:00+00:00"
+    assert seen.rounds[0].states[JobState.RUNNING] == 2
+    assert JobState.SETTLED not in seen.rounds[0].states
     assert seen.rounds[0].jobs[2].message == "the step took too long"
     assert seen.rounds[0].jobs[5].message == "no capacity"
     assert (seen.rounds[0].settled, seen.rounds[0].running, seen.rounds[0].waiting) == (Gauge(1, 7), 2, 1)
