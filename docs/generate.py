@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow.parquet as pq
 import typer.main
+from pydantic import BaseModel
 from rich.console import Console
 
-from infra.options import Options
+from infra.options import Options, Thresholds
 from sluice.cli.app import app
 from sluice.cli.exits import MEANINGS, ExitCode
 from sluice.cli.help import examples_in
 from sluice.cli.summary import places_in, summary
 from sluice.figures import NONE, short_model
+from sluice.measures import Measure, Unit
 from sluice.prices import Catalog, cost
 from sluice.reasons import REJECTIONS, TRANSPORT, Reason
 from sluice.report import read_run
@@ -37,10 +39,8 @@ from sluice.task import json_schema, load_task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pydantic import BaseModel
-
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/cli.md", "docs/operating.md", "docs/tasks.md")
+PAGES = ("README.md", "docs/operations.md", "docs/cli.md", "docs/operating.md", "docs/tasks.md")
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day.
 VOLATILE = (r"tickets-\d{8}t\d{6}-[0-9a-f]{10}", r"\bafter [\d.]+ m?s\b", r"run_date=\d{4}-\d\d-\d\d")
@@ -297,9 +297,29 @@ def _options(model: type[BaseModel]) -> str:
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True, validated_data={})
         shown = "none" if value in ((), None) else value
-        shown = "its defaults" if isinstance(value, Settings) else f"{shown:,}" if type(shown) is int else shown
+        shown = "its defaults" if isinstance(value, BaseModel) else f"{shown:,}" if type(shown) is int else shown
         rows.append([f"`{name}`", str(shown).lower(), field.description or ABOUT[name]])
     return table(["name", "default", "what it is"], rows)
+
+
+def alarms(_: Sample) -> str:
+    """List the alarms, each with its section of the runbook."""
+    from infra.alarms import ALARMS  # noqa: PLC0415 - starts CDK's Node, which only this page needs
+
+    usual = Thresholds()
+    rows = [[f"[{alarm.id}](#{alarm.anchor})", alarm.reason(usual), alarm.act] for alarm in ALARMS]
+    return table(["alarm", "goes off when", "first of all"], rows)
+
+
+def metrics(_: Sample) -> str:
+    """List the metrics."""
+    rows = []
+    for measure in Measure:
+        kind = measure.kind
+        unit = "" if kind.unit is Unit.NONE else f" ({kind.unit.lower()})"
+        sets = "; ".join(", ".join(names) for names in kind.dimension_sets)
+        rows.append([f"`{measure}`", f"{kind.about}{unit}", sets])
+    return table(["metric", "what", "kept by"], rows)
 
 
 ABOUT = {
@@ -366,6 +386,8 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "reasons": reasons,
     "settings": settings,
     "options": options,
+    "alarms": alarms,
+    "metrics": metrics,
     "commands": commands,
     "exit-codes": exit_codes,
     "cli": reference,

@@ -108,6 +108,17 @@ class Vpc(BaseModel):
         return self
 
 
+class Thresholds(BaseModel):
+    """From where on the alarms go off that have no natural limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unresolved_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    escalation_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    waiting_hours: Annotated[float, Field(gt=0, le=168)] = 24
+    overdue_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
+
+
 class TaskSchedule(BaseModel):
     """Starts a run of a task over what lies in its incoming folder."""
 
@@ -136,6 +147,11 @@ class Options(BaseModel):
     )
     notify_email: Annotated[str, AfterValidator(_email)] | None = Field(
         None, description="Who is told by e-mail of alarms, over an SNS topic; AWS asks for a confirmation first."
+    )
+    alarms: Annotated[Thresholds, BeforeValidator(_decoded)] = Field(
+        default_factory=Thresholds,
+        description="When alarms go off: {unresolved_share: 0.1, escalation_share: 0.5, waiting_hours: 24, "
+        "overdue_minutes: 60}; docs/operations.md tells each.",
     )
     encryption: Annotated[str, AfterValidator(_encryption)] = Field(
         Encryption.S3.value, description="The buckets' key: s3, kms (a new customer key), or the ARN of your own key."
@@ -187,11 +203,15 @@ class Options(BaseModel):
             raise BadSetting("\n".join(map(_sentence, error.errors()))) from None
 
 
+# The options that have a form of their own.
+PARTS: dict[str, type[BaseModel]] = {"vpc": Vpc, "schedules": TaskSchedule, "alarms": Thresholds}
+
+
 def _sentence(problem: Problem) -> str:
     """Say which option is wrong, what it is, and what is allowed."""
     name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        known = Vpc if problem["loc"][0] == "vpc" else TaskSchedule if problem["loc"][0] == "schedules" else Options
+        known = PARTS.get(str(problem["loc"][0]), Options)
         return f"{name} is no option; there are: {', '.join(known.model_fields)}"
     if problem["type"] == "missing":
         return f"{name} is missing"

@@ -54,7 +54,7 @@ class SluiceStack(Stack):
             schemas=tasks.schemas(),
             scan_limit_gb=options.scan_limit_gb,
         )
-        monitoring = Monitoring(self, "Monitoring", notify=options.notify_email)
+        monitoring = Monitoring(self, "Monitoring", options=options)
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)
         functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role)
         _grant(storage=storage, functions=functions, workflow=workflow, bedrock=bedrock)

@@ -28,8 +28,9 @@ class Unit(StrEnum):
 
 
 class Kind(NamedTuple):
-    """How a metric is counted; `overall`: for the whole environment too, since an alarm looks at all tasks at once."""
+    """What a metric counts; `overall`: for the whole environment too, since an alarm looks at all tasks at once."""
 
+    about: str
     unit: Unit
     dimensions: tuple[str, ...]
     overall: bool = False
@@ -64,20 +65,22 @@ class Measure(StrEnum):
 
 
 KINDS: Mapping[Measure, Kind] = {
-    Measure.ROWS_IN: Kind(Unit.COUNT, OF_TASK),
-    Measure.ROWS_ACCEPTED: Kind(Unit.COUNT, OF_TASK),
-    Measure.ROWS_UNRESOLVED: Kind(Unit.COUNT, OF_TASK),
-    Measure.ROWS_REJECTED: Kind(Unit.COUNT, OF_TASK),
-    Measure.UNRESOLVED_SHARE: Kind(Unit.NONE, OF_TASK, overall=True),
-    Measure.COST_USD: Kind(Unit.NONE, OF_TASK),
-    Measure.BUDGET_REACHED: Kind(Unit.COUNT, OF_TASK, overall=True),
-    Measure.RECORDS_SENT: Kind(Unit.COUNT, OF_TIER),
-    Measure.RECORDS_ESCALATED: Kind(Unit.COUNT, OF_TIER),
-    Measure.ESCALATION_SHARE: Kind(Unit.NONE, OF_TIER, overall=True),
-    Measure.JOB_WAIT_SECONDS: Kind(Unit.SECONDS, OF_TIER, overall=True),
-    Measure.OBJECTS_REFUSED: Kind(Unit.COUNT, OF_ALL),
-    Measure.OBJECTS_WAITING: Kind(Unit.COUNT, OF_ALL),
-    Measure.OVERDUE_SECONDS: Kind(Unit.SECONDS, OF_ALL),
+    Measure.ROWS_IN: Kind("rows of published runs", Unit.COUNT, OF_TASK),
+    Measure.ROWS_ACCEPTED: Kind("rows with a label", Unit.COUNT, OF_TASK),
+    Measure.ROWS_UNRESOLVED: Kind("rows that no tier could settle", Unit.COUNT, OF_TASK),
+    Measure.ROWS_REJECTED: Kind("rows that could not be sent", Unit.COUNT, OF_TASK),
+    Measure.UNRESOLVED_SHARE: Kind("unresolved share of a run's rows", Unit.NONE, OF_TASK, overall=True),
+    Measure.COST_USD: Kind("what jobs cost, when they are settled", Unit.NONE, OF_TASK),
+    Measure.BUDGET_REACHED: Kind("runs that their budget ended", Unit.COUNT, OF_TASK, overall=True),
+    Measure.RECORDS_SENT: Kind("records of settled jobs", Unit.COUNT, OF_TIER),
+    Measure.RECORDS_ESCALATED: Kind("of those, passed on to the next tier", Unit.COUNT, OF_TIER),
+    Measure.ESCALATION_SHARE: Kind("passed on share of what a run sent to a tier", Unit.NONE, OF_TIER, overall=True),
+    Measure.JOB_WAIT_SECONDS: Kind(
+        "how long a batch job has been waiting for its turn, at each look", Unit.SECONDS, OF_TIER, overall=True
+    ),
+    Measure.OBJECTS_REFUSED: Kind("dropped objects that no run can read", Unit.COUNT, OF_ALL),
+    Measure.OBJECTS_WAITING: Kind("objects in the inbox, each minute", Unit.COUNT, OF_ALL),
+    Measure.OVERDUE_SECONDS: Kind("how long the oldest object that is due waits, each minute", Unit.SECONDS, OF_ALL),
 }
 
 
