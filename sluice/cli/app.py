@@ -247,7 +247,13 @@ def _here(command: Callable[[], ExitCode]) -> typer.Exit:
     return typer.Exit(concluded(command))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sluice pilot tickets.jsonl --task tickets",
+        "sluice pilot tickets.jsonl --task tickets -n 300 --answers bedrock --out out/pilot",
+        "sluice pilot s3://my-bucket/tickets/ --task tickets --seed 7 --json | jq .escalated",
+    )
+)
 def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     inputs: Annotated[
         list[str],

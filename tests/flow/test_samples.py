@@ -11,7 +11,11 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
+from sluice.cli.forecast import Asked, forecast
+from sluice.costs import ESCALATED
+from sluice.prices import Catalog
 from sluice.reasons import REJECTIONS
+from sluice.settings import Settings
 from tests.flow.local import SAMPLES, TICKETS, Outcome
 
 if TYPE_CHECKING:
@@ -85,9 +89,27 @@ def test_pyarrow_pandas_and_duckdb_read_the_runs_of_a_folder_as_one_table(ticket
     assert "run_date" in table.column_names
 
 
-def test_a_task_of_several_labels_and_fields(flow: Flow) -> None:
+@pytest.fixture(scope="module")
+def reviews(flow: Flow) -> Outcome:
+    """A run of the sample reviews with the stand-in's answers."""
+    return flow.classify([REVIEWS], "reviews")
+
+
+@pytest.mark.parametrize("name", ["tickets", "reviews"])
+def test_a_run_costs_about_what_its_plan_expected(name: str, tickets: Outcome, reviews: Outcome) -> None:
+    """Within 30%, with the share that a plan assumes by itself, against the stand-in's tokens; never above the most."""
+    outcome, file = (tickets, TICKETS) if name == "tickets" else (reviews, REVIEWS)
+    asked = Asked([str(file)], outcome.task, Settings(), Catalog.load(), "us-east-1", ESCALATED)
+    said = forecast(asked, pytest.fail, lambda _what, _number, _total: None)
+    assert said.records == outcome.run["records"]["distinct"]
+    assert said.expected_usd == pytest.approx(outcome.run["cost_usd"], rel=0.3)
+    assert said.ceiling_usd is not None
+    assert outcome.run["cost_usd"] < said.ceiling_usd
+
+
+def test_a_task_of_several_labels_and_fields(reviews: Outcome) -> None:
     """Reviews get one to three labels and two typed fields; results and report lie in the folder."""
-    outcome = flow.classify([REVIEWS], "reviews")
+    outcome = reviews
     accepted = [row for row in outcome.rows if row["status"] == "accepted"]
     assert len(outcome.rows) == 400
     assert {len(row["labels"]) for row in accepted} <= {1, 2, 3}
