@@ -8,7 +8,7 @@ CDK_VERSION := 2.1148.1
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(UV_VERSION)
 CDK := npx --yes aws-cdk@$(CDK_VERSION)
-TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra)
+TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra tests/browser)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
 PYTEST_FLAGS ?= -n 2
 
@@ -38,7 +38,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Classify the sample tickets on this machine with the real workflow; no AWS account
 	@$(BIN)/sluice run sample_data/tickets.jsonl --task tickets --out out/demo
 
-test: setup ## Run the unit, fault, flow and infrastructure tests
+test: setup ## Run the unit, fault, flow, infrastructure and browser tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
 bench: setup ## Measure the steps, and write the table of docs/performance.md (10 minutes)

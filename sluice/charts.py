@@ -235,7 +235,7 @@ def confidence(run: Run) -> Chart | None:
         pieces = []
         for part in parts:
             verdict = "accepted" if part.accepted else "not accepted"
-            style = part.confidence if part.accepted else f"{part.confidence}-out"
+            style = _sureness(part.confidence) if part.accepted else f"{_sureness(part.confidence)}-out"
             share = percent(part.rows, total)
             pieces.append(
                 Piece(
@@ -247,6 +247,11 @@ def confidence(run: Run) -> Chart | None:
     return Chart(
         "How sure the tiers were", stacked(lines, line=34), ("Tier", "It said", "The answer was", "Rows", "Share"), rows
     )
+
+
+def _sureness(word: str) -> str:
+    """Name the colour of a confidence; a word of another version gets the palest."""
+    return word if word in set(Confidence) else Confidence.UNSURE.value
 
 
 def _rank(word: str) -> int:
@@ -359,12 +364,8 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
     """Bars of one or more pieces, named before and figured behind them; as long as the longest, unless told."""
     alphabet = {name: n for n, name in enumerate(sorted({item.name for item in lines}, key=str.casefold))}
     styles = sorted({piece.style for item in lines for piece in item.pieces})
-    y = {
-        "field": "name",
-        "type": "nominal",
-        "sort": {"field": "at", "op": "min"},
-        "axis": {"labelLimit": {"expr": "room"}},
-    }
+    axis = {"labelLimit": {"expr": "room"}, "labelExpr": "names[datum.value]", "aria": False}
+    y = {"field": "bar", "type": "nominal", "sort": {"field": "at", "op": "min"}, "axis": axis}
     behind = 16 + CHARACTER * max(len(item.figures) for item in lines)
     scale = {
         "domain": [0, longest or max(item.length for item in lines) or 1],
@@ -372,11 +373,11 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
     }
     x = {"field": "value", "type": "quantitative", "stack": "zero", "axis": None, "scale": scale}
     return {
-        **_frame(list(_values(lines, alphabet))),
+        **_frame(list(_values(lines, alphabet)), {"name": "names", "value": [item.name for item in lines]}),
         **_height(line, min(len(lines), FEW)),
         "transform": [
             {"filter": "find == '' || indexof(lower(datum.name), find) >= 0"},
-            {"calculate": "order == 'name' ? datum.alphabet : datum.place", "as": "at"},
+            {"calculate": "order == 'name' ? datum.alphabet : datum.bar", "as": "at"},
             {"window": [{"op": "dense_rank", "as": "rank"}], "sort": [{"field": "at"}]},
             {"filter": "datum.rank <= limit"},
         ],
@@ -395,12 +396,12 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
 
 
 def _values(lines: Sequence[Line], alphabet: dict[str, int]) -> Iterator[dict[str, Any]]:
-    for place, item in enumerate(lines):
+    for bar, item in enumerate(lines):
         last = len(item.pieces) - 1
         for part, piece in enumerate(item.pieces):
             yield {
+                "bar": bar,  # a number, since a name may be `__proto__`, and the library keeps groups in objects
                 "name": item.name,
-                "place": place,
                 "alphabet": alphabet[item.name],
                 "part": part,
                 "style": piece.style,
@@ -412,13 +413,13 @@ def _values(lines: Sequence[Line], alphabet: dict[str, int]) -> Iterator[dict[st
             }
 
 
-def _frame(values: list[dict[str, Any]]) -> dict[str, Any]:
+def _frame(values: list[dict[str, Any]], *parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         "width": "container",
         "autosize": {"type": "fit-x", "contains": "padding"},
         "padding": {"left": 0, "right": 4, "top": 2, "bottom": 2},
         "data": {"values": values},
-        "params": PARAMETERS,
+        "params": [*PARAMETERS, *parameters],
     }
 
 
