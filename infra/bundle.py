@@ -1,4 +1,8 @@
-"""The code of the functions: this project's modules and their pinned packages for arm64, built without Docker."""
+"""The code of the functions: this project's modules and their pinned packages for arm64, built without Docker.
+
+There are two bundles, since Arrow is two thirds of the packages and half of the functions never load it. Both are the
+same bytes wherever they are built: pinned wheels, no caches, no times, no marks of who installed, fixed file modes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +34,10 @@ LEFT_OUT = ("sluice/local", "sluice/cli")
 CHARTS = f"sluice/{BUNDLED.name}"
 # The user's own catalogue of models, laid over the built-in one.
 OWN_MODELS = ROOT / "models.yaml"
+# Only at the top: other packages have folders of this name too.
+ARROW = ("pyarrow", "pyarrow-*.dist-info", "pyarrow.libs")
 # Raise it when the way of installing changes, so that a cached installation is made anew.
-FORMAT = 1
+FORMAT = 2
 PYTHON = "3.13"
 # Wheels for an older glibc run on a newer one, and pip must be told of each that it may take.
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
@@ -44,7 +51,12 @@ NEEDLESS = (
     "**/*.pyx",
     "**/*.pxd",
     "**/*.pxi",
+    # What the installer notes about itself and the place: it would differ from machine to machine.
     "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/uv_*",
     "pyarrow/include",
     "pyarrow/includes",
     "pyarrow/src",
@@ -54,8 +66,8 @@ NEEDLESS = (
 )
 
 
-def function_code(*, packages: bool, tasks: Path) -> lambda_.Code:
-    """Return the one asset of all functions, with the packages or, for tests and local runs, without."""
+def function_code(*, packages: Packages, tasks: Path) -> lambda_.Code:
+    """Return the asset of functions that need these packages; CDK makes an asset of the same content once."""
     bundle = Bundle(packages=packages, tasks=tasks)
     options = cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=bundle)
     return lambda_.Code.from_asset(
@@ -66,17 +78,25 @@ def function_code(*, packages: bool, tasks: Path) -> lambda_.Code:
     )
 
 
+class Packages(StrEnum):
+    """Which of the locked packages a bundle holds; none for tests and local runs."""
+
+    NONE = "none"
+    WITHOUT_ARROW = "without Arrow"
+    ALL = "all"
+
+
 @jsii.implements(cdk.ILocalBundling)
 class Bundle:
     """Copies the sources, and the packages from a cache with one folder per state of the lock file."""
 
-    def __init__(self, *, packages: bool, tasks: Path) -> None:
+    def __init__(self, *, packages: Packages, tasks: Path) -> None:
         self._packages = packages
         self._tasks = tasks
 
     def content_hash(self) -> str:
         """Return the same for the same code and packages, so that an unchanged deployment uploads nothing."""
-        digest = hashlib.sha256(_lock_hash().encode() if self._packages else b"")
+        digest = hashlib.sha256(f"{self._packages} {_lock_hash()}".encode())
         for place, path in self.sources():
             digest.update(f"{place}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -86,13 +106,17 @@ class Bundle:
     def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
         """Fill `output_dir`; CDK never falls back to Docker, since this succeeds or raises."""
         target = Path(output_dir)
-        if self._packages:
-            shutil.copytree(installed_packages(), target, dirs_exist_ok=True)
+        if self._packages is not Packages.NONE:
+            left_out = shutil.ignore_patterns(*(ARROW if self._packages is Packages.WITHOUT_ARROW else ()))
+            shutil.copytree(
+                installed_packages(), target, dirs_exist_ok=True, ignore=left_out, copy_function=shutil.copyfile
+            )
         for place, path in self.sources():
             copy = target / place
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         (target / CHARTS).write_text(charts_library(), encoding="utf-8", newline="")
+        _fix_modes(target)
         return True
 
     def sources(self) -> Iterator[tuple[str, Path]]:
@@ -106,6 +130,12 @@ class Bundle:
             yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path
         if OWN_MODELS.is_file():
             yield OWN_MODELS.name, OWN_MODELS
+
+
+def _fix_modes(folder: Path) -> None:
+    """Let everybody read, as Lambda does under a user of its own, whatever the mask of who builds says."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _files(folder: Path) -> Iterator[Path]:

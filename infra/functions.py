@@ -10,11 +10,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.bundle import Packages, function_code
 from infra.logs import log_group
 from infra.permissions import accept, accept_wildcards
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Mapping, ValuesView
+    from pathlib import Path
 
     from aws_cdk import aws_stepfunctions as sfn
 
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Room:
-    """What a step may use: memory in MB, /tmp in MB, seconds. 1,769 MB are one processor."""
+    """What a step may use: memory in MB, /tmp in MB, seconds, and whether Arrow. 1,769 MB are one processor."""
 
     memory: int
     tmp: int
     seconds: int
+    arrow: bool = False
 
 
 # docs/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole processor, and
@@ -36,16 +39,16 @@ class Room:
 # and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
     "start": Room(1024, 512, 300),
-    "partition": Room(2048, 4096, 900),
-    "plan": Room(2048, 512, 900),
+    "partition": Room(2048, 4096, 900, arrow=True),
+    "plan": Room(2048, 512, 900, arrow=True),
     "prepare": Room(1769, 512, 900),
     "submit": Room(512, 512, 120),
     "poll": Room(512, 512, 60),
     "infer": Room(1024, 2048, 900),
-    "check": Room(1769, 4096, 900),
-    "merge": Room(1769, 512, 900),
-    "publish": Room(1024, 512, 900),
-    "sweep": Room(512, 512, 300),
+    "check": Room(1769, 4096, 900, arrow=True),
+    "merge": Room(1769, 512, 900, arrow=True),
+    "publish": Room(1024, 512, 900, arrow=True),
+    "sweep": Room(512, 512, 300, arrow=True),
 }
 
 LATEST = "the locked packages are built for Python 3.13, which Lambda supports to 2029"
@@ -59,10 +62,14 @@ ACCEPTED = {
 class Functions(Construct):
     """The functions by the name of their step: `functions["plan"]`."""
 
-    def __init__(self, scope: Construct, id_: str, *, code: lambda_.Code, options: Options) -> None:
+    def __init__(self, scope: Construct, id_: str, *, tasks: Path, options: Options) -> None:
         super().__init__(scope, id_)
         self._options = options
-        self._functions = {step: self._function(step, room, code) for step, room in ROOMS.items()}
+        self._codes = {
+            arrow: function_code(packages=_packages(arrow=arrow, bundled=options.bundle), tasks=tasks)
+            for arrow in (True, False)
+        }
+        self._functions = {step: self._function(step, room) for step, room in ROOMS.items()}
         accept(self, ACCEPTED)
 
     def __getitem__(self, step: str) -> lambda_.Function:
@@ -106,7 +113,7 @@ class Functions(Construct):
             for name, value in {**everywhere, **own.get(step, {})}.items():
                 function.add_environment(name, value)
 
-    def _function(self, step: str, room: Room, code: lambda_.Code) -> lambda_.Function:
+    def _function(self, step: str, room: Room) -> lambda_.Function:
         name = step.capitalize()
         group = log_group(self, f"{name}Logs", days=self._options.keep_logs_days)
         # A role of its own, because the one that CDK makes may write to every log group of the account.
@@ -116,7 +123,7 @@ class Functions(Construct):
         return lambda_.Function(
             self,
             name,
-            code=code,
+            code=self._codes[room.arrow],
             handler=f"lambdas.{step}.handler",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
@@ -129,3 +136,9 @@ class Functions(Construct):
             # A run that began before a deployment goes on with the code that it began with.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
         )
+
+
+def _packages(*, arrow: bool, bundled: bool) -> Packages:
+    if not bundled:
+        return Packages.NONE
+    return Packages.ALL if arrow else Packages.WITHOUT_ARROW

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from aws_cdk import CfnOutput, Stack
 
 from infra.access import BedrockAccess
-from infra.bundle import function_code
 from infra.catalog import Catalog
 from infra.functions import Functions
 from infra.monitoring import Monitoring
@@ -33,9 +32,8 @@ class SluiceStack(Stack):
 
     def __init__(self, scope: Construct, id_: str, *, options: Options, tasks: Tasks) -> None:
         super().__init__(scope, id_, description="Sluice: batch classification with Bedrock")
-        code = function_code(packages=options.bundle, tasks=tasks.folder)
         storage = Storage(self, "Storage", options=options)
-        functions = Functions(self, "Functions", code=code, options=options)
+        functions = Functions(self, "Functions", tasks=tasks.folder, options=options)
         workflow = Workflow(
             self, "Workflow", functions=functions, work=storage.work, keep_logs_days=options.keep_logs_days
         )

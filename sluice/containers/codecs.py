@@ -5,8 +5,6 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from sluice.containers.kinds import Codec
 from sluice.errors import BadInput
 
@@ -83,6 +81,8 @@ class _Pipe:
 
 
 def _unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    import pyarrow as pa  # noqa: PLC0415 - most functions have no Arrow, and most objects no zstd
+
     with pa.CompressedInputStream(pa.PythonFile(_Pipe(blocks), mode="r"), "zstd") as stream:
         while block := stream.read(OUT_BYTES):
             yield block

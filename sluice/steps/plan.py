@@ -24,7 +24,6 @@ from sluice.state import (
     read,
 )
 from sluice.steps.approval import must_wait
-from sluice.steps.cutting import cut_run
 from sluice.steps.services import Run
 from sluice.store import ahead
 
@@ -54,6 +53,8 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if opened.start.judges is not None:
         return _judge_round(opened, round_)
     if round_ == 0:
+        from sluice.steps.cutting import cut_run  # noqa: PLC0415 - Arrow is for the first round alone
+
         cut_run(opened)
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)

@@ -15,7 +15,6 @@ import msgspec
 from sluice.bedrock import TERMINAL, job_name
 from sluice.state import Findings
 from sluice.steps.plan import counts_so_far
-from sluice.steps.publish import summarize
 from sluice.steps.resume import begin_again, execute_again
 from sluice.steps.services import Run
 
@@ -87,6 +86,8 @@ def _close(services: Services, opened: Run) -> str:
 
 def _summarize(services: Services, opened: Run, detail: dict[str, Any]) -> None:
     """run.json of a run that broke off: what is known, and why."""
+    from sluice.steps.publish import summarize  # noqa: PLC0415 - it takes Arrow along, and few sweeps need it
+
     cause = detail.get("cause") or detail.get("error") or detail["status"]
     summary = summarize(services, opened, [], counts_so_far(opened), Findings(), error=_readable(str(cause)))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +14,19 @@ from sluice.vega import charts_library
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMIT = 250 * 1024 * 1024
+MiB = 1024 * 1024
+LIMIT = 250 * MiB
+SMALL = 80 * MiB
 AARCH64 = 183  # of ELF's e_machine
 
 
 @pytest.fixture(scope="module")
 def bundled(tasks: Path) -> Iterator[Path]:
     """A folder with the real code of the functions, packages and all."""
-    from infra.bundle import Bundle
+    from infra.bundle import Bundle, Packages
 
     with tempfile.TemporaryDirectory() as folder:
-        assert Bundle(packages=True, tasks=tasks).try_bundle(folder)
+        assert Bundle(packages=Packages.ALL, tasks=tasks).try_bundle(folder)
         yield Path(folder)
 
 
@@ -30,9 +34,47 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def _contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """What a zip of the folder holds: mode and hash of each file by its place."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in _files(folder)
+    }
+
+
 def test_the_code_fits_into_a_function(bundled: Path) -> None:
     """Lambda takes 250 MB unzipped."""
-    assert sum(path.stat().st_size for path in _files(bundled)) < LIMIT
+    assert _size(bundled) < LIMIT
+
+
+def test_functions_without_arrow_carry_none(bundled: Path, tasks: Path, tmp_path: Path) -> None:
+    """The second bundle is the first one without Arrow, a third of its size."""
+    from infra.bundle import Bundle, Packages
+
+    Bundle(packages=Packages.WITHOUT_ARROW, tasks=tasks).try_bundle(str(tmp_path))
+    missing = _contents(bundled).keys() - _contents(tmp_path).keys()
+    assert missing
+    assert {place.split("/")[0].split("-")[0] for place in missing} <= {"pyarrow", "pyarrow.libs"}
+    assert not (tmp_path / "pyarrow").exists()
+    assert _size(tmp_path) < SMALL
+
+
+def test_the_same_inputs_make_the_same_bytes(bundled: Path, tasks: Path, tmp_path: Path) -> None:
+    """Installed anew, by a user with another mask: nothing in the bundle tells when, where or by whom."""
+    from infra import bundle
+
+    before = os.umask(0o077)
+    try:
+        bundle._install(tmp_path / "site")
+        bundle._strip(tmp_path / "site")
+        bundle.Bundle(packages=bundle.Packages.NONE, tasks=tasks).try_bundle(str(tmp_path / "site"))
+    finally:
+        os.umask(before)
+    assert _contents(tmp_path / "site") == _contents(bundled)
 
 
 def test_packages_are_built_for_the_functions_processor(bundled: Path) -> None:
@@ -70,20 +112,20 @@ def test_the_functions_have_the_library_of_the_reports_charts(bundled: Path) -> 
 
 def test_tests_and_local_runs_install_nothing(tasks: Path, tmp_path: Path) -> None:
     """Without packages the asset is the project's own code."""
-    from infra.bundle import Bundle
+    from infra.bundle import Bundle, Packages
 
-    Bundle(packages=False, tasks=tasks).try_bundle(str(tmp_path))
+    Bundle(packages=Packages.NONE, tasks=tasks).try_bundle(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} <= {"sluice", "lambdas", "tasks", "models.yaml"}
     source = ROOT / "sluice" / "task.py"
     assert (tmp_path / "sluice" / "task.py").read_bytes() == source.read_bytes()
 
 
 def test_the_assets_name_changes_with_its_content_alone(tasks: Path, tmp_path: Path) -> None:
-    """An unchanged deployment uploads nothing; a changed task does."""
-    from infra.bundle import Bundle
+    """An unchanged deployment uploads nothing; a changed task does, and each set of packages is an asset of its own."""
+    from infra.bundle import Bundle, Packages
 
-    before = Bundle(packages=False, tasks=tasks).content_hash()
-    assert Bundle(packages=False, tasks=tasks).content_hash() == before
-    assert Bundle(packages=True, tasks=tasks).content_hash() != before
+    names = [Bundle(packages=packages, tasks=tasks).content_hash() for packages in Packages]
+    assert names == [Bundle(packages=packages, tasks=tasks).content_hash() for packages in Packages]
+    assert len(set(names)) == len(Packages)
     (tmp_path / "mails.yaml").write_text("name: mails\n", encoding="utf-8")
-    assert Bundle(packages=False, tasks=tmp_path).content_hash() != before
+    assert Bundle(packages=Packages.NONE, tasks=tmp_path).content_hash() not in names

@@ -12,6 +12,8 @@ from infra.options import ROOT
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.infra.conftest import Deployed
 
 STEPS = ["start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"]
@@ -22,6 +24,7 @@ EVERYWHERE = {
     "POWERTOOLS_SERVICE_NAME",
     "LOG_LEVEL",
 }
+WITHOUT_ARROW = ("start", "prepare", "submit", "poll", "infer")
 OWN = {
     "start": {"SLUICE_SETTINGS", "SLUICE_BEDROCK_ROLE_ARN", "SLUICE_STATE_MACHINE_ARN", "SLUICE_INCOMING_BUCKET"},
     "sweep": {"SLUICE_STATE_MACHINE_ARN"},
@@ -40,6 +43,19 @@ for step, variables in json.load(sys.stdin).items():
         if step == "start":
             runtime.deployment()
         os._exit(0 if callable(handler) else 1)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{step} cannot be loaded")
+"""
+# The same for what a handler's import loads.
+LOADED = """
+import importlib, json, os, sys
+import boto3, pydantic, aws_lambda_powertools
+for step in json.load(sys.stdin):
+    child = os.fork()
+    if not child:
+        importlib.import_module(f"lambdas.{step}")
+        print(f"{step}:", ",".join({"pyarrow", "jinja2"} & sys.modules.keys()) or "none", flush=True)
+        os._exit(0)
     if os.waitpid(child, 0)[1]:
         sys.exit(f"{step} cannot be loaded")
 """
@@ -73,9 +89,45 @@ def test_start_learns_of_a_customer_key(encrypted: Deployed) -> None:
     assert variables["SLUICE_KMS_KEY_ARN"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
-def test_all_functions_share_one_asset(deployed: Deployed) -> None:
-    """One upload for eleven functions."""
+def test_without_packages_all_functions_share_one_asset(deployed: Deployed) -> None:
+    """What tests and local runs synthesize holds the project's own code, once."""
     assert len({json.dumps(function["Code"], sort_keys=True) for function in deployed.functions.values()}) == 1
+
+
+def test_the_functions_that_never_load_arrow_have_a_bundle_without_it(tasks: Path) -> None:
+    """Two uploads for eleven functions: the small one starts sooner."""
+    from infra.app import synthesize
+    from tests.infra.conftest import Deployed
+
+    shipped = Deployed(synthesize(bundle=True, tasks=str(tasks))).functions
+    codes = {step: json.dumps(function["Code"], sort_keys=True) for step, function in shipped.items()}
+    assert len(set(codes.values())) == 2
+    assert {step for step, code in codes.items() if code == codes["poll"]} == set(WITHOUT_ARROW)
+
+
+def test_a_cold_start_loads_arrow_where_every_call_needs_it(deployed: Deployed) -> None:
+    """Arrow and the report's templates take longer than all else: the other steps load them when they come to it."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        input=json.dumps(sorted(deployed.functions)),
+        env={**os.environ, **dict.fromkeys(("AWS_REGION", *(EVERYWHERE - {"LOG_LEVEL"})), "any")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert {step for step, modules in loaded.items() if modules != "none"} == {"check", "merge", "publish"}
+    assert set(loaded.values()) == {"none", "pyarrow"}
+
+
+def test_the_steps_without_arrow_do_their_work_without_it() -> None:
+    """A run begins, its jobs are prepared, sent and looked at in a process that cannot import pyarrow."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.infra.without_arrow"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_function_asks_for_more_than_a_new_account_has(deployed: Deployed) -> None:
