@@ -61,6 +61,10 @@ class BedrockAccess(Construct):
         passed = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
         allow(function, ["iam:PassRole"], [self.role.role_arn], conditions=passed)
 
+    def grant_quotas(self, function: lambda_.Function) -> None:
+        """Let `function` read the account's quotas."""
+        allow(function, ["servicequotas:ListServiceQuotas"], ["*"], wildcard="a list has no resource")
+
     def grant_poll(self, *functions: lambda_.Function) -> None:
         """Let `functions` see the status of batch jobs."""
         for function in functions:

@@ -101,7 +101,7 @@ class Functions(Construct):
         }
         own = {
             "start": {
-                "SLUICE_SETTINGS": self._options.sluice.model_dump_json(),
+                "SLUICE_SETTINGS": self._options.sluice.model_dump_json(exclude_unset=True),
                 "SLUICE_BEDROCK_ROLE_ARN": role.role_arn,
                 "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
                 "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,

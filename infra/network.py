@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 # The services that a function calls, by their names in an endpoint; S3 has a gateway. Lambda itself carries logs,
 # metrics, traces and lost events, and S3 uses the key: none of them goes through the network of a function.
-SERVICES = {"bedrock": "bedrock", "bedrock-runtime": "bedrock-runtime", "stepfunctions": "states", "events": "events"}
+SERVICES = {
+    "bedrock": "bedrock",
+    "bedrock-runtime": "bedrock-runtime",
+    "stepfunctions": "states",
+    "events": "events",
+    "service-quotas": "servicequotas",
+}
 INTERFACES = f"arn:{Aws.PARTITION}:ec2:{Aws.REGION}:{Aws.ACCOUNT_ID}:*/*"
 # What Lambda does in the function's name to give it an address in the network.
 ATTACHING = (

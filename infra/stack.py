@@ -84,6 +84,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     workflow.grant_look(functions["start"])
     workflow.grant_stop(functions["sweep"])
     workflow.grant_announce(functions["plan"], functions["publish"])
+    bedrock.grant_quotas(functions["start"])
     bedrock.grant_submit(functions["submit"])
     bedrock.grant_poll(functions["poll"], functions["check"])
     bedrock.grant_invoke(functions["infer"])

@@ -19,6 +19,7 @@ from sluice.bedrock import AwsBedrock
 from sluice.events import EventBus
 from sluice.measures import NAMESPACE
 from sluice.prices import Catalog
+from sluice.service_quotas import ServiceQuotas
 from sluice.settings import Settings
 from sluice.steps.services import Deployment, Services
 from sluice.store import Store
@@ -72,6 +73,7 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
         bedrock=AwsBedrock(client("bedrock"), client("bedrock-runtime", MODEL_CLIENT)),
         workflow=Workflow(client("stepfunctions"), arn) if arn else None,
         publish_event=publish_event,
+        quotas=lambda: ServiceQuotas(client("service-quotas")).of_bedrock(),
         measure=measure,
         remaining_seconds=remaining_seconds,
     )

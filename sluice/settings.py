@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.errors import BadSetting
 
@@ -32,19 +32,29 @@ Positive = Annotated[int, Field(ge=1, le=10**15)]
 Children = Annotated[int, Field(ge=1, le=10_000)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
 
+# The settings that Service Quotas can tell; sluice/quotas.py knows by which quotas.
+READ = frozenset({"min_records_per_job", "max_records_per_job", "max_file_bytes", "max_jobs_in_flight"})
+
 
 class Settings(BaseModel):
-    """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start."""
+    """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start.
+
+    What `READ` names is read from Service Quotas by the start of a run where nobody has set it; null stands for that.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_records_per_job: Positive = Field(100, description="Fewer records than this go on demand (Bedrock's minimum).")
-    max_records_per_job: Positive = Field(
-        50_000, description="Bedrock's quota for a file and a job: 100,000, in older accounts 50,000."
+    min_records_per_job: Positive = Field(
+        100, description="Fewer records than this go on demand (Bedrock's minimum). Read unless set."
     )
-    max_file_bytes: Positive = Field(1_000_000_000, description="Bedrock's limit for one input file.")
+    max_records_per_job: Positive = Field(
+        50_000, description="Bedrock's quota for a file and a job: 100,000, in older accounts 50,000. Read unless set."
+    )
+    max_file_bytes: Positive = Field(
+        1_000_000_000, description="Bedrock's limit for one input file, which is a job here. Read unless set."
+    )
     max_jobs_in_flight: Children = Field(
-        20, description="Batch jobs at once: the quota per model is 100, in older accounts 10 to 20."
+        20, description="Batch jobs at once: per model 100, in older accounts 10 to 20. Read unless set."
     )
     span_bytes: Positive = Field(48 * MiB, description="How much input one partition worker reads.")
     part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
@@ -71,6 +81,14 @@ class Settings(BaseModel):
         8, description="Converse calls at once in one on-demand worker."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_to_be_read(cls, given: Any) -> Any:
+        """Take null for a setting that is to be read as not setting it."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None or name not in READ}
+
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """These settings with `changes` laid over them.
 
@@ -83,7 +101,7 @@ class Settings(BaseModel):
             allowed = ", ".join(type(self).model_fields)
             raise BadSetting(f"{unknown[0]} is not a setting; there are: {allowed}")
         try:
-            merged = Settings.model_validate({**self.model_dump(), **changes})
+            merged = Settings.model_validate({**self.model_dump(exclude_unset=True), **changes})
         except ValidationError as error:
             first = error.errors()[0]
             name = first["loc"][0]

@@ -9,6 +9,7 @@ from msgspec import field
 
 from sluice.errors import Stop
 from sluice.prices import Price
+from sluice.quotas import Quota
 
 FORMAT = 1
 READABLE = frozenset({FORMAT})  # a run outlives a deploy: the format before stays readable
@@ -164,6 +165,8 @@ class Start(Document, frozen=True, kw_only=True):
     spans: int
     prices: dict[str, str]
     judges: str | None = None
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):

@@ -216,6 +216,7 @@ class LocalCloud:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_BEDROCK": bedrock,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
+            "AWS_ENDPOINT_URL_SERVICE_QUOTAS": bedrock,
         }
 
     def configure(self, surroundings: Surroundings) -> None:

@@ -32,6 +32,7 @@ OPERATIONS = (
     "ListModelInvocationJobs",
     "StopModelInvocationJob",
     "Converse",
+    "ListServiceQuotas",
 )
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Times = Annotated[int, msgspec.Meta(ge=1)]
@@ -97,10 +98,20 @@ class FunctionFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str | None = None
 
 
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Quotas of the account other than the usual ones: Bedrock enforces them, and Service Quotas lists them."""
+
+    min_records_per_job: Times | None = None
+    max_records_per_job: Times | None = None
+    max_file_bytes: Times | None = None
+    max_jobs_in_flight: Times | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole fault plan; an empty one changes nothing."""
 
     seed: int = 0
+    account: Account = Account()
     quota: Times | None = None
     jobs: tuple[JobFault, ...] = ()
     records: tuple[RecordFault, ...] = ()

@@ -115,6 +115,8 @@ class Guard:
                     bus = entry.get("EventBusName", "default")
                     arn = bus if bus.startswith("arn:") else self._arn("events", f"event-bus/{bus}")
                     yield "events:PutEvents", arn, {"events:source": entry["Source"]}
+            case "service-quotas":
+                yield f"servicequotas:{operation}", "*", {}
             case _:
                 yield f"{service}:{operation}", "*", {}
 

@@ -205,7 +205,7 @@ def load_service_data() -> None:
     client is made, so that each worker still follows its own.
     """
     boto3: Any = importlib.import_module("boto3")
-    for service in ("s3", "stepfunctions", "bedrock", "bedrock-runtime", "events"):
+    for service in ("s3", "stepfunctions", "bedrock", "bedrock-runtime", "events", "service-quotas"):
         boto3.client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
 
 

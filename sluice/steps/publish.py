@@ -179,11 +179,12 @@ def summarize(
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
-        "warnings": _warnings(parts, jobs, reason, rows),
+        "warnings": [*start.warnings, *_warnings(parts, jobs, reason, rows)],
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
         "escalations": accounting.escalations(jobs),
         "findings": tell(findings),
         "definition": start.task,
+        "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
     }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sluice.bedrock import Bedrock
     from sluice.measures import Meter
+    from sluice.quotas import Listed
     from sluice.state import FrozenTier
     from sluice.store import Store
     from sluice.workflow import Workflow
@@ -35,6 +36,7 @@ class Services:
     bedrock: Bedrock
     workflow: Workflow | None = None
     publish_event: Callable[[str, Mapping[str, object]], None] = lambda _kind, _detail: None
+    quotas: Callable[[], list[Listed]] | None = None
     measure: Meter = ignore
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     sleep: Callable[[float], None] = time.sleep

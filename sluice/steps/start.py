@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from sluice.containers import HEAD_BYTES, Container, container_of
-from sluice.errors import BadInput, Stop
+from sluice.errors import BadInput, BadSetting, SluiceError, Stop
 from sluice.planning import bucket_depth, cut_spans, span_size
 from sluice.prices import check_models
+from sluice.quotas import fit, to_read
 from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start
 from sluice.task import Task, Transport, load_task, parse_task
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluice.prices import Model
+    from sluice.quotas import Fitted
     from sluice.settings import Settings
     from sluice.steps.services import Deployment, Services
     from sluice.store import Store
@@ -173,7 +175,9 @@ def _write(
     run_id: str,
 ) -> None:
     """Write the run; start.json comes last, so that where it stands the rest does."""
-    keys, frozen, settings = Keys(run_id), [item for item, _ in inputs], request.settings
+    keys, frozen = Keys(run_id), [item for item, _ in inputs]
+    tiers = [_frozen(tier, model) for tier, model in zip(request.task.tiers, models, strict=True)]
+    (settings, quotas), warnings = _fitted(services, request.settings, tiers)
     sizes = [(item.bytes, Container.parse(item.container).whole) for item in frozen]
     spans = cut_spans(sizes, span_size(sum(item.bytes for item in frozen), settings.span_bytes))
     items = [Span(run=run_id, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
@@ -184,7 +188,7 @@ def _write(
         task=request.task.model_dump(mode="json"),
         task_version=request.task.version,
         settings=settings.model_dump(),
-        tiers=[_frozen(tier, model) for tier, model in zip(request.task.tiers, models, strict=True)],
+        tiers=tiers,
         created=services.now().isoformat(),
         date=_moment(request, inputs).date().isoformat(),
         answers=request.answers,
@@ -195,8 +199,24 @@ def _write(
         depth=bucket_depth(sum(item.bytes for item in frozen)),
         spans=len(spans),
         prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
+        quotas=quotas,
+        warnings=warnings,
     )
     services.work.put_new(keys.start, start.write())
+
+
+def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> tuple[Fitted, list[str]]:
+    """The settings under the account's quotas for the batch models of all tiers, and what could not be read."""
+    models = [tier.model_id for tier in tiers if tier.batch]
+    if services.quotas is None or not models or not to_read(settings):
+        return fit(settings, models, (), "Service Quotas was not asked"), []
+    try:
+        return fit(settings, models, services.quotas(), "Service Quotas lists none"), []
+    except BadSetting:
+        raise
+    except SluiceError as error:
+        warning = f"the quotas could not be read, and the settings' defaults hold: {error}"
+        return fit(settings, models, (), "Service Quotas could not be read"), [warning]
 
 
 def _frozen(tier: Any, model: Model) -> FrozenTier:

@@ -17,6 +17,7 @@ from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
 from sluice.local.standin.jobs import JOBS_PER_MODEL, JobTable
 from sluice.local.standin.journal import Journal
+from sluice.local.standin.quotas import QuotaList
 from sluice.local.standin.work import Factory
 from sluice.local.template import Template
 from sluice.settings import Settings
@@ -52,12 +53,15 @@ def build(configuration: Configuration) -> Server:
     if configuration.template:
         template = Template(msgspec.json.decode(Path(configuration.template).read_bytes()), region)
     source = open_source(configuration.answers, task, region, s3)
-    jobs = JobTable(region, faults.plan.quota or JOBS_PER_MODEL, Tiers.of(task, region).find)
-    settings = Settings().override(configuration.settings)
+    account = msgspec.to_builtins(faults.plan.account)
+    settings = Settings().override({**configuration.settings, **account})
+    most = faults.plan.quota or account.get("max_jobs_in_flight", JOBS_PER_MODEL)
+    jobs = JobTable(region, most, Tiers.of(task, region).find)
     journal = Path(configuration.journal) if configuration.journal else None
     ledger = Ledger(lambda: journal.parent / FOLDER, "bedrock") if journal else None
     factory = Factory(s3, source, settings, faults, Access(template, region, ledger), configuration.scale)
-    return Server(Api(jobs, factory, faults, Journal(journal)))
+    quotas = QuotaList(settings, settings.max_jobs_in_flight)
+    return Server(Api(jobs, factory, faults, Journal(journal), quotas))
 
 
 def main() -> None:

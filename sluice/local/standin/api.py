@@ -1,4 +1,4 @@
-"""The stand-in's HTTP side: five operations of `bedrock` and `bedrock-runtime`, with their errors."""
+"""The stand-in's HTTP side: operations of `bedrock`, `bedrock-runtime` and `service-quotas`, with their errors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sluice.local.rules import Refused, check_request
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.jobs import Counts
 from sluice.local.standin.journal import Journal
+from sluice.local.standin.quotas import QuotaList
 from sluice.local.standin.records import model_output
 from sluice.local.standin.requests import BadRequest, RequestReader
 
@@ -40,6 +41,7 @@ STATUS = {
     "ServiceQuotaExceededException": 400,
     "ServiceUnavailableException": 503,
     "ThrottlingException": 429,
+    "TooManyRequestsException": 429,
     "ValidationException": 400,
 }
 NO_ANSWER = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
@@ -48,8 +50,16 @@ NO_ANSWER = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "Res
 class Api:
     """The operations."""
 
-    def __init__(self, jobs: JobTable, factory: Factory, faults: Faults, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        jobs: JobTable,
+        factory: Factory,
+        faults: Faults,
+        journal: Journal | None = None,
+        quotas: QuotaList | None = None,
+    ) -> None:
         self.jobs = jobs
+        self.quotas = quotas or QuotaList(factory.settings, jobs.quota)
         self.factory = factory
         self.faults = faults
         self.journal = journal or Journal()
@@ -59,18 +69,21 @@ class Api:
             "ListModelInvocationJobs": lambda _names, query, _body: self.jobs.page(query),
             "StopModelInvocationJob": self.stop,
             "Converse": self.converse,
+            "ListServiceQuotas": lambda _names, _query, body: self.quotas.page(msgspec.json.decode(body)),
         }
 
-    def handle(self, method: str, target: str, body: bytes) -> tuple[int, str | None, bytes]:
-        """Status, error code and JSON body of one call."""
+    def handle(self, method: str, target: str, body: bytes, action: str = "") -> tuple[int, str | None, bytes]:
+        """Status, error code and JSON body of one call; `action` is that of a protocol without paths."""
         try:
-            return 200, None, self._handle(method, target, body)
+            return 200, None, self._handle(method, target, body, action)
         except Refused as error:
             status = STATUS.get(error.code, error.status)
-            return status, error.code, msgspec.json.encode({"message": str(error)})
+            return status, error.code, msgspec.json.encode({"__type": error.code, "message": str(error)})
 
-    def _handle(self, method: str, target: str, body: bytes) -> bytes:
+    def _handle(self, method: str, target: str, body: bytes, action: str) -> bytes:
         parts = urlsplit(target)
+        if action in self.operations:
+            return self._call(action, [], parts.query, body)
         for verb, pattern, operation in ROUTES:
             match = pattern.fullmatch(parts.path)
             if match and verb == method:
@@ -164,7 +177,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, code, answer = self.server.api.handle(self.command, self.path, body)
+        action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        status, code, answer = self.server.api.handle(self.command, self.path, body, action)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
