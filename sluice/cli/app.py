@@ -274,7 +274,9 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Have a sample answered by the first and the strongest tier, and tell what it says of all records.
+    """Try a task on a sample, with the first and the strongest tier.
+
+    What they answer is compared, and tells what to expect of all records.
 
     The records are drawn uniformly, and asked on demand: by the models of the task with --answers bedrock. The task's
     tiers answer the sample as a run would, and the strongest tier answers all of it a second time.
@@ -368,11 +370,35 @@ def watch(
 
 @app.command(
     epilog=examples(
+        "sluice info tickets-20261120t101500-0123456789",
+        "sluice info tickets-20261120t101500-0123456789 --json | jq .task",
+    )
+)
+def info(
+    run: RunArgument,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Tell what a run was frozen with, how it stands, where it lies.
+
+    Task and version, tiers, settings and inputs are those that the run began with, whatever has changed since. With
+    --json the whole task and every input are in it.
+    """
+    from sluice.cli.info import show_info  # noqa: PLC0415
+
+    raise _in_cloud((env, region, profile), lambda cloud: show_info(cloud, run, as_json=json))
+
+
+@app.command(
+    epilog=examples(
         "sluice approve tickets-20261120t101500-0123456789",
     )
 )
 def approve(
     run: RunArgument,
+    json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
@@ -380,7 +406,7 @@ def approve(
     """Agree to the cost of a run that waits for it; then it goes on."""
     from sluice.cli.control import approve_run  # noqa: PLC0415
 
-    raise _in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run))
+    raise _in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run, as_json=json))
 
 
 @app.command(
@@ -390,6 +416,7 @@ def approve(
 )
 def cancel(
     run: RunArgument,
+    json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
@@ -397,7 +424,7 @@ def cancel(
     """Stop a run in AWS; what was answered is kept and published."""
     from sluice.cli.control import cancel_run  # noqa: PLC0415
 
-    raise _in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run))
+    raise _in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run, as_json=json))
 
 
 @app.command(
@@ -411,6 +438,7 @@ def resume(
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", metavar="N", min=0, help="A new budget for the whole run, in dollars.")
     ] = None,
+    json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
@@ -421,7 +449,7 @@ def resume(
     """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
-    raise _in_cloud((env, region, profile), lambda cloud: resume_run(cloud, run, max_usd))
+    raise _in_cloud((env, region, profile), lambda cloud: resume_run(cloud, run, max_usd, as_json=json))
 
 
 @app.command(
@@ -432,6 +460,7 @@ def resume(
 def rejudge(
     run: RunArgument,
     task: TaskOption,
+    json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
@@ -442,7 +471,7 @@ def rejudge(
     """
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
-    raise _in_cloud((env, region, profile), lambda cloud: rejudge_run(cloud, run, task))
+    raise _in_cloud((env, region, profile), lambda cloud: rejudge_run(cloud, run, task, as_json=json))
 
 
 @app.command(
@@ -534,6 +563,7 @@ def report(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html in this folder.")
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
+    json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
@@ -547,6 +577,8 @@ def report(
 
     folder = folder_of(run)
     if folder is not None:
-        raise _here(lambda: show_report(folder, show_it=open_it))
+        raise _here(lambda: show_report(folder, show_it=open_it, as_json=json))
     place = out or Path(f"{run}.html")
-    raise _in_cloud((env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it))
+    raise _in_cloud(
+        (env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it, as_json=json)
+    )

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,23 @@ def complain_of_task(error: BadTask) -> None:
     complain(f"{error.source} cannot be run: {count} {'mistake' if count == 1 else 'mistakes'}")
     for problem in error.problems:
         print(f"  - {problem}", file=sys.stderr)
+
+
+def print_json(document: object) -> None:
+    """Print a document, and nothing else, on standard output."""
+    import msgspec  # noqa: PLC0415 (what prints no JSON does without)
+
+    with reader_may_leave():
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def report_change(change: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Say what was changed, and which command shows how it goes on."""
+    if as_json:
+        print_json(change)
+    else:
+        print(text)
+    complain(f"`sluice watch {change['run_id']}` shows how it goes on")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.exits import ExitCode, UsageError, print_json
 from sluice.cli.published import Origin, Published, read_document
 from sluice.cli.requests import check_out
 from sluice.cli.run import show
@@ -45,7 +45,7 @@ def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCo
     return ExitCode.SUCCEEDED
 
 
-def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool) -> ExitCode:
+def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
     """Download a run's report; that of a run that failed is made here, of what it left behind."""
     now = _ended(cloud, run)
     published = None if now.status == FAILED else cloud.results.find(f"reports/{run}/report.html")
@@ -53,9 +53,17 @@ def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool) -> ExitCod
         raise UsageError(f"run {run} has no report, since it failed before it had counted its rows: {now.error}")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(published or render(now.document or {}).encode())
-    print(out)
+    return _hand_over(out, show_it=show_it, as_json=as_json)
+
+
+def _hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
+    """Tell where a report lies, and show it if that is asked for."""
+    if as_json:
+        print_json({"path": str(report.resolve())})
+    else:
+        print(report)
     if show_it:
-        webbrowser.open(out.resolve().as_uri())
+        webbrowser.open(report.resolve().as_uri())
     return ExitCode.SUCCEEDED
 
 
@@ -98,15 +106,12 @@ def show_folder(folder: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def show_report(folder: Path, *, show_it: bool) -> ExitCode:
+def show_report(folder: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
     """Print where the report of the run in a folder lies."""
     report = folder / "report.html"
     if not report.is_file():
         raise UsageError(f"there is no report in {folder}")
-    print(report)
-    if show_it:
-        webbrowser.open(report.resolve().as_uri())
-    return ExitCode.SUCCEEDED
+    return _hand_over(report, show_it=show_it, as_json=as_json)
 
 
 def download(store: Store, key: str, path: Path) -> None:

@@ -9,11 +9,10 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import typer
 
 from sluice.cli.display import costs_of, display_for
-from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, complain_of_task, reader_may_leave
+from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, complain_of_task, print_json, reader_may_leave
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.tasks import load_runnable_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError
@@ -165,8 +164,8 @@ def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) 
     from sluice.cli.summary import print_summary  # noqa: PLC0415
     from sluice.report import read_run  # noqa: PLC0415
 
+    if as_json:
+        print_json(document)
+        return
     with reader_may_leave():
-        if as_json:
-            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-        else:
-            print_summary(read_run(document), places)
+        print_summary(read_run(document), places)

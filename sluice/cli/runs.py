@@ -7,12 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError
 
 from sluice.cli.display import IN_AWS, costs_of, display_for
-from sluice.cli.exits import OF_STATUS, ExitCode, complain, reader_may_leave
+from sluice.cli.exits import OF_STATUS, ExitCode, complain, print_json, reader_may_leave
 from sluice.cli.run import show
 from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
 from sluice.errors import RetryLater
@@ -37,11 +36,11 @@ STYLES = {"succeeded": "green", RUNNING: "cyan", FAILED: "red"}
 def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> ExitCode:
     """Print the latest runs, newest first."""
     found = latest(cloud, limit, task)
+    if as_json:
+        print_json([item.as_document() for item in found])
+        return ExitCode.SUCCEEDED
     with reader_may_leave():
-        if as_json:
-            encoded = msgspec.json.encode([item.as_document() for item in found])
-            sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
-        elif found:
+        if found:
             print_runs(found)
         else:
             complain(f"the stack {cloud.stack} has no runs yet" + (f" of the task {task}" if task else ""))

@@ -17,6 +17,7 @@ from sluice.cli.cloud import Cloud, FunctionFailed, concluded
 from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import fetch_report, fetch_results, published
+from sluice.cli.info import info, show_info
 from sluice.cli.results import Asked, hand_out
 from sluice.cli.runs import list_runs, watch_run
 from sluice.cli.standing import WAITING, standing
@@ -178,9 +179,29 @@ def test_a_run_waits_for_its_approval(stack: Cloud, tickets: Path, capsys: pytes
         0.01,
     )
     assert not list(stack.work.keys(f"{Keys(run).root}/round-0/"))
-    assert approve_run(stack, run) == ExitCode.SUCCEEDED
+    assert approve_run(stack, run, as_json=True) == ExitCode.SUCCEEDED
+    assert json.loads(capsys.readouterr().out) == {"run_id": run, "execution": f"{run}-1"}
     code, document = watched(stack, run, capsys)
     assert (code, document["rows"]["in"], document["rows"]["accepted"] > 100) == (ExitCode.SUCCEEDED, 150, True)
+
+    known = info(stack, run)
+    assert (known["status"], known["task"]["name"], known["settings"]["approve_above_usd"]) == (
+        "succeeded",
+        "tickets",
+        0.01,
+    )
+    assert [(item["status"], item["why"]) for item in known["executions"]] == [
+        ("succeeded", "started"),
+        ("succeeded", "approved"),
+    ]
+    assert 0 < known["cost_usd"] < known["ceiling_usd"]
+    assert [item["uri"] for item in known["inputs"]] == [uri]
+    assert list(stack.results.keys(known["places"]["results"].removeprefix(f"s3://{stack.results.bucket}/")))
+    capsys.readouterr()
+    assert show_info(stack, run, as_json=False) == ExitCode.SUCCEEDED
+    said = capsys.readouterr().out
+    for word in ("approved", "approve_above_usd=0.01", uri, "nova-micro", "batch"):
+        assert word in said
 
     assert watched(stack, other, capsys)[0] == ExitCode.WAITING
     assert cancel_run(stack, other) == ExitCode.SUCCEEDED

@@ -689,12 +689,13 @@ def test_a_failed_run_has_a_report_of_what_is_known(deployed: Deployed, tmp_path
     [
         ("runs --task t --limit 3 --json", "runs", "list_runs", ((3, "t"), {"as_json": True})),
         ("watch r1", "runs", "watch_run", (("r1",), {"as_json": False})),
-        ("approve r1", "control", "approve_run", (("r1",), {})),
-        ("cancel r1", "control", "cancel_run", (("r1",), {})),
-        ("resume r1 --max-usd 2.5", "control", "resume_run", (("r1", 2.5), {})),
-        ("rejudge r1 --task t", "control", "rejudge_run", (("r1", "t"), {})),
+        ("info r1 --json", "info", "show_info", (("r1",), {"as_json": True})),
+        ("approve r1", "control", "approve_run", (("r1",), {"as_json": False})),
+        ("cancel r1", "control", "cancel_run", (("r1",), {"as_json": False})),
+        ("resume r1 --max-usd 2.5", "control", "resume_run", (("r1", 2.5), {"as_json": False})),
+        ("rejudge r1 --task t", "control", "rejudge_run", (("r1", "t"), {"as_json": False})),
         ("results r1", "fetch", "fetch_results", (("r1", Path("r1")), {"as_json": False})),
-        ("report r1 --open", "fetch", "fetch_report", (("r1", Path("r1.html")), {"show_it": True})),
+        ("report r1 --open", "fetch", "fetch_report", (("r1", Path("r1.html")), {"show_it": True, "as_json": False})),
         (
             "start a b --task t --set x=1 --again --json",
             "control",

@@ -1,0 +1,183 @@
+"""`sluice info`: what a run was frozen with, its executions, and where its things lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice import state
+from sluice.cli.exits import ExitCode, print_json, reader_may_leave
+from sluice.cli.standing import standing
+from sluice.figures import NONE, dollars, moment, short_model, size
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from sluice.cli.cloud import Cloud
+
+WIDEST = 160  # where there is no terminal
+INPUTS = 5  # that are named; --json has them all
+
+
+def show_info(cloud: Cloud, run: str, *, as_json: bool) -> ExitCode:
+    """Print what is known of a run."""
+    document = info(cloud, run)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+    return ExitCode.SUCCEEDED
+
+
+def info(cloud: Cloud, run: str) -> dict[str, Any]:
+    """Gather what is known of a run: what start froze, its executions, its costs, its places."""
+    now = standing(cloud, run)
+    keys = state.Keys(run)
+    frozen = state.read(state.Start, cloud.work.get(keys.start), keys.start)
+    source = state.Keys(frozen.judges or run)
+    inputs = state.read(state.Inputs, cloud.work.get(source.inputs), source.inputs).inputs
+    plan = cloud.work.find(source.plan)
+    known = {name: msgspec.to_builtins(getattr(frozen, name)) for name in FROZEN}
+    return {
+        "run_id": run,
+        "status": now.status,
+        "error": now.error,
+        "approval": msgspec.to_builtins(now.approval),
+        **known,
+        "inputs": msgspec.to_builtins(inputs),
+        "rows": now.rows,
+        "cost_usd": now.cost_usd,
+        **{name: msgspec.json.decode(plan).get(name) if plan else None for name in ("ceiling_usd", "expected_usd")},
+        "executions": [_execution(cloud, run, note) for note in (None, *_resumptions(cloud, run))],
+        "places": {"work": cloud.work.uri(f"{keys.root}/"), **_results(cloud, now.document, frozen)},
+    }
+
+
+FROZEN = ("created", "date", "answers", "judges", "task_version", "tiers", "prices", "settings", "task")
+
+
+def _resumptions(cloud: Cloud, run: str) -> Iterator[state.Resumption]:
+    for key, _ in cloud.work.keys(state.Keys(run).resumptions):
+        yield state.read(state.Resumption, cloud.work.get(key), key)
+
+
+def _execution(cloud: Cloud, run: str, note: state.Resumption | None) -> dict[str, Any]:
+    """Describe an execution; Step Functions forgets those that ended more than 90 days ago."""
+    name = f"{run}-{note.number}" if note else run
+    found = cloud.execution(name)
+    return {
+        "name": name,
+        "status": found.status.lower() if found else None,
+        "began": found.began.isoformat() if found else None,
+        "ended": found.ended.isoformat() if found and found.ended else None,
+        "why": _why(note),
+        "cause": (found.cause or None) if found else None,
+    }
+
+
+def _why(note: state.Resumption | None) -> str:
+    if note is None:
+        return "started"
+    if note.cancelled:
+        return "closes the cancelled run"
+    budget = f", for at most {dollars(note.max_usd)}" if note.max_usd is not None else ""
+    return ("approved" if note.approved else "resumed") + budget
+
+
+def _results(cloud: Cloud, document: dict[str, Any] | None, frozen: state.Start) -> dict[str, str]:
+    """Tell where the results lie, of a run that has published any."""
+    if document is None or document.get("status") == "failed":
+        return {}
+    folder = f"results/{frozen.task['name']}/run_date={frozen.date}/{frozen.run}-part-"
+    return {"results": cloud.results.uri(folder), "report": cloud.results.uri(f"reports/{frozen.run}/report.html")}
+
+
+# For the eye.
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rich.console import Console, Group  # noqa: PLC0415 (JSON needs no rich)
+
+    console = Console(highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDEST
+    with reader_may_leave():
+        console.print(Group(*_sections(document)), soft_wrap=False)
+
+
+def _sections(document: dict[str, Any]) -> Iterator[RenderableType]:
+    from rich.text import Text  # noqa: PLC0415
+
+    words = str(document["status"]).replace("_", " ")
+    yield Text.assemble((document["run_id"], "bold"), f"  {words}")
+    if document["error"]:
+        yield Text(document["error"], "red")
+    if document["approval"]:
+        above = dollars(document["approval"]["approve_above_usd"])
+        yield Text(f"It can cost more than {above}: `sluice approve {document['run_id']}` lets it go on.", "yellow")
+    yield Text()
+    yield _listed(_facts(document))
+    yield Text("\nTiers", "bold")
+    yield _table(("", "Model", "Transport", "Max tokens", "Attempts"), [_tier(tier) for tier in document["tiers"]])
+    yield Text("\nExecutions (UTC)", "bold")
+    lines = [_line(number, item) for number, item in enumerate(document["executions"])]
+    yield _table(("", "Status", "Began", "Ended", "Why"), lines)
+    yield Text("\nPlaces", "bold")
+    yield _listed(document["places"])
+
+
+def _line(number: int, execution: dict[str, Any]) -> tuple[str, ...]:
+    """Describe an execution; its name is the run's id, with its number behind it from the second on."""
+    began, ended = moment(execution["began"]), moment(execution["ended"])
+    return str(number), execution["status"] or NONE, began, ended, execution["why"]
+
+
+def _facts(document: dict[str, Any]) -> dict[str, str]:
+    inputs, settings = document["inputs"], Settings()
+    changed = {k: v for k, v in document["settings"].items() if v != getattr(settings, k, None)}
+    uris = [f"{item['uri']} ({size(item['bytes'])})" for item in inputs[:INPUTS]]
+    more = [f"and {len(inputs) - INPUTS:,} more"] if len(inputs) > INPUTS else []
+    most = f", at most {dollars(document['ceiling_usd'])}" if document["ceiling_usd"] is not None else ""
+    return {
+        "Task": f"{document['task']['name']}, version {document['task_version']}",
+        "Started": f"{moment(document['created'])} UTC",
+        "Judges": document["judges"] or "",
+        "Inputs": "\n".join([*uris, *more]),
+        "Rows": NONE if document["rows"] is None else f"{document['rows']:,}",
+        "Cost": f"{dollars(document['cost_usd']) if document['cost_usd'] is not None else NONE}"
+        f" (expected {dollars(document['expected_usd'])}{most})",
+        "Settings": ", ".join(f"{k}={v}" for k, v in changed.items()) or "the defaults",
+        "Prices": f"{document['prices'].get('date', '')}, {document['prices'].get('source', '')}",
+    }
+
+
+def _tier(tier: dict[str, Any]) -> tuple[str, ...]:
+    transport = "batch" if tier["batch"] else "on demand"
+    return short_model(tier["model"]), tier["model_id"], transport, f"{tier['max_tokens']:,}", str(tier["attempts"])
+
+
+def _listed(facts: dict[str, str]) -> Table:
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in facts.items():
+        if text:
+            table.add_row(name.capitalize(), Text(text, overflow="fold"))
+    return table
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
