@@ -5,6 +5,7 @@ A missing environment variable fails at cold start, with its name. No row's text
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache, wraps
 from pathlib import Path
@@ -60,7 +61,9 @@ def _place(event: Any) -> dict[str, Any]:
     """Where in the run an event belongs."""
     if not isinstance(event, dict):
         return {}
-    return {name: event[name] for name in ("run", "span", "round", "job", "part") if name in event}
+    reported = event.get("detail", {}).get("input")  # of the execution that EventBridge reports about
+    about = event if reported is None else json.loads(reported)
+    return {name: about[name] for name in ("run", "span", "round", "job", "part") if name in about}
 
 
 def services(remaining_seconds: Callable[[], float]) -> Services:

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -18,14 +15,6 @@ from tests.harness.stage import BATCH, STRONGER, SURE, stage
 ROWS = jsonl([{"t": f"text {n}"} for n in range(20)]) + b"{}\n"
 UNSURE = SURE.replace("certain", "unsure")
 WITHOUT_A_RUN = {"environment", "task", "tier"}
-# In a process of its own: a handler's module wants the environment of its function.
-EMIT = """
-import json, sys
-from lambdas.runtime import measure
-from sluice.measures import Measure
-for name, task, tier in json.load(sys.stdin):
-    measure(Measure(name), 2.5, task=task, tier=tier)
-"""
 
 
 def make(**changes: Any) -> Task:
@@ -113,37 +102,23 @@ def test_a_budget_that_ends_a_run_is_told_once() -> None:
     ]
 
 
-@pytest.fixture(scope="module")
-def emitted() -> dict[str, dict[str, Any]]:
-    """Every metric as a function writes it to its log."""
-    told = [
-        (m, "tickets" if "task" in m.kind.dimensions else None, 1 if "tier" in m.kind.dimensions else None)
-        for m in Measure
-    ]
-    environment = {**os.environ, "SLUICE_ENVIRONMENT": "dev", "POWERTOOLS_SERVICE_NAME": "sluice"}
-    done = subprocess.run(
-        [sys.executable, "-c", EMIT],
-        input=json.dumps(told),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]: line for line in lines}
-
-
 @pytest.mark.parametrize("measure", list(Measure))
-def test_a_metric_is_written_as_cloudwatch_reads_it(measure: Measure, emitted: dict[str, dict[str, Any]]) -> None:
+def test_a_metric_is_written_as_cloudwatch_reads_it(
+    measure: Measure, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the embedded metric format: one value, its unit, its dimensions and no other."""
-    line = emitted[measure]
+    from lambdas import runtime
+
+    monkeypatch.setenv("SLUICE_ENVIRONMENT", "dev")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "sluice")
+    own = measure.kind.dimensions
+    runtime.measure(measure, 2.5, task="tickets" if "task" in own else None, tier=1 if "tier" in own else None)
+    line = json.loads(capsys.readouterr().out)
     [directive] = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Sluice"
     assert directive["Metrics"] == [{"Name": measure.value, "Unit": measure.kind.unit.value}]
     assert directive["Dimensions"] == [list(names) for names in measure.kind.dimension_sets]
     values = {"environment": "dev", "task": "tickets", "tier": "1"}
-    assert {name: line[name] for name in values if name in line} == {
-        name: values[name] for name in measure.kind.dimensions
-    }
-    assert set(line) == {"_aws", measure.value, *measure.kind.dimensions}
+    assert {name: line[name] for name in own} == {name: values[name] for name in own}
+    assert set(line) == {"_aws", measure.value, *own}
     assert line[measure.value] == [2.5]
