@@ -25,6 +25,8 @@ SERVICES = {
     "events": "events",
     "service-quotas": "servicequotas",
 }
+# What has no endpoint: the settings' defaults hold in its place.
+WITHOUT_ENDPOINT = ("service-quotas",)
 INTERFACES = f"arn:{Aws.PARTITION}:ec2:{Aws.REGION}:{Aws.ACCOUNT_ID}:*/*"
 # What Lambda does in the function's name to give it an address in the network.
 ATTACHING = (

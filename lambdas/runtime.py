@@ -39,6 +39,8 @@ logger = Logger()
 CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120)
 # A model call that is lost may have been billed: it is not repeated behind our back.
 MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
+# Quotas have defaults, and a network without the internet has no way to them: start does not wait long.
+QUOTA_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=20)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -76,7 +78,7 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
         bedrock=AwsBedrock(client("bedrock"), client("bedrock-runtime", MODEL_CLIENT)),
         workflow=Workflow(client("stepfunctions"), arn) if arn else None,
         publish_event=publish_event,
-        quotas=lambda: ServiceQuotas(client("service-quotas")).of_bedrock(),
+        quotas=lambda: ServiceQuotas(client("service-quotas", QUOTA_CLIENT)).of_bedrock(),
         measure=measure,
         remaining_seconds=remaining_seconds,
     )
