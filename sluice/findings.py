@@ -107,13 +107,13 @@ class FindingsCount:
 
     def findings(self) -> Findings:
         """What was found in all rows that were added."""
-        records, rows = self._rows_by_record()
-        compared = self._changes(records, rows)
+        rows = self._rows_of_records()
+        compared = self._changes(rows)
         changed = [pair for pair in compared if pair[0] != pair[1]]
         return Findings(
-            accepted=self._accepted(records, rows),
-            labels=self._labels(records, rows),
-            confidence=self._confidence(records, rows),
+            accepted=self._accepted(rows),
+            labels=self._labels(rows),
+            confidence=self._confidence(rows),
             changes=nsmallest(PAIRS, changed, _by_count),
             compared=sum(count for *_, count in compared),
             changed=sum(count for *_, count in changed),
@@ -122,41 +122,44 @@ class FindingsCount:
             examples=[] if self.examples is None else sampled(self.examples.found),
         )
 
-    def _rows_by_record(self) -> tuple[pa.Array, pa.Array]:
-        """The records that rows of this part have, and how many rows have each."""
+    def _rows_of_records(self) -> pa.Array:
+        """How many rows of this part each record has; none for what stands behind the last of them."""
         found = pc.value_counts(pa.chunked_array(self.seen, pa.int64()))
-        records, rows = found.field("values"), found.field("counts")
-        sent = pc.less(records, len(self.records.keys))
-        return records.filter(sent), rows.filter(sent)
+        count = len(self.records.keys)
+        at = pc.index_in(pa.arange(0, count), value_set=found.field("values"))
+        rows = pc.fill_null(found.field("counts").take(at), 0)
+        return pa.concat_arrays([rows, pa.array([0], rows.type)])
 
-    def _accepted(self, records: pa.Array, rows: pa.Array) -> list[tuple[int, int]]:
-        accepted = pc.equal(self.records.columns["status"].take(records), Status.ACCEPTED.value)
-        return _grouped(self.records.columns["tier"].take(records).filter(accepted), rows=rows.filter(accepted))
+    def _accepted(self, rows: pa.Array) -> list[tuple[int, int]]:
+        accepted = pc.equal(self.records.columns["status"], Status.ACCEPTED.value)
+        return _grouped(self.records.columns["tier"].filter(accepted), rows=rows.filter(accepted))
 
-    def _labels(self, records: pa.Array, rows: pa.Array) -> list[tuple[int, str, int]]:
-        labels = self.records.columns["labels"].take(records)
+    def _labels(self, rows: pa.Array) -> list[tuple[int, str, int]]:
+        labels = self.records.columns["labels"]
         of = pc.list_parent_indices(labels)
-        return _grouped(
-            self.records.columns["tier"].take(records).take(of), pc.list_flatten(labels), rows=rows.take(of)
-        )
+        return _grouped(self.records.columns["tier"].take(of), pc.list_flatten(labels), rows=rows.take(of))
 
-    def _confidence(self, records: pa.Array, rows: pa.Array) -> list[tuple[int, str, bool, int]]:
-        trails = self.records.columns["trail"].take(records)
-        of, attempts = pc.list_parent_indices(trails), pc.list_flatten(trails)
+    def _confidence(self, rows: pa.Array) -> list[tuple[int, str, bool, int]]:
+        trails = self.records.columns["trail"]
+        attempts, of = pc.list_flatten(trails), pc.list_parent_indices(trails)
         tier, word, outcome = (pc.struct_field(attempts, name) for name in ("tier", "confidence", "outcome"))
-        accepted = pc.equal(outcome, Outcome.ACCEPTED.value)
-        stated = pc.is_valid(word)
-        columns = (tier.filter(stated), word.filter(stated), accepted.filter(stated))
-        return _grouped(*columns, rows=rows.take(of).filter(stated))
+        return [
+            (*found[:2], accepted, found[-1])
+            for accepted, mask in (
+                (True, pc.equal(outcome, Outcome.ACCEPTED.value)),
+                (False, pc.not_equal(outcome, Outcome.ACCEPTED.value)),
+            )
+            for found in _grouped(tier.filter(mask), word.filter(mask), rows=rows.take(of).filter(mask))
+            if found[1] is not None
+        ]
 
-    def _changes(self, records: pa.Array, rows: pa.Array) -> list[tuple[str, str, int]]:
+    def _changes(self, rows: pa.Array) -> list[tuple[str, str, int]]:
         """The first answers of records that a later tier settled, beside what it said."""
         first, columns = self.records.firsts, self.records.columns
         last = in_words(columns["labels"].take(first.records))
-        count = rows.take(pc.index_in(first.records, value_set=records))
         later = pc.greater(columns["tier"].take(first.records), first.tiers)
-        there = pc.fill_null(pc.and_(pc.and_(later, pc.is_valid(last)), pc.is_valid(count)), False)
-        return _grouped(first.answers.filter(there), last.filter(there), rows=count.filter(there))
+        there = pc.fill_null(pc.and_(later, pc.is_valid(last)), False)
+        return _grouped(first.answers.filter(there), last.filter(there), rows=rows.take(first.records.filter(there)))
 
 
 def _by_count(pair: tuple[str, str, int]) -> tuple[int, str, str]:
@@ -164,11 +167,12 @@ def _by_count(pair: tuple[str, str, int]) -> tuple[int, str, str]:
 
 
 def _grouped(*columns: pa.Array, rows: pa.Array) -> list[Any]:
-    """How many rows each combination of values has."""
+    """How many rows each combination of values has, where it has any."""
     names = [str(n) for n in range(len(columns))]
     table = pa.table([*columns, rows], names=[*names, "rows"])
-    sums = table.group_by(names).aggregate([("rows", "sum")])
-    return list(zip(*(sums[name].to_pylist() for name in (*names, "rows_sum")), strict=True))
+    sums = table.group_by(names, use_threads=False).aggregate([("rows", "sum")])
+    found = zip(*(sums[name].to_pylist() for name in (*names, "rows_sum")), strict=True)
+    return [row for row in found if row[-1]]
 
 
 class ExampleRows:
