@@ -99,6 +99,14 @@ function choose(chips) {
   });
 }
 
+// The mark of a stand-in need not stand twice in view: it takes over where the banner has been scrolled away.
+function mark(origin) {
+  const banner = document.querySelector("header .banner");
+  new IntersectionObserver(([seen]) => {
+    origin.style.visibility = seen.isIntersecting ? "hidden" : "";
+  }).observe(banner);
+}
+
 function control(controls) {
   const plots = [controls.closest("section").querySelector(".plot")];
   controls.hidden = false;
@@ -125,6 +133,7 @@ document.querySelectorAll(".across").forEach((picture) => {
   walk(picture);
   point(picture);
 });
+document.querySelectorAll(".origin").forEach(mark);
 document.querySelectorAll(".tiers").forEach(choose);
 document.querySelectorAll(".controls").forEach(control);
 addEventListener("scroll", hide, { passive: true });

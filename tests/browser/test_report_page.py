@@ -371,9 +371,11 @@ def test_dark_and_light_are_both_readable(visit: Callable[..., Visit]) -> None:
 
 
 def test_the_mark_of_a_stand_in_stays_in_view(visit: Callable[..., Visit]) -> None:
-    """Wherever one has scrolled to, nobody takes a stand-in's labels for a model's."""
+    """Wherever one has scrolled to, nobody takes a stand-in's labels for a model's; at the top the banner says it."""
     opened = visit(changed(answers="standin"))
+    opened.page.locator(".origin").wait_for(state="hidden")
     opened.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    opened.page.locator(".origin").wait_for(state="visible")
     box = opened.page.locator(".origin").bounding_box()
     assert box is not None
     assert 0 <= box["y"] < 60
