@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.files import LOCAL, Folder
 from sluice.cli.forecast import Asked, Forecast, forecast
+from sluice.cli.forecast import planned as estimated
 from sluice.cli.plan import declared_settings, print_forecast
 from sluice.errors import BadInput, BadSetting, Stop
 from sluice.prices import Catalog
+from sluice.prompts import RequestWriter
 from sluice.settings import Settings
-from sluice.state import JobItem, Keys, Span
+from sluice.state import JobItem, JobKeys, Keys, RoundPlan, Span, read
 from sluice.steps import partition, plan
+from sluice.steps.services import Run
 from sluice.task import parse_task
 from tests.harness.drive import Cloud, jsonl
+from tests.harness.faults import FaultPlan
+from tests.harness.machine import Machine
 from tests.harness.s3 import MemoryS3
+from tests.harness.stage import SURE
+from tests.unit.test_costs import greediest
 
 if TYPE_CHECKING:
     from sluice.store import Store
@@ -406,3 +415,59 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     folder.put("x", b"afterwards")
     with pytest.raises(BadInput, match="was changed"):
         list(folder.blocks("x", etag=head.etag))
+
+
+# The texts that a plan reads are those that a run sends.
+
+ODD = st.text(st.sampled_from('ab &<>"\\\n\0é請Ж\N{LARGE RED CIRCLE}'), max_size=40)
+LINES = st.lists(st.one_of(ODD.map(lambda text: {"text": text, "n": len(text)}), st.just([1])), min_size=1, max_size=30)
+PLANNED = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+@PLANNED
+@given(
+    rows=LINES,
+    most=st.integers(1, 9),
+    span=st.sampled_from([80, 10**6]),
+    cuts=st.booleans(),
+    transport=st.sampled_from(["auto", "on_demand"]),
+    attempts=st.integers(1, 2),
+)
+def test_a_plan_knows_what_is_sent_and_what_it_costs_at_most(
+    rows: list[Any], most: int, span: int, cuts: bool, transport: str, attempts: int
+) -> None:
+    """Records and bytes are those of the requests to the byte, and no run costs more than it was told."""
+    limits = {"max_tokens": 3, "when_longer": "cut"} if cuts else {}
+    tiers = [{"model": model, "transport": transport, "attempts": attempts} for model in ("nova-micro", "nova-lite")]
+    task = made({"input": {"text": "text", **limits}, "tiers": tiers})
+    sizes = {"max_records_per_job": most, "min_records_per_job": 1, "span_bytes": span, "on_demand_concurrency": 1}
+    machine = Machine(FaultPlan(seed=most, records=0.3), lambda _model, text: "no idea" if "a" in text else SURE, sizes)
+    machine.faulty.tokens = greediest
+    run = machine.begin(task, {"in.jsonl": jsonl(rows)})
+    summary = machine.finish(run)
+    asked = Asked(["s3://incoming/plain/"], task, Settings().override(sizes), Catalog.load(), "us-east-1", 0.1)
+    with estimated(asked, machine.store, quiet) as estimate:
+        said = estimate.forecast()
+        texts = estimate.texts
+    first = [keys.input for keys in first_jobs(machine, run)]
+    lines = [line for key in first for line in machine.work.get(key).splitlines(keepends=True)]
+    constant = RequestWriter(task, Run(machine.work, run).tier(0)).constant_bytes
+    assert (texts.records, texts.bytes) == (len(lines), sum(map(len, lines)) - len(lines) * constant)
+    assert said.ceiling_usd is not None
+    assert summary["cost_usd"] <= said.ceiling_usd * (1 + 1e-9)
+
+
+def first_jobs(machine: Machine, run: str) -> list[JobKeys]:
+    """The jobs that sent records for the first time, in whatever round."""
+    keys, found = Keys(run), list[JobKeys]()
+    number = 0
+    while data := machine.work.find(keys.round_plan(number)):
+        jobs = read(RoundPlan, data, "plan").jobs
+        found += [keys.job(number, job.job) for job in jobs if job.purpose == "classify"]
+        number += 1
+    return [job for job in found if machine.work.exists(job.input)]
+
+
+def test_a_run_that_would_wait_for_an_approval_is_planned_all_the_same(rows: str) -> None:
+    """What it can cost is what an approval is about."""
+    assert planned(rows, approve_above_usd=0).tiers == planned(rows).tiers
