@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from sluice.cli.plan import section, tier_table
+from sluice.cli.plan import cost_table, section, tier_table
 from sluice.cli.summary import WIDTH
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
 from sluice.pilot import BASIS
@@ -104,7 +104,9 @@ def sections(pilot: Pilot, out: Path) -> Iterator[RenderableType]:
         yield from section("Going on", Text("\n".join(_escalated(pilot))))
     if any(pilot.gold):
         yield from section("Known answers", Text("\n".join(_gold(pilot))))
-    yield from section("All records", tier_table(pilot.plan.tiers), Text(_bill(pilot)))
+    yield from section(
+        "All records", tier_table(pilot.plan.tiers), Text(" "), cost_table(pilot.plan), Text(" "), Text(_bill(pilot))
+    )
     if pilot.plan.warnings:
         yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in pilot.plan.warnings))
     yield from section("Files", _files(pilot, out))
@@ -140,7 +142,7 @@ def _differences(pilot: Pilot) -> Iterator[RenderableType]:
     table.add_column("Records", justify="right")
     for one, other, count in pilot.findings.differences[:SHOWN]:
         table.add_row(Text(one), Text(other), f"{count:,}")
-    yield Text()
+    yield Text(" ")
     yield table
     if (more := len(pilot.findings.differences) - SHOWN) > 0:
         yield Text(f"and {more:,} more pairs, in pilot.json", "dim")
@@ -164,16 +166,17 @@ def _gold(pilot: Pilot) -> Iterator[str]:
 
 def _bill(pilot: Pilot) -> str:
     low, high = pilot.plan.duration["seconds"]
-    sentence = f"about {dollars(pilot.expected_usd)}"
+    expected = dollars(pilot.expected_usd)
     if pilot.low_usd != pilot.high_usd:
-        sentence += f" ({dollars(pilot.low_usd)} to {dollars(pilot.high_usd)} by the interval of what goes on)"
-    sentence += f", never above {dollars(pilot.plan.ceiling_usd)}"
+        expected = f"{dollars(pilot.low_usd)} to {dollars(pilot.high_usd)} by the interval of what goes on"
+    lines = [f"Expected {expected}; tokens as the sample used them."]
     if len(pilot.plan.tiers) > 1:
-        sentence += f"\n{_models(pilot)[-1]} alone: {dollars(pilot.strongest_usd)}"
-    if UNKNOWN in sentence:
-        sentence += "; give the prices in models.yaml"
-    sentence += f"\nThe pilot itself cost {dollars(pilot.spent_usd)}, on demand." if pilot.answers == "bedrock" else ""
-    return f"{sentence}\nTokens as the sample used them. Time: {duration(low)} to {duration(high)}"
+        lines.append(f"{_models(pilot)[-1]} alone: {dollars(pilot.strongest_usd)}.")
+    if UNKNOWN in "".join(lines):
+        lines.append("Give the unknown prices in models.yaml.")
+    if pilot.answers == "bedrock":
+        lines.append(f"The pilot itself cost {dollars(pilot.spent_usd)}, on demand.")
+    return "\n".join([*lines, f"Time: {duration(low)} to {duration(high)}."])
 
 
 def _files(pilot: Pilot, out: Path) -> Table:

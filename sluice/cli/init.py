@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from rich.console import Console
+from rich.text import Text
 
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.samples import FIRST, rows_of
@@ -113,7 +116,8 @@ def init_task(request: Request) -> ExitCode:
     _checked(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print("\n".join(_said(path, name, request.sample, guess, labels)))
+    console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    console.print(Text("\n".join(_said(path, name, request.sample, guess, labels))))
     return ExitCode.SUCCEEDED
 
 

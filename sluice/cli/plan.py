@@ -100,7 +100,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     if made.rejected_rows:
         yield from section("Rejected rows", _rejected(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
-    yield from section("Cost", Text(_cost(made)), *_shares(made), *_ceiling(made))
+    yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_shares(made), *_ceiling(made))
     yield from section("Tokens", Text(_tokens(made)))
     yield from section("Time", Text(_time(made)))
     if made.budget is not None:
@@ -145,23 +145,43 @@ def _shown(source: str) -> str:
 
 
 def tier_table(tiers: Sequence[TierForecast]) -> Table:
-    """Lay out what each tier takes."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("Model", overflow="ellipsis", no_wrap=True)
-    for name in ("Records", "Sent as", "Jobs", "Waves", "Tokens in", "out", "Expected", "At most"):
-        table.add_column(name, justify="right", no_wrap=True)
+    """Lay out what each tier is sent."""
+    table = _table("Model", "Records", "Sent as", "Jobs", "Waves", "Tokens in", "out")
     for tier in tiers:
         table.add_row(short_model(tier.model), *_figures(tier))
     return table
 
 
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(first, overflow="ellipsis", no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def _figures(tier: TierForecast) -> list[str]:
     if not tier.records:
-        return ["0", *[NONE] * 5, dollars(0.0), dollars(tier.ceiling_usd)]
-    sent = tier.transport.replace("_", " ")
-    counts = (tier.jobs, tier.waves, tier.input_tokens, tier.output_tokens)
-    costs = (tier.expected_usd, tier.ceiling_usd)
-    return [f"{tier.records:,}", sent, *(f"{count:,}" for count in counts), *map(dollars, costs)]
+        return ["0", *[NONE] * 5]
+    counts = (f"{tier.jobs:,}", f"{tier.waves:,}", amount(tier.input_tokens), amount(tier.output_tokens))
+    return [f"{tier.records:,}", tier.transport.replace("_", " "), *counts]
+
+
+def amount(count: int) -> str:
+    """Write a count in four digits and a letter: k for thousands, M for millions."""
+    if count < 10_000:
+        return f"{count:,}"
+    return f"{count / 1000:,.0f}k" if count < 10_000_000 else f"{count / 1e6:,.0f}M"
+
+
+def cost_table(made: Forecast) -> Table:
+    """Lay out what each tier costs, what all do, and what the strongest would alone."""
+    table = _table("", "Expected", "At most")
+    for tier in made.tiers:
+        table.add_row(short_model(tier.model), dollars(tier.expected_usd), dollars(tier.ceiling_usd))
+    if len(made.tiers) > 1:
+        table.add_row("together", dollars(made.expected_usd), dollars(made.ceiling_usd), style="bold")
+    return table
 
 
 def _assumption(made: Forecast, settings: Settings) -> str:
@@ -174,38 +194,33 @@ def _assumption(made: Forecast, settings: Settings) -> str:
 
 
 def _cost(made: Forecast) -> str:
-    last = short_model(made.strongest["model"])
     batch, on_demand = made.strongest["batch_usd"], made.strongest["on_demand_usd"]
-    alone = batch if batch is not None else on_demand
-    sentence = f"about {dollars(made.expected_usd)}, never above {dollars(made.ceiling_usd)}"
     kinds = [
         f"{dollars(usd)} {name}" for usd, name in ((batch, "in batch"), (on_demand, "on demand")) if usd is not None
     ]
-    sentence += f"\n{last} alone: {' or '.join(kinds) or UNKNOWN}"
+    sentence = f"{short_model(made.strongest['model'])} alone: {' or '.join(kinds) or UNKNOWN}"
+    alone = batch if batch is not None else on_demand
     if made.expected_usd is not None and alone and len(made.tiers) > 1:
         saved = 1 - made.expected_usd / alone
-        sentence += f" (the run costs {percent(abs(saved), 1)} {'less' if saved > 0 else 'more'})"
-    if UNKNOWN in sentence:
-        sentence += "; give the prices in models.yaml"
-    return f"{sentence}\nPrices of {made.prices['date']}: {made.prices['source']}"
+        sentence += f"; the tiers together cost {percent(abs(saved), 1)} {'less' if saved > 0 else 'more'}"
+    if made.expected_usd is None:
+        sentence += "; give the unknown prices in models.yaml"
+    return f"{sentence}.\nPrices of {made.prices['date']}: {made.prices['source']}"
 
 
 def _shares(made: Forecast) -> Iterator[RenderableType]:
     """The expected cost by the share that goes on; nothing where there is nowhere to go."""
     if len(made.tiers) < 2 or made.expected_usd is None:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("Going on", no_wrap=True)
-    for item in made.shares:
-        table.add_column(percent(item["share"], 1), justify="right", no_wrap=True)
+    table = _table("Going on", *(percent(item["share"], 1) for item in made.shares))
     table.add_row("Expected", *(dollars(item["expected_usd"]) for item in made.shares))
-    yield Text()
+    yield Text(" ")
     yield table
 
 
 def _ceiling(made: Forecast) -> Iterator[RenderableType]:
     if made.ceiling_usd is not None:
-        yield Text()
+        yield Text(" ")
         yield Text(
             "At most: a token for each byte of a request, the longest answers, every record through every tier and "
             "all its attempts, at the dearer price. Nothing that models answer or that fails can cost more.",

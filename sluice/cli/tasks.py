@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
 
 from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
 from sluice.cli.samples import sample_of
@@ -68,7 +72,9 @@ def check_task(asked: Question) -> ExitCode:
         _print_json(_document(task, models, found))
         return ExitCode.SUCCEEDED
     with reader_may_leave():
-        print("\n".join([*_overview(task, models), "", *_weak(found), "", *_request(task)]))
+        console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+        console.print(Text("\n".join([*_overview(task, models), "", *_weak(found), ""])))
+        print("\n".join(_request(task)))
     return ExitCode.SUCCEEDED
 
 
@@ -96,16 +102,16 @@ def _weak(found: list[Weakness]) -> list[str]:
 
 
 def _overview(task: Task, models: tuple[Model, ...]) -> list[str]:
-    tiers = ", then ".join(
+    tiers = [
         f"{tier.model} ({model.id}, {tier.transport.replace('_', ' ')})"
         for tier, model in zip(task.tiers, models, strict=True)
-    )
-    fields = ", ".join(task.answer.fields)
+    ]
+    fields, then = ", ".join(task.answer.fields), ", then\n          "
     return [
         f"{task.name}: can be run",
         f"  reads   {', '.join(task.input.text)}",
         f"  labels  {len(task.labels):,}" + (f", and extracts {fields}" if fields else ""),
-        f"  tiers   {tiers}",
+        f"  tiers   {then.join(tiers)}",
     ]
 
 

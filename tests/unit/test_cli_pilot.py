@@ -177,7 +177,7 @@ def test_the_page_says_who_answered_and_what_it_rests_on(project: Path, capsys: 
     """A stand-in says that it is one; shares have their n and interval."""
     assert pilot_run(asking(json=False), nowhere, MemoryRunner()) == 0
     page = capsys.readouterr().out
-    for said in ("100 of 300 distinct records", "Stand-in answers", "95% Wilson interval", "n = 100", "never above"):
+    for said in ("100 of 300 distinct records", "Stand-in answers", "95% Wilson interval", "n = 100", "At most"):
         assert said in " ".join(page.split())
     assert "Stand-in" not in json.dumps(piloted(answers="bedrock", out=Path("real")))
 

@@ -136,7 +136,7 @@ def test_an_unknown_price_is_unknown(rows: str, capsys: pytest.CaptureFixture[st
     said = planned(rows, task={"tiers": [{"model": "acme.new-model-v1:0"}]})
     assert (said.expected_usd, said.ceiling_usd) == (None, None)
     print_forecast(said, Settings())
-    assert "about unknown" in capsys.readouterr().out
+    assert "alone: unknown; give the unknown prices in models.yaml" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
