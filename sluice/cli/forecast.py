@@ -76,6 +76,8 @@ class TierForecast:
 class Forecast:
     """A run as it is expected; `budget` tells whether the task's budget lets it reach its end, None without one.
 
+    `approval` tells whether the run will wait for one, None where the settings ask for none.
+
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
     """
 
@@ -95,6 +97,7 @@ class Forecast:
     longest: dict[str, Any]
     duration: dict[str, Any]
     budget: dict[str, Any] | None
+    approval: dict[str, Any] | None
     warnings: list[str]
     prices: dict[str, str]
     request: dict[str, str] | None
@@ -247,6 +250,7 @@ class Estimate:
             longest=self.longest(tiers),
             duration=self.duration(tiers),
             budget=self.budget(tiers),
+            approval=self.approval(),
             warnings=[],
             prices=opened.start.prices,
             request=self.request,
@@ -392,13 +396,25 @@ class Estimate:
         limit, spent = self.asked.task.budget.max_usd, 0.0
         if limit is None:
             return None
-        rough = costs.Load.of_plan(self.asked.task, self.opened.plan)
         for number, (frozen, tier) in enumerate(zip(self.opened.start.tiers, tiers, strict=True)):
-            expected = costs.expected_usd(frozen, rough, tier.transport, tier.records) or 0.0
+            expected = costs.expected_usd(frozen, self.rough, tier.transport, tier.records) or 0.0
             if spent + expected * accounting.BUDGET_MARGIN > limit:
                 return {"max_usd": limit, "fits": False, "stops_before_tier": number}
             spent += tier.expected_usd or 0.0
         return {"max_usd": limit, "fits": True, "stops_before_tier": None}
+
+    @cached_property
+    def rough(self) -> costs.Load:
+        """The load as the run's own plan will know it, from its rows' bytes."""
+        return costs.Load.of_plan(self.asked.task, self.opened.plan)
+
+    def approval(self) -> dict[str, Any] | None:
+        """Hold the ceiling that the run itself will find against what may be spent without an approval."""
+        limit = self.asked.settings.approve_above_usd
+        if limit is None:
+            return None
+        ceiling = self.opened.plan.ceiling_usd
+        return {"above_usd": limit, "ceiling_usd": ceiling, "waits": ceiling is None or ceiling > limit}
 
 
 def replace_batch(tier: FrozenTier, model: Model) -> FrozenTier:

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console, Group
@@ -105,6 +105,8 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     yield from section("Time", Text(_time(made)))
     if made.budget is not None:
         yield from section("Budget", _budget(made))
+    if made.approval is not None:
+        yield from section("Approval", _approval(made.approval))
     if made.warnings:
         yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in made.warnings))
 
@@ -260,3 +262,12 @@ def _budget(made: Forecast) -> Text:
         return Text(f"{limit}: enough, with the margin that each round has to leave")
     tier = short_model(made.tiers[made.budget["stops_before_tier"]].model)
     return Text(f"{limit}: not enough; the run would stop before all records had been sent to {tier}", "yellow")
+
+
+def _approval(found: dict[str, Any]) -> Text:
+    basis = (
+        f"the run's own plan, which goes by the bytes of its rows, will find {dollars(found['ceiling_usd'])} at most"
+    )
+    if found["waits"]:
+        return Text(f"{basis}: above {dollars(found['above_usd'])}, so it will wait for `sluice approve`", "yellow")
+    return Text(f"{basis}: not above {dollars(found['above_usd'])}, so it will not wait")

@@ -22,7 +22,7 @@ from sluice.errors import BadInput, BadSetting, Stop
 from sluice.prices import Catalog
 from sluice.prompts import RequestWriter
 from sluice.settings import Settings
-from sluice.state import JobItem, JobKeys, Keys, RoundPlan, Span, read
+from sluice.state import Approval, JobItem, JobKeys, Keys, RoundPlan, Span, read
 from sluice.steps import partition, plan
 from sluice.steps.services import Run
 from sluice.task import parse_task
@@ -54,11 +54,11 @@ def quiet(_what: str, _number: int, _total: int) -> None:
     pass
 
 
-def planned(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Forecast:
+def planned(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float) -> Forecast:
     return forecast(request(*inputs, task=task, escalate=escalate, **settings), nowhere, quiet)
 
 
-def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: int) -> Asked:
+def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float) -> Asked:
     return Asked(inputs, made(task), Settings().override(settings), Catalog.load(), "us-east-1", escalate)
 
 
@@ -339,7 +339,7 @@ def test_the_page_shows_figures_assumption_and_request(project: Path) -> None:
         "602 rows",
         "500 distinct",
         "Assumed: 10%",
-        "never above",
+        "At most",
         "in.jsonl:1 ",
         "text 0\n",
     ):
@@ -469,5 +469,25 @@ def first_jobs(machine: Machine, run: str) -> list[JobKeys]:
 
 
 def test_a_run_that_would_wait_for_an_approval_is_planned_all_the_same(rows: str) -> None:
-    """What it can cost is what an approval is about."""
-    assert planned(rows, approve_above_usd=0).tiers == planned(rows).tiers
+    """What an approval goes by is told: the ceiling of the run's own plan, which is above that of this one."""
+    said = planned(rows, approve_above_usd=0)
+    assert said.tiers == planned(rows).tiers
+    assert said.approval is not None
+    assert said.approval["waits"] is True
+    assert said.ceiling_usd is not None
+    assert said.ceiling_usd < said.approval["ceiling_usd"]
+    assert planned(rows, approve_above_usd=10**6).approval == {**said.approval, "above_usd": 10**6, "waits": False}
+    assert planned(rows).approval is None
+
+
+def test_the_ceiling_of_an_approval_is_the_runs_own(rows: str) -> None:
+    """A run that is planned to wait does wait, and names the same figure."""
+    said = planned(rows, approve_above_usd=0.01).approval
+    cloud = Cloud(lambda _model, _text: "", {"approve_above_usd": 0.01})
+    run = cloud.begin(made(), {"in.jsonl": Path(rows).read_bytes()})
+    for span in msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span]):
+        partition.run(cloud.services, span)
+    plan.run(cloud.services, run, 0)
+    noted = read(Approval, cloud.work.get(Keys(run).approval), "approval")
+    assert said is not None
+    assert noted.ceiling_usd == pytest.approx(said["ceiling_usd"])
