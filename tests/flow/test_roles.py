@@ -266,13 +266,15 @@ def test_a_smaller_deployment_has_no_further_right(deployed: Deployed) -> None:
 
 
 def test_rules_and_functions_know_each_other(deployed: Deployed) -> None:
-    """Each rule's function can be called by that rule, each lost event can be sent, and nobody else may do either."""
+    """Each rule's function can be called by that rule, each lost event can be sent, and nobody else may do either.
+
+    A topic is open to EventBridge as a whole, which names no rule there.
+    """
     template, resolve = deployed.template, deployed.resolve
     targets = {
         (template.attributes[logical_id, "Arn"], target["Arn"], target["DeadLetterConfig"]["Arn"])
         for logical_id, properties in template.of_type("AWS::Events::Rule")
         for target in resolve(properties["Targets"])
-        if ":function:" in target["Arn"]
     }
     callers = {
         (resolve(properties["SourceArn"]), resolve(properties["FunctionName"]))
@@ -284,5 +286,7 @@ def test_rules_and_functions_know_each_other(deployed: Deployed) -> None:
         for statement in resolve(properties["PolicyDocument"]["Statement"])
         if statement["Effect"] == "Allow"
     }
-    assert callers == {(rule, function) for rule, function, _ in targets}
+    topics = {template.attributes[logical_id, "TopicArn"] for logical_id, _ in template.of_type("AWS::SNS::Topic")}
+    assert {target for _, target, _ in targets if ":function:" not in target} == topics
+    assert callers == {(rule, target) for rule, target, _ in targets if ":function:" in target}
     assert senders == {(rule, queue) for rule, _, queue in targets}
