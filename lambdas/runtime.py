@@ -109,8 +109,8 @@ def deployment() -> Deployment:
 
 
 def publish_event(kind: str, detail: Mapping[str, object]) -> None:
-    """Tell EventBridge, whose bus all environments share; most steps never have anything to tell, nor need a client."""
-    EventBus(client("events")).publish(kind, {"environment": os.environ["SLUICE_ENVIRONMENT"], **detail})
+    """Tell EventBridge; the client is made when there is something to tell, which most steps never have."""
+    EventBus(client("events"), os.environ["SLUICE_ENVIRONMENT"]).publish(kind, detail)
 
 
 def measure(measure: Measure, value: float, *, task: str | None = None, tier: int | None = None) -> None:

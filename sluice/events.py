@@ -25,10 +25,11 @@ class Event(StrEnum):
 
 
 class EventBus:
-    """The account's default bus."""
+    """The account's default bus, which all environments share: each detail says from which one it is."""
 
-    def __init__(self, client: EventBridgeClient) -> None:
+    def __init__(self, client: EventBridgeClient, environment: str) -> None:
         self._client = client
+        self._environment = environment
 
     def publish(self, kind: str, detail: Mapping[str, object]) -> None:
         """Send one event.
@@ -37,7 +38,11 @@ class EventBus:
             RetryLater: the bus did not take it, which it says in its answer to a call that succeeds.
 
         """
-        entry = {"Source": SOURCE, "DetailType": kind, "Detail": json.dumps(detail)}
+        entry = {
+            "Source": SOURCE,
+            "DetailType": kind,
+            "Detail": json.dumps({"environment": self._environment, **detail}),
+        }
         sent = self._client.put_events(Entries=[entry])["Entries"][0]  # type: ignore[list-item]
         if "ErrorCode" in sent:
             raise RetryLater(f"EventBridge did not take the event {kind!r}: {sent['ErrorCode']}")

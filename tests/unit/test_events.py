@@ -22,16 +22,16 @@ class Bus:
 
 
 def test_an_event_says_whose_it_is() -> None:
-    """Rules match source and type; the detail is JSON."""
+    """Rules match source, type and environment; the detail is JSON."""
     bus = Bus({"EventId": "1"})
-    EventBus(bus).publish(Event.FINISHED, {"run_id": "r"})  # type: ignore[arg-type]
+    EventBus(bus, "dev").publish(Event.FINISHED, {"run_id": "r"})  # type: ignore[arg-type]
     [entry] = bus.entries
     assert (entry["Source"], entry["DetailType"]) == ("sluice", "Sluice Run Finished")
-    assert json.loads(entry["Detail"]) == {"run_id": "r"}
+    assert json.loads(entry["Detail"]) == {"environment": "dev", "run_id": "r"}
 
 
 def test_a_refused_event_is_an_error() -> None:
     """The call succeeds and the event does not: only the answer says so."""
     bus = Bus({"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"})
     with pytest.raises(RetryLater, match="ThrottlingException"):
-        EventBus(bus).publish(Event.FINISHED, {})  # type: ignore[arg-type]
+        EventBus(bus, "dev").publish(Event.FINISHED, {})  # type: ignore[arg-type]
