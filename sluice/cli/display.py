@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
@@ -11,7 +12,7 @@ from sluice.figures import dollars, short_model
 from sluice.progress import JobState, Snapshot, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -276,6 +277,21 @@ def _figures(now: Snapshot) -> Iterator[tuple[Text, Text]]:
         most = f"{expected}, at most {dollars(now.ceiling_usd)}"
         budget = f", budget {dollars(now.budget_usd)}" if now.budget_usd is not None else ""
         yield Text("cost"), Text(f"{dollars(now.cost_usd)} so far{most}{budget}")
+
+
+@contextmanager
+def byte_bar(what: str, total: int, stream: TextIO | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how many bytes are through, where it is a terminal; what is yielded takes those more."""
+    if not (stream or sys.stderr).isatty():
+        yield lambda _more: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=stream or sys.stderr), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda more: progress.advance(task, more)
 
 
 def meter(done: int, total: int, width: int = 12) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, print_json
 from sluice.cli.published import Origin, Published, read_document
 from sluice.cli.requests import check_out
@@ -19,7 +20,7 @@ from sluice.report import read_run, render
 from sluice.state import Inputs, Keys, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sluice.cli.cloud import Cloud
@@ -35,11 +36,13 @@ def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCo
     start = now.beginning
     prefix = f"results/{start.name}/run_date={start.date}/{run}-part-"
     parts = list(cloud.results.keys(prefix))
-    _say(f"{len(parts):,} Parquet {'file' if len(parts) == 1 else 'files'}, {size(sum(size_ for _, size_ in parts))}")
-    for key, _ in parts:
-        download(cloud.results, key, out / key)
+    whole = sum(size_ for _, size_ in parts)
+    _say(f"{len(parts):,} Parquet {'file' if len(parts) == 1 else 'files'}, {size(whole)}")
+    with byte_bar("downloading", whole) as advance:
+        for key, _ in parts:
+            download(cloud.results, key, out / key, advance)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_text(render(now.document), encoding="utf-8")
+    (out / "report.html").write_bytes(_report(cloud, now))
     (out / "run.json").write_bytes(msgspec.json.encode(now.document))
     show(now.document, places_in(out, read_run(now.document)), as_json=as_json)
     return ExitCode.SUCCEEDED
@@ -48,12 +51,18 @@ def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCo
 def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
     """Download a run's report; that of a run that failed is made here, of what it left behind."""
     now = _ended(cloud, run)
-    published = None if now.status == FAILED else cloud.results.find(f"reports/{run}/report.html")
-    if published is None and now.document is None:
-        raise UsageError(f"run {run} has no report, since it failed before it had counted its rows: {now.error}")
+    report = _report(cloud, now)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(published or render(now.document or {}).encode())
+    out.write_bytes(report)
     return _hand_over(out, show_it=show_it, as_json=as_json)
+
+
+def _report(cloud: Cloud, now: Standing) -> bytes:
+    """Get the published report, or make one of what a failed run left behind."""
+    published = None if now.status == FAILED else cloud.results.find(f"reports/{now.run}/report.html")
+    if published is None and now.document is None:
+        raise UsageError(f"run {now.run} has no report, since it failed before it had counted its rows: {now.error}")
+    return published or render(now.document or {}).encode()
 
 
 def _hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
@@ -114,13 +123,14 @@ def show_report(folder: Path, *, show_it: bool, as_json: bool = False) -> ExitCo
     return _hand_over(report, show_it=show_it, as_json=as_json)
 
 
-def download(store: Store, key: str, path: Path) -> None:
+def download(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:
     """Copy an object into a file, which appears when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     with unfinished.open("wb") as file:
         for block in store.blocks(key):
             file.write(block)
+            advance(len(block))
     unfinished.replace(path)
 
 

@@ -86,6 +86,11 @@ class Published:
         """Keys and sizes of the Parquet files, in order."""
         return [(key, size) for key, size in self.store.keys(self.prefix) if f"/{self.run}-part-" in key]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size in self.parts)
+
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns; `UsageError` when the files are gone."""
@@ -100,8 +105,13 @@ class Published:
 
         return pq.ParquetFile(pa.PythonFile(RangedFile(read, size), mode="r"), pre_buffer=False)
 
-    def batches(self, wanted: Wanted, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that are meant, in the files' order, with these columns or all."""
+    def batches(
+        self, wanted: Wanted, columns: Sequence[str] | None = None, advance: Callable[[int], None] = lambda _size: None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that are meant, in the files' order, with these columns or all.
+
+        `advance` is told the size of each file that is through.
+        """
         left = NO_LIMIT if wanted.limit is None else wanted.limit
         names = None if columns is None else [*columns, *({"status", "reason", "labels"} - set(columns))]
         for part in self.parts:
@@ -113,6 +123,7 @@ class Published:
                         yield found if columns is None else found.select(columns)
                     if not left:
                         return
+            advance(part[1])
 
     def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the rows that are meant as they stood in the input, as lines of JSON without the line's end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from sluice.cli import formats
 from sluice.cli.choices import Format
+from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.published import Wanted
 from sluice.reasons import Reason, Status
@@ -89,14 +91,16 @@ def _print_table(published: Published, asked: Asked) -> int:
 def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
     if asked.as_input:
         return formats.write_lines(published.input_lines(_wanted(asked, open_rows=True)), out)
-    batches = published.batches(_wanted(asked))
-    match asked.format:
-        case Format.CSV:
-            return formats.write_csv(batches, published.schema, out)
-        case Format.PARQUET:
-            return formats.write_parquet(batches, published.schema, out)
-        case _:
-            return formats.write_jsonl(batches, out)
+    shown = io.StringIO() if formats.is_terminal(out) else None  # rows and a bar on one terminal would be a mess
+    with byte_bar("reading", published.size, shown) as advance:
+        batches = published.batches(_wanted(asked), advance=advance)
+        match asked.format:
+            case Format.CSV:
+                return formats.write_csv(batches, published.schema, out)
+            case Format.PARQUET:
+                return formats.write_parquet(batches, published.schema, out)
+            case _:
+                return formats.write_jsonl(batches, out)
 
 
 @contextmanager

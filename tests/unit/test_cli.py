@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from sluice.cli import run as command
 from sluice.cli.app import app
-from sluice.cli.display import Lines, meter, news, picture
+from sluice.cli.display import Lines, byte_bar, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.run import Looks, Request, approved, run_files
@@ -533,6 +533,21 @@ def test_the_meter_is_as_long_at_its_end_as_at_its_beginning() -> None:
     assert {len(meter(done, 7)) for done in range(8)} == {12}
 
 
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_how_far_a_download_is() -> None:
+    """The bar says what is done and how much is through; anything else sees nothing of it."""
+    for stream, seen in ((Terminal(), True), (io.StringIO(), False)):
+        with byte_bar("downloading", 4_000_000, stream) as advance:
+            advance(1_000_000)
+        assert ("downloading" in stream.getvalue() and "1.0/4.0 MB" in stream.getvalue()) is seen
+
+
 def test_looks_are_taken_now_and_then() -> None:
     """The runner offers a look twenty times a second; reading the bucket each time would slow the run."""
     shown: list[Snapshot] = []
@@ -664,13 +679,6 @@ def test_a_run_that_hardly_began_has_a_summary() -> None:
 
 
 # The cost that has to be approved.
-
-
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_where_nobody_can_be_asked_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> None:

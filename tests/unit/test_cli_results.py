@@ -108,6 +108,21 @@ def test_one_of_several_labels_is_enough() -> None:
     assert Wanted(labels=["b"]).of(batch)["n"].to_pylist() == [0, 4]
 
 
+def test_no_more_is_read_than_is_wanted() -> None:
+    """Files are opened one after the other, and none behind the last row that is wanted."""
+    cloud = Cloud(answer, {"max_records_per_job": 5, "min_records_per_job": 1})
+    rows = b"".join(b'{"id": "%d", "text": "about %d"}\n' % (n, n) for n in range(30))
+    run = Published(cloud.results, cloud.run(make_task(), {"a.jsonl": rows})["run_id"], "results/t/", list)
+    assert len(run.parts) > 3
+    through: list[int] = []
+    batches = run.batches(Wanted(), advance=through.append)
+    next(batches)
+    assert through == []
+    assert sum(batch.num_rows for batch in batches) < 30
+    assert through == [size for _, size in run.parts]
+    assert len(list(run.batches(Wanted(limit=1), advance=pytest.fail))) == 1
+
+
 # Rows as they were.
 
 
