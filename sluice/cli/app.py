@@ -348,6 +348,38 @@ def runs(
 
 @app.command(
     epilog=examples(
+        "sluice doctor",
+        "sluice doctor --env dev --no-calls",
+        "sluice doctor --json | jq '.checks[] | select(.status == \"problem\")'",
+    )
+)
+def doctor(
+    calls: Annotated[
+        bool, typer.Option("--calls/--no-calls", help="Ask each model one question, for a fraction of a cent in all.")
+    ] = True,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Check the account and the deployment, and say what to mend.
+
+    Looked at are credentials, Region, stack, buckets, the models of the tasks in tasks/ and their inference profiles,
+    batch quotas, Lambda's concurrency, Athena and Lake Formation. Nothing is changed.
+
+    Exit codes: 0 no problem, 1 a problem was found.
+    """
+    from sluice.cli.doctor import Patient, see_doctor, tasks_here  # noqa: PLC0415
+    from sluice.cli.tasks import catalog_here  # noqa: PLC0415
+
+    raise _in_cloud(
+        (env, region, profile),
+        lambda cloud: see_doctor(Patient(cloud, tasks_here(), catalog_here(), calls), as_json=json),
+    )
+
+
+@app.command(
+    epilog=examples(
         "sluice watch tickets-20261120t101500-0123456789",
         "sluice watch tickets-20261120t101500-0123456789 --json > run.json",
     )

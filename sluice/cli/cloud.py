@@ -73,15 +73,10 @@ class Cloud:
         return cls(boto3.Session(profile_name=place.profile, region_name=place.region), stack)
 
     @cached_property
-    def outputs(self) -> dict[str, str]:
-        """The stack's outputs by their names.
-
-        Raises:
-            UsageError: there is no such stack here, or it is none of Sluice.
-
-        """
+    def _described(self) -> Any:
+        """The stack as CloudFormation describes it; `UsageError` when there is none here."""
         try:
-            found = self.session.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
+            return self.session.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
@@ -90,6 +85,21 @@ class Cloud:
                 f"there is no stack {self.stack} in {where}: deploy it with `make deploy`, "
                 "or name another with --env, --region or --profile"
             ) from None
+
+    @property
+    def status(self) -> str:
+        """How the stack stands, in CloudFormation's words."""
+        return str(self._described["StackStatus"])
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by their names.
+
+        Raises:
+            UsageError: there is no such stack here, or it is none of Sluice.
+
+        """
+        found = self._described
         outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
         missing = [name for name in OUTPUTS if name not in outputs]
         if missing:
@@ -180,7 +190,7 @@ def concluded(command: Callable[[], ExitCode]) -> ExitCode:
         complain_of_task(error)
         return ExitCode.USAGE
     except (UsageError, SluiceError, BotoCoreError, ClientError, OSError) as error:
-        complain(_sentence(error))
+        complain(sentence(error))
         return ExitCode.USAGE if _is_usage(error) else ExitCode.FAILED
 
 
@@ -190,7 +200,8 @@ def _is_usage(error: Exception) -> bool:
     return refused or isinstance(error, UsageError | BadSetting | BadInput | ProfileNotFound | NoRegionError)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Say what went wrong, and what to do about it, for somebody who did not write this."""
     match error:
         case ProfileNotFound() | NoRegionError():
             return f"{str(error).rstrip('.')}; give --profile and --region, or set AWS_PROFILE and AWS_REGION"
