@@ -8,6 +8,8 @@ CDK_VERSION := 2.1148.1
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(UV_VERSION)
 CDK := npx --yes aws-cdk@$(CDK_VERSION)
+# Which deployment is meant, where it is not that of cdk.json: make deploy ENV=dev. CDK_FLAGS go to CDK as they are.
+OPTIONS = $(if $(ENV),--context environment=$(ENV)) $(CDK_FLAGS)
 TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra tests/browser)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
 PYTEST_FLAGS ?= -n 2
@@ -17,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench chaos docs docs mutants check format lock synth deploy destroy clean
+.PHONY: help setup demo test bench chaos docs docs mutants check format lock synth deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,13 +71,16 @@ lock: setup ## Resolve the dependencies anew into the two lock files
 	  --python-version 3.13 --python-platform aarch64-manylinux_2_28 pyproject.toml --output-file requirements-lambda.lock
 
 synth: setup ## Synthesize the CloudFormation template into cdk.out; no AWS account
-	@$(CDK) synth --quiet $(CDK_FLAGS)
+	@$(CDK) synth --quiet $(OPTIONS)
 
-deploy: setup ## Deploy to the account and Region of your AWS credentials
-	@$(CDK) deploy $(CDK_FLAGS)
+deploy: setup ## Deploy to the account and Region of your AWS credentials; asks before it widens rights
+	@$(CDK) deploy $(OPTIONS)
 
-destroy: setup ## Remove the deployment
-	@$(CDK) destroy $(CDK_FLAGS)
+live: setup ## Send 120 rows through a deployed stack: needs AWS credentials, costs some cents, takes hours
+	@$(BIN)/python -m pytest tests/live --live $(if $(ENV),--env $(ENV))
+
+destroy: setup ## Remove the deployment; asks before, data stays unless removal=destroy was deployed
+	@$(CDK) destroy $(OPTIONS)
 
 clean: ## Remove caches and build output; .venv and out/ stay
 	@rm -rf .build build cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis

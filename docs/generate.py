@@ -30,7 +30,7 @@ from sluice.cli.help import examples_in
 from sluice.cli.summary import places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.measures import Measure, Unit
-from sluice.prices import Catalog, cost
+from sluice.prices import Catalog, cost, profile_of
 from sluice.reasons import REJECTIONS, TRANSPORT, Reason
 from sluice.report import read_run
 from sluice.settings import Settings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/operations.md", "docs/cli.md", "docs/operating.md", "docs/tasks.md")
+PAGES = ("README.md", "docs/operations.md", "docs/cli.md", "docs/operating.md", "docs/security.md", "docs/tasks.md")
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day.
 VOLATILE = (r"tickets-\d{8}t\d{6}-[0-9a-f]{10}", r"\bafter [\d.]+ m?s\b", r"run_date=\d{4}-\d\d-\d\d")
@@ -375,6 +375,31 @@ def _names(tiers: Iterable[Any]) -> str:
     return " and ".join(f"`{short_model(tier.model)}`" for tier in tiers)
 
 
+def travel(_: Sample) -> str:
+    """Say under which id each short name goes out, by the Region of the deployment."""
+    catalog = Catalog.load()
+    head = ["model", *(f"`{region}`" for region in REGIONS)]
+    rows = [
+        [name, *(_id_in(catalog, name, region) for region in REGIONS)]
+        for name, entry in catalog.entries.items()
+        if entry.id
+    ]
+    return table(head, rows)
+
+
+# One Region of each kind: of the catalogue's plain ids, of each geography, of none.
+REGIONS = ("us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2", "ca-central-1")
+
+
+def _id_in(catalog: Catalog, name: str, region: str) -> str:
+    """The beginning of an id; a model that has none there cannot be used by its short name."""
+    id_ = catalog.entries[name].id_in(region)
+    if id_ is None:
+        return NONE
+    profile = profile_of(id_)
+    return f"`{profile}.`" if profile else "its Region alone"
+
+
 BLOCKS: dict[str, Callable[[Sample], str]] = {
     "summary": summary_of,
     "rows": rows_of,
@@ -392,6 +417,7 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "exit-codes": exit_codes,
     "cli": reference,
     "models": models,
+    "travel": travel,
 }
 
 

@@ -11,13 +11,25 @@ from constructs import Construct
 from infra.permissions import allow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aws_cdk import aws_lambda as lambda_
 
     from infra.storage import Storage
 
 JOBS = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:model-invocation-job/*"
+
+# Where the profiles of a geography route to, as patterns: AWS adds Regions to them.
+REGIONS: Mapping[str, tuple[str, ...]] = {
+    "us": ("us-*",),
+    "us-gov": ("us-gov-*",),
+    "eu": ("eu-*",),
+    "apac": ("ap-*",),
+    "jp": ("ap-northeast-*",),
+    "au": ("ap-southeast-*",),
+    "ca": ("ca-*",),
+    "global": ("*",),
+}
 
 # Reasons for wildcards.
 UNNAMED = "jobs are named by Bedrock when they are created"
@@ -27,9 +39,11 @@ ROUTED = "a profile routes to Regions that change, under a prefix that depends o
 class BedrockAccess(Construct):
     """The service role of batch jobs, and grants on jobs and models."""
 
-    def __init__(self, scope: Construct, id_: str, *, storage: Storage, models: Iterable[str]) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, storage: Storage, models: Iterable[str], geographies: Sequence[str]
+    ) -> None:
         super().__init__(scope, id_)
-        self._models = model_arns(models)
+        self._models = model_arns(models, geographies)
         self.role = iam.Role(
             self,
             "Role",
@@ -80,17 +94,20 @@ class BedrockAccess(Construct):
         allow(grantee, ["bedrock:InvokeModel"], self._models, wildcard=ROUTED)
 
 
-def model_arns(model_ids: Iterable[str]) -> list[str]:
+def model_arns(model_ids: Iterable[str], geographies: Sequence[str] = ()) -> list[str]:
     """Return what must be allowed for calls of models, given by their ids without a profile's prefix or as ARNs.
 
     A profile needs itself and the foundation model in every Region that it routes to. The Regions of a profile change
-    without notice, and global profiles check an ARN without any Region: a wildcard in its place covers both.
+    without notice, and global profiles check an ARN without any Region: a wildcard in its place covers both. With
+    `geographies` only their profiles are allowed, in their Regions, and the model itself in the deployment's own.
     """
     profiles = f"arn:{Aws.PARTITION}:bedrock:{Aws.REGION}:{Aws.ACCOUNT_ID}:inference-profile"
+    regions = [Aws.REGION, *(region for name in geographies for region in REGIONS[name])] if geographies else ["*"]
     found = []
     for model in model_ids:
         if model.startswith("arn:"):
             found.append(model)
         else:
-            found += [f"arn:{Aws.PARTITION}:bedrock:*::foundation-model/{model}", f"{profiles}/*.{model}"]
+            found += [f"arn:{Aws.PARTITION}:bedrock:{region}::foundation-model/{model}" for region in regions]
+            found += [f"{profiles}/{name}.{model}" for name in geographies or ["*"]]
     return found

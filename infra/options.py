@@ -119,6 +119,9 @@ class Thresholds(BaseModel):
     overdue_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
 
 
+Geography = Literal["us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"]
+
+
 class TaskSchedule(BaseModel):
     """Starts a run of a task over what lies in its incoming folder."""
 
@@ -144,6 +147,9 @@ class Options(BaseModel):
     schedules: Annotated[tuple[TaskSchedule, ...], BeforeValidator(_decoded)] = ()
     models: Annotated[tuple[str, ...], BeforeValidator(_decoded)] = Field(
         (), description="Models that may be called beside those of the tasks and the default tiers."
+    )
+    geographies: Annotated[tuple[Geography, ...], BeforeValidator(_decoded)] = Field(
+        (), description="Where texts may travel: the inference profiles that may be called, as eu; without any, all."
     )
     notify_email: Annotated[str, AfterValidator(_email)] | None = Field(
         None, description="Who is told by e-mail of alarms, over an SNS topic; AWS asks for a confirmation first."

@@ -39,7 +39,8 @@ class SluiceStack(Stack):
         )
         if options.vpc:
             Network(self, "Network", vpc=options.vpc).join(functions)
-        bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=tasks.model_ids(options.models))
+        models = tasks.model_ids(options.models)
+        bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=models, geographies=options.geographies)
         triggers = Triggers(self, "Triggers", start=functions["start"], sweep=functions["sweep"])
         triggers.on_objects(storage.incoming)
         triggers.on_schedules(options.schedules)

@@ -116,10 +116,10 @@ OWN_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-123456
 
 @pytest.fixture(scope="session")
 def enclosed(tasks: Path) -> Deployed:
-    """The stack inside a network, with a key that is there already, and nothing that outlives it."""
+    """The stack inside a network and a geography, with a key that is there already, and nothing that outlives it."""
     from infra.app import synthesize
 
-    return Deployed(synthesize(tasks=str(tasks), vpc=VPC, encryption=OWN_KEY, removal="destroy"))
+    return Deployed(synthesize(tasks=str(tasks), vpc=VPC, encryption=OWN_KEY, removal="destroy", geographies=["eu"]))
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,7 @@ def test_the_command_lines_text_becomes_options() -> None:
         ("keep_runs_days", 1, "greater than or equal to 7"),
         ("keep_logs_days", 91, "input should be 1, 3, 5"),
         ("removal", "delete", "'keep' or 'destroy'"),
+        ("geographies", ["europe"], "'us', 'us-gov', 'eu'"),
         ("vpc", {**VPC, "subnets": []}, "at least 1 item"),
         ("vpc", {**VPC, "id": "main"}, "^vpc-"),
         ("vpc", {**VPC, "route_tables": []}, "endpoints need the route tables"),

@@ -146,6 +146,23 @@ def test_the_models_of_the_tasks_can_be_called_and_no_others(deployed: Deployed)
     assert deployed.allowed("submit", "bedrock:CreateModelInvocationJob") == _models() | {JOBS}
 
 
+def test_texts_stay_in_the_geographies_that_were_named(enclosed: Deployed) -> None:
+    """Neither a job nor a call on demand reaches a model through another profile, or in another part of the world."""
+    template = Template(enclosed.template, "eu-central-1")
+    id_, _ = enclosed.the("AWS::IAM::Role", "BedrockRole")
+    roles = [Role(template.statements(template.attributes[id_, "Arn"]))]
+    roles += [Role(function.statements) for function in template.functions().values() if function.step == "infer"]
+    assert len(roles) == 2
+    for role in roles:
+        for model in MODELS:
+            for region, inside in (("eu-central-1", True), ("eu-north-1", True), ("us-east-1", False), ("", False)):
+                arn = f"arn:aws:bedrock:{region}::foundation-model/{model}"
+                assert role.allows("bedrock:InvokeModel", arn) is inside, arn
+            for profile, inside in (("eu", True), ("global", False), ("us", False), ("apac", False)):
+                arn = f"arn:aws:bedrock:eu-central-1:123456789012:inference-profile/{profile}.{model}"
+                assert role.allows("bedrock:InvokeModel", arn) is inside, arn
+
+
 def test_bedrock_takes_its_role_for_our_own_jobs_alone(deployed: Deployed) -> None:
     """Without these conditions anybody's job could ask the service to use the role."""
     _, role = deployed.the("AWS::IAM::Role", "BedrockRole")
