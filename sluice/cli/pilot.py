@@ -23,6 +23,7 @@ from sluice.cli.requests import check_answers, check_out, parse_settings
 from sluice.cli.run import Looks, approved, local_runner
 from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.cli.texts import Lot
+from sluice.figures import dollars, short_model
 from sluice.pilot import Tokens, answered, bill, find, tokens_of
 from sluice.report import render
 from sluice.task import Transport, parse_task
@@ -69,6 +70,8 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
     with planned(asked, bucket, show_progress, lot) as estimate:
         if not lot.drawn:
             raise UsageError("the inputs hold no row that could be sent; `sluice plan` shows why")
+        if request.answers == "bedrock":
+            complain(announcement(estimate, len(lot.drawn)))
         trial = _Trial(request, task, out, lot.drawn, {name: getattr(settings, name) for name in changes})
         documents = trial.run(runner or local_runner())
         if any(document["status"] not in ENDED_WELL for document in documents):
@@ -81,6 +84,19 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
         else:
             print_pilot(made, out)
     return ExitCode.SUCCEEDED
+
+
+def announcement(estimate: Estimate, drawn: int) -> str:
+    """Say what Bedrock is about to be asked, and what that is expected to cost."""
+    tiers, load = estimate.opened.start.tiers, estimate.load
+    asked = costs.sent(drawn, estimate.shares)
+    if len(tiers) > 1:
+        asked[-1] += drawn
+    usd = accounting.total(
+        costs.expected_usd(tier, load, Transport.ON_DEMAND, count) for tier, count in zip(tiers, asked, strict=True)
+    )
+    calls = ", ".join(f"{short_model(tier.model_id)} {count:,}" for tier, count in zip(tiers, asked, strict=True))
+    return f"calls of Bedrock, about: {calls}; they are expected to cost {dollars(usd)}"
 
 
 def _broken_off(documents: Sequence[Mapping[str, Any]]) -> ExitCode:

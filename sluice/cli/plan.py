@@ -189,10 +189,20 @@ def cost_table(made: Forecast) -> Table:
 def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
     return (
+        f"{_cheapest(made)}\n"
         f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries.\n"
         f"Quotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
         f"once; fewer than {settings.min_records_per_job:,} records go on demand."
     )
+
+
+def _cheapest(made: Forecast) -> str:
+    """Say which transport costs least for each tier that is sent anything."""
+    known = [tier for tier in made.tiers if tier.cheapest is not None and tier.records]
+    if all(tier.cheapest == tier.transport for tier in known):
+        return "Each tier is sent the cheapest way." if known else "No price is known."
+    ways = ", ".join(f"{(tier.cheapest or '').replace('_', ' ')} for {short_model(tier.model)}" for tier in known)
+    return f"Cheapest: {ways}."
 
 
 def _cost(made: Forecast) -> str:

@@ -182,6 +182,15 @@ def test_the_page_says_who_answered_and_what_it_rests_on(project: Path, capsys: 
     assert "Stand-in" not in json.dumps(piloted(answers="bedrock", out=Path("real")))
 
 
+def test_calls_that_cost_money_are_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many of each model, and about how much: nobody else's answers cost anything."""
+    piloted(answers="bedrock")
+    said = capsys.readouterr().err
+    assert "nova-micro 100, claude-haiku-4-5 110; they are expected to cost $0." in said
+    piloted(out=Path("other"))
+    assert "calls of Bedrock" not in capsys.readouterr().err
+
+
 def test_a_task_of_one_tier_has_nobody_to_agree_with(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is run once, and only the bill is told."""
     Path("plain.yaml").write_text(json.dumps({**TASK, "tiers": [{"model": "nova-micro"}]}))

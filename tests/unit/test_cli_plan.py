@@ -147,11 +147,17 @@ def test_an_unknown_price_is_unknown(rows: str, capsys: pytest.CaptureFixture[st
         ("nova-micro", "auto", "batch"),
     ],
 )
-def test_the_cheapest_transport_is_told(rows: str, model: str, transport: str, cheapest: str) -> None:
+def test_the_cheapest_transport_is_told(
+    rows: str, model: str, transport: str, cheapest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Batch where the model has it and there are enough records; a tier that is sent otherwise is warned about."""
     said = planned(rows, task={"tiers": [{"model": model, "transport": transport}]})
     assert said.tiers[0].cheapest == cheapest
-    assert any("would be cheaper" in line for line in said.warnings) == (said.tiers[0].transport != cheapest)
+    dearer = said.tiers[0].transport != cheapest
+    assert any("would be cheaper" in line for line in said.warnings) == dearer
+    print_forecast(said, Settings())
+    page = capsys.readouterr().out
+    assert ("Cheapest: batch for nova-micro." if dearer else "Each tier is sent the cheapest way.") in page
 
 
 def test_the_longest_texts_and_the_instructions_are_priced(tmp_path: Path) -> None:
