@@ -30,7 +30,10 @@ SHOWN = 10  # pairs of labels
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """A pilot: what was found on the sample, and what it says of all `records`; `plan` has the measured figures."""
+    """A pilot: what was found on the sample, and what it says of all `records`.
+
+    Of `plan` the tiers, their sum and the warnings go by what was measured, the rest is what a plan estimates.
+    """
 
     task: str
     answers: str
@@ -102,8 +105,8 @@ def sections(pilot: Pilot, out: Path) -> Iterator[RenderableType]:
     if len(pilot.plan.tiers) > 1:
         yield from section("Agreement", Text(_agreement(pilot)), *_differences(pilot))
         yield from section("Going on", Text("\n".join(_escalated(pilot))))
-    if any(pilot.gold):
-        yield from section("Known answers", Text("\n".join(_gold(pilot))))
+    if known := list(_gold(pilot)):
+        yield from section("Known answers", Text("\n".join(known)))
     yield from section(
         "All records", tier_table(pilot.plan.tiers), Text(" "), cost_table(pilot.plan), Text(" "), Text(_bill(pilot))
     )

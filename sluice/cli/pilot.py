@@ -17,7 +17,7 @@ from sluice import accounting, costs
 from sluice.cli.display import display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.findings import Pilot, print_pilot
-from sluice.cli.forecast import Asked, planned
+from sluice.cli.forecast import Asked, planned, warnings_of
 from sluice.cli.plan import declared_settings, find_all, show_progress
 from sluice.cli.requests import check_answers, check_out, parse_settings
 from sluice.cli.run import Looks, approved, local_runner
@@ -25,13 +25,14 @@ from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.cli.texts import Lot
 from sluice.figures import dollars, short_model
 from sluice.pilot import Tokens, answered, bill, find, tokens_of
+from sluice.reasons import Reason
 from sluice.report import render
 from sluice.task import Transport, parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sluice.cli.forecast import Estimate
+    from sluice.cli.forecast import Estimate, Forecast
     from sluice.cli.run import Runner
     from sluice.cli.texts import Drawn
     from sluice.store import Store
@@ -76,6 +77,9 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
         documents = trial.run(runner or local_runner())
         if any(document["status"] not in ENDED_WELL for document in documents):
             return _broken_off(documents)
+        if any(Reason.BUDGET in document["reasons"] for document in documents):
+            complain("budget.max_usd of the task stopped the pilot, so it shows nothing: draw fewer records (-n)")
+            return ExitCode.FAILED
         made = conclude(request, estimate, out, lot.drawn, documents)
     (out / "pilot.json").write_bytes(msgspec.json.format(msgspec.json.encode(made.as_document()), indent=2) + b"\n")
     with reader_may_leave():
@@ -197,18 +201,23 @@ def conclude(
         strongest_usd=bill(tiers[-1:], tokens[-1:], [estimate.load.records], [alone])[0],
         spent_usd=accounting.total(document["cost_usd"] for document in documents),
         gold=[document.get("gold") for document in documents],
-        plan=replace(
-            made,
-            tiers=[
-                replace(
-                    tier,
-                    input_tokens=round(tier.records * mean.read),
-                    output_tokens=round(tier.records * mean.written),
-                    expected_usd=usd,
-                )
-                for tier, mean, usd in zip(made.tiers, tokens, each, strict=True)
-            ],
-            expected_usd=accounting.total(each),
-        ),
+        plan=measured_plan(estimate, made, tokens, each),
         rows=[{"source": estimate.name(row.source), "line": row.line} for row in drawn],
     )
+
+
+def measured_plan(
+    estimate: Estimate, made: Forecast, tokens: Sequence[Tokens], each: Sequence[float | None]
+) -> Forecast:
+    """The plan with each tier's tokens and cost as they were measured, and what there is to warn of then."""
+    tiers = [
+        replace(
+            tier,
+            input_tokens=round(tier.records * mean.read),
+            output_tokens=round(tier.records * mean.written),
+            expected_usd=usd,
+        )
+        for tier, mean, usd in zip(made.tiers, tokens, each, strict=True)
+    ]
+    found = replace(made, tiers=tiers, expected_usd=accounting.total(each))
+    return replace(found, warnings=list(warnings_of(found, estimate)))

@@ -16,6 +16,7 @@ from sluice.cli.app import app
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.pilot import Request, pilot_run
 from sluice.cli.texts import Lot
+from sluice.figures import dollars
 from sluice.state import PlannedSegment
 from tests.harness.drive import Cloud, jsonl
 
@@ -180,6 +181,22 @@ def test_the_page_says_who_answered_and_what_it_rests_on(project: Path, capsys: 
     for said in ("100 of 300 distinct records", "Stand-in answers", "95% Wilson interval", "n = 100", "At most"):
         assert said in " ".join(page.split())
     assert "Stand-in" not in json.dumps(piloted(answers="bedrock", out=Path("real")))
+
+
+def test_a_budget_is_held_against_what_was_measured(project: Path) -> None:
+    """The warning names the pilot's figure, not that of a plan before it."""
+    Path("in.jsonl").write_bytes(jsonl([{"text": f"text {n}", "gold": "a"} for n in range(20_000)]))
+    Path("plain.yaml").write_text(json.dumps({**TASK, "budget": {"max_usd": 0.05}}))
+    found = piloted()
+    assert any(f"below the expected {dollars(found['expected_usd'])}" in line for line in found["plan"]["warnings"])
+
+
+def test_a_pilot_that_its_budget_stops_shows_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shares of records that were never asked would be wrong; the budget is kept all the same."""
+    Path("plain.yaml").write_text(json.dumps({**TASK, "budget": {"max_usd": 0.001}}))
+    assert pilot_run(asking(), nowhere, MemoryRunner()) == ExitCode.FAILED
+    assert "draw fewer records" in capsys.readouterr().err
+    assert not Path("out/plain-pilot/pilot.json").exists()
 
 
 def test_calls_that_cost_money_are_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
