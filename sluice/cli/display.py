@@ -34,6 +34,11 @@ STANDING = {
 MESSAGES = 3  # as many bad ends of jobs as the live picture shows
 
 
+def visible(text: str) -> str:
+    """Replace what a terminal would obey; line ends stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def costs_of(approval: Approval) -> str:
     """Say what a run that waits for an approval can cost."""
     return f"the run can cost up to {dollars(approval.ceiling_usd)} (expected: {dollars(approval.expected_usd)})"

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from sluice.cli.display import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -127,7 +129,7 @@ def shown(name: str, value: object) -> Any:
     if name == "cost_usd" and isinstance(value, float):
         return f"{value:.6f}"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
+    return Text(visible(text.replace("\n", " ")))
 
 
 def is_terminal(out: IO[bytes]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice import state
+from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, print_json, reader_may_leave
 from sluice.cli.standing import standing
 from sluice.figures import NONE, dollars, moment, short_model, size
@@ -168,7 +169,7 @@ def _listed(facts: dict[str, str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, text in facts.items():
         if text:
-            table.add_row(name.capitalize(), Text(text, overflow="fold"))
+            table.add_row(name.capitalize(), Text(visible(text), overflow="fold"))
     return table
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 10_000  # of a filter: as merge writes them
 INPUT = "input"  # the column that holds the whole row, where the task keeps it
+KEEP = "with `input.keep_input: true` in its task a run keeps its rows"
 NO_LIMIT = 10**15  # of the text of an input: it has been read before
 
 
@@ -95,7 +96,7 @@ class Published:
     def schema(self) -> pa.Schema:
         """The columns; `UsageError` when the files are gone."""
         if not self.parts:
-            raise UsageError(f"the results of run {self.run} are gone: there is nothing under {self.prefix}")
+            raise UsageError(f"there are no results of run {self.run}: nothing lies under {self.prefix}")
         with self._open(*self.parts[0]) as opened:
             return opened.schema_arrow
 
@@ -169,7 +170,7 @@ def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
             if at == len(wanted):
                 return
     except BadInput as error:
-        raise UsageError(f"{error}; with `input.keep_input: true` in its task a run keeps its rows") from error
+        raise UsageError(f"{error}; {KEEP}") from error
 
 
 # A run in a folder.
@@ -206,13 +207,12 @@ def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
     root = Folder("", Path("/"))
     for item in document["inputs"]:
         path = item.get("path")
-        head = root.head(path.lstrip("/")) if path else None
+        if path is None:
+            raise UsageError(f"the rows of {item['uri']} are not on this machine: name the run by its id")
+        head = root.head(path.lstrip("/"))
         if head is None or head.size != item["bytes"]:
-            raise UsageError(
-                f"the rows of {item['uri']} are gone: {path or 'the file'} "
-                f"{'was changed' if head else 'cannot be found'}; with `input.keep_input: true` in its task a run "
-                "keeps its rows"
-            )
+            what = "was changed" if head else "cannot be found"
+            raise UsageError(f"{path} {what}, and with it the rows; {KEEP}")
         yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag))
 
 

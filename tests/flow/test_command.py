@@ -182,3 +182,23 @@ def test_what_cannot_be_run_is_2_before_anything_starts(place: Place, case: str)
     assert message in " ".join(done.stderr.split())
     assert done.stdout == ""
     assert not place.out.exists()
+
+
+def test_what_stayed_open_goes_back_as_it_came(place: Place) -> None:
+    """A run that does not keep its rows gives back the lines of the file that it read, byte by byte."""
+    place.task(input={"id": "id", "text": "text"})
+    assert place.call().returncode == 0
+    command = [*PROGRAM, "results", str(place.out), "--as", "input"]
+    done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, timeout=120, check=True)
+    assert done.stdout.splitlines() == place.rows.read_bytes().splitlines()[20:40]
+    assert done.stderr == b""
+
+
+def test_a_run_that_nobody_approves_sends_nothing(place: Place) -> None:
+    """Where nobody can be asked: the sentence, results that account for every row, and the code of a cancelled run."""
+    done = place.call("--set", "approve_above_usd=0.00001", "--json")
+    assert done.returncode == 3
+    assert "and approve_above_usd is $0.00001: nothing is sent" in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["status"], document["records"]["sent"], document["cost_usd"]) == ("cancelled", 0, 0)
+    assert place.outcome(document).run["rows"] == {"in": 120, "accepted": 0, "unresolved": 120, "rejected": 0}

@@ -310,7 +310,7 @@ def test_an_input_that_is_not_what_it_was_is_refused(folder: Path, change: bytes
     """A line number of another file means another row; the sentence says how rows are kept."""
     rows = folder.parent / "a.jsonl"
     rows.unlink() if change is None else rows.write_bytes(rows.read_bytes() + change)
-    with pytest.raises(UsageError, match=rf"{said}; with `input.keep_input: true`"):
+    with pytest.raises(UsageError, match=rf"{said}, and with it the rows; with `input.keep_input: true`"):
         lines_of(in_folder(folder))
 
 
