@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 ALL_TIERS = -1
 LINE = 26  # pixels from one bar to the next
+DOUBLE = 40  # the same where names stand on two lines
+HALF_LINE = 8  # pixels by which names on two lines are lifted, so that their middle is beside the bar
+THICK = 16  # pixels of a bar
+SHORT = 24  # characters of a pair of answers that fit on one line
+ARROW = "\N{RIGHTWARDS ARROW}"
 CHARACTER = 7  # pixels of one behind a bar
 FEW = 15  # bars that are shown before somebody asks for all of them
 PAIRS = 12  # bars of the most frequent pairs of answers
@@ -82,11 +87,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A bar with its name before it and its figures behind it."""
+    """A bar with its name before it, perhaps on two lines, and its figures behind it."""
 
     name: str
     figures: str
     pieces: list[Piece] = field(default_factory=list)
+    written: Sequence[str] = ()
 
     @property
     def length(self) -> float:
@@ -288,24 +294,16 @@ def _pairs(
     if not pairs:
         return None
     listed = [(_named(first), _named(second), count) for first, second, count in pairs]
-    lines = [
-        Line(
-            f"{first} \N{RIGHTWARDS ARROW} {second}",
-            f"{count:,} \N{MIDDLE DOT} {percent(count, total)}",
-            [
-                Piece(
-                    style,
-                    count,
-                    f"{first} became {second}: {count:,} rows"
-                    if style != "rest"
-                    else f"known as {first}, given {second}: {count:,} rows",
-                )
-            ],
-        )
-        for first, second, count in listed[:PAIRS]
-    ]
+    shown = listed[:PAIRS]
+    short = max(len(first) + len(second) for first, second, _ in shown) <= SHORT
+    lines = []
+    for first, second, count in shown:
+        parts = (first, f"{ARROW} {second}")
+        piece = Piece(style, count, f"{first} {ARROW} {second}: {count:,} rows")
+        figures = f"{count:,} \N{MIDDLE DOT} {percent(count, total)}"
+        lines.append(Line(" ".join(parts), figures, [piece], () if short else parts))
     rows = [[first, second, f"{count:,}", percent(count, total)] for first, second, count in listed[:TABLED]]
-    return Chart(words, stacked(lines), (*head, "Rows", "Share"), rows)
+    return Chart(words, stacked(lines, line=LINE if short else DOUBLE), (*head, "Rows", "Share"), rows)
 
 
 def _named(answer: str) -> str:
@@ -364,7 +362,9 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
     """Bars of one or more pieces, named before and figured behind them; as long as the longest, unless told."""
     alphabet = {name: n for n, name in enumerate(sorted({item.name for item in lines}, key=str.casefold))}
     styles = sorted({piece.style for item in lines for piece in item.pieces})
-    axis = {"labelLimit": {"expr": "room"}, "labelExpr": "names[datum.value]", "aria": False}
+    axis: dict[str, Any] = {"labelLimit": {"expr": "room"}, "labelExpr": "names[datum.value]", "aria": False}
+    if any(item.written for item in lines):
+        axis["labelOffset"] = -HALF_LINE
     y = {"field": "bar", "type": "nominal", "sort": {"field": "at", "op": "min"}, "axis": axis}
     behind = 16 + CHARACTER * max(len(item.figures) for item in lines)
     scale = {
@@ -373,7 +373,9 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
     }
     x = {"field": "value", "type": "quantitative", "stack": "zero", "axis": None, "scale": scale}
     return {
-        **_frame(list(_values(lines, alphabet)), {"name": "names", "value": [item.name for item in lines]}),
+        **_frame(
+            list(_values(lines, alphabet)), {"name": "names", "value": [item.written or item.name for item in lines]}
+        ),
         **_height(line, min(len(lines), FEW)),
         "transform": [
             {"filter": "find == '' || indexof(lower(datum.name), find) >= 0"},
@@ -384,7 +386,7 @@ def stacked(lines: Sequence[Line], *, line: int = LINE, longest: float | None = 
         "encoding": {"y": y},
         "layer": [
             {
-                "mark": {"type": "bar", "cornerRadius": 1.5, "height": {"band": 0.62}},
+                "mark": {"type": "bar", "cornerRadius": 1.5, "height": {"band": THICK / line}},
                 "encoding": {"x": x, "order": {"field": "part"}, "color": _colour(styles), "opacity": FADED, **_told()},
             },
             {

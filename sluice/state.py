@@ -338,7 +338,7 @@ class Failed(Document, frozen=True, kw_only=True):
 
 
 class Ended(Document, frozen=True, kw_only=True):
-    """How the Bedrock job ended."""
+    """How the job ended, and when: of one that went on demand, from its first call on."""
 
     status: str
     message: str | None

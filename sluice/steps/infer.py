@@ -172,7 +172,9 @@ class _Inference:
             errorRecordCount=failed,
         )
         self.store.put(f"{folder}manifest.json.out", msgspec.json.encode(manifest))
-        self.store.put(self.keys.ended, Ended(status=status, message=None, submitted=None, ended=None).write())
+        first = self.store.head(f"{self.keys.infer_prefix}{0:06d}{BEGUN}")
+        began, ended = None if first is None else first.modified, self.services.now().isoformat()
+        self.store.put(self.keys.ended, Ended(status=status, message=None, submitted=began, ended=ended).write())
 
 
 def _record(line: bytes) -> bytes:

@@ -323,6 +323,14 @@ def test_very_many_jobs_are_shown_by_their_longest() -> None:
     assert "round 0, job 999" in names
 
 
+def test_long_pairs_of_answers_stand_on_two_lines() -> None:
+    """On one line the second answer would be cut away."""
+    long = {"first": "card_payment_not_recognised", "final": "direct_debit_payment_not_recognised", "rows": 3}
+    spec = draw_charts(read_run(changed(findings={**RUN["findings"], "changes": [long]})))["changes"].spec
+    names = next(given["value"] for given in spec["params"] if given["name"] == "names")
+    assert names == [("card_payment_not_recognised", "\N{RIGHTWARDS ARROW} direct_debit_payment_not_recognised")]
+
+
 def test_one_model_in_two_tiers_is_told_apart() -> None:
     """Two bars of one name would be drawn on top of each other."""
     tiers = [RUN["tiers"][0], {**RUN["tiers"][1], "model": RUN["tiers"][0]["model"]}]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -60,6 +61,19 @@ def test_the_output_has_a_batch_jobs_layout() -> None:
     manifest = read_manifest(staged.machine.work, prefix)
     assert manifest is not None
     assert (manifest.totalRecordCount, manifest.successRecordCount, manifest.errorRecordCount) == (10, 10, 0)
+
+
+def test_it_tells_when_its_calls_were_made() -> None:
+    """From the first call, in whatever invocation, to the last: a report draws it beside batch jobs."""
+    staged, item = staged_calls()
+    staged.use(remaining_seconds=iter([900.0, 30.0]).__next__)
+    item = infer.run(staged.services, item)
+    assert item.next == "infer"
+    later = dt.datetime(2026, 11, 20, 13, tzinfo=dt.UTC)
+    staged.use(now=lambda: later, remaining_seconds=lambda: 900.0)
+    infer.run(staged.services, item)
+    ended = read(Ended, staged.machine.work.get(staged.keys().ended), "")
+    assert (ended.submitted, ended.ended) == ("2026-11-20T12:00:00+00:00", "2026-11-20T13:00:00+00:00")
 
 
 def test_it_comes_back_before_its_time_is_up_and_goes_on() -> None:
