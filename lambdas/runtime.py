@@ -9,6 +9,7 @@ import json
 import os
 from functools import cache, wraps
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -41,6 +42,8 @@ CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout
 MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
 # Quotas have defaults, and a network without the internet has no way to them: start does not wait long.
 QUOTA_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=20)
+# boto3 makes clients in one thread at a time only.
+MAKING = Lock()
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -75,7 +78,7 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
         work=bucket(os.environ["SLUICE_WORK_BUCKET"]),
         results=bucket(os.environ["SLUICE_RESULTS_BUCKET"]),
         bucket=bucket,
-        bedrock=AwsBedrock(client("bedrock"), client("bedrock-runtime", MODEL_CLIENT)),
+        bedrock=AwsBedrock(lambda: client("bedrock"), lambda: client("bedrock-runtime", MODEL_CLIENT)),
         workflow=Workflow(client("stepfunctions"), arn) if arn else None,
         publish_event=publish_event,
         quotas=lambda: ServiceQuotas(client("service-quotas", QUOTA_CLIENT)).of_bedrock(),
@@ -84,9 +87,14 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
     )
 
 
-@cache
 def client(name: str, config: Config = CLIENT) -> Any:
-    """One client per service and container, made when it is first used."""
+    """One client per service and container, made when it is first used; threads may ask for one at the same time."""
+    with MAKING:
+        return _client(name, config)
+
+
+@cache
+def _client(name: str, config: Config) -> Any:
     return boto3.client(name, config=config)  # type: ignore[call-overload]
 
 

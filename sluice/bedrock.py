@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import (
@@ -21,7 +22,7 @@ from sluice.errors import RetryLater, Stop
 from sluice.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
@@ -118,11 +119,19 @@ def job_token(name: str) -> str:
 
 
 class AwsBedrock:
-    """Bedrock through boto3."""
+    """Bedrock through boto3. The clients are made when they are first used: most steps need neither."""
 
-    def __init__(self, control: BedrockClient, runtime: BedrockRuntimeClient) -> None:
-        self.control = control
-        self.runtime = runtime
+    def __init__(self, control: Callable[[], BedrockClient], runtime: Callable[[], BedrockRuntimeClient]) -> None:
+        self._make_control = control
+        self._make_runtime = runtime
+
+    @cached_property
+    def control(self) -> BedrockClient:
+        return self._make_control()
+
+    @cached_property
+    def runtime(self) -> BedrockRuntimeClient:
+        return self._make_runtime()
 
     def find_job(self, name: str) -> JobState | None:
         """The job of exactly this name; Bedrock itself searches by part of a name."""

@@ -110,7 +110,7 @@ class FaultyBedrock:
 
     def client(self) -> AwsBedrock:
         """The real client code over this."""
-        return AwsBedrock(self, self)  # type: ignore[arg-type]
+        return AwsBedrock(lambda: self, lambda: self)  # type: ignore[arg-type,return-value]
 
     def tick(self) -> None:
         """Let time pass."""

@@ -68,7 +68,9 @@ class Roles:
             work=bucket("work"),
             results=bucket("results"),
             bucket=bucket,
-            bedrock=AwsBedrock(watched("bedrock", machine.faulty), watched("bedrock-runtime", machine.faulty)),
+            bedrock=AwsBedrock(
+                lambda: watched("bedrock", machine.faulty), lambda: watched("bedrock-runtime", machine.faulty)
+            ),
             workflow=Workflow(watched("stepfunctions", States(machine.workflow)), self.machine),
         )
 

@@ -208,7 +208,7 @@ def test_what_bedrock_does_not_take_is_refused_before_it_is_asked() -> None:
     """botocore checks no patterns: a name or a URI against them would come back as a puzzling error."""
     staged = stage()
     good = JobRequest("run-r0-00000", "t", "m", "role", f"{WORK}/in/", f"{WORK}/out/", 24)
-    bedrock = AwsBedrock(staged.machine.faulty, staged.machine.faulty)  # type: ignore[arg-type]
+    bedrock = AwsBedrock(lambda: staged.machine.faulty, lambda: staged.machine.faulty)  # type: ignore[arg-type,return-value]
     for bad in (
         {"name": "run_1"},
         {"name": "a" * 64 + "-" * 70},
