@@ -29,6 +29,7 @@ from sluice.cli.exits import MEANINGS, ExitCode
 from sluice.cli.help import examples_in
 from sluice.cli.summary import places_in, summary
 from sluice.figures import NONE, short_model
+from sluice.local.rights import role_tables
 from sluice.measures import Measure, Unit
 from sluice.prices import Catalog, cost, profile_of
 from sluice.reasons import REJECTIONS, TRANSPORT, Reason
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/operations.md", "docs/cli.md", "docs/operating.md", "docs/security.md", "docs/tasks.md")
+PAGES = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("operations", "cli", "operating", "roles", "security", "tasks")),
+)
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day.
 VOLATILE = (r"tickets-\d{8}t\d{6}-[0-9a-f]{10}", r"\bafter [\d.]+ m?s\b", r"run_date=\d{4}-\d\d-\d\d")
@@ -418,6 +422,7 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "cli": reference,
     "models": models,
     "travel": travel,
+    "roles": lambda _: role_tables(table),
 }
 
 

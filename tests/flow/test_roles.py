@@ -15,6 +15,8 @@ import pytest
 import sluice.store
 from sluice.local.cloud import FunctionFailed, LocalCloud
 from sluice.local.ledger import FOLDER, INVALID, REFUSED, USED, Rights, read_ledgers
+from sluice.local.rights import OPTIONS as TOLD
+from sluice.local.rights import WHY
 from sluice.local.runner import Request, prepare
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template, arn_of
@@ -290,3 +292,9 @@ def test_rules_and_functions_know_each_other(deployed: Deployed) -> None:
     assert {target for _, target, _ in targets if ":function:" not in target} == topics
     assert callers == {(rule, target) for rule, target, _ in targets if ":function:" in target}
     assert senders == {(rule, queue) for rule, _, queue in targets}
+
+
+def test_every_reason_is_that_of_a_right() -> None:
+    """docs/roles.md says of each action what it is for, and of no action that nobody has any more."""
+    told = Deployed(Template(load(synthesized(options=TOLD)), REGION)).rights
+    assert {action for rights in told.values() for action, _ in rights} == set(WHY)
