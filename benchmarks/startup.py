@@ -2,7 +2,8 @@
 
 The table of docs/performance.md is written anew. An import is timed in a fresh process, without the packages that are
 here and not in a function; it is compared with a bare `import boto3`, since seconds depend on the machine: a function
-has less of a processor, and compiles what it imports. All take turns, and the median of each counts.
+has less of a processor, and compiles what it imports. Processor time counts, which other work on the machine does not
+lengthen; all take turns, and the median of each counts.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ ABSENT = ("numpy", "pandas", "rich", "zstandard", "orjson")
 PROGRAM = f"""
 import sys, time
 sys.modules.update(dict.fromkeys({ABSENT}))
-begun = time.perf_counter()
+begun = time.process_time()
 import {{module}}
-print(time.perf_counter() - begun)
+print(time.process_time() - begun)
 """
 VARIABLES = ("AWS_REGION", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "SLUICE_ENVIRONMENT")
 
 
 def seconds(module: str) -> float:
-    """Import a module in a fresh process."""
+    """Import a module in a fresh process; the processor time that it took."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module)],
         env={**os.environ, **dict.fromkeys(VARIABLES, "any")},
@@ -72,10 +73,10 @@ def size(packages: Packages) -> float:
 
 def table(times: dict[str, float], sizes: dict[bool, float]) -> str:
     """Lay out the page's block."""
-    bare = f"A bare `import boto3` takes {times[BARE] * 1000:.0f} ms there."
+    bare = f"A bare `import boto3` takes {times[BARE] * 1000:.0f} ms of a processor there."
     lines = [
         f"Measured on {dt.datetime.now(dt.UTC).date()}: {machine()}. {bare}\n",
-        "| function | unzipped size, MiB | import, ms | as many times a bare `import boto3` |",
+        "| function | unzipped size, MiB | import, ms of a processor | as many times a bare `import boto3` |",
         "|---|--:|--:|--:|",
     ]
     for step, room in ROOMS.items():
