@@ -19,7 +19,7 @@ from rich.text import Text
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadTask
-from sluice.rows import BYTES_PER_TOKEN, join_texts, walk
+from sluice.rows import BYTES_PER_TOKEN, join_texts, printable, walk
 from sluice.task import MAX_LABELS, Task, parse_task
 from sluice.weaknesses import PLACEHOLDER
 
@@ -293,7 +293,7 @@ def examples_of(rows: Sequence[Mapping[str, Any]], guess: Guess, labels: Labels)
             continue
         if not all(text is None or isinstance(text, str) for text in texts) or not any(texts):
             continue
-        text = join_texts(paths, texts)
+        text = printable(join_texts(paths, texts))
         if len(text) in EXAMPLE and all(item in labels.described for item in given):
             open_ -= set(given)
             yield text, given

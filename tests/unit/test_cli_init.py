@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
+import tempfile
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
+from sluice.cli.exits import UsageError
 from sluice.cli.init import (
     Guess,
     Labels,
+    Request,
     columns_of,
     described,
     examples_of,
     guess_fields,
+    init_task,
     name_of,
     quoted,
     render,
@@ -273,3 +278,27 @@ def test_check_holds_a_task_against_rows(sample: Path) -> None:
         line.startswith("input.gold: known answers of the sample are none of the labels: press") for line in told
     )
     assert checked("--sample", "gone.jsonl").exit_code == 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just("\ud800 cut"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(["text", "id", "label", "a.b", "ü", ""]), JSON), max_size=12),
+    column=st.sampled_from([None, "label", "id"]),
+)
+def test_any_rows_make_a_task_or_a_sentence(rows: list[dict[str, Any]], column: str | None) -> None:
+    """Whatever stands in them, what is written is a task, and what cannot be one is refused without a traceback."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("in.jsonl").write_bytes(jsonl(rows))
+        try:
+            init_task(Request(Path("in.jsonl"), column=column))
+        except UsageError:
+            assert not Path("tasks").exists()
+        else:
+            assert load_task("in").input.text
