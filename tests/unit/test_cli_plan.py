@@ -242,6 +242,32 @@ def test_the_budget_is_checked_round_by_round(rows: str, dollars: float, fits: b
     assert said.tiers[0].records == 500
 
 
+def test_a_budget_leaves_the_margin_that_a_round_has_to_leave(tmp_path: Path) -> None:
+    """What is just enough for the expected cost is not enough: token counts are estimates."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(jsonl([{"text": f"text {n}"} for n in range(200)]))
+    task: dict[str, Any] = {"tiers": [{"model": "nova-micro"}]}
+    expected = planned(str(path), task=task).expected_usd or 0
+    for factor, fits in ((0.9, False), (1.1, False), (2.0, True)):
+        budget = planned(str(path), task={**task, "budget": {"max_usd": expected * factor}}).budget
+        assert budget is not None
+        assert budget["fits"] is fits, factor
+
+
+def test_jobs_below_the_minimum_go_on_demand(rows: str) -> None:
+    """150 records under a limit of 100 are two jobs of 75, and a batch job begins at 100."""
+    second = planned(rows, escalate=0.3, max_records_per_job=100).tiers[1]
+    assert (second.records, second.jobs, second.transport) == (150, 2, "on_demand")
+
+
+def test_no_job_takes_longer_than_its_time_out(tmp_path: Path) -> None:
+    """Bedrock ends it there, whatever the range of known times says."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(jsonl([{"text": f"text {n}"} for n in range(20_000)]))
+    said = planned(str(path), task={"tiers": [{"model": "claude-haiku-4-5", "timeout_hours": 30}]})
+    assert said.duration["seconds"][1] == 30 * 3600
+
+
 def test_without_a_budget_there_is_nothing_to_check(rows: str) -> None:
     """The document says null, and the page leaves the section out."""
     assert planned(rows).budget is None
