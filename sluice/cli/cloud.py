@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
+from sluice.cli.display import busy
 from sluice.cli.exits import ExitCode, UsageError, complain, complain_of_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError, Stop
 from sluice.settings import stack_name
@@ -134,7 +135,9 @@ class Cloud:
 
     def start(self, event: dict[str, Any]) -> dict[str, Any]:
         """Call the function start and return what it says; `FunctionFailed` when it raises."""
-        answer = self._lambda.invoke(FunctionName=self.outputs["StartFunction"], Payload=json.dumps(event).encode())
+        name = self.outputs["StartFunction"]
+        with busy("waiting for the function start"):
+            answer = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event).encode())
         said = json.loads(answer["Payload"].read() or b"{}")
         if answer.get("FunctionError"):
             raise FunctionFailed(str(said.get("errorType", "")), _told(said))

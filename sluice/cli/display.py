@@ -299,6 +299,18 @@ def byte_bar(what: str, total: int, stream: TextIO | None = None) -> Iterator[Ca
         yield lambda more: progress.advance(task, more)
 
 
+@contextmanager
+def busy(what: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Show on standard error, where it is a terminal, what is waited for."""
+    if not (stream or sys.stderr).isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    with Console(file=stream or sys.stderr).status(what):
+        yield
+
+
 def meter(done: int, total: int, width: int = 12) -> str:
     """Draw how much is done."""
     full = width * done // total if total else width

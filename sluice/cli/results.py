@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from sluice.cli import formats
 from sluice.cli.choices import Format
-from sluice.cli.display import byte_bar
+from sluice.cli.display import busy, byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.published import Wanted
 from sluice.reasons import Reason, Status
@@ -79,8 +79,9 @@ def _print_table(published: Published, asked: Asked) -> int:
     """Print a table, and say when there are more rows than it has."""
     limit = asked.limit or TABLE_ROWS
     rows: list[dict[str, object]] = []
-    for batch in published.batches(_wanted(asked, limit=limit + 1), formats.SHOWN):
-        rows += batch.to_pylist()
+    with byte_bar("reading", published.size) as advance:
+        for batch in published.batches(_wanted(asked, limit=limit + 1), formats.SHOWN, advance):
+            rows += batch.to_pylist()
     with reader_may_leave():
         formats.print_table(rows[:limit])
     if len(rows) > limit and asked.limit is None:
@@ -89,9 +90,10 @@ def _print_table(published: Published, asked: Asked) -> int:
 
 
 def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
-    if asked.as_input:
-        return formats.write_lines(published.input_lines(_wanted(asked, open_rows=True)), out)
     shown = io.StringIO() if formats.is_terminal(out) else None  # rows and a bar on one terminal would be a mess
+    if asked.as_input:
+        with busy("reading the rows", shown):
+            return formats.write_lines(published.input_lines(_wanted(asked, open_rows=True)), out)
     with byte_bar("reading", published.size, shown) as advance:
         batches = published.batches(_wanted(asked), advance=advance)
         match asked.format:

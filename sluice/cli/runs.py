@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError
 
-from sluice.cli.display import IN_AWS, costs_of, display_for
+from sluice.cli.display import IN_AWS, busy, costs_of, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, complain, print_json, reader_may_leave
 from sluice.cli.run import show
 from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
@@ -35,7 +35,8 @@ STYLES = {"succeeded": "green", RUNNING: "cyan", FAILED: "red"}
 
 def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> ExitCode:
     """Print the latest runs, newest first."""
-    found = latest(cloud, limit, task)
+    with busy("reading the runs"):
+        found = latest(cloud, limit, task)
     if as_json:
         print_json([item.as_document() for item in found])
         return ExitCode.SUCCEEDED

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from sluice.cli import run as command
 from sluice.cli.app import app
-from sluice.cli.display import Lines, byte_bar, meter, news, picture
+from sluice.cli.display import Lines, busy, byte_bar, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.run import Looks, Request, approved, run_files
@@ -546,6 +546,14 @@ def test_a_terminal_sees_how_far_a_download_is() -> None:
         with byte_bar("downloading", 4_000_000, stream) as advance:
             advance(1_000_000)
         assert ("downloading" in stream.getvalue() and "1.0/4.0 MB" in stream.getvalue()) is seen
+
+
+def test_a_terminal_sees_what_is_waited_for() -> None:
+    """Anything else sees nothing of it."""
+    for stream, seen in ((Terminal(), True), (io.StringIO(), False)):
+        with busy("reading the runs", stream):
+            pass
+        assert ("reading the runs" in stream.getvalue()) is seen
 
 
 def test_looks_are_taken_now_and_then() -> None:
