@@ -16,7 +16,7 @@ from sluice.cli.cloud import sentence
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.plan import declared_settings
 from sluice.errors import BadSetting, SluiceError
-from sluice.prices import PROFILE_ID
+from sluice.prices import PROFILE_ID, profile_of
 from sluice.quotas import fit
 from sluice.service_quotas import ServiceQuotas
 from sluice.settings import Settings
@@ -248,7 +248,7 @@ def profiles(patient: Patient) -> Iterator[Found]:
     for name, model in patient.models.items():
         if isinstance(model, BadSetting):
             yield Found(Status.PROBLEM, sentence(model))
-        elif model.id.startswith("arn:") or not _profile_of(model.id):
+        elif model.id.startswith("arn:") or profile_of(model.id) is None:
             yield Found(Status.OK, f"{name} is {model.id}")
         elif model.id in here:
             yield Found(Status.OK, f"{name} is the profile {model.id}")
@@ -257,12 +257,6 @@ def profiles(patient: Patient) -> Iterator[Found]:
             others = sorted(profile for profile in here if profile.endswith(f".{base}"))
             do = f"write one of these in the task: {', '.join(others)}" if others else "choose another Region or model"
             yield Found(Status.PROBLEM, f"{name}: {patient.region} has no profile {model.id}", do)
-
-
-def _profile_of(model: str) -> str:
-    """The geography that an id begins with, empty where it is a model's own."""
-    match = PROFILE_ID.fullmatch(model)
-    return (match[1] or "") if match else ""
 
 
 def models(patient: Patient) -> Iterator[Found]:
