@@ -105,6 +105,7 @@ class Functions(Construct):
                 "SLUICE_BEDROCK_ROLE_ARN": role.role_arn,
                 "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
                 "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,
+                **({"SLUICE_GEOGRAPHIES": ",".join(self._options.geographies)} if self._options.geographies else {}),
                 **({"SLUICE_KMS_KEY_ARN": storage.key.key_arn} if storage.key else {}),
             },
             "sweep": {"SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn},

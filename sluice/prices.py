@@ -205,6 +205,7 @@ class Catalog:
     entries: Mapping[str, _Entry]
     tokens: Tokens
     durations: Durations
+    geographies: tuple[str, ...] = ()  # of the profiles that may be used; without any, all
 
     @classmethod
     def load(cls, extra: Path | None = None) -> Catalog:
@@ -228,11 +229,13 @@ class Catalog:
 
     @classmethod
     def of_project(cls, directory: Path, environ: Mapping[str, str]) -> Catalog:
-        """The catalogue with the file that SLUICE_MODELS names laid over it, else `models.yaml` of the folder."""
-        if named := environ.get("SLUICE_MODELS"):
-            return cls.load(Path(named))
-        own = directory / "models.yaml"
-        return cls.load(own if own.is_file() else None)
+        """The catalogue with the file that SLUICE_MODELS names laid over it, else `models.yaml` of the folder.
+
+        SLUICE_GEOGRAPHIES names the profiles that may be used, with commas between.
+        """
+        own = Path(environ.get("SLUICE_MODELS") or directory / "models.yaml")
+        catalog = cls.load(own if environ.get("SLUICE_MODELS") or own.is_file() else None)
+        return replace(catalog, geographies=tuple(filter(None, environ.get("SLUICE_GEOGRAPHIES", "").split(","))))
 
     @classmethod
     def _of(cls, data: Mapping[str, Any], name: str) -> Catalog:
@@ -246,19 +249,30 @@ class Catalog:
         """The model that a task calls `model`, as `region` calls it.
 
         Raises:
-            BadSetting: a short name that is unknown, or known without an id for this Region.
+            BadSetting: a short name that is unknown, or known without an id for this Region; or texts would travel
+                where they may not.
 
         """
         if model in self.entries:
             found = self.entries[model].id_in(region)
             if found is None:
                 raise BadSetting(f"{model!r} has no known id in {region}; write its full id, or give it in models.yaml")
-            return self._full(found)
+            return self._full(self._within(found))
         if FULL_ID.fullmatch(model):
-            return self._full(model)
+            return self._full(self._within(model))
         near = get_close_matches(model, self.entries, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise BadSetting(f"{model!r} is no known model{hint} There are: {', '.join(self.entries)}, and full ids")
+
+    def _within(self, id_: str) -> str:
+        profile = profile_of(id_)
+        if self.geographies and profile is not None and profile not in self.geographies:
+            allowed = ", ".join(self.geographies)
+            raise BadSetting(
+                f"{id_} lets texts travel to {profile}; this deployment's option geographies allows: {allowed}. "
+                "Write a full id that stays there"
+            )
+        return id_
 
     def _full(self, id_: str) -> Model:
         profile, base = _profile_and_base(id_)

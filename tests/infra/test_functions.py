@@ -89,6 +89,12 @@ def test_start_learns_of_a_customer_key(encrypted: Deployed) -> None:
     assert variables["SLUICE_KMS_KEY_ARN"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
+def test_start_learns_where_texts_may_travel(deployed: Deployed, enclosed: Deployed) -> None:
+    """So that a task that would send them elsewhere is refused before anything is sent."""
+    assert enclosed.functions["start"]["Environment"]["Variables"]["SLUICE_GEOGRAPHIES"] == "eu"
+    assert "SLUICE_GEOGRAPHIES" not in deployed.functions["start"]["Environment"]["Variables"]
+
+
 def test_without_packages_all_functions_share_one_asset(deployed: Deployed) -> None:
     """What tests and local runs synthesize holds the project's own code, once."""
     assert len({json.dumps(function["Code"], sort_keys=True) for function in deployed.functions.values()}) == 1

@@ -271,3 +271,13 @@ def test_a_larger_job_may_take_longer_but_need_not(catalog: Catalog) -> None:
 def test_a_profile_is_told_from_a_plain_id(id_: str, profile: str | None) -> None:
     """Only a profile's calls can leave the Region."""
     assert profile_of(id_) == profile
+
+
+def test_texts_do_not_travel_where_they_may_not(tmp_path: Path) -> None:
+    """A short name that means a profile of elsewhere is refused with what is allowed, and so is a full id."""
+    catalog = Catalog.of_project(tmp_path, {"SLUICE_GEOGRAPHIES": "eu,jp"})
+    assert catalog.resolve("nova-micro", "eu-central-1").id == "eu.amazon.nova-micro-v1:0"
+    assert catalog.resolve("amazon.nova-micro-v1:0", "us-east-1").id == "amazon.nova-micro-v1:0"
+    for model, region in (("claude-haiku-4-5", "eu-central-1"), ("us.amazon.nova-pro-v1:0", "eu-central-1")):
+        with pytest.raises(BadSetting, match="option geographies allows: eu, jp"):
+            catalog.resolve(model, region)
