@@ -105,7 +105,7 @@ def run(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
+            metavar="INPUT", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
         ),
     ],
     task: TaskOption,
@@ -162,6 +162,7 @@ def init(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The task's name; else made of the file's.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a task of this name.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a first task file from a sample of rows.
 
@@ -173,7 +174,7 @@ def init(
     from sluice.cli.cloud import concluded  # noqa: PLC0415
     from sluice.cli.init import Request, init_task  # noqa: PLC0415
 
-    request = Request(sample, labels, label_column, labels_file, name, force)
+    request = Request(sample, labels, label_column, labels_file, name, force, json)
     raise typer.Exit(concluded(lambda: init_task(request)))
 
 
@@ -213,7 +214,7 @@ def check(
 def plan(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+        typer.Argument(metavar="INPUT", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
     ],
     task: TaskOption,
     settings: SettingsOption = None,
@@ -257,7 +258,7 @@ def _here(command: Callable[[], ExitCode]) -> typer.Exit:
 def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+        typer.Argument(metavar="INPUT", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
     ],
     task: TaskOption,
     records: Annotated[int, typer.Option("-n", metavar="COUNT", min=1, help="How many records are drawn.")] = 200,

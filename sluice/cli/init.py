@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.exits import ExitCode, UsageError, print_json
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadTask
 from sluice.rows import BYTES_PER_TOKEN, join_texts, printable, walk
@@ -54,6 +54,7 @@ class Request:
     file: Path | None = None
     name: str | None = None
     force: bool = False
+    json: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +117,10 @@ def init_task(request: Request) -> ExitCode:
     _checked(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+    if request.json:
+        found = {"text": guess.text, "id": guess.id, "labels": list(labels.described), "gold": labels.column}
+        print_json({"path": str(path), "name": name, **found})
+        return ExitCode.SUCCEEDED
     console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
     console.print(Text("\n".join(_said(path, name, request.sample, guess, labels))))
     return ExitCode.SUCCEEDED

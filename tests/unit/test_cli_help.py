@@ -45,6 +45,12 @@ def test_every_command_explains_itself(name: str) -> None:
     assert [option.name for option in command.params if not option.help] == []
 
 
+def test_every_command_speaks_json() -> None:
+    """By the same option; what `sluice schema` prints is JSON already."""
+    without = [name for name, command in COMMANDS.items() if "json" not in {found.name for found in command.params}]
+    assert without == ["schema"]
+
+
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_is_understood(line: str) -> None:
     """Its options exist, and nothing that is required is missing."""

@@ -80,6 +80,14 @@ def test_the_task_that_is_written_can_be_run(sample: Path) -> None:
         assert said in result.stdout
 
 
+def test_what_was_guessed_can_be_read_by_a_program(sample: Path) -> None:
+    """The file, its fields and its labels, and nothing else on standard output."""
+    found = json.loads(called(sample.name, "--label-column", "team", "--json").stdout)
+    assert (found["path"], found["name"]) == ("tasks/letters_2026.yaml", "letters_2026")
+    assert (found["id"], found["text"], found["gold"]) == ("ticket", ["subject", "body"], "team")
+    assert set(found["labels"]) == {"delivery", "billing", "other"}
+
+
 def test_a_task_is_not_overwritten(sample: Path) -> None:
     """Without --force the file stays as it is, and the message says how to go on."""
     called(sample.name, "--labels", "a,b")
