@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # CDK's own context has a colon or an at sign in its names: feature flags, look-ups, what its command line passes on.
 OWN_NAME = re.compile(r"[A-Za-z_][\w-]*")
+CDKS_OWN = {"acknowledged-issue-numbers", "cli-telemetry"}
 KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
 EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 # The periods that CloudWatch Logs knows.
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
+
+
+def _is_ours(name: str) -> bool:
+    return OWN_NAME.fullmatch(name) is not None and name not in CDKS_OWN
 
 
 def _decoded(value: Any) -> Any:
@@ -193,7 +198,7 @@ class Options(BaseModel):
         Raises:
             BadSetting: an option is not allowed, or there is none of this name; one sentence for each.
         """
-        context = {name: value for name, value in node.get_all_context().items() if OWN_NAME.fullmatch(name)}
+        context = {name: value for name, value in node.get_all_context().items() if _is_ours(name)}
         return cls.parse({name: value for name, value in context.items() if value is not None})
 
     @classmethod

@@ -163,6 +163,17 @@ def test_a_wrong_option_is_named_with_what_is_allowed(name: str, value: object, 
     assert allowed in said
 
 
+def test_what_cdk_notes_in_the_context_is_no_option() -> None:
+    """Feature flags, look-ups and what CDK's command line remembers stand beside the options; a slip stands out."""
+    import aws_cdk as cdk
+
+    flags = {"@aws-cdk/core:checkSecretUsage": True, "aws:cdk:bundling-stacks": ["**"], "cli-telemetry": False}
+    app = cdk.App(context={**flags, "acknowledged-issue-numbers": [1], "removal": "destroy"})
+    assert Options.of(app.node).removal is Removal.DESTROY
+    with pytest.raises(BadSetting, match="keep-runs-days is no option"):
+        Options.of(cdk.App(context={"keep-runs-days": 30}).node)
+
+
 def test_every_wrong_option_is_told_at_once() -> None:
     """Nobody mends five typos in five attempts."""
     with pytest.raises(BadSetting) as raised:
