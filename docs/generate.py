@@ -205,6 +205,7 @@ PARTS = {
     "budget": "Budget",
     "limits": "Limits",
     "report": "Report",
+    "trigger": "Schedule",
 }
 
 
@@ -300,9 +301,9 @@ def _options(model: type[BaseModel]) -> str:
     rows = []
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True, validated_data={})
-        shown = "none" if value in ((), None) else value
+        shown = "none" if value in ((), {}, None) else value
         shown = "its defaults" if isinstance(value, BaseModel) else f"{shown:,}" if type(shown) is int else shown
-        rows.append([f"`{name}`", str(shown).lower(), field.description or ABOUT[name]])
+        rows.append([f"`{name}`", str(shown).lower(), field.description])
     return table(["name", "default", "what it is"], rows)
 
 
@@ -324,11 +325,6 @@ def metrics(_: Sample) -> str:
         sets = "; ".join(", ".join(names) for names in kind.dimension_sets)
         rows.append([f"`{measure}`", f"{kind.about}{unit}", sets])
     return table(["metric", "what", "kept by"], rows)
-
-
-ABOUT = {
-    "schedules": "Runs by the clock: a list of {task, expression, timezone}; rate(1 day), cron(0 6 \\* \\* ? \\*)."
-}
 
 
 def commands(_: Sample) -> str:

@@ -38,7 +38,7 @@ class Room:
 # no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
 # and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
-    "start": Room(1024, 512, 300),
+    "start": Room(1769, 512, 900),
     "partition": Room(2048, 4096, 900, arrow=True),
     "plan": Room(2048, 512, 900, arrow=True),
     "prepare": Room(1769, 512, 900),
@@ -106,6 +106,7 @@ class Functions(Construct):
                 "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
                 "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,
                 **({"SLUICE_GEOGRAPHIES": ",".join(self._options.geographies)} if self._options.geographies else {}),
+                "SLUICE_INTAKE": self._options.intake.model_dump_json(),
                 **({"SLUICE_KMS_KEY_ARN": storage.key.key_arn} if storage.key else {}),
             },
             "sweep": {"SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn},

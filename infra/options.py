@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.errors import BadSetting
+from sluice.inbox import Intake, Schedules, Source
 from sluice.settings import PLAIN_ENVIRONMENT, Settings, stack_name
 
 if TYPE_CHECKING:
@@ -127,16 +128,6 @@ class Thresholds(BaseModel):
 Geography = Literal["us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"]
 
 
-class TaskSchedule(BaseModel):
-    """Starts a run of a task over what lies in its incoming folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str
-    expression: str = Field(description="EventBridge Scheduler's own: rate(1 day), cron(0 6 * * ? *), at(...).")
-    timezone: str = "UTC"
-
-
 class Options(BaseModel):
     """The options of one deployment, each with the value that an untouched cdk.json has."""
 
@@ -149,7 +140,14 @@ class Options(BaseModel):
         default_factory=Settings, description="How runs are cut and paced, and the quotas: see Settings below."
     )
     tasks: str = Field("tasks", description="The folder of the task files; their models and tables are deployed.")
-    schedules: Annotated[tuple[TaskSchedule, ...], BeforeValidator(_decoded)] = ()
+    schedules: Annotated[Schedules, BeforeValidator(_decoded)] = Field(
+        default_factory=dict,
+        description="What counts here in place of a task's own trigger: {tickets: rate(1 day)}, "
+        "a mapping as in the task file, or off.",
+    )
+    source_buckets: Annotated[tuple[Source, ...], BeforeValidator(_decoded)] = Field(
+        (), description="Other buckets that are read in place: a list of {bucket, prefix, task, kms_key}."
+    )
     models: Annotated[tuple[str, ...], BeforeValidator(_decoded)] = Field(
         (), description="Models that may be called beside those of the tasks and the default tiers."
     )
@@ -191,6 +189,11 @@ class Options(BaseModel):
         default=True, description="false leaves the packages out of the functions' code, for tests and local runs."
     )
 
+    @property
+    def intake(self) -> Intake:
+        """What the function start has to know of schedules and source buckets."""
+        return Intake(schedules=self.schedules, sources=self.source_buckets)
+
     @classmethod
     def of(cls, node: Node) -> Options:
         """The options in the context of the tree to which `node` belongs.
@@ -215,7 +218,7 @@ class Options(BaseModel):
 
 
 # The options that have a form of their own.
-PARTS: dict[str, type[BaseModel]] = {"vpc": Vpc, "schedules": TaskSchedule, "alarms": Thresholds}
+PARTS: dict[str, type[BaseModel]] = {"vpc": Vpc, "source_buckets": Source, "alarms": Thresholds}
 
 
 def _sentence(problem: Problem) -> str:

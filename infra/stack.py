@@ -43,7 +43,8 @@ class SluiceStack(Stack):
         bedrock = BedrockAccess(self, "Bedrock", storage=storage, models=models, geographies=options.geographies)
         triggers = Triggers(self, "Triggers", start=functions["start"], sweep=functions["sweep"])
         triggers.on_objects(storage.incoming)
-        triggers.on_schedules(options.schedules)
+        triggers.on_sources(options.source_buckets)
+        triggers.on_clock(tasks.schedules(options.intake))
         triggers.on_failed(workflow.machine)
         catalog = Catalog(
             self,
@@ -57,6 +58,7 @@ class SluiceStack(Stack):
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)
         functions.configure(storage=storage, machine=workflow.machine, role=bedrock.role)
         _grant(storage=storage, functions=functions, workflow=workflow, bedrock=bedrock)
+        storage.grant_sources(options.source_buckets, functions["start"], functions["partition"])
         self._name(
             IncomingBucket=storage.incoming.bucket_name,
             WorkBucket=storage.work.bucket_name,
@@ -79,12 +81,14 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_uploads(*(functions[step] for step in BY_PARTS))
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
+    storage.grant_inbox(functions["start"])
     storage.grant_results(functions["publish"])
     storage.grant_key(workflow.role, to_read=True)
     workflow.grant_start(functions["start"], functions["sweep"])
     workflow.grant_look(functions["start"])
+    workflow.grant_list(functions["start"])
     workflow.grant_stop(functions["sweep"])
-    workflow.grant_announce(functions["plan"], functions["publish"])
+    workflow.grant_announce(functions["start"], functions["plan"], functions["publish"])
     bedrock.grant_quotas(functions["start"])
     bedrock.grant_submit(functions["submit"])
     bedrock.grant_poll(functions["poll"], functions["check"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Aws, Duration, RemovalPolicy
@@ -12,11 +13,15 @@ from constructs import Construct
 
 from infra.options import Encryption, Removal
 from infra.permissions import allow
+from sluice.inbox import SUBMITTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aws_cdk import aws_lambda as lambda_
 
     from infra.options import Options
+    from sluice.inbox import Source
 
 # Uploads that nobody finished or aborted are billed and invisible.
 UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))
@@ -44,13 +49,14 @@ class Storage(Construct):
             versioned=True,
             lifecycle_rules=[
                 s3.LifecycleRule(id="replaced", noncurrent_version_expiration=Duration.days(options.keep_runs_days)),
+                _expire(SUBMITTED.rstrip("/"), options.keep_runs_days),
                 UNFINISHED,
             ],
         )
         self.work = self._bucket(
             "Work",
             lifecycle_rules=[
-                _expire("runs", options.keep_runs_days),
+                *(_expire(folder, options.keep_runs_days) for folder in ("runs", "claims", "notices")),
                 _expire("athena", 7),
                 UNFINISHED,
             ],
@@ -80,6 +86,22 @@ class Storage(Construct):
         _allow_list(function, self.incoming)
         _allow_objects(function, self.incoming, "", "s3:GetObjectVersion")
         self.grant_key(function)
+
+    def grant_sources(self, sources: Iterable[Source], *functions: lambda_.Function) -> None:
+        """Let `functions` read the objects of other buckets that lie in a source, with or without versions."""
+        for function, source in product(functions, sources):
+            bucket = f"arn:{Aws.PARTITION}:s3:::{source.bucket}"
+            allow(function, ["s3:ListBucket"], [bucket])
+            objects = [f"{bucket}/{source.prefix}*"]
+            allow(function, ["s3:GetObject", "s3:GetObjectVersion"], objects, wildcard=NAMED_LATER)
+            if source.kms_key:
+                allow(function, ["kms:Decrypt"], [source.kms_key])
+
+    def grant_inbox(self, function: lambda_.Function) -> None:
+        """Let `function` keep the inbox: the one place from which something is deleted, when it is done with."""
+        _allow_objects(function, self.work, "inbox", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+        for folder in ("claims", "notices"):
+            _allow_objects(function, self.work, folder, "s3:GetObject", "s3:PutObject")
 
     def grant_results(self, function: lambda_.Function) -> None:
         """Let `function` publish results, reports and the rows of the table of runs, none of which a step reads."""
@@ -118,6 +140,9 @@ class Storage(Construct):
             auto_delete_objects=self._removed,
             **options,
         )
+
+
+NAMED_LATER = "runs and files get their names when they come"
 
 
 def _guarded(encryption: s3.BucketEncryption) -> dict[str, Any]:
@@ -159,4 +184,4 @@ def _allow_list(function: lambda_.Function, bucket: s3.Bucket) -> None:
 
 def _allow_objects(function: lambda_.Function, bucket: s3.Bucket, folder: str, *actions: str) -> None:
     objects = bucket.arn_for_objects(f"{folder}/*" if folder else "*")
-    allow(function, actions, [objects], wildcard="runs and files get their names when they come")
+    allow(function, actions, [objects], wildcard=NAMED_LATER)

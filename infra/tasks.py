@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.options import ROOT
+from sluice.errors import BadSetting
 from sluice.prices import PROFILE_ID, Catalog
 from sluice.table import schema
 from sluice.task import DEFAULT_TIERS, Task, load_task, task_names
+from sluice.triggers import Schedule, effective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     import pyarrow as pa
+
+    from sluice.inbox import Intake
 
 # The system's own ARNs end in an id that says which model it is; other ARNs say nothing.
 SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")
@@ -47,6 +51,20 @@ class Tasks:
         catalog = Catalog.of_project(ROOT, os.environ)
         names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
+
+    def schedules(self, intake: Intake) -> dict[str, Schedule]:
+        """Return the schedule of each task that has one in this deployment.
+
+        Raises:
+            BadSetting: the deployment speaks of a task that there is not.
+        """
+        named = {"schedules": list(intake.schedules), "source_buckets": [source.task for source in intake.sources]}
+        known = [task.name for task in self.tasks]
+        for setting, task in ((setting, task) for setting, tasks in named.items() for task in tasks):
+            if task not in known:
+                raise BadSetting(f"{setting}: there is no task {task}; there are: {', '.join(known)}")
+        triggers = {task.name: effective(task.trigger, intake.schedules.get(task.name)) for task in self.tasks}
+        return {name: trigger for name, trigger in triggers.items() if isinstance(trigger, Schedule)}
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the schema of each task's results."""

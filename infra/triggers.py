@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Aws, Duration, TimeZone
 from aws_cdk import aws_events as events
@@ -15,20 +16,22 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.permissions import accept, allow
+from sluice.inbox import SUBMITTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import aws_s3 as s3
     from aws_cdk import aws_stepfunctions as sfn
 
-    from infra.options import TaskSchedule
+    from sluice.inbox import Source
+    from sluice.triggers import Schedule
 
 NO_QUEUE_BEHIND = ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy")
 
 
 class Triggers(Construct):
-    """A dropped object and a schedule call `start`; an execution that did not succeed calls `sweep`.
+    """Objects that appear and the clock call `start`; an execution that did not succeed calls `sweep`.
 
     Whatever cannot be delivered, or fails after its retries, ends in `lost`, with the event that it was about.
     """
@@ -49,32 +52,38 @@ class Triggers(Construct):
         self._keep_lost("Sweep", sweep)
 
     def on_objects(self, bucket: s3.IBucket) -> None:
-        """Start a run for every object that appears in `bucket`."""
-        self._rule(
-            "Object",
-            self.start,
-            source="aws.s3",
-            detail_type="Object Created",
-            detail={"bucket": {"name": [bucket.bucket_name]}},
-        )
+        """Tell `start` of every object that appears in `bucket`, but for those that are uploaded for a command."""
+        self._on_objects("Object", bucket.bucket_name, [{"anything-but": {"prefix": SUBMITTED}}])
 
-    def on_schedules(self, schedules: Iterable[TaskSchedule]) -> None:
-        """Start a run at every tick; the scheduled time names the tick, however late and often it is delivered."""
+    def on_sources(self, sources: Iterable[Source]) -> None:
+        """Tell `start` of the objects that appear in other buckets, which send their events to EventBridge."""
+        prefixes: dict[str, set[str]] = defaultdict(set)
+        for source in sources:
+            prefixes[source.bucket].add(source.prefix)
+        for number, (bucket, wanted) in enumerate(prefixes.items()):
+            every = "" in wanted  # an empty prefix is no pattern
+            self._on_objects(f"Source{number}", bucket, [] if every else [{"prefix": one} for one in sorted(wanted)])
+
+    def on_clock(self, schedules: Mapping[str, Schedule]) -> None:
+        """Have the inbox swept every minute, and for each task with a schedule at its ticks.
+
+        A tick's scheduled time is its name, however late and often it is delivered.
+        """
         role = self._scheduler_role()
-        for number, schedule in enumerate(schedules):
-            zone = TimeZone.of(schedule.timezone)
-            event = {"schedule": {"task": schedule.task, "time": scheduler.ContextAttribute.scheduled_time}}
-            scheduler.Schedule(
-                self,
-                f"Schedule{number}",
-                schedule=scheduler.ScheduleExpression.expression(schedule.expression, zone),
-                target=scheduler_targets.LambdaInvoke(
-                    self.start,
-                    input=scheduler.ScheduleTargetInput.from_object(event),
-                    dead_letter_queue=self.lost,
-                    role=role,
-                ),
-                description=f"Starts a run of the task {schedule.task}",
+        # The next minute comes anyway: a tick that was not delivered in this one is not worth a second try.
+        once = {"max_event_age": Duration.minutes(1), "retry_attempts": 0}
+        every = scheduler.ScheduleExpression.rate(Duration.minutes(1))
+        self._schedule("Minute", every, {"sweep": {}}, role, "Makes runs of what has been dropped", delivery=once)
+        for task, schedule in schedules.items():
+            tick = {"task": task, "time": scheduler.ContextAttribute.scheduled_time}
+            expression = scheduler.ScheduleExpression.expression(schedule.schedule, TimeZone.of(schedule.timezone))
+            self._schedule(
+                f"Task-{task}",
+                expression,
+                {"sweep": tick},
+                role,
+                f"Makes a run of what waits for the task {task}",
+                window=schedule.window_minutes,
             )
 
     def on_failed(self, machine: sfn.IStateMachine) -> None:
@@ -88,6 +97,33 @@ class Triggers(Construct):
             source="aws.states",
             detail_type="Step Functions Execution Status Change",
             detail={"stateMachineArn": [machine.state_machine_arn], "status": ["FAILED", "TIMED_OUT", "ABORTED"]},
+        )
+
+    def _schedule(
+        self,
+        id_: str,
+        expression: scheduler.ScheduleExpression,
+        event: dict[str, Any],
+        role: iam.IRole,
+        description: str,
+        *,
+        window: int = 0,
+        delivery: Mapping[str, Any] | None = None,
+    ) -> None:
+        flexible = scheduler.TimeWindow.flexible(Duration.minutes(window)) if window else scheduler.TimeWindow.off()
+        scheduler.Schedule(
+            self,
+            id_,
+            schedule=expression,
+            time_window=flexible,
+            target=scheduler_targets.LambdaInvoke(
+                self.start,
+                input=scheduler.ScheduleTargetInput.from_object(event),
+                dead_letter_queue=self.lost,
+                role=role,
+                **(delivery or {}),
+            ),
+            description=description,
         )
 
     def _scheduler_role(self) -> iam.IRole:
@@ -114,8 +150,12 @@ class Triggers(Construct):
         assert function.role is not None
         config.node.add_dependency(function.role)  # Lambda looks whether the role may send
 
+    def _on_objects(self, id_: str, bucket: str, keys: list[Any]) -> None:
+        detail = {"bucket": {"name": [bucket]}, **({"object": {"key": keys}} if keys else {})}
+        self._rule(id_, self.start, source="aws.s3", detail_type="Object Created", detail=detail)
+
     def _rule(
-        self, id_: str, function: lambda_.Function, *, source: str, detail_type: str, detail: dict[str, object]
+        self, id_: str, function: lambda_.Function, *, source: str, detail_type: str, detail: Mapping[str, object]
     ) -> None:
         pattern = events.EventPattern(source=[source], detail_type=[detail_type], detail=detail)
         rule = events.Rule(self, id_, event_pattern=pattern)

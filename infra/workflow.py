@@ -66,6 +66,10 @@ class Workflow(Construct):
         """Let `function` see whether an execution is under way."""
         allow(function, ["states:DescribeExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)
 
+    def grant_list(self, function: lambda_.Function) -> None:
+        """Let `function` see which executions there are."""
+        allow(function, ["states:ListExecutions"], [self.machine.state_machine_arn])
+
     def grant_stop(self, function: lambda_.Function) -> None:
         """Let `function` stop executions."""
         allow(function, ["states:StopExecution"], [self._executions(":*")], wildcard=NAMED_AFTER_RUNS)

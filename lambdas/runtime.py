@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from sluice.bedrock import AwsBedrock
 from sluice.events import EventBus
+from sluice.inbox import Intake
 from sluice.measures import NAMESPACE
 from sluice.prices import Catalog
 from sluice.service_quotas import ServiceQuotas
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 logger = Logger()
 
 # Adaptive: boto3 slows down by itself when a service throttles.
-CLIENT = Config(retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120)
+CLIENT = Config(
+    retries={"mode": "adaptive", "max_attempts": 6}, connect_timeout=10, read_timeout=120, max_pool_connections=32
+)
 # A model call that is lost may have been billed: it is not repeated behind our back.
 MODEL_CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
 # Quotas have defaults, and a network without the internet has no way to them: start does not wait long.
@@ -112,6 +115,7 @@ def deployment() -> Deployment:
         region=os.environ["AWS_REGION"],
         role_arn=os.environ["SLUICE_BEDROCK_ROLE_ARN"],
         incoming_bucket=os.environ["SLUICE_INCOMING_BUCKET"],
+        intake=Intake.model_validate_json(os.environ["SLUICE_INTAKE"]),
         kms_key=os.environ.get("SLUICE_KMS_KEY_ARN") or None,
     )
 

@@ -77,6 +77,15 @@ class Settings(BaseModel):
     approve_above_usd: Annotated[float, Field(ge=0)] | None = Field(
         None, description="A run that can cost more than this waits for `sluice approve` before anything is sent."
     )
+    settle_seconds: Waiting = Field(
+        60, description="What was dropped is run when nothing more has come for so long; ten times that at the latest."
+    )
+    max_runs: Positive | None = Field(
+        None, description="Runs at once that the inbox adds to; what else is due waits in it. Commands start at once."
+    )
+    max_usd_per_day: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="The inbox starts no more runs today (UTC) when those of today have cost so much so far."
+    )
     on_demand_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
         8, description="Converse calls at once in one on-demand worker."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from botocore.exceptions import (
 from sluice.errors import BadInput, RetryLater, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
+    from datetime import datetime
     from types import TracebackType
 
     from botocore.response import StreamingBody
@@ -31,11 +33,15 @@ R = TypeVar("R")
 
 PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes, and 10,000 of them: objects of up to 52 GB
 BLOCK_BYTES = 1024 * 1024
+MAX_DELETED = 1000  # in one call
 BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 MAX_BREAKS = 5  # of a stream, one after the other without a byte between them
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
-TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
-BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500"})
+TAKEN = frozenset({"412", "PreconditionFailed"})
+# Another write of the same key is under way, and may yet fail: S3 asks to try again.
+CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
+CONFLICT_PAUSES = (0.02, 0.1, 0.4, 1.0)  # seconds
+BUSY = CONFLICT | frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500"})
 
 
 class Head(NamedTuple):
@@ -45,6 +51,14 @@ class Head(NamedTuple):
     etag: str
     version: str | None
     modified: str
+
+
+class Entry(NamedTuple):
+    """A line of a bucket's list: key, bytes, when it was written."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class Store:
@@ -144,11 +158,15 @@ class Store:
 
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys under a prefix with their bytes, in order of the keys."""
+        yield from ((entry.key, entry.size) for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, each with the time at which it was written."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         try:
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield item["Key"], item["Size"]
+                    yield Entry(item["Key"], item["Size"], item["LastModified"])
         except ClientError as error:
             raise _translated(error, self.uri(prefix)) from error
 
@@ -159,14 +177,29 @@ class Store:
             raise _translated(error, self.uri(key)) from error
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Write only if there is no such object yet; True when this call wrote it."""
-        try:
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
-        except ClientError as error:
-            if _code(error) in TAKEN:
-                return False
-            raise _translated(error, self.uri(key)) from error
-        return True
+        """Write only if there is no such object yet; True when this call wrote it, False when the object is there."""
+        for pause in (*CONFLICT_PAUSES, None):
+            try:
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) in TAKEN:
+                    return False
+                if _code(error) not in CONFLICT or pause is None:
+                    raise _translated(error, self.uri(key)) from error
+                time.sleep(pause)
+            else:
+                return True
+        raise AssertionError  # the last pause is None
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; one that is gone already is as good as removed."""
+        for at in range(0, len(keys), MAX_DELETED):
+            gone: Any = {"Objects": [{"Key": key} for key in keys[at : at + MAX_DELETED]], "Quiet": True}
+            with _translating(self.uri(keys[at])):
+                failed = self.client.delete_objects(Bucket=self.bucket, Delete=gone).get("Errors")
+            if failed:
+                kind = RetryLater if failed[0].get("Code") in BUSY else Stop
+                raise kind(f"{self.uri(failed[0].get('Key', ''))}: DeleteObjects: {failed[0].get('Message')}")
 
     def copy_from(self, source: Store, source_key: str, key: str) -> None:
         """Copy an object of up to 5 GB inside S3."""

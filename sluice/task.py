@@ -38,6 +38,7 @@ from pydantic import (
 )
 
 from sluice.errors import BadTask
+from sluice.triggers import Schedule, Trigger, read_trigger
 
 MAX_LABELS = 1_000  # the list stands in every request: a thousand described labels are about 30,000 tokens
 MAX_LABEL_CHARACTERS = 200
@@ -565,6 +566,11 @@ class Task(Strict):
     budget: Budget = Field(Budget(), description="The most that a run may cost.")
     limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
     report: Report = Field(Report(), description="What a run's report may show of the rows.")
+    trigger: Trigger = Field(
+        "on_drop",
+        description="What starts a run: on_drop, the objects that were dropped, once it is quiet; on_ready, an object "
+        "called _READY beside them; or a schedule, at whose tick what waits is run.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -637,6 +643,11 @@ class Task(Strict):
             return value.model_copy(update={"min_confidence": Confidence.LIKELY})
         return value
 
+    @field_validator("trigger", mode="before")
+    @classmethod
+    def _read_trigger(cls, value: object) -> object:
+        return read_trigger(value)
+
     @property
     def many(self) -> bool:
         """Whether an answer holds a list of labels."""
@@ -665,8 +676,8 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: what is kept, budget, limits, report and transport. Name and description count, since the request
-        holds them; so does the order of labels and fields.
+        Left out: what is kept, budget, limits, report, trigger and transport. Name and description count, since the
+        request holds them; so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
@@ -674,6 +685,7 @@ class Task(Strict):
                 "budget": True,
                 "limits": True,
                 "report": True,
+                "trigger": True,
                 "input": {"id", "gold", "keep", "keep_input"},
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
             },
@@ -856,6 +868,7 @@ _PLACES: dict[str, type[BaseModel]] = {
     "budget": Budget,
     "limits": Limits,
     "report": Report,
+    "trigger": Schedule,
 }
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from sluice.errors import Stop
+from sluice.errors import RetryLater, Stop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
     from mypy_boto3_stepfunctions.client import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef, ListExecutionsOutputTypeDef
+
+BUSY = frozenset({"ThrottlingException", "ExecutionLimitExceeded", "ServiceUnavailable", "InternalFailure"})
 
 
 class Workflow:
@@ -29,7 +36,7 @@ class Workflow:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "ExecutionAlreadyExists":
                 return self.execution_arn(name)
-            raise Stop(f"StartExecution {name}: {error}") from error
+            raise _translated(error, f"StartExecution {name}") from error
 
     def execution_arn(self, name: str) -> str:
         return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
@@ -43,6 +50,27 @@ class Workflow:
                 return False
             raise Stop(f"DescribeExecution {name}: {error}") from error
 
+    def going_on(self) -> list[str]:
+        """The names of the executions that are under way."""
+        pages = self.client.get_paginator("list_executions")
+        found = pages.paginate(stateMachineArn=self.arn, statusFilter="RUNNING")
+        return [item["name"] for item in self._listed(found)]
+
+    def begun_since(self, moment: datetime) -> list[str]:
+        """The names of the executions that began at `moment` or after it, however they stand."""
+        pages = self.client.get_paginator("list_executions").paginate(stateMachineArn=self.arn)
+        # Those that have ended stand where they ended, and none ends before it begins.
+        late = takewhile(lambda item: item.get("stopDate", item["startDate"]) >= moment, self._listed(pages))
+        return [item["name"] for item in late if item["startDate"] >= moment]
+
+    def _listed(self, pages: Iterable[ListExecutionsOutputTypeDef]) -> Iterator[ExecutionListItemTypeDef]:
+        """The newest first."""
+        try:
+            for page in pages:
+                yield from page["executions"]
+        except ClientError as error:
+            raise _translated(error, "ListExecutions") from error
+
     def stop(self, name: str, cause: str) -> None:
         """Stop an execution; one that does not exist or has ended is left alone."""
         try:
@@ -50,3 +78,8 @@ class Workflow:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ExecutionDoesNotExist":
                 raise Stop(f"StopExecution {name}: {error}") from error
+
+
+def _translated(error: ClientError, call: str) -> RetryLater | Stop:
+    kind = RetryLater if error.response.get("Error", {}).get("Code") in BUSY else Stop
+    return kind(f"{call}: {error}")

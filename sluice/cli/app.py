@@ -300,30 +300,38 @@ def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Clou
     return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
 
 
-@app.command(epilog=examples("sluice start tickets.jsonl --task tickets"))
-def start(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT...", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
-    ],
+@app.command(
+    epilog=examples(
+        "sluice submit tickets.jsonl more.csv.gz --task tickets",
+        "sluice submit s3://my-bucket/mails/ --task ./mails.yaml --set max_workers=5",
+        "sluice submit --task tickets",
+    )
+)
+def submit(
     task: TaskOption,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
+    ] = None,
     settings: SettingsOption = None,
-    again: Annotated[bool, typer.Option("--again", help="Run S3 objects anew that the same run has read.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run anew what the same command has run before.")] = False,
     json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Start runs in AWS, and print their ids.
+    """Begin one run of all inputs in AWS at once, and print its id.
 
-    Each local file is uploaded to <task>/ of the incoming bucket. An object that is dropped there starts a run by
-    itself, so every file is a run of its own, by the deployed task and settings. S3 URIs, of objects that the
-    deployment may read, are one run together; a task file given by its path is sent along.
+    Files are uploaded; objects in S3, as far as the deployment may read them, are read in place. A task file given by
+    its path is sent along, without a deployment. The same command again is the same run, but for --again.
+
+    Without INPUT: what waits for the deployed task is run now, whatever its trigger.
     """
-    from sluice.cli.control import Beginning, start_runs  # noqa: PLC0415
+    from sluice.cli.submit import Submission  # noqa: PLC0415
+    from sluice.cli.submit import submit as submit_inputs  # noqa: PLC0415
 
-    asked = Beginning(inputs, task, settings or [], again, json)
-    raise _in_cloud((env, region, profile), lambda cloud: start_runs(cloud, asked))
+    asked = Submission(inputs or [], task, settings or [], again, json)
+    raise _in_cloud((env, region, profile), lambda cloud: submit_inputs(cloud, asked))
 
 
 @app.command(

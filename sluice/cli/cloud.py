@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 OUTPUTS = ("IncomingBucket", "WorkBucket", "ResultsBucket", "StateMachineArn", "StartFunction", "SweepFunction")
-# The function start looks at each object once, and may take five minutes for it; a call that took longer is not
+# The function start looks at each object once, and may take all its time for it; a call that took longer is not
 # made a second time behind the user's back.
-CALLING = Config(read_timeout=330, connect_timeout=10, retries={"total_max_attempts": 1})
+CALLING = Config(read_timeout=930, connect_timeout=10, retries={"total_max_attempts": 1})
 REFUSALS = {error.__name__ for error in (BadInput, BadSetting, BadTask)}
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure"})

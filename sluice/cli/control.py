@@ -1,118 +1,15 @@
-"""What changes runs (start, approve, cancel, resume, rejudge): the deployed functions are asked, and they decide."""
+"""What changes runs (approve, cancel, resume, rejudge): the deployed functions are asked, and they decide."""
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import ClientError
-
-from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave, report_change
-from sluice.cli.requests import find_inputs, parse_settings
+from sluice.cli.exits import ExitCode, UsageError, complain, report_change
 from sluice.cli.standing import CANCELLING, GOING_ON, WAITING, beginning, standing
-from sluice.errors import Stop
 from sluice.task import load_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from sluice.cli.cloud import Cloud
-
-S3 = "s3://"
-TASK_NAME = re.compile(r"[\w-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What `sluice start` is asked for."""
-
-    inputs: list[str]
-    task: str
-    settings: list[str]
-    again: bool
-    json: bool
-
-
-def start_runs(cloud: Cloud, asked: Beginning) -> ExitCode:
-    """Start one run of S3 objects, or one run of each local file by dropping it where dropped files start runs."""
-    remote = [name for name in asked.inputs if name.startswith(S3)]
-    if remote and len(remote) < len(asked.inputs):
-        raise UsageError("local files and S3 objects cannot be mixed: each local file is a run of its own")
-    runs = [_run_of(cloud.start({"command": command_of(asked)}))] if remote else _dropped(cloud, asked)
-    with reader_may_leave():
-        print(json.dumps({"runs": runs}) if asked.json else "\n".join(runs))
-    for run in runs:
-        complain(f"`sluice watch {run}` shows how it goes on")
-    return ExitCode.SUCCEEDED
-
-
-def command_of(asked: Beginning) -> dict[str, Any]:
-    """Make the command of a run over S3 objects.
-
-    A task's name means the deployed task; a task's file is sent along, as it stands here.
-    """
-    by_name = TASK_NAME.fullmatch(asked.task)
-    command: dict[str, Any] = {
-        "task": asked.task if by_name else load_task(asked.task).model_dump(mode="json"),
-        "inputs": asked.inputs,
-        "settings": parse_settings(asked.settings),
-    }
-    return {**command, "nonce": uuid.uuid4().hex} if asked.again else command
-
-
-def _dropped(cloud: Cloud, asked: Beginning) -> list[str]:
-    """Upload each file under its task's folder, and return the runs that this starts.
-
-    The upload itself starts the run, through EventBridge. Start is called with the same event beside it, only to
-    learn the run's id: whichever comes second finds the run begun, since the id follows from the object's version.
-    """
-    if not TASK_NAME.fullmatch(asked.task):
-        raise UsageError(
-            f"--task {asked.task}: a dropped file is classified by the deployed task of that name; give its name, "
-            "or the file's S3 URI beside a task file"
-        )
-    if asked.settings or asked.again:
-        raise UsageError(
-            "--set and --again are for S3 objects: a dropped file starts its run with the deployed settings"
-        )
-    files = find_inputs(asked.inputs)
-    keys = _keys_of(files, asked.task)
-    return [_run_of(cloud.start(_drop(cloud, file, key))) for file, key in zip(files, keys, strict=True)]
-
-
-def _keys_of(files: Sequence[Path], task: str) -> list[str]:
-    names = [file.name for file in files]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"two of the files are called {twice}: one would replace the other under {task}/")
-    return [f"{task}/{name}" for name in names]
-
-
-def _drop(cloud: Cloud, file: Path, key: str) -> dict[str, Any]:
-    """Upload a file, and make the event that S3 sends of it, as far as start reads it."""
-    bucket = cloud.incoming.bucket
-    print(f"uploading {file} to {cloud.incoming.uri(key)}", file=sys.stderr, flush=True)
-    try:
-        cloud.incoming.client.upload_file(str(file), bucket, key)
-    except S3UploadFailedError as error:
-        cause = error.__context__
-        raise cause if isinstance(cause, ClientError) else Stop(str(error)) from error
-    head = cloud.incoming.head(key)
-    version = {"version-id": head.version} if head and head.version else {}
-    detail = {"bucket": {"name": bucket}, "object": {"key": key, **version}}
-    return {"detail-type": "Object Created", "detail": detail}
-
-
-def _run_of(answer: dict[str, Any]) -> str:
-    if not answer.get("run"):
-        raise Stop("the function start found nothing to run")
-    return str(answer["run"])
 
 
 def cancel_run(cloud: Cloud, run: str, *, as_json: bool = False) -> ExitCode:
@@ -159,7 +56,7 @@ def resume_run(cloud: Cloud, run: str, max_usd: float | None, *, as_json: bool =
 def rejudge_run(cloud: Cloud, run: str, task: str, *, as_json: bool = False) -> ExitCode:
     """Start a run that judges the stored answers of another by a task file; nothing is bought."""
     beginning(cloud, run)
-    new = _run_of(cloud.start({"rejudge": {"run": run, "task": load_task(task).model_dump(mode="json")}}))
+    new = str(cloud.start({"rejudge": {"run": run, "task": load_task(task).model_dump(mode="json")}})["run"])
     complain(f"the answers of {run} are judged again; nothing is bought")
     report_change({"run_id": new, "judges": run}, new, as_json=as_json)
     return ExitCode.SUCCEEDED

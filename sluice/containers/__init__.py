@@ -1,7 +1,7 @@
 """From frozen objects to rows as lines of JSON: one module per way in which rows stand in an object."""
 
 from sluice.containers.inputs import Limits, lines_of_input
-from sluice.containers.kinds import HEAD_BYTES, SUFFIXES, Codec, Container, Rows, container_of
+from sluice.containers.kinds import HEAD_BYTES, SUFFIXES, Codec, Container, Rows, container_of, unreadable
 from sluice.containers.lines import split_lines
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "container_of",
     "lines_of_input",
     "split_lines",
+    "unreadable",
 ]

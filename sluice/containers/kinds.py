@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -69,6 +70,22 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": Container(Rows.LINES, Codec.ZSTD),
     b"PAR1": Container(Rows.PARQUET),
 }
+
+
+SUFFIX = re.compile(r"\.[a-z][a-z0-9]{0,9}")
+
+
+def unreadable(name: str) -> str | None:
+    """Why the name of an object says that it holds no rows; None where its suffix is known, or where it has none."""
+    bare = name.rpartition("/")[2].lower()
+    codec = next((suffix for suffix in CODECS if bare.endswith(suffix)), "")
+    bare = bare.removesuffix(codec)
+    found = bare[bare.rfind(".") :] if "." in bare else ""
+    if codec and found == ".parquet":
+        return f"it ends in {found}{codec}: Parquet is compressed in itself; unpack it"
+    if found in ROWS or not SUFFIX.fullmatch(found):
+        return None
+    return f"it ends in {found}{codec}; rows are read from {', '.join(ROWS)}, also behind them {', '.join(CODECS)}"
 
 
 def container_of(name: str, head: Callable[[], bytes]) -> Container:

@@ -22,6 +22,7 @@ from sluice.errors import Stop
 from sluice.local import events
 from sluice.local.children import Child
 from sluice.local.functions import Surroundings
+from sluice.local.patterns import matches
 from sluice.local.server import CONFIGURE, INVOKE
 from sluice.local.sources.bedrock import CALLERS
 from sluice.local.synthesis import ROOT, load, synthesized
@@ -30,6 +31,7 @@ from sluice.local.zygote import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from mypy_boto3_s3.client import S3Client
@@ -254,9 +256,34 @@ class LocalCloud:
             self.s3.upload_file(str(source), bucket, key, Config=TRANSFER)
         return f"s3://{bucket}/{key}"
 
+    def put(self, bucket: str, key: str, body: bytes) -> list[Any]:
+        """Put an object into a bucket, and tell whom the deployed rules say; what they answer."""
+        self.s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return self.deliver(self.created(bucket, key))
+
+    def deliver(self, event: dict[str, Any]) -> list[Any]:
+        """Call each function that a rule of the template sends an event to; their answers."""
+        targets = [target for rule in self.template.rules() if matches(rule.pattern, event) for target in rule.targets]
+        return [self.invoke(target, event) for target in targets if ":function:" in target]
+
+    def tick(self, name: str, at: datetime) -> Any:
+        """Have a schedule's time come, by the beginning of its logical id; the answer of the function that it calls.
+
+        Raises:
+            Stop: there is no such schedule, or more than one.
+        """
+        found = [clock for clock in self.template.clocks() if clock.name.startswith(name)]
+        if len(found) != 1:
+            raise Stop(f"the template has {len(found)} schedules whose names begin with {name}")
+        return self.invoke(found[0].target, msgspec.json.decode(events.tick(found[0].text, at)))
+
     def drop(self, source: Path, bucket: str, key: str) -> dict[str, Any]:
         """Copy a file into a bucket, and give the event that EventBridge would send of it."""
         self.upload(source, bucket, key)
+        return self.created(bucket, key)
+
+    def created(self, bucket: str, key: str) -> dict[str, Any]:
+        """The event that EventBridge sends of an object as it stands."""
         head = self.s3.head_object(Bucket=bucket, Key=key)
         return events.object_created(
             region=self.region,
@@ -276,7 +303,7 @@ class LocalCloud:
     def wait(self, name: str, on_look: Callable[[], None] | None = None) -> Execution:
         """Wait for the end of an execution, and of the one that closes its run when it ended badly.
 
-        A bad end is told to `sweep`, as EventBridge would.
+        A bad end is an event, as on AWS.
         """
         while (execution := self.execution(name)).status not in ENDED:
             if on_look is not None:
@@ -285,7 +312,8 @@ class LocalCloud:
         if execution.status == "SUCCEEDED":
             return execution
         event = events.execution_changed(region=self.region, execution=execution.document)
-        closing = self.invoke("sweep", event).get("execution", name)
+        said = self.deliver(event)
+        closing = next((answer["execution"] for answer in said if "execution" in answer), name)
         return execution if closing == name else self.wait(closing, on_look)
 
     def cancel(self, run: str, on_look: Callable[[], None] | None = None) -> Execution:

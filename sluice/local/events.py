@@ -7,10 +7,12 @@ small and without quotes, `version-id` is absent in an unversioned bucket, and t
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice.errors import Stop
 from sluice.local.template import ACCOUNT
 
 
@@ -22,7 +24,7 @@ def object_created(
         "key": key,
         "size": size,
         "etag": etag.strip('"'),
-        "sequencer": uuid.uuid4().hex[:18].upper(),
+        "sequencer": f"{time.time_ns():018X}",  # of two events of one key the later one's is greater
     }
     if version is not None:
         written["version-id"] = version
@@ -59,6 +61,20 @@ def execution_changed(*, region: str, execution: dict[str, Any]) -> dict[str, An
     return _envelope(
         "aws.states", "Step Functions Execution Status Change", region, [execution["executionArn"]], detail
     )
+
+
+def tick(text: str, at: datetime) -> str:
+    """What a schedule sends at a tick: its text, with EventBridge Scheduler's keywords filled in.
+
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html (read 2026-11-20)
+
+    Raises:
+        Stop: a keyword that is not known here.
+    """
+    filled = text.replace("<aws.scheduler.scheduled-time>", at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    if "<aws.scheduler." in filled:
+        raise Stop(f"the local runner does not know all keywords of the schedule's input {text}")
+    return filled
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     *("infra", "tasks", "app.py", "cdk.json", "models.yaml"),
-    *("sluice/models.yaml", "sluice/settings.py", "sluice/table.py", "sluice/task.py"),
+    *(f"sluice/{name}" for name in ("models.yaml", "inbox.py", "settings.py", "table.py", "task.py", "triggers.py")),
 )
 PACKAGES = ("aws-cdk-lib", "cdk-nag", "constructs")
 PROGRAM = """

@@ -29,6 +29,8 @@ EXECUTED = {
     "AWS::IAM::Policy",
     "AWS::IAM::ManagedPolicy",
     "AWS::KMS::Key",
+    "AWS::Events::Rule",
+    "AWS::Scheduler::Schedule",
 }
 # Deployed, but without an effect on what a run computes. A type that stands in neither set is an error: somebody has
 # to decide whether a local run may leave it out.
@@ -42,7 +44,6 @@ LEFT_OUT = {
     "AWS::CloudWatch::Dashboard",
     "AWS::EC2::SecurityGroup",
     "AWS::EC2::VPCEndpoint",
-    "AWS::Events::Rule",
     "AWS::Glue::Database",
     "AWS::Glue::Table",
     "AWS::KMS::Alias",
@@ -58,7 +59,6 @@ LEFT_OUT = {
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
-    "AWS::Scheduler::Schedule",
     "AWS::Scheduler::ScheduleGroup",
     "AWS::SSM::Parameter",
     "Custom::S3AutoDeleteObjects",
@@ -91,6 +91,23 @@ class Function:
     def step(self) -> str:
         """The step's name: `plan` for the handler `lambdas.plan.handler`."""
         return self.handler.replace("/", ".").rsplit(".", 2)[-2]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of EventBridge: which events, and the ARNs of those that are told of them."""
+
+    pattern: dict[str, Any]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A schedule of EventBridge Scheduler: the ARN of whom it calls, and with what text."""
+
+    name: str
+    target: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -199,6 +216,24 @@ class Template:
             role_arn=role_arn,
             statements=self.statements(role_arn),
         )
+
+    def rules(self) -> list[Rule]:
+        """The rules that look at events."""
+        found = [self.resolver.resolve(properties) for _, properties in self.of_type("AWS::Events::Rule")]
+        return [
+            Rule(rule["EventPattern"], tuple(target["Arn"] for target in rule["Targets"]))
+            for rule in found
+            if "EventPattern" in rule
+        ]
+
+    def clocks(self) -> list[Clock]:
+        """The schedules."""
+        return [
+            Clock(
+                logical_id, self.resolver.resolve(properties["Target"]["Arn"]), properties["Target"].get("Input", "{}")
+            )
+            for logical_id, properties in self.of_type("AWS::Scheduler::Schedule")
+        ]
 
     def statements(self, role_arn: str) -> tuple[Statement, ...]:
         """Everything that the policies of a role say, inline, attached and managed by the template."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sluice.inbox import Intake
 from sluice.measures import ignore
 from sluice.prices import Catalog
 from sluice.settings import Settings
@@ -40,6 +41,7 @@ class Services:
     measure: Meter = ignore
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     sleep: Callable[[float], None] = time.sleep
+    at_once: int = 32  # calls of S3 that intake makes at a time
     remaining_seconds: Callable[[], float] = lambda: 900.0
 
 
@@ -53,6 +55,7 @@ class Deployment:
     region: str
     role_arn: str
     incoming_bucket: str
+    intake: Intake = field(default_factory=Intake)
     kms_key: str | None = None
 
 

@@ -1,6 +1,7 @@
 """start: freeze the task, the settings, the date and the exact objects; cut the objects into spans; begin the run.
 
-The run id is derived from what is frozen, so the same event delivered twice starts one run.
+A command begins one here at once; what was dropped goes through the inbox, `sluice.steps.intake`. The run id is derived
+from what is frozen, so the same command given twice starts one run.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from sluice.containers import HEAD_BYTES, Container, container_of
-from sluice.errors import BadInput, BadSetting, SluiceError, Stop
+from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.planning import bucket_depth, cut_spans, span_size
 from sluice.prices import check_models
 from sluice.quotas import fit, to_read
-from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start
+from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start, read
 from sluice.task import Task, Transport, load_task, parse_task
 
 if TYPE_CHECKING:
@@ -33,87 +34,78 @@ if TYPE_CHECKING:
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
 AT_ONCE = 8  # objects that are looked at together: 50,000 take two minutes and not twenty
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
+OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day")  # settings of the inbox: no run has its own
 
 
-class Request(NamedTuple):
-    """What an event asks for; `version` is that of its only URI, where the event names one."""
+class Asked(NamedTuple):
+    """What a run is to be, but for its objects. `models` are those of the task's tiers, in order."""
 
     task: Task
-    uris: list[str]
+    models: tuple[Model, ...]
     settings: Settings
     answers: str
-    at: dt.datetime | None
-    nonce: str
-    version: str | None = None
+    moment: dt.datetime
 
 
-def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> str | None:
-    """Begin a run and return its id; None when the event is none of ours, such as a folder's placeholder.
+def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> str:
+    """Begin the run that a command asks for, and return its id.
 
     Raises:
         BadTask, BadSetting, BadInput: nothing has been sent or written.
 
     """
-    request = _request(services, deployment, event)
-    if request is None:
-        return None
-    models = check_models(request.task, deployment.catalog, deployment.region)
-    inputs = _freeze(services, request)
-    if not inputs:
-        raise BadInput(f"there is nothing under {', '.join(request.uris) or 'the given inputs'}")
-    run_id = _run_id(request, inputs)
-    keys = Keys(run_id)
+    command = event["command"]
+    task = _task(command["task"], deployment)
+    models = check_models(task, deployment.catalog, deployment.region)
+    settings = _settings(deployment, command.get("settings") or {})
+    found = _freeze(services, command["inputs"], settings)
+    if not found:
+        raise BadInput(f"there is nothing under {', '.join(command['inputs']) or 'the given inputs'}")
+    # Without a time of its own the newest object's, so that a repeated command says the same.
+    moment = dt.datetime.fromisoformat(command.get("time") or max(modified for _, modified in found))
+    inputs, answers = [item for item, _ in found], command.get("answers", "bedrock")
+    basis = [task.model_dump(mode="json"), settings.model_dump(), answers, command.get("nonce", "")]
+    id_ = run_id(task.name, moment, *basis, inputs)
+    begin(services, deployment, Asked(task, models, settings, answers, moment), id_, inputs)
+    return id_
+
+
+def _task(given: object, deployment: Deployment) -> Task:
+    if isinstance(given, str):
+        return load_task(given, deployment.tasks)
+    return parse_task(given, "the command's task")
+
+
+def _settings(deployment: Deployment, changes: dict[str, Any]) -> Settings:
+    if wrong := next((name for name in OF_DEPLOYMENT if name in changes), None):
+        raise BadSetting(f"{wrong} is a setting of the deployment, for its inbox: write it in cdk.json")
+    return deployment.settings.override(changes)
+
+
+def run_id(task: str, moment: dt.datetime, *basis: object) -> str:
+    """A run's id: the same for the same basis."""
+    digest = hashlib.blake2b(msgspec.json.encode(basis, order="deterministic"), digest_size=5)
+    name = task[:RUN_TASK].replace("_", "-").strip("-")
+    return f"{name}-{moment.strftime('%Y%m%dt%H%M%S')}-{digest.hexdigest()}"
+
+
+def begin(services: Services, deployment: Deployment, asked: Asked, id_: str, inputs: list[Input]) -> None:
+    """Write a run unless it stands already, and start its execution; the same again changes nothing."""
+    keys = Keys(id_)
     if not services.work.exists(keys.start):
-        _write(services, deployment, request, models, inputs, run_id)
+        _write(services, deployment, asked, keys, keep_inputs(services, keys, inputs))
     if services.workflow is not None:
-        services.workflow.start(run_id, run_id, request.settings.max_workers)
-    return run_id
+        services.workflow.start(id_, id_, asked.settings.max_workers)
 
 
-def _request(services: Services, deployment: Deployment, event: dict[str, Any]) -> Request | None:
-    if "command" in event:
-        return _from_command(deployment, event["command"])
-    if "schedule" in event:
-        return _from_schedule(services, deployment, event["schedule"])
-    if event.get("detail-type") == "Object Created":
-        return _from_object(deployment, event)
-    raise Stop(f"no S3 event, schedule or command: {sorted(event)}")
+def keep_inputs(services: Services, keys: Keys, inputs: list[Input]) -> list[Input]:
+    """Write the run's objects, unless somebody was faster; those that count from now on."""
+    if services.work.put_new(keys.inputs, Inputs(inputs=inputs).write()):
+        return inputs
+    return read(Inputs, services.work.get(keys.inputs), keys.inputs).inputs
 
 
-def _from_command(deployment: Deployment, command: dict[str, Any]) -> Request:
-    given = command["task"]
-    task = load_task(given, deployment.tasks) if isinstance(given, str) else parse_task(given, "the command's task")
-    settings = deployment.settings.override(command.get("settings") or {})
-    at = dt.datetime.fromisoformat(command["time"]) if command.get("time") else None
-    return Request(task, command["inputs"], settings, command.get("answers", "bedrock"), at, command.get("nonce", ""))
-
-
-def _from_schedule(services: Services, deployment: Deployment, schedule: dict[str, Any]) -> Request:
-    """A tick takes all that lies under the task's prefix; its scheduled time is its name, however often it comes."""
-    task = load_task(schedule["task"], deployment.tasks)
-    store = services.bucket(deployment.incoming_bucket)
-    uris = [store.uri(key) for key, size in store.keys(f"{task.name}/") if size]
-    at = dt.datetime.fromisoformat(schedule["time"])
-    return Request(task, uris, deployment.settings, "bedrock", at, schedule["time"])
-
-
-def _from_object(deployment: Deployment, event: dict[str, Any]) -> Request | None:
-    """EventBridge hands over the key as it is, not URL-encoded.
-
-    The version that the event is about counts: by the time that it arrives, another may have taken its place, and has
-    an event of its own.
-    """
-    bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
-    name, _, rest = key.partition("/")
-    if not rest or rest.endswith("/"):
-        return None
-    task = load_task(name, deployment.tasks)
-    version = event["detail"]["object"].get("version-id") or ""
-    frozen = None if version in {"", "null"} else version
-    return Request(task, [f"s3://{bucket}/{key}"], deployment.settings, "bedrock", None, version, frozen)
-
-
-def _freeze(services: Services, request: Request) -> list[tuple[Input, str]]:
+def _freeze(services: Services, uris: list[str], settings: Settings) -> list[tuple[Input, str]]:
     """The exact objects behind the URIs, each with its time; a URI that ends in / stands for all under it.
 
     Raises:
@@ -121,7 +113,7 @@ def _freeze(services: Services, request: Request) -> list[tuple[Input, str]]:
 
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda place: _frozen_input(place[0], place[1], request), _places(services, request.uris)))
+        return list(pool.map(lambda place: freeze(place[0], place[1], settings), _places(services, uris)))
 
 
 def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
@@ -136,8 +128,14 @@ def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
         yield from ((store, key) for key, _ in store.keys(match[2]) if not key.endswith("/"))
 
 
-def _frozen_input(store: Store, key: str, request: Request) -> tuple[Input, str]:
-    head, uri, settings = store.head(key, request.version), store.uri(key), request.settings
+def freeze(store: Store, key: str, settings: Settings, version: str | None = None) -> tuple[Input, str]:
+    """An object as it stands, or that version of it, and its time.
+
+    Raises:
+        BadInput: it is missing, or too large for the one worker that has to read it.
+
+    """
+    head, uri = store.head(key, version), store.uri(key)
     if head is None:
         raise BadInput(f"{uri} does not exist")
     end = min(HEAD_BYTES, head.size)
@@ -152,52 +150,30 @@ def _frozen_input(store: Store, key: str, request: Request) -> tuple[Input, str]
     return frozen, head.modified
 
 
-def _run_id(request: Request, inputs: list[tuple[Input, str]]) -> str:
-    date = _moment(request, inputs).strftime("%Y%m%dt%H%M%S")
-    basis = [request.task.model_dump(mode="json"), request.settings.model_dump(), request.answers, request.nonce]
-    frozen = [item for item, _ in inputs]
-    digest = hashlib.blake2b(msgspec.json.encode([*basis, frozen], order="deterministic"), digest_size=5)
-    name = request.task.name[:RUN_TASK].replace("_", "-").strip("-")
-    return f"{name}-{date}-{digest.hexdigest()}"
-
-
-def _moment(request: Request, inputs: list[tuple[Input, str]]) -> dt.datetime:
-    """The run's date: the command's or tick's, else the newest object's, so that a repeated event says the same."""
-    return request.at or dt.datetime.fromisoformat(max(modified for _, modified in inputs))
-
-
-def _write(
-    services: Services,
-    deployment: Deployment,
-    request: Request,
-    models: tuple[Model, ...],
-    inputs: list[tuple[Input, str]],
-    run_id: str,
-) -> None:
-    """Write the run; start.json comes last, so that where it stands the rest does."""
-    keys, frozen = Keys(run_id), [item for item, _ in inputs]
-    tiers = [_frozen(tier, model) for tier, model in zip(request.task.tiers, models, strict=True)]
-    (settings, quotas), warnings = _fitted(services, request.settings, tiers)
-    sizes = [(item.bytes, Container.parse(item.container).whole) for item in frozen]
-    spans = cut_spans(sizes, span_size(sum(item.bytes for item in frozen), settings.span_bytes))
-    items = [Span(run=run_id, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
-    services.work.put(keys.inputs, Inputs(inputs=frozen).write())
-    services.work.put(keys.spans, msgspec.json.encode(items))
+def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys, inputs: list[Input]) -> None:
+    """Write the run; start.json comes last, so that where it stands the rest does, and says what the rest says."""
+    tiers = [_frozen(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
+    (settings, quotas), warnings = _fitted(services, asked.settings, tiers)
+    sizes = [(item.bytes, Container.parse(item.container).whole) for item in inputs]
+    spans = cut_spans(sizes, span_size(sum(item.bytes for item in inputs), settings.span_bytes))
+    items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
+    if not services.work.put_new(keys.spans, msgspec.json.encode(items)):
+        items = msgspec.json.decode(services.work.get(keys.spans), type=list[Span])
     start = Start(
-        run=run_id,
-        task=request.task.model_dump(mode="json"),
-        task_version=request.task.version,
+        run=keys.run,
+        task=asked.task.model_dump(mode="json"),
+        task_version=asked.task.version,
         settings=settings.model_dump(),
         tiers=tiers,
         created=services.now().isoformat(),
-        date=_moment(request, inputs).date().isoformat(),
-        answers=request.answers,
+        date=asked.moment.date().isoformat(),
+        answers=asked.answers,
         role_arn=deployment.role_arn,
         kms_key=deployment.kms_key,
         work_bucket=services.work.bucket,
         results_bucket=services.results.bucket,
-        depth=bucket_depth(sum(item.bytes for item in frozen)),
-        spans=len(spans),
+        depth=bucket_depth(sum(item.bytes for item in inputs)),
+        spans=len(items),
         prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
         quotas=quotas,
         warnings=warnings,

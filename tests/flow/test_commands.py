@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
-from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
+from sluice.cli.control import approve_run, cancel_run, rejudge_run, resume_run
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import fetch_report, fetch_results, published
 from sluice.cli.info import info, show_info
 from sluice.cli.results import Asked, hand_out
 from sluice.cli.runs import list_runs, watch_run
 from sluice.cli.standing import WAITING, standing
+from sluice.cli.submit import Submission, submit
 from sluice.local.runner import Request, prepare
 from sluice.local.server import INVOKE
 from sluice.state import Keys
@@ -111,8 +112,8 @@ def tickets(flow: Flow, tmp_path: Path) -> Path:
 
 def started(stack: Cloud, capsys: pytest.CaptureFixture[str], *inputs: str, settings: list[str], again: bool) -> str:
     capsys.readouterr()
-    asked = Beginning(list(inputs), "tickets", settings, again, json=True)
-    assert start_runs(stack, asked) == ExitCode.SUCCEEDED
+    asked = Submission(list(inputs), "tickets", settings, again, json=True)
+    assert submit(stack, asked) == ExitCode.SUCCEEDED
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     return str(run)
 
@@ -126,7 +127,7 @@ def watched(stack: Cloud, run: str, capsys: pytest.CaptureFixture[str]) -> tuple
 def test_a_file_is_started_watched_and_fetched(
     stack: Cloud, tickets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a file here to Parquet here; dropping the same file again is another run, of another version."""
+    """From a file here to Parquet here; submitting the same file again is the same run."""
     run = started(stack, capsys, str(tickets), settings=[], again=False)
     code, document = watched(stack, run, capsys)
     assert (code, document["rows"]["in"]) == (ExitCode.SUCCEEDED, 150)
@@ -139,7 +140,7 @@ def test_a_file_is_started_watched_and_fetched(
     assert set(lines) < set(tickets.read_bytes().splitlines())
     assert fetch_report(stack, run, tmp_path / "r.html", show_it=False) == ExitCode.SUCCEEDED
     assert (tmp_path / "r.html").read_text() == (tmp_path / "out" / "report.html").read_text()
-    assert started(stack, capsys, str(tickets), settings=[], again=False) != run
+    assert started(stack, capsys, str(tickets), settings=[], again=False) == run
 
 
 def test_a_run_is_cancelled_resumed_and_judged_again(
@@ -215,8 +216,8 @@ def test_a_run_waits_for_its_approval(stack: Cloud, tickets: Path, capsys: pytes
 
 def test_what_a_function_refuses_is_wrong_usage(stack: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     """The function's error arrives with its name and its sentence."""
-    asked = Beginning([stack.incoming.uri("tickets/nothing.jsonl")], "tickets", [], again=False, json=False)
-    assert concluded(lambda: start_runs(stack, asked)) == ExitCode.USAGE
+    asked = Submission([stack.incoming.uri("tickets/nothing.jsonl")], "tickets", [], again=False, json=False)
+    assert concluded(lambda: submit(stack, asked)) == ExitCode.USAGE
     assert "nothing.jsonl does not exist" in capsys.readouterr().err
     with pytest.raises(FunctionFailed, match="there is no run r9"):
         stack.start({"resume": {"run": "r9"}})

@@ -47,9 +47,11 @@ class Drop(Trial):
         bucket = self.cloud.bucket("SLUICE_INCOMING_BUCKET")
         return self.cloud.drop(write(self.folder / name, data), bucket, f"tickets/{self.folder.name}/{name}")
 
-    def deliver(self, event: dict[str, Any]) -> str:
-        """Have EventBridge deliver an event; the run that it begins."""
-        return str(self.cloud.invoke("start", event)["run"])
+    def sweep(self, _: object = None) -> list[str]:
+        """Have what waits run at once; the runs that this sweep has begun."""
+        swept = self.cloud.invoke("start", {"sweep": {"task": "tickets", "now": True}})
+        assert swept["problems"] == []
+        return list(swept["runs"])
 
     def hold_labels(self, outcome: Outcome) -> None:
         """The stand-in's own labels are not known beforehand."""
@@ -61,28 +63,29 @@ class Drop(Trial):
 
 
 def test_an_event_that_is_delivered_three_times_starts_one_run(flow: Flow) -> None:
-    """Twice at once and once behind the end: the same run, each job bought once."""
+    """Twice at once, with two sweeps at once, and once behind the end: one run, each job bought once."""
     trial = Drop(flow)
     event = trial.drop(tickets(120, "red"))
     with ThreadPoolExecutor(2) as pool:
-        runs = set(pool.map(trial.deliver, [event, event]))
-    assert len(runs) == 1
-    first = trial.of(runs.pop())
+        list(pool.map(trial.cloud.deliver, [event, event]))
+        begun = {run for runs in pool.map(trial.sweep, range(2)) for run in runs}
+    assert len(begun) == 1
+    first = trial.of(begun.pop())
     bought = spent(trial)
-    assert trial.deliver(event) == trial.run
-    again = trial.finish()
-    assert first.run == again.run
+    trial.cloud.deliver(event)
+    assert trial.sweep() == []
     assert spent(trial) == bought
     assert len(trial.calls("CreateModelInvocationJob")) == len(trial.jobs())
-    assert len(again.rows) == 120
+    assert len(first.rows) == 120
 
 
 def test_each_version_of_an_overwritten_object_is_a_run_of_its_own(flow: Flow) -> None:
-    """The event of the first version comes when the second one is there: both are classified, each once."""
+    """The event of the first version comes last: both are classified, each once, the first one first."""
     trial = Drop(flow)
     late, event = trial.drop(tickets(110, "red")), trial.drop(tickets(120, "blue"))
-    runs = [trial.deliver(late), trial.deliver(event)]
-    kinds = [Counter(row["id"].partition("-")[0] for row in trial.of(run).rows) for run in runs]
+    for one in (event, late):
+        trial.cloud.deliver(one)
+    kinds = [Counter(row["id"].partition("-")[0] for row in trial.of(run).rows) for run in trial.sweep()]
     assert kinds == [{"red": 110}, {"blue": 120}]
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 import sluice.store
 from sluice.local.cloud import FunctionFailed, LocalCloud
@@ -37,7 +39,9 @@ SEEDS = 40
 OPTIONS: dict[str, Any] = {
     "encryption": "kms",
     "models": [THIRD],
-    "schedules": [{"task": "tickets", "expression": "rate(1 day)"}],
+    "schedules": {"reviews": "rate(1 day)"},
+    "source_buckets": [{"bucket": "elsewhere", "prefix": "in/", "task": "tickets"}],
+    "sluice": {"settle_seconds": 0, "max_runs": 9},
     "notify_email": "operator@example.com",
     "vpc": {"id": "vpc-0123456789abcdef0", "subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-01234567"]},
 }
@@ -193,6 +197,7 @@ def on_the_cloud(flow: Flow) -> None:
     unseen(flow)
     dropped(flow)
     deleted(flow)
+    deleted_elsewhere(flow)
 
 
 def approval(flow: Flow) -> None:
@@ -212,16 +217,36 @@ def unseen(flow: Flow) -> None:
 
 
 def dropped(flow: Flow) -> None:
-    """An object is dropped; another is named that is not there."""
-    folder, bucket = flow.folder(), flow.cloud.bucket("SLUICE_INCOMING_BUCKET")
-    task = load_task("tickets")
-    prepare(flow.cloud, Request([], task, folder / "out"))
-    file = write(folder / "in.jsonl", b'{"subject": "a", "body": "My card was charged twice"}\n')
-    event = flow.cloud.drop(file, bucket, "tickets/in.jsonl")
-    flow.cloud.wait(flow.cloud.invoke("start", event)["run"])
+    """Objects arrive, with versions and without, two of them of no use; another is named that is not there."""
+    bucket, elsewhere, cloud = flow.cloud.bucket("SLUICE_INCOMING_BUCKET"), "elsewhere", flow.cloud
+    task, row = load_task("tickets"), b'{"subject": "a", "body": "My card was charged twice"}\n'
+    prepare(cloud, Request([], task, flow.folder() / "out"))
+    cloud.s3.create_bucket(Bucket=elsewhere)
+    cloud.put(elsewhere, "in/a.jsonl", row)
+    cloud.s3.put_bucket_versioning(Bucket=elsewhere, VersioningConfiguration={"Status": "Enabled"})
+    for name, key in ((elsewhere, "in/b.jsonl"), (bucket, "tickets/in"), (bucket, "none/in.jsonl")):
+        cloud.put(name, key, row)
+    cloud.put(bucket, "tickets/_READY", b"")
+    for run in cloud.tick("TriggersMinute", datetime.now(UTC))["runs"]:
+        assert cloud.wait(run).status == "SUCCEEDED"
     command = {"task": task.model_dump(mode="json"), "inputs": [f"s3://{bucket}/tickets/none.jsonl"]}
     with pytest.raises(FunctionFailed, match="does not exist"):
         flow.cloud.invoke("start", {"command": command})
+
+
+def deleted_elsewhere(flow: Flow) -> None:
+    """The same in a bucket of somebody else's, whose folder was named in a command."""
+    cloud, folder = flow.cloud, flow.folder()
+    task = load_task("tickets")
+    plan = write(folder / "faults.yaml", yaml.safe_dump(dies_twice("partition")).encode())
+    prepare(cloud, Request([], task, folder / "out", faults=plan))
+    command = {"task": task.model_dump(mode="json"), "inputs": ["s3://elsewhere/in/"]}
+    run = cloud.invoke("start", {"command": command})["run"]
+    cloud.wait(run)
+    for version in cloud.s3.list_object_versions(Bucket="elsewhere")["Versions"]:
+        cloud.s3.delete_object(Bucket="elsewhere", Key=version["Key"], VersionId=version["VersionId"])
+    with suppress(FunctionFailed):
+        cloud.wait(cloud.invoke("start", {"resume": {"run": run}})["execution"])
 
 
 def deleted(flow: Flow) -> None:

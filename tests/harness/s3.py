@@ -6,9 +6,12 @@ import datetime as dt
 import hashlib
 import io
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def client_error(code: str, operation: str, status: int = 400) -> ClientError:
@@ -29,9 +32,12 @@ class MemoryS3:
     requests: int = 0
     least_part: int = 5 * 1024 * 1024
     versioned: frozenset[str] = frozenset()  # buckets whose objects have one version each
+    clock: Callable[[], dt.datetime] = lambda: dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+    modified: dict[tuple[str, str], dt.datetime] = field(default_factory=dict)
 
     def _write(self, bucket: str, key: str, body: bytes) -> str:
         self.objects[bucket, key] = body
+        self.modified[bucket, key] = self.clock()
         self.writes.append(key)
         return self._etag(body)
 
@@ -67,9 +73,12 @@ class MemoryS3:
 
     def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> Any:  # noqa: ARG002, N803
         body = self._read(Bucket, Key, "HeadObject", "404")
-        modified = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+        modified = self._modified(Bucket, Key)
         version = {"VersionId": "1"} if Bucket in self.versioned else {}
         return {"ContentLength": len(body), "ETag": self._etag(body), "LastModified": modified, **version}
+
+    def _modified(self, bucket: str, key: str) -> dt.datetime:
+        return self.modified.get((bucket, key)) or self.clock()
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:  # noqa: N803
         self.requests += 1
@@ -110,4 +119,16 @@ class MemoryS3:
         keys = sorted(key for bucket, key in self.objects if bucket == Bucket and key.startswith(Prefix))
         for at in range(0, max(1, len(keys)), 1000):
             page = keys[at : at + 1000]
-            yield {"Contents": [{"Key": key, "Size": len(self.objects[Bucket, key])} for key in page]} if page else {}
+            yield {"Contents": [self._entry(Bucket, key) for key in page]} if page else {}
+
+    def _entry(self, bucket: str, key: str) -> dict[str, Any]:
+        return {"Key": key, "Size": len(self.objects[bucket, key]), "LastModified": self._modified(bucket, key)}
+
+    def delete_objects(self, *, Bucket: str, Delete: Any) -> Any:  # noqa: N803
+        assert 0 < len(Delete["Objects"]) <= 1000
+        for item in Delete["Objects"]:
+            self._remove(Bucket, item["Key"])
+        return {}
+
+    def _remove(self, bucket: str, key: str) -> None:
+        self.objects.pop((bucket, key), None)

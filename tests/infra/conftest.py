@@ -22,7 +22,9 @@ name: mails
 input: {text: body}
 labels: [spam, other]
 tiers: [{model: nova-lite}, {model: global.anthropic.claude-sonnet-4-5-20250929-v1:0}]
+trigger: {schedule: "cron(0 6 * * ? *)", timezone: Europe/Berlin, window_minutes: 15}
 """
+KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/of-elsewhere"
 
 
 class Deployed:
@@ -89,11 +91,14 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def deployed(tasks: Path) -> Deployed:
-    """The stack as cdk.json declares it, with two tasks and a schedule."""
+    """The stack as cdk.json declares it, with two tasks, one of them by the clock, and another bucket as source."""
     from infra.app import synthesize
 
-    schedules = [{"task": "mails", "expression": "cron(0 6 * * ? *)", "timezone": "Europe/Berlin"}]
-    return Deployed(synthesize(tasks=str(tasks), schedules=schedules))
+    sources = [
+        {"bucket": "elsewhere", "prefix": "in/", "task": "mails", "kms_key": KMS_KEY},
+        {"bucket": "elsewhere", "prefix": "more/", "task": "support-tickets"},
+    ]
+    return Deployed(synthesize(tasks=str(tasks), source_buckets=sources))
 
 
 @pytest.fixture(scope="session")
@@ -127,4 +132,4 @@ def staging(tasks: Path) -> Deployed:
     """A second environment, beside the one that cdk.json declares."""
     from infra.app import synthesize
 
-    return Deployed(synthesize(tasks=str(tasks), environment="staging-1"))
+    return Deployed(synthesize(tasks=str(tasks), environment="staging-1", schedules={"mails": "off"}))

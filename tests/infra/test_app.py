@@ -11,6 +11,7 @@ import pytest
 from infra.options import ROOT, Encryption, Options, Removal
 from sluice.errors import BadSetting, BadTask
 from sluice.task import task_names
+from sluice.triggers import Schedule
 from tests.infra.conftest import OWN_KEY, VPC
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def test_cdk_nag_finds_nothing_that_has_no_reason(pack: str, variant: str, tasks
 
     from infra.app import build
 
-    schedules = [{"task": "mails", "expression": "rate(1 day)"}]
-    app = build(tasks=str(tasks), schedules=schedules, bundle=False, **VARIANTS[variant])
+    sources = [{"bucket": "elsewhere", "prefix": "in/", "task": "mails"}]
+    app = build(tasks=str(tasks), source_buckets=sources, bundle=False, **VARIANTS[variant])
     checks = getattr(cdk_nag, pack)(app)
     [stack] = app.node.children
     report = checks.validate_scope(stack)
@@ -119,12 +120,12 @@ def test_the_command_lines_text_becomes_options() -> None:
             "vpc": json.dumps(VPC),
             "encryption": "kms",
             "sluice": '{"max_workers": 5}',
-            "schedules": '[{"task": "mails", "expression": "rate(1 day)"}]',
+            "schedules": '{"mails": "rate(1 day)", "tickets": "off"}',
         }
     )
     assert (options.bundle, options.keep_runs_days, options.encryption) == (False, 30, Encryption.KMS)
     assert options.sluice.max_workers == 5
-    assert options.schedules[0].task == "mails"
+    assert options.schedules == {"mails": Schedule(schedule="rate(1 day)"), "tickets": "off"}
     assert (options.keep_logs_days, options.removal) == (30, Removal.DESTROY)
     assert options.vpc is not None
     assert options.vpc.subnets == ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
@@ -151,6 +152,11 @@ def test_the_command_lines_text_becomes_options() -> None:
         ("vpc", {**VPC, "route_tables": []}, "endpoints need the route tables"),
         ("vpc", {**VPC, "subnet": "subnet-1"}, "vpc.subnet is no option; there are: id, subnets"),
         ("vpc", {"id": VPC["id"]}, "vpc.subnets is missing"),
+        ("schedules", {"mails": "daily"}, "schedule = 'daily': should be cron("),
+        ("schedules", {"mails": {"schedule": "rate(1 day)", "timezone": "Mars"}}, "should be a time zone"),
+        ("source_buckets", [{"bucket": "Not A Bucket", "task": "mails"}], "should match pattern"),
+        ("source_buckets", [{"bucket": "elsewhere", "prefix": "*", "task": "mails"}], "should match pattern"),
+        ("source_buckets", [{"bucket": "elsewhere", "task": "mails", "keys": 1}], "there are: bucket, prefix, task"),
         ("enviroment", "dev", "enviroment is no option; there are: environment"),
     ],
 )
@@ -195,6 +201,21 @@ def test_a_wrong_option_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert (
         done.stderr == "This cannot be deployed:\nremoval = 'no' is not allowed: input should be 'keep' or 'destroy'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"schedules": {"letters": "off"}}, "schedules: there is no task letters; there are: mails"),
+        ({"source_buckets": [{"bucket": "abc", "task": "letters"}]}, "source_buckets: there is no task letters"),
+    ],
+)
+def test_an_intake_for_no_task_is_refused(tasks: Path, wrong: dict[str, Any], said: str) -> None:
+    """A slip in a task's name would otherwise be noticed when nothing is run."""
+    from infra.tasks import Tasks
+
+    with pytest.raises(BadSetting, match=said):
+        Tasks.load(tasks).schedules(Options.parse(wrong).intake)
 
 
 def test_every_option_stands_in_cdk_json() -> None:

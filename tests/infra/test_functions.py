@@ -26,7 +26,13 @@ EVERYWHERE = {
 }
 WITHOUT_ARROW = ("start", "prepare", "submit", "poll", "infer")
 OWN = {
-    "start": {"SLUICE_SETTINGS", "SLUICE_BEDROCK_ROLE_ARN", "SLUICE_STATE_MACHINE_ARN", "SLUICE_INCOMING_BUCKET"},
+    "start": {
+        "SLUICE_SETTINGS",
+        "SLUICE_BEDROCK_ROLE_ARN",
+        "SLUICE_STATE_MACHINE_ARN",
+        "SLUICE_INCOMING_BUCKET",
+        "SLUICE_INTAKE",
+    },
     "sweep": {"SLUICE_STATE_MACHINE_ARN"},
 }
 # One process forks for each step, so that every module is loaded anew without loading Arrow and boto3 anew.

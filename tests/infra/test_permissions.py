@@ -9,7 +9,7 @@ from infra.permissions import plain
 from sluice.local.policies import Role
 from sluice.local.template import Template
 from sluice.state import Keys
-from tests.infra.conftest import OWN_KEY
+from tests.infra.conftest import KMS_KEY, OWN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,11 +78,11 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, with the list without which a missing object is forbidden."""
-    runs = _bucket(deployed, "Work", "/runs/*")
+    """Runs alone, start the inbox beside them, with the list without which a missing object is forbidden."""
+    folders = ("runs", "inbox", "claims", "notices") if step == "start" else ("runs",)
+    expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
     for action in ("s3:GetObject", "s3:PutObject"):
-        assert runs in deployed.allowed(step, action)
-        assert not [r for r in deployed.allowed(step, action) if "StorageWork" in r and r != runs]
+        assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected
     assert _bucket(deployed, "Work") in deployed.allowed(step, "s3:ListBucket")
 
 
@@ -92,7 +92,12 @@ def test_only_start_and_partition_read_what_comes_in(deployed: Deployed, step: s
     incoming = _bucket(deployed, "Incoming")
     reads = {incoming} if step in {"start", "partition"} else set()
     objects = {f"{bucket}/*" for bucket in reads}
-    assert deployed.allowed(step, "s3:GetObjectVersion") == objects
+    elsewhere = "arn:<AWS::Partition>:s3:::elsewhere"
+    others = {f"{elsewhere}/in/*", f"{elsewhere}/more/*"} if reads else set()
+    assert deployed.allowed(step, "s3:GetObjectVersion") == objects | others
+    assert {r for r in deployed.allowed(step, "s3:GetObject") if r.startswith(elsewhere)} == others
+    assert (elsewhere in deployed.allowed(step, "s3:ListBucket")) == bool(reads)
+    assert deployed.allowed(step, "kms:Decrypt") == ({KMS_KEY} if reads else set())
     choices = objects if step == "start" else set()
     assert {r for r in deployed.allowed(step, "s3:GetObject") if r.startswith(incoming)} == choices
     assert {r for r in deployed.allowed(step, "s3:ListBucket") if r == incoming} == reads
@@ -108,10 +113,12 @@ def test_only_publish_writes_results(deployed: Deployed, step: str) -> None:
     assert written == (folders if step == "publish" else set())
 
 
-def test_no_step_deletes_objects(deployed: Deployed) -> None:
-    """Only the buckets' own lifecycle throws something away."""
-    for step in STEPS:
-        assert not deployed.allowed(step, "s3:DeleteObject")
+@pytest.mark.parametrize("step", STEPS)
+def test_only_start_deletes_and_only_what_waited(deployed: Deployed, step: str) -> None:
+    """Markers go when their run has begun; all else is thrown away by the buckets' own lifecycle alone."""
+    inbox = {_bucket(deployed, "Work", "/inbox/*")} if step == "start" else set()
+    assert deployed.allowed(step, "s3:DeleteObject") == inbox
+    assert not deployed.allowed(step, "s3:DeleteObjectVersion")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,8 @@ def test_no_step_deletes_objects(deployed: Deployed) -> None:
         ("states:StartExecution", {"start", "sweep"}),
         ("states:DescribeExecution", {"start"}),
         ("states:StopExecution", {"sweep"}),
-        ("events:PutEvents", {"plan", "publish"}),
+        ("states:ListExecutions", {"start"}),
+        ("events:PutEvents", {"start", "plan", "publish"}),
         ("servicequotas:ListServiceQuotas", {"start"}),
         ("sqs:SendMessage", {"start", "sweep"}),
         ("s3:AbortMultipartUpload", {"partition", "plan", "prepare", "infer", "check", "merge"}),

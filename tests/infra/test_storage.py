@@ -89,11 +89,13 @@ def test_buckets_speak_tls_alone(deployed: Deployed) -> None:
 
 
 def test_work_is_thrown_away_and_results_are_not(deployed: Deployed) -> None:
-    """Runs expire, Athena's answers sooner, unfinished uploads everywhere; nothing expires a result."""
+    """Runs, claims and notices expire, Athena's answers sooner, unfinished uploads everywhere; no result, no marker."""
     _, work = deployed.the("AWS::S3::Bucket", "StorageWork")
     _, results = deployed.the("AWS::S3::Bucket", "StorageResults")
     rules = _rules(work)
-    assert (rules["old-runs"]["Prefix"], rules["old-runs"]["ExpirationInDays"]) == ("runs/", 90)
+    for folder in ("runs", "claims", "notices"):
+        assert (rules[f"old-{folder}"]["Prefix"], rules[f"old-{folder}"]["ExpirationInDays"]) == (f"{folder}/", 90)
+    assert not [rule for rule in rules.values() if rule.get("Prefix", "x").startswith("inbox")]
     assert (rules["old-athena"]["Prefix"], rules["old-athena"]["ExpirationInDays"]) == ("athena/", 7)
     assert list(_rules(results)) == ["unfinished-uploads"]
     for bucket in deployed.of_type("AWS::S3::Bucket").values():

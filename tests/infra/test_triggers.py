@@ -17,18 +17,32 @@ def _queue(deployed: Deployed) -> dict[str, list[str]]:
     return {"Fn::GetAtt": [id_, "Arn"]}
 
 
-def test_a_dropped_object_starts_a_run(deployed: Deployed) -> None:
-    """Every object that appears in the incoming bucket, and in no other, calls start."""
+def test_a_dropped_object_is_told_to_start(deployed: Deployed) -> None:
+    """Every object that appears in the incoming bucket, but for what was uploaded for a command, which runs it."""
     _, rule = deployed.the("AWS::Events::Rule", "TriggersObject")
     incoming, _ = deployed.the("AWS::S3::Bucket", "StorageIncoming")
     assert rule["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
-        "detail": {"bucket": {"name": [{"Ref": incoming}]}},
+        "detail": {
+            "bucket": {"name": [{"Ref": incoming}]},
+            "object": {"key": [{"anything-but": {"prefix": "_submitted/"}}]},
+        },
     }
     [target] = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": [_function(deployed, "start"), "Arn"]}
     assert target["DeadLetterConfig"] == {"Arn": _queue(deployed)}
+
+
+def test_a_source_is_told_of_by_its_prefixes(deployed: Deployed) -> None:
+    """One rule for each bucket, for what lies under the prefixes that are read."""
+    _, rule = deployed.the("AWS::Events::Rule", "TriggersSource0")
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": ["elsewhere"]},
+        "object": {"key": [{"prefix": "in/"}, {"prefix": "more/"}]},
+    }
+    [target] = rule["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": [_function(deployed, "start"), "Arn"]}
 
 
 def test_a_run_that_did_not_succeed_is_swept(deployed: Deployed) -> None:
@@ -44,15 +58,30 @@ def test_a_run_that_did_not_succeed_is_swept(deployed: Deployed) -> None:
     assert target["Arn"] == {"Fn::GetAtt": [_function(deployed, "sweep"), "Arn"]}
 
 
+def test_the_inbox_is_swept_every_minute(deployed: Deployed) -> None:
+    """A tick that cannot be delivered within its minute is not tried again: the next one comes."""
+    _, schedule = deployed.the("AWS::Scheduler::Schedule", "TriggersMinute")
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert json.loads(schedule["Target"]["Input"]) == {"sweep": {}}
+    assert schedule["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
+
+
 def test_a_schedule_names_its_tick(deployed: Deployed) -> None:
-    """A tick carries its task and its scheduled time, so that a tick that comes twice starts one run."""
-    _, schedule = deployed.the("AWS::Scheduler::Schedule")
+    """A tick carries its task and its scheduled time, so that a tick that comes twice is one."""
+    _, schedule = deployed.the("AWS::Scheduler::Schedule", "TriggersTaskmails")
     assert schedule["ScheduleExpression"] == "cron(0 6 * * ? *)"
     assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
-    assert json.loads(schedule["Target"]["Input"]) == {
-        "schedule": {"task": "mails", "time": "<aws.scheduler.scheduled-time>"}
-    }
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    tick = {"task": "mails", "time": "<aws.scheduler.scheduled-time>"}
+    assert json.loads(schedule["Target"]["Input"]) == {"sweep": tick}
     assert schedule["Target"]["DeadLetterConfig"] == {"Arn": _queue(deployed)}
+
+
+def test_a_deployment_can_switch_a_schedule_off(staging: Deployed) -> None:
+    """What cdk.json says of a task counts in the place of the task's own trigger, for start as well."""
+    assert len(staging.of_type("AWS::Scheduler::Schedule")) == 1
+    intake = json.loads(staging.functions["start"]["Environment"]["Variables"]["SLUICE_INTAKE"])
+    assert intake == {"schedules": {"mails": "off"}, "sources": []}
 
 
 def test_the_scheduler_may_call_start_alone(deployed: Deployed) -> None:

@@ -18,17 +18,15 @@ from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
-from sluice.cli.control import Beginning, approve_run, cancel_run, rejudge_run, resume_run, start_runs
+from sluice.cli.control import approve_run, cancel_run, rejudge_run, resume_run
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.fetch import fetch_report, fetch_results
 from sluice.cli.runs import list_runs, print_runs, watch_run
 from sluice.cli.standing import standing
+from sluice.cli.submit import Submission, command_of, submit, uris_of
 from sluice.errors import BadTask, RetryLater, Stop
-from sluice.local import events
 from sluice.settings import stack_name
 from sluice.state import Approval, Keys, Resumption
-from sluice.steps import start
-from tests.harness.drive import Cloud as Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,8 +152,8 @@ def deployed(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
         yield Deployed(session)
 
 
-def asked(*inputs: str, task: str = "tickets", settings: tuple[str, ...] = (), again: bool = False) -> Beginning:
-    return Beginning(list(inputs), task, list(settings), again, json=False)
+def asked(*inputs: str, task: str = "tickets", settings: tuple[str, ...] = (), again: bool = False) -> Submission:
+    return Submission(list(inputs), task, list(settings), again, json=False)
 
 
 def failed(deployed: Deployed, cause: str) -> None:
@@ -226,22 +224,20 @@ def test_each_error_ends_in_a_sentence(
     assert said in capsys.readouterr().err
 
 
-# Start.
+# Submit.
 
 
-def test_objects_are_started_together_by_a_command(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_objects_are_submitted_together_in_place(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     """A task's name is the deployed task; settings are sent as they are, since start decides about them."""
-    command = {"task": "tickets", "inputs": ["s3://b/x/", "s3://b/y"], "settings": {"max_workers": "3"}}
+    command = {"task": "tickets", "settings": {"max_workers": "3"}, "inputs": ["s3://b/x/", "s3://b/y"]}
     deployed.answer("start-1", {"command": command}, {"run": RUN})
-    assert start_runs(deployed.cloud, asked("s3://b/x/", "s3://b/y", settings=("max_workers=3",))) == 0
+    assert submit(deployed.cloud, asked("s3://b/x/", "s3://b/y", settings=("max_workers=3",))) == 0
     assert capsys.readouterr().out == f"{RUN}\n"
 
 
 def test_a_task_file_is_sent_along(deployed: Deployed, tmp_path: Path) -> None:
     """A path means the file as it stands here, with every default filled in."""
     (tmp_path / "t.yaml").write_text(TASK)
-    from sluice.cli.control import command_of
-
     command = command_of(asked("s3://b/x", task=str(tmp_path / "t.yaml")))
     assert command["task"]["name"] == "tickets"
     assert "nonce" not in command
@@ -249,85 +245,97 @@ def test_a_task_file_is_sent_along(deployed: Deployed, tmp_path: Path) -> None:
 
 def test_again_makes_another_run_each_time() -> None:
     """Without it, the same command is the same run, however often it is given."""
-    from sluice.cli.control import command_of
-
     assert command_of(asked("s3://b/x")) == command_of(asked("s3://b/x"))
     nonces = {command_of(asked("s3://b/x", again=True))["nonce"] for _ in range(3)}
     assert len(nonces) == 3
 
 
-def test_a_local_file_is_dropped_where_it_starts_a_run(
-    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_are_uploaded_once_to_where_nothing_is_triggered(
+    deployed: Deployed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It lies under its task's name, and start is told of the version that was uploaded."""
-    (tmp_path / "a.jsonl").write_text("{}\n")
-    told: list[dict[str, Any]] = []
+    """Those of one name stay apart; the same bytes again are the same object, so that the same command is one run."""
+    for name in ("a.jsonl", "sub/a.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}\n")
+    files = [str(tmp_path / "a.jsonl"), "s3://b/x", str(tmp_path / "sub" / "a.jsonl")]
+    uris = uris_of(deployed.cloud, files)
+    assert uris[0] == "s3://b/x"
+    keys = [uri.removeprefix(deployed.cloud.incoming.uri("")) for uri in uris[1:]]
+    assert all(key.startswith("_submitted/") for key in keys)
+    assert keys[1].endswith("sub/a.jsonl")
+    assert capsys.readouterr().err.count("uploading") == 2
+    assert uris_of(deployed.cloud, files) == uris
+    assert capsys.readouterr().err == ""
+    assert sorted(key for key, _ in deployed.cloud.incoming.keys("")) == sorted(keys)
+    (tmp_path / "a.jsonl").write_text("{} \n")
+    assert uris_of(deployed.cloud, files)[1] != uris[1]
 
-    def record(event: dict[str, Any]) -> dict[str, Any]:
-        told.append(event)
-        return {"run": RUN}
 
-    monkeypatch.setattr(deployed.cloud, "start", record)
-    assert start_runs(deployed.cloud, asked(str(tmp_path / "a.jsonl"))) == ExitCode.SUCCEEDED
-    head = deployed.cloud.incoming.head("tickets/a.jsonl")
-    assert head is not None
-    assert head.version is not None
-    dropped = {"key": "tickets/a.jsonl", "version-id": head.version}
-    bucket = {"name": deployed.cloud.incoming.bucket}
-    assert told == [{"detail-type": "Object Created", "detail": {"bucket": bucket, "object": dropped}}]
+def swept(**said: Any) -> dict[str, Any]:
+    return {"runs": [], "waiting": 0, "overdue_seconds": 0, "held": None, "problems": [], "refused": [], **said}
 
 
-def test_the_drop_and_the_command_start_one_run() -> None:
-    """The event that the command makes leads to the same run id as the one that EventBridge sends."""
-    memory = Memory(lambda _model, _text: "")
-    memory.incoming.put("tickets/a.jsonl", b'{"body": "x"}\n')
-    sent = events.object_created(
-        region="us-east-1", bucket="incoming", key="tickets/a.jsonl", size=14, etag='"e"', version="v1"
-    )
-    own = {"bucket": {"name": "incoming"}, "object": {"key": "tickets/a.jsonl", "version-id": "v1"}}
-    made = {"detail-type": "Object Created", "detail": own}
-    runs = {start.run(memory.services, memory.deployment(), event) for event in (sent, made)}
-    assert len(runs) == 1
+@pytest.mark.parametrize(
+    ("answer", "code", "out", "err"),
+    [
+        (swept(runs=[RUN]), ExitCode.SUCCEEDED, f"{RUN}\n", f"`sluice watch {RUN}`"),
+        (swept(), ExitCode.SUCCEEDED, "", "nothing waits for the task tickets"),
+        (swept(waiting=3, held="max_runs = 1: so"), ExitCode.SUCCEEDED, "", "goes on waiting: max_runs = 1"),
+        (swept(problems=["tickets: no price"]), ExitCode.FAILED, "", "tickets: no price"),
+        (
+            swept(refused=[{"bucket": "b", "key": "k", "reason": "too large"}]),
+            ExitCode.SUCCEEDED,
+            "",
+            "s3://b/k: too l",
+        ),
+    ],
+)
+def test_what_waits_is_run_by_command(
+    deployed: Deployed,
+    capsys: pytest.CaptureFixture[str],
+    answer: dict[str, Any],
+    code: ExitCode,
+    out: str,
+    err: str,
+) -> None:
+    """Without inputs the inbox of the task is swept, and what came of it is told."""
+    deployed.answer("start-1", {"sweep": {"task": "tickets", "now": True}}, answer)
+    assert submit(deployed.cloud, asked()) == code
+    said = capsys.readouterr()
+    assert said.out == out
+    assert err in said.err
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (asked("a.jsonl", "s3://b/x"), "cannot be mixed"),
-        (asked("a.jsonl", task="tasks/tickets.yaml"), "the deployed task of that name"),
-        (asked("a.jsonl", settings=("max_workers=1",)), "are for S3 objects"),
-        (asked("a.jsonl", again=True), "are for S3 objects"),
+        (asked(task="tasks/tickets.yaml"), "without inputs it is what waits for a deployed task"),
+        (asked(settings=("max_workers=1",)), "--set and --again are for inputs"),
+        (asked(again=True), "--set and --again are for inputs"),
         (asked("nowhere.jsonl"), "nowhere.jsonl does not exist"),
-        (asked("a.jsonl", "sub/a.jsonl"), "two of the files are called a.jsonl"),
     ],
 )
-def test_what_cannot_be_started_uploads_nothing(
-    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Beginning, said: str
-) -> None:
-    """An upload is a start, so everything is checked before the first one."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sub").mkdir()
-    for name in ("a.jsonl", "sub/a.jsonl"):
-        Path(name).write_text("{}\n")
+def test_what_cannot_be_submitted_uploads_nothing(deployed: Deployed, wrong: Submission, said: str) -> None:
+    """Everything is checked before the first upload."""
     with pytest.raises(UsageError, match=said):
-        start_runs(deployed.cloud, wrong)
+        submit(deployed.cloud, wrong)
     assert list(deployed.cloud.incoming.keys("")) == []
 
 
 def test_what_start_refuses_is_wrong_usage(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     """The function's own sentence is shown, without the trace of its stack."""
-    event = {"command": {"task": "tickets", "inputs": ["s3://b/x"], "settings": {}}}
+    event = {"command": {"task": "tickets", "settings": {}, "inputs": ["s3://b/x"]}}
     said = {"errorType": "BadInput", "errorMessage": "s3://b/x does not exist", "stackTrace": ["File ..."]}
     deployed.answer("start-1", event, said, error="Unhandled")
-    assert concluded(lambda: start_runs(deployed.cloud, asked("s3://b/x"))) == ExitCode.USAGE
+    assert concluded(lambda: submit(deployed.cloud, asked("s3://b/x"))) == ExitCode.USAGE
     assert capsys.readouterr().err == "sluice: s3://b/x does not exist\n"
 
 
 def test_a_function_that_broke_is_a_failure(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     """An error that is none of Sluice's own is named."""
-    event = {"command": {"task": "tickets", "inputs": ["s3://b/x"], "settings": {}}}
+    event = {"command": {"task": "tickets", "settings": {}, "inputs": ["s3://b/x"]}}
     deployed.answer("start-1", event, {"errorType": "KeyError", "errorMessage": "'x'"}, error="Unhandled")
-    assert concluded(lambda: start_runs(deployed.cloud, asked("s3://b/x"))) == ExitCode.FAILED
+    assert concluded(lambda: submit(deployed.cloud, asked("s3://b/x"))) == ExitCode.FAILED
     assert capsys.readouterr().err == "sluice: the function failed: KeyError: 'x'\n"
 
 
@@ -697,10 +705,10 @@ def test_a_failed_run_has_a_report_of_what_is_known(deployed: Deployed, tmp_path
         ("results r1", "fetch", "fetch_results", (("r1", Path("r1")), {"as_json": False})),
         ("report r1 --open", "fetch", "fetch_report", (("r1", Path("r1.html")), {"show_it": True, "as_json": False})),
         (
-            "start a b --task t --set x=1 --again --json",
-            "control",
-            "start_runs",
-            ((Beginning(["a", "b"], "t", ["x=1"], again=True, json=True),), {}),
+            "submit a b --task t --set x=1 --again --json",
+            "submit",
+            "submit",
+            ((Submission(["a", "b"], "t", ["x=1"], again=True, json=True),), {}),
         ),
     ],
 )

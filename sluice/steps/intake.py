@@ -1,0 +1,389 @@
+"""intake: what arrives is marked, and what is due becomes a run; each object is in exactly one, whatever breaks off.
+
+An event leaves a marker. A sweep of the inbox writes an intent for what is due, claims its objects for the run, begins
+it, and removes the markers and then the intent. Each write is conditional or the same whoever makes it, and a claim is
+never taken back: whoever finds an intent rolls it forward to the same run. `docs/architecture.md` has the protocol.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sluice.containers import unreadable
+from sluice.errors import BadInput, RetryLater, SluiceError, Stop
+from sluice.events import Event
+from sluice.inbox import (
+    INBOX,
+    READY,
+    READY_GRACE_SECONDS,
+    SUBMITTED,
+    Dropped,
+    Intent,
+    Marker,
+    Notice,
+    Signal,
+    Waiting,
+    apart,
+    claim_key,
+    intent_key,
+    marker_key,
+    notice_key,
+    settled,
+    signal_key,
+    source_of,
+    tick_id,
+)
+from sluice.measures import Measure
+from sluice.prices import check_models
+from sluice.state import Input, Inputs, Keys, read
+from sluice.steps import start
+from sluice.steps.plan import counts_so_far
+from sluice.steps.services import Run
+from sluice.task import load_task, task_names
+from sluice.triggers import ON_DROP, effective
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sluice.steps.services import Deployment, Services
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RESERVE_SECONDS = 45.0  # of the function's time: by then a sweep leaves the rest to the next one
+BATCH = 500  # objects between two looks at the clock
+EXECUTION = re.compile(r"(.*-[0-9a-f]{10})(-\d+)?")  # of a run: the first one is called like it
+
+
+@dataclass
+class Swept:
+    """What a sweep came to: runs that began, objects that wait still, and for how long the oldest that is due has."""
+
+    runs: list[str] = field(default_factory=list)
+    waiting: int = 0
+    overdue_seconds: float = 0.0
+    refused: list[Notice] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    held: str | None = None
+
+
+# What arrives.
+
+
+def receive(services: Services, deployment: Deployment, event: dict[str, Any]) -> Notice | None:
+    """Mark the object that an S3 event tells of; or say in a notice why nothing becomes of it."""
+    item = Dropped.of(event)
+    if item.key.endswith("/") or item.key.startswith(SUBMITTED):
+        return None
+    task, reason = _task_of(deployment, item)
+    if task and item.name == READY:
+        signal = Signal(
+            task=task,
+            at=item.at,
+            bucket=item.bucket,
+            prefix=item.key.removesuffix(READY),
+            grace=READY_GRACE_SECONDS,
+        )
+        _put_signal(services, item.signal, signal)
+        return None
+    reason = reason or unreadable(item.key)
+    if reason:
+        return _refuse(services, item, reason)
+    if not services.work.exists(claim_key(item.id)):
+        services.work.put_new(marker_key(task, item.id), Marker(task=task, object=item).write())
+    return None
+
+
+def _task_of(deployment: Deployment, item: Dropped) -> tuple[str, str | None]:
+    """Whose an object is; or why it is nobody's."""
+    if item.bucket != deployment.incoming_bucket:
+        source = source_of(deployment.intake.sources, item.bucket, item.key)
+        return (source.task, None) if source else ("", f"no entry of source_buckets covers {item.uri}")
+    name, slash, _ = item.key.partition("/")
+    known = task_names(deployment.tasks)
+    if slash and name in known:
+        return name, None
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}/? " if near else ""
+    said = f"there is no task {name}" if slash else "it lies in no task's folder"
+    return "", f"{said}; {hint}Deployed are: {', '.join(known) or 'none'}"
+
+
+def _put_signal(services: Services, id_: str, signal: Signal) -> None:
+    """Note that what waits may go, unless that was said and done before."""
+    if not services.work.exists(claim_key(id_)):
+        services.work.put_new(signal_key(signal.task, id_), signal.write())
+
+
+def _refuse(services: Services, item: Dropped, reason: str) -> Notice | None:
+    """Say once why an object is in no run: to whoever listens, and in the bucket. None when it was said before.
+
+    The event goes first: after a crash between the two it is sent again rather than never.
+    """
+    if services.work.exists(notice_key(item.id)):
+        return None
+    advice = f"{reason}. Once that is mended: sluice submit '{item.uri}' --task NAME"
+    notice = Notice(bucket=item.bucket, key=item.key, version=item.version, reason=advice, at=item.at)
+    services.publish_event(Event.REFUSED, notice.detail)
+    if services.work.put_new(notice_key(item.id), notice.write()):
+        services.measure(Measure.OBJECTS_REFUSED, 1)
+    return notice
+
+
+# What becomes a run.
+
+
+def sweep(services: Services, deployment: Deployment, wanted: dict[str, Any]) -> Swept:
+    """Finish the runs in the making, then make runs of what is due.
+
+    `wanted` is {} (every minute), {"task", "time"} (a tick of a task's schedule) or {"task", "now": true} (a command);
+    the latter two look after their task alone.
+
+    Raises:
+        BadTask: there is no such task.
+
+    """
+    only = wanted.get("task")
+    if only is not None:
+        load_task(only, deployment.tasks)
+        _note(services, only, wanted.get("time"))
+    swept = _Sweep(services, deployment).run(only)
+    if only is None:
+        services.measure(Measure.OBJECTS_WAITING, swept.waiting)
+        services.measure(Measure.OVERDUE_SECONDS, swept.overdue_seconds)
+    return swept
+
+
+def _note(services: Services, task: str, time: str | None) -> None:
+    """Keep a tick or a command until its run has begun, whatever happens meanwhile."""
+    at = services.now().isoformat()
+    id_ = tick_id(task, time or f"now {at}")
+    _put_signal(services, id_, Signal(task=task, at=at, tick=time))
+
+
+class _Sweep:
+    """One sweep of the inbox."""
+
+    def __init__(self, services: Services, deployment: Deployment) -> None:
+        self.services = services
+        self.deployment = deployment
+        self.work = services.work
+        self.now = services.now()
+        self.swept = Swept()
+        self.inbox = Waiting.read(self.work.entries(INBOX))
+
+    def run(self, only: str | None) -> Swept:
+        """Task by task, in order of age; what goes wrong with one is no reason to leave the others."""
+        for task in self.inbox.tasks:
+            if only in (None, task):
+                try:
+                    late = not self._serve(task)
+                except SluiceError as error:
+                    self.swept.problems.append(f"{task}: {error}")
+                    late = True
+                if late:
+                    self._count_late(task)
+        self.swept.waiting = self.inbox.count
+        return self.swept
+
+    def _serve(self, task: str) -> bool:
+        """Finish a task's runs in the making, and make one of what is due; False when that has to wait."""
+        for found in self.inbox.open.get(task, []):
+            if self.now < found.leased_until:
+                return False  # somebody is at it, with the very objects that are marked
+            self._finish(task, found.run)
+        signals = self._signals(task)
+        due = self._due(task, signals)
+        if not due and not signals:
+            return True
+        runs = apart(due) or [[]]
+        for number, items in enumerate(runs, 1):
+            if items and (held := self._held()):
+                self.swept.held = held
+                return False
+            # The signals go with the last run: until then they say that the others may go.
+            self._propose(task, items, signals, taken=sorted(signals) if number == len(runs) else [])
+        return True
+
+    def _count_late(self, task: str) -> None:
+        waited = (self.now - self.inbox.since(task)).total_seconds() if self.inbox.objects.get(task) else 0.0
+        self.swept.overdue_seconds = max(self.swept.overdue_seconds, waited)
+
+    def _finish(self, task: str, run: str) -> None:
+        """Take up an intent that somebody left; writing it anew says so to the next sweep."""
+        key = intent_key(task, run)
+        if (data := self.work.find(key)) is not None:
+            self.work.put(key, data)
+            self._roll_forward(task, read(Intent, data, key))
+
+    # What is due.
+
+    def _signals(self, task: str) -> dict[str, Signal]:
+        """The signals of a task whose grace is over; those that a run has taken before are removed."""
+        found = {}
+        for id_, written in self.inbox.signals.get(task, {}).items():
+            key = signal_key(task, id_)
+            if (data := self.work.find(key)) is None:
+                continue
+            signal = read(Signal, data, key)
+            if self.work.exists(claim_key(id_)):
+                self.work.delete([key])
+            elif (self.now - written).total_seconds() >= signal.grace:
+                found[id_] = signal
+        return found
+
+    def _due(self, task: str, signals: dict[str, Signal]) -> list[Dropped]:
+        """The objects of a task that may go now."""
+        times = self.inbox.objects.get(task, {})
+        dropped = self._triggered_by_drop(task) and settled(
+            times.values(), self.now, self.deployment.settings.settle_seconds
+        )
+        if not times or not (dropped or signals):
+            return []
+        items = self._marked(task, list(times))
+        return [item for item in items if dropped or any(signal.covers(item) for signal in signals.values())]
+
+    def _triggered_by_drop(self, task: str) -> bool:
+        if not self.inbox.objects.get(task):
+            return False
+        own = load_task(task, self.deployment.tasks).trigger
+        return effective(own, self.deployment.intake.schedules.get(task)) == ON_DROP
+
+    def _marked(self, task: str, ids: list[str]) -> list[Dropped]:
+        """The objects behind markers; another sweep may have removed some by now."""
+
+        def load(id_: str) -> Dropped | None:
+            key = marker_key(task, id_)
+            data = self.work.find(key)
+            return None if data is None else read(Marker, data, key).object
+
+        return [item for item in self._each(load, ids) if item is not None]
+
+    # Limits.
+
+    def _held(self) -> str | None:
+        """Why no run may begin now; None when one may."""
+        settings, workflow = self.deployment.settings, self.services.workflow
+        if workflow is None:
+            return None
+        if settings.max_runs is not None:
+            going_on = {*workflow.going_on(), *self.swept.runs}
+            if len(going_on) >= settings.max_runs:
+                return f"max_runs = {settings.max_runs}: so many runs are under way"
+        if settings.max_usd_per_day is not None:
+            spent = spent_since(self.services, self.now.replace(hour=0, minute=0, second=0, microsecond=0))
+            if spent >= settings.max_usd_per_day:
+                return f"max_usd_per_day = {settings.max_usd_per_day:g}: today's runs have cost ${spent:,.2f}"
+        return None
+
+    # One run.
+
+    def _propose(self, task: str, due: list[Dropped], signals: dict[str, Signal], taken: list[str]) -> None:
+        """Write down the run that these objects make, which takes these signals with it, and make it."""
+        ticks = [signal.tick for signal in signals.values() if signal.tick]
+        said = ticks or [item.at for item in due] or [signal.at for signal in signals.values()]
+        moment = max(map(dt.datetime.fromisoformat, said))
+        ids = sorted(item.id for item in due)
+        intent = Intent(
+            run=start.run_id(task, moment, task, ids, taken),
+            moment=moment.isoformat(),
+            objects=due,
+            signals=taken,
+        )
+        key = intent_key(task, intent.run)
+        if not self.work.put_new(key, intent.write()):
+            # A sweep beside this one has proposed it. Should it be through by now, there is nothing to do.
+            if (data := self.work.find(key)) is None:
+                return
+            intent = read(Intent, data, key)
+        self._roll_forward(task, intent)
+
+    def _roll_forward(self, task: str, intent: Intent) -> None:
+        """Bring a run in the making to its begin, wherever it stopped; markers and intent go last."""
+        keys = Keys(intent.run)
+        begun = self.work.exists(keys.start)
+        inputs = [] if begun else self._inputs(intent, keys)
+        if begun or inputs:
+            self._begin(task, intent, inputs)
+        ids = [item.id for item in intent.objects]
+        self.work.delete([marker_key(task, id_) for id_ in ids] + [signal_key(task, id_) for id_ in intent.signals])
+        self.work.delete([intent_key(task, intent.run)])
+        for id_ in ids:
+            self.inbox.objects[task].pop(id_, None)
+        for id_ in intent.signals:
+            self.inbox.signals[task].pop(id_, None)
+
+    def _begin(self, name: str, intent: Intent, inputs: list[Input]) -> None:
+        """Begin the run with the task and settings that are deployed now, so that a mistake in them can be mended."""
+        task = load_task(name, self.deployment.tasks)
+        models = check_models(task, self.deployment.catalog, self.deployment.region)
+        moment = dt.datetime.fromisoformat(intent.moment)
+        asked = start.Asked(task, models, self.deployment.settings, "bedrock", moment)
+        start.begin(self.services, self.deployment, asked, intent.run, inputs)
+        self.swept.runs.append(intent.run)
+
+    def _inputs(self, intent: Intent, keys: Keys) -> list[Input]:
+        """The run's objects: those of the intent that are claimed for it, but for what cannot be read.
+
+        They are fixed once every claim has been tried, by whomever.
+        """
+        if (data := self.work.find(keys.inputs)) is not None:
+            return read(Inputs, data, keys.inputs).inputs
+        self._each(lambda id_: self._claim(id_, intent.run), intent.signals)
+        claimed = self._each(lambda item: self._claim(item.id, intent.run), intent.objects)
+        own = [item for item, ours in zip(intent.objects, claimed, strict=True) if ours]
+        found = [item for item in self._each(self._frozen, own) if item is not None]
+        return start.keep_inputs(self.services, keys, found) if found else []
+
+    def _claim(self, id_: str, run: str) -> bool:
+        """Whether an object is this run's; the first to ask has it for ever."""
+        key = claim_key(id_)
+        return self.work.put_new(key, run.encode()) or self.work.get(key).decode() == run
+
+    def _frozen(self, item: Dropped) -> Input | None:
+        """An object of the run as it is read; None, with a notice, for one that cannot be."""
+        store = self.services.bucket(item.bucket)
+        try:
+            frozen, _ = start.freeze(store, item.key, self.deployment.settings, item.version)
+            if item.version is None and frozen.etag.strip('"') != item.etag:
+                raise BadInput(f"{item.uri} was replaced before it was read")
+        except Stop as error:
+            if notice := _refuse(self.services, item, str(error)):
+                self.swept.refused.append(notice)
+            return None
+        return frozen
+
+    def _each(self, call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """What `call` makes of each item, many at a time.
+
+        Raises:
+            RetryLater: the function's time is nearly up; the next sweep goes on.
+
+        """
+        done: list[R] = []
+        with ThreadPoolExecutor(self.services.at_once) as pool:
+            for at in range(0, len(items), BATCH):
+                if self.services.remaining_seconds() < RESERVE_SECONDS:
+                    raise RetryLater(f"out of time after {at:,} objects; the next sweep goes on")
+                done += pool.map(call, items[at : at + BATCH])
+        return done
+
+
+def spent_since(services: Services, moment: dt.datetime) -> float:
+    """Dollars that the runs whose executions began since `moment` have cost so far."""
+    if services.workflow is None:
+        return 0.0
+    names = (EXECUTION.fullmatch(name) for name in services.workflow.begun_since(moment))
+    return sum(cost_so_far(Run(services.work, run)) for run in {match[1] for match in names if match})
+
+
+def cost_so_far(opened: Run) -> float:
+    """Dollars of a run's settled jobs; a price that is unknown counts as nothing here."""
+    if opened.start.judges is not None:
+        return 0.0
+    return sum(books.cost_usd or 0.0 for books in counts_so_far(opened))
