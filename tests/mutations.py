@@ -23,6 +23,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("sluice", "lambdas", "tasks", "tests/harness", "tests/faults", "tests/unit", "pyproject.toml")
 SUITE = (
+    "tests/unit/test_steps_approval.py",
     "tests/unit/test_steps_check.py",
     "tests/unit/test_steps_infer.py",
     "tests/unit/test_steps_plan.py",
@@ -49,6 +50,30 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = (
+    Mutation(
+        "approval by the expected cost: the run may cost more than the limit",
+        "sluice/steps/approval.py",
+        "if ceiling is not None and ceiling <= limit:",
+        "if expected is not None and expected <= limit:",
+    ),
+    Mutation(
+        "an unknown price needs no approval",
+        "sluice/steps/approval.py",
+        "if ceiling is not None and ceiling <= limit:",
+        "if ceiling is None or ceiling <= limit:",
+    ),
+    Mutation(
+        "resuming a run approves its cost",
+        "sluice/steps/resume.py",
+        "return execute_again(services, opened, max_usd=max_usd)",
+        "return execute_again(services, opened, max_usd=max_usd, approved=True)",
+    ),
+    Mutation(
+        "an approval forgotten by the next execution",
+        "sluice/steps/services.py",
+        "return any(item.approved for item in self.resumptions)",
+        "return bool(self.resumptions) and self.resumptions[-1].approved",
+    ),
     Mutation(
         "inner join: rows without an answer are dropped",
         "sluice/merging.py",

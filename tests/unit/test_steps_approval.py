@@ -61,6 +61,18 @@ def test_a_run_below_the_limit_goes_on_unasked(limit: float | None) -> None:
     assert Event.APPROVAL_NEEDED not in staged.machine.published
 
 
+def test_the_ceiling_counts_and_not_what_is_expected() -> None:
+    """A limit between the two: the run may cost more than it, however unlikely that is."""
+    approval = noted(waiting())
+    assert approval.ceiling_usd is not None
+    assert approval.expected_usd is not None
+    between = (approval.ceiling_usd + approval.expected_usd) / 2
+    staged = stage(settings={"approve_above_usd": between})
+    assert plan.run(staged.services, staged.run, 0).waits
+    staged = stage(settings={"approve_above_usd": approval.ceiling_usd})
+    assert plan.run(staged.services, staged.run, 0).more
+
+
 def test_what_has_no_price_has_to_be_approved() -> None:
     """An unknown cost is not a small one."""
     staged = stage({**BATCH, "model": "amazon.unheard-of-v1:0"}, settings={"approve_above_usd": 1000.0})
