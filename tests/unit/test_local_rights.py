@@ -60,9 +60,9 @@ def test_a_condition_is_told() -> None:
 
 def test_an_action_without_a_reason_cannot_be_rendered() -> None:
     """Whoever gives a new right says what it is for."""
-    assert "s3:DeleteObject" not in WHY
-    with pytest.raises(KeyError, match="s3:DeleteObject"):
-        shown(Statement(allow=True, actions=("s3:DeleteObject",), resources=(WORK,)))
+    assert "s3:DeleteBucket" not in WHY
+    with pytest.raises(KeyError, match="s3:DeleteBucket"):
+        shown(Statement(allow=True, actions=("s3:DeleteBucket",), resources=(WORK,)))
 
 
 def test_a_role_without_a_name_cannot_be_rendered() -> None:
