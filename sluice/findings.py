@@ -107,7 +107,7 @@ class FindingsCount:
 
     def findings(self) -> Findings:
         """What was found in all rows that were added."""
-        rows = self._rows_of_records()
+        rows = self._records_of_rows()
         compared = self._changes(rows)
         changed = [pair for pair in compared if pair[0] != pair[1]]
         return Findings(
@@ -122,36 +122,27 @@ class FindingsCount:
             examples=[] if self.examples is None else sampled(self.examples.found),
         )
 
-    def _rows_of_records(self) -> pa.Array:
-        """How many rows of this part each record has; none for what stands behind the last of them."""
-        found = pc.value_counts(pa.chunked_array(self.seen, pa.int64()))
-        count = len(self.records.keys)
-        at = pc.index_in(pa.arange(0, count), value_set=found.field("values"))
-        rows = pc.fill_null(found.field("counts").take(at), 0)
-        return pa.concat_arrays([rows, pa.array([0], rows.type)])
+    def _records_of_rows(self) -> pa.Array:
+        """The number of each row's record, without the rows of which no record was sent."""
+        numbers = pa.concat_arrays([pa.array([], pa.int64()), *self.seen])
+        return numbers.filter(pc.less(numbers, len(self.records.keys)))
 
     def _accepted(self, rows: pa.Array) -> list[tuple[int, int]]:
         accepted = pc.equal(self.records.columns["status"], Status.ACCEPTED.value)
-        return _grouped(self.records.columns["tier"].filter(accepted), rows=rows.filter(accepted))
+        tier = pc.if_else(accepted, self.records.columns["tier"], None)
+        return [found for found in _counted((tier,), rows) if found[0] is not None]
 
     def _labels(self, rows: pa.Array) -> list[tuple[int, str, int]]:
         labels = self.records.columns["labels"]
         of = pc.list_parent_indices(labels)
-        return _grouped(self.records.columns["tier"].take(of), pc.list_flatten(labels), rows=rows.take(of))
+        return _counted((self.records.columns["tier"].take(of), pc.list_flatten(labels)), _inside(labels, rows))
 
     def _confidence(self, rows: pa.Array) -> list[tuple[int, str, bool, int]]:
         trails = self.records.columns["trail"]
-        attempts, of = pc.list_flatten(trails), pc.list_parent_indices(trails)
+        attempts = pc.list_flatten(trails)
         tier, word, outcome = (pc.struct_field(attempts, name) for name in ("tier", "confidence", "outcome"))
-        return [
-            (*found[:2], accepted, found[-1])
-            for accepted, mask in (
-                (True, pc.equal(outcome, Outcome.ACCEPTED.value)),
-                (False, pc.not_equal(outcome, Outcome.ACCEPTED.value)),
-            )
-            for found in _grouped(tier.filter(mask), word.filter(mask), rows=rows.take(of).filter(mask))
-            if found[1] is not None
-        ]
+        accepted = pc.equal(outcome, Outcome.ACCEPTED.value)
+        return [found for found in _counted((tier, word, accepted), _inside(trails, rows)) if found[1] is not None]
 
     def _changes(self, rows: pa.Array) -> list[tuple[str, str, int]]:
         """The first answers of records that a later tier settled, beside what it said."""
@@ -159,20 +150,46 @@ class FindingsCount:
         last = in_words(columns["labels"].take(first.records))
         later = pc.greater(columns["tier"].take(first.records), first.tiers)
         there = pc.fill_null(pc.and_(later, pc.is_valid(last)), False)
-        return _grouped(first.answers.filter(there), last.filter(there), rows=rows.take(first.records.filter(there)))
+        found = pc.index_in(rows, value_set=first.records.filter(there)).drop_null()
+        return _counted((first.answers.filter(there), last.filter(there)), found)
 
 
 def _by_count(pair: tuple[str, str, int]) -> tuple[int, str, str]:
     return -pair[2], pair[0], pair[1]
 
 
-def _grouped(*columns: pa.Array, rows: pa.Array) -> list[Any]:
-    """How many rows each combination of values has, where it has any."""
-    names = [str(n) for n in range(len(columns))]
-    table = pa.table([*columns, rows], names=[*names, "rows"])
-    sums = table.group_by(names, use_threads=False).aggregate([("rows", "sum")])
-    found = zip(*(sums[name].to_pylist() for name in (*names, "rows_sum")), strict=True)
-    return [row for row in found if row[-1]]
+def _inside(lists: pa.ListArray, rows: pa.Array) -> pa.Array:
+    """Where the elements of the rows' lists stand among the elements of all lists."""
+    places = pa.ListArray.from_arrays(_ends(lists), pa.arange(0, len(pc.list_flatten(lists))))
+    return pc.list_flatten(places.take(rows))
+
+
+def _ends(lists: pa.ListArray) -> pa.Array:
+    """Offsets of lists that begin at 0, null ones as empty."""
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(lists), 0)).cast(pa.int32())
+    return pa.concat_arrays([pa.array([0], pa.int32()), ends])
+
+
+def _counted(columns: tuple[pa.Array, ...], at: pa.Array) -> list[Any]:
+    """How often each combination of values stands at these places.
+
+    Values are numbered and counted as numbers: Arrow's own grouping takes 150 ms and 44 MB to be imported.
+    """
+    encoded = [pc.dictionary_encode(column, null_encoding="encode") for column in columns]
+    codes = encoded[0].indices.cast(pa.int64())
+    for column in encoded[1:]:
+        codes = pc.add(pc.multiply(codes, len(column.dictionary)), column.indices)
+    values = [column.dictionary.to_pylist() for column in encoded]
+    found = pc.value_counts(codes.take(at)).to_pylist()
+    return [(*_decoded(item["values"], values), item["counts"]) for item in found]
+
+
+def _decoded(code: int, values: Sequence[Sequence[Any]]) -> list[Any]:
+    found = []
+    for unique in reversed(values):
+        code, n = divmod(code, len(unique))
+        found.append(unique[n])
+    return found[::-1]
 
 
 class ExampleRows:
