@@ -348,7 +348,7 @@ def reference(_: Sample) -> str:
 def _command(name: str, command: Any) -> str:
     """Describe one command as its `--help` does."""
     context = typer.Context(command, info_name=name)
-    usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "").replace("......", "...")
+    usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     rows = [_option(parameter, context) for parameter in command.params]
     parts = [f"### `sluice {name}`\n", fenced(f"sluice {name} {usage}"), command.help.replace("<", "\\<") + "\n"]
     parts += [table(["option", "what it is"], rows)] if rows else []

@@ -92,57 +92,18 @@ def _common(
     pass
 
 
-@app.command(
-    epilog=examples(
-        "sluice run tickets.jsonl --task tickets --out out/demo",
-        "sluice run mail/ more.csv.gz --task ./mail.yaml --out out/mail",
-        "sluice run some.jsonl --task tickets --out out/some --answers openai:http://localhost:11434/v1#qwen3",
-        "sluice run some.jsonl --task tickets --out out/some --answers bedrock --set approve_above_usd=1",
-        "sluice run tickets.jsonl --task tickets --out out/demo --json | jq .rows",
-    )
-)
-def run(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
-        ),
-    ],
-    task: TaskOption,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results, run.json and report go.")],
-    answers: Annotated[
-        str,
-        typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
-    ] = "standin",
-    settings: SettingsOption = None,
-    region: RegionOption = "us-east-1",
-    faults: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A plan of faults to lay over the run (YAML).")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print run.json on standard output, and nothing else.")] = False,
-) -> None:
-    """Run the deployed workflow over files, on this machine.
+def _here(command: Callable[[], ExitCode]) -> typer.Exit:
+    """Run a command that needs no deployment; the exit that it comes to."""
+    from sluice.cli.cloud import concluded  # noqa: PLC0415
 
-    Ctrl-C cancels the run: what was answered is kept, and every row is in the results.
-
-    Exit codes: 0 succeeded, 1 failed, 2 wrong usage or a bad task, 3 cancelled, 4 over a limit.
-    """
-    from sluice.cli.run import Request, run_files  # noqa: PLC0415
-
-    request = Request(inputs, task, out, answers, settings or [], region, faults, json)
-    raise typer.Exit(run_files(request))
+    return typer.Exit(concluded(command))
 
 
-@app.command(
-    epilog=examples(
-        "sluice schema > task.schema.json",
-    )
-)
-def schema() -> None:
-    """Print the JSON Schema of the task file, for editors."""
-    from sluice.cli.tasks import print_schema  # noqa: PLC0415
+def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
+    """Run a command on a deployed stack, given by its environment, Region and profile; the exit that it comes to."""
+    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
 
-    raise typer.Exit(print_schema())
+    return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
 
 
 @app.command(
@@ -241,13 +202,6 @@ def plan(
     )
 
 
-def _here(command: Callable[[], ExitCode]) -> typer.Exit:
-    """Run a command that needs no deployment; the exit that it comes to."""
-    from sluice.cli.cloud import concluded  # noqa: PLC0415
-
-    return typer.Exit(concluded(command))
-
-
 @app.command(
     epilog=examples(
         "sluice pilot tickets.jsonl --task tickets",
@@ -293,11 +247,45 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     )
 
 
-def _in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
-    """Run a command on a deployed stack, given by its environment, Region and profile; the exit that it comes to."""
-    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+@app.command(
+    epilog=examples(
+        "sluice run tickets.jsonl --task tickets --out out/demo",
+        "sluice run mail/ more.csv.gz --task ./mail.yaml --out out/mail",
+        "sluice run some.jsonl --task tickets --out out/some --answers openai:http://localhost:11434/v1#qwen3",
+        "sluice run some.jsonl --task tickets --out out/some --answers bedrock --set approve_above_usd=1",
+        "sluice run tickets.jsonl --task tickets --out out/demo --json | jq .rows",
+    )
+)
+def run(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
+        ),
+    ],
+    task: TaskOption,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results, run.json and report go.")],
+    answers: Annotated[
+        str,
+        typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
+    ] = "standin",
+    settings: SettingsOption = None,
+    region: RegionOption = "us-east-1",
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A plan of faults to lay over the run (YAML).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print run.json on standard output, and nothing else.")] = False,
+) -> None:
+    """Run the deployed workflow over files, on this machine.
 
-    return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
+    Ctrl-C cancels the run: what was answered is kept, and every row is in the results.
+
+    Exit codes: 0 succeeded, 1 failed, 2 wrong usage or a bad task, 3 cancelled, 4 over a limit.
+    """
+    from sluice.cli.run import Request, run_files  # noqa: PLC0415
+
+    request = Request(inputs, task, out, answers, settings or [], region, faults, json)
+    raise typer.Exit(run_files(request))
 
 
 @app.command(
@@ -353,38 +341,6 @@ def runs(
     from sluice.cli.runs import list_runs  # noqa: PLC0415
 
     raise _in_cloud((env, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
-
-
-@app.command(
-    epilog=examples(
-        "sluice doctor",
-        "sluice doctor --env dev --no-calls",
-        "sluice doctor --json | jq '.checks[] | select(.status == \"problem\")'",
-    )
-)
-def doctor(
-    calls: Annotated[
-        bool, typer.Option("--calls/--no-calls", help="Ask each model one question, for a fraction of a cent in all.")
-    ] = True,
-    json: JsonOption = False,
-    env: EnvOption = "prod",
-    region: StackRegionOption = None,
-    profile: ProfileOption = None,
-) -> None:
-    """Check the account and the deployment, and say what to mend.
-
-    Looked at are credentials, Region, stack, buckets, the models of the tasks in tasks/ and their inference profiles,
-    batch quotas, Lambda's concurrency, Athena and Lake Formation. Nothing is changed.
-
-    Exit codes: 0 no problem, 1 a problem was found.
-    """
-    from sluice.cli.doctor import Patient, see_doctor, tasks_here  # noqa: PLC0415
-    from sluice.cli.tasks import catalog_here  # noqa: PLC0415
-
-    raise _in_cloud(
-        (env, region, profile),
-        lambda cloud: see_doctor(Patient(cloud, tasks_here(), catalog_here(), calls), as_json=json),
-    )
 
 
 @app.command(
@@ -623,3 +579,47 @@ def report(
     raise _in_cloud(
         (env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it, as_json=json)
     )
+
+
+@app.command(
+    epilog=examples(
+        "sluice doctor",
+        "sluice doctor --env dev --no-calls",
+        "sluice doctor --json | jq '.checks[] | select(.status == \"problem\")'",
+    )
+)
+def doctor(
+    calls: Annotated[
+        bool, typer.Option("--calls/--no-calls", help="Ask each model one question, for a fraction of a cent in all.")
+    ] = True,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Check the account and the deployment, and say what to mend.
+
+    Looked at are credentials, Region, stack, buckets, the models of the tasks in tasks/ and their inference profiles,
+    batch quotas, Lambda's concurrency, Athena and Lake Formation. Nothing is changed.
+
+    Exit codes: 0 no problem, 1 a problem was found.
+    """
+    from sluice.cli.doctor import Patient, see_doctor, tasks_here  # noqa: PLC0415
+    from sluice.cli.tasks import catalog_here  # noqa: PLC0415
+
+    raise _in_cloud(
+        (env, region, profile),
+        lambda cloud: see_doctor(Patient(cloud, tasks_here(), catalog_here(), calls), as_json=json),
+    )
+
+
+@app.command(
+    epilog=examples(
+        "sluice schema > task.schema.json",
+    )
+)
+def schema() -> None:
+    """Print the JSON Schema of the task file, for editors."""
+    from sluice.cli.tasks import print_schema  # noqa: PLC0415
+
+    raise typer.Exit(print_schema())
