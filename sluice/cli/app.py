@@ -485,7 +485,10 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="LABEL", help="Rows with this label; repeat it for others.")
     ] = None,
-    status: Annotated[list[Status] | None, typer.Option("--status", help="Rows with this status.")] = None,
+    status: Annotated[
+        list[Status] | None,
+        typer.Option("--status", metavar="STATUS", help="Rows that are accepted, unresolved or rejected."),
+    ] = None,
     reason: Annotated[
         list[str] | None, typer.Option("--reason", metavar="CODE", help="Rows with this reason code.")
     ] = None,
@@ -532,6 +535,8 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     folder = folder_of(run)
     if asked.for_rows and json:
         raise typer.BadParameter("--json prints run.json; for rows as JSON give --format jsonl")
+    if folder is not None and out is not None and not asked.for_rows:
+        raise typer.BadParameter(f"the run lies in {folder} already; for its rows in a file give --format")
     if folder is not None:
         from sluice.cli.fetch import show_folder  # noqa: PLC0415
 

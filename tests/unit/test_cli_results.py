@@ -332,6 +332,16 @@ def test_the_command_reads_a_folder(folder: Path) -> None:
     assert (result.exit_code, result.stdout.encode()) == (0, LINES[3] + b"\n" + LINES[5] + b"\n")
 
 
+@pytest.mark.parametrize(
+    ("more", "said"), [(["--json", "--limit", "1"], "--format jsonl"), (["--out", "x"], "already; for its rows")]
+)
+def test_what_makes_no_sense_together_is_wrong_usage(folder: Path, more: list[str], said: str) -> None:
+    """The sentence names what was meant instead."""
+    result = CliRunner().invoke(app, ["results", str(folder), *more])
+    assert result.exit_code == ExitCode.USAGE
+    assert said in " ".join(result.stderr.split())
+
+
 def test_a_reader_may_leave_early(folder: Path) -> None:
     """`| head` ends it without a traceback."""
     command = [sys.executable, "-c", "from sluice.cli import main; main()", "results", str(folder), "-f", "csv"]
