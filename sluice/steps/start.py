@@ -159,14 +159,15 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     if not services.work.put_new(keys.spans, msgspec.json.encode(items)):
         items = msgspec.json.decode(services.work.get(keys.spans), type=list[Span])
+    now = services.now()
     start = Start(
         run=keys.run,
         task=asked.task.model_dump(mode="json"),
         task_version=asked.task.version,
         settings=settings.model_dump(),
         tiers=tiers,
-        created=services.now().isoformat(),
-        date=asked.moment.date().isoformat(),
+        created=now.isoformat(),
+        date=now.date().isoformat(),  # not the objects': tables begin with the first run, and objects may be older
         answers=asked.answers,
         role_arn=deployment.role_arn,
         kms_key=deployment.kms_key,

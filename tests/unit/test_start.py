@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import gzip
 from typing import Any
 
@@ -9,7 +11,7 @@ import msgspec
 import pytest
 
 from sluice.errors import BadInput
-from sluice.state import Input, Inputs, Keys, Span
+from sluice.state import Input, Inputs, Keys, Span, Start, read
 from sluice.steps import start
 from sluice.task import Task, parse_task
 from tests.harness.drive import Cloud, jsonl
@@ -114,6 +116,17 @@ def test_an_object_too_large_for_one_worker_is_refused(name: str, setting: str) 
     begin(cloud, f"s3://incoming/texts/{name}", settings={setting: 2000})
     cloud.incoming.put("texts/big.jsonl", bytes(2000))
     begin(cloud, "s3://incoming/texts/big.jsonl", settings={setting: 1999})
+
+
+def test_a_run_has_the_date_of_its_beginning_whatever_the_age_of_its_objects() -> None:
+    """The tables' folders begin with the first deployment; a run over last year's objects has to be among them."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    later = dt.datetime(2027, 3, 1, 0, 30, tzinfo=dt.UTC)
+    cloud.services = dataclasses.replace(cloud.services, now=lambda: later)
+    run = begin(cloud, "s3://incoming/texts/a.jsonl")
+    frozen = read(Start, cloud.work.get(Keys(run).start), run)
+    assert frozen.date == "2027-03-01"
+    assert "-20261120t" in run  # its id is that of the objects, so that the same command is the same run
 
 
 def test_the_same_request_is_the_same_run() -> None:
