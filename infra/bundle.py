@@ -1,7 +1,8 @@
 """The code of the functions: this project's modules and their pinned packages for arm64, built without Docker.
 
-There are two bundles, since Arrow is two thirds of the packages and half of the functions never load it. Both are the
-same bytes wherever they are built: pinned wheels, no caches, no times, no marks of who installed, fixed file modes.
+There are bundles with Arrow and without, since it is two thirds of the packages and half of the functions never load
+it, and one with the tasks, for start. Each is the same bytes wherever it is built: pinned wheels, no caches, no times,
+no marks of who installed, fixed file modes.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ NEEDLESS = (
 )
 
 
-def function_code(*, packages: Packages, tasks: Path) -> lambda_.Code:
-    """Return the asset of functions that need these packages; CDK makes an asset of the same content once."""
+def function_code(*, packages: Packages, tasks: Path | None) -> lambda_.Code:
+    """Return the asset with these packages and tasks, if any; CDK makes an asset of the same content once."""
     bundle = Bundle(packages=packages, tasks=tasks)
     options = cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=bundle)
     return lambda_.Code.from_asset(
@@ -90,7 +91,7 @@ class Packages(StrEnum):
 class Bundle:
     """Copies the sources, and the packages from a cache with one folder per state of the lock file."""
 
-    def __init__(self, *, packages: Packages, tasks: Path) -> None:
+    def __init__(self, *, packages: Packages, tasks: Path | None) -> None:
         self._packages = packages
         self._tasks = tasks
 
@@ -126,10 +127,12 @@ class Bundle:
             for path in _files(ROOT / folder):
                 if not any(path.is_relative_to(other) for other in left_out):
                     yield path.relative_to(ROOT).as_posix(), path
-        for path in _files(self._tasks):
-            yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path
-        if OWN_MODELS.is_file():
-            yield OWN_MODELS.name, OWN_MODELS
+        if self._tasks is not None:
+            for path in _files(self._tasks):
+                yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path
+            # Which models there are is asked where a task is: a run has both in its own copy.
+            if OWN_MODELS.is_file():
+                yield OWN_MODELS.name, OWN_MODELS
 
 
 def _fix_modes(folder: Path) -> None:

@@ -26,19 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Room:
-    """What a step may use: memory in MB, /tmp in MB, seconds, and whether Arrow. 1,769 MB are one processor."""
+    """What a step may use: memory in MB, /tmp in MB, seconds. 1,769 MB are one processor.
+
+    `arrow`: whether its code includes Arrow; `tasks`: whether it includes the task files, of which a run has its own
+    copy, so that a changed task is new code for start alone.
+    """
 
     memory: int
     tmp: int
     seconds: int
     arrow: bool = False
+    tasks: bool = False
 
 
 # docs/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole processor, and
 # no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
 # and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
-    "start": Room(1769, 512, 900),
+    "start": Room(1769, 512, 900, tasks=True),
     "partition": Room(2048, 4096, 900, arrow=True),
     "plan": Room(2048, 512, 900, arrow=True),
     "prepare": Room(1769, 512, 900),
@@ -65,10 +70,7 @@ class Functions(Construct):
     def __init__(self, scope: Construct, id_: str, *, tasks: Path, options: Options) -> None:
         super().__init__(scope, id_)
         self._options = options
-        self._codes = {
-            arrow: function_code(packages=_packages(arrow=arrow, bundled=options.bundle), tasks=tasks)
-            for arrow in (True, False)
-        }
+        self._tasks = tasks
         self._functions = {step: self._function(step, room) for step, room in ROOMS.items()}
         accept(self, ACCEPTED)
 
@@ -115,6 +117,12 @@ class Functions(Construct):
             for name, value in {**everywhere, **own.get(step, {})}.items():
                 function.add_environment(name, value)
 
+    def _code(self, room: Room) -> lambda_.Code:
+        packages = Packages.ALL if room.arrow else Packages.WITHOUT_ARROW
+        return function_code(
+            packages=packages if self._options.bundle else Packages.NONE, tasks=self._tasks if room.tasks else None
+        )
+
     def _function(self, step: str, room: Room) -> lambda_.Function:
         name = step.capitalize()
         group = log_group(self, f"{name}Logs", days=self._options.keep_logs_days)
@@ -125,7 +133,7 @@ class Functions(Construct):
         return lambda_.Function(
             self,
             name,
-            code=self._codes[room.arrow],
+            code=self._code(room),
             handler=f"lambdas.{step}.handler",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
@@ -138,9 +146,3 @@ class Functions(Construct):
             # A run that began before a deployment goes on with the code that it began with.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
         )
-
-
-def _packages(*, arrow: bool, bundled: bool) -> Packages:
-    if not bundled:
-        return Packages.NONE
-    return Packages.ALL if arrow else Packages.WITHOUT_ARROW

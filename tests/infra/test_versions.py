@@ -20,13 +20,14 @@ VERSION = "AWS::Lambda::Version"
 
 
 @pytest.fixture(scope="module")
-def redeployed(tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The stack of `deployed` after a change of what its functions carry: one task fewer."""
+def redeployed(tasks: Path) -> Deployed:
+    """The stack of `deployed` after a change of what its functions carry."""
+    from infra import bundle
     from infra.app import synthesize
 
-    folder = tmp_path_factory.mktemp("tasks")
-    (folder / "mails.yaml").write_bytes((tasks / "mails.yaml").read_bytes())
-    return Deployed(synthesize(tasks=str(folder)))
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(bundle, "FORMAT", bundle.FORMAT + 1)
+        return Deployed(synthesize(tasks=str(tasks)))
 
 
 def _called(template: Template) -> set[str]:
@@ -54,11 +55,14 @@ def test_a_deployment_publishes_new_versions_and_keeps_the_old(deployed: Deploye
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
-def test_an_unchanged_deployment_publishes_nothing(deployed: Deployed, tasks: Path) -> None:
-    """Publishing what is already published fails in AWS, and would fill the account's room for code."""
+def test_a_changed_task_publishes_nothing(deployed: Deployed, tasks: Path, tmp_path: Path) -> None:
+    """A run has its own copy of its task, so only start gets new code; nor does a deployment without any change."""
     from infra.app import synthesize
 
-    assert _versions(Deployed(synthesize(tasks=str(tasks)))).keys() == _versions(deployed).keys()
+    (tmp_path / "mails.yaml").write_bytes((tasks / "mails.yaml").read_bytes() + b"description: Changed.\n")
+    (tmp_path / "support-tickets.yaml").write_bytes((tasks / "support-tickets.yaml").read_bytes())
+    for folder in (tasks, tmp_path):
+        assert _versions(Deployed(synthesize(tasks=str(folder)))).keys() == _versions(deployed).keys()
 
 
 def test_the_next_deployments_role_calls_what_this_one_began(deployed: Deployed, redeployed: Deployed) -> None:
