@@ -32,6 +32,8 @@ SUITE = (
     "tests/unit/test_steps_resume.py",
     "tests/unit/test_steps_submit.py",
     "tests/unit/test_steps_sweep.py",
+    "tests/unit/test_intake.py",
+    "tests/unit/test_store_conditions.py",
     "tests/faults/test_plans.py",
     "tests/faults/test_crashes.py",
 )
@@ -262,6 +264,48 @@ MUTATIONS = (
         "sluice/merging.py",
         "    if not judged_again:\n",
         "    if True:\n",
+    ),
+    Mutation(
+        "a claim is not looked at: overlapping sweeps both take an object",
+        "sluice/steps/intake.py",
+        "return self.work.put_new(key, run.encode()) or self.work.get(key).decode() == run",
+        "return self.work.put_new(key, run.encode()) or True",
+    ),
+    Mutation(
+        "a claim of one's own counts once: a sweep that is gone on with loses what was claimed",
+        "sluice/steps/intake.py",
+        "return self.work.put_new(key, run.encode()) or self.work.get(key).decode() == run",
+        "return self.work.put_new(key, run.encode())",
+    ),
+    Mutation(
+        "an intent is removed before its run begins: a crash between the two forgets it",
+        "sluice/steps/intake.py",
+        "        begun = self.work.exists(keys.start)\n",
+        "        begun = self.work.exists(keys.start)\n        self.work.delete([intent_key(task, intent.run)])\n",
+    ),
+    Mutation(
+        "a doubled event marks an object that a run has",
+        "sluice/steps/intake.py",
+        "    if not services.work.exists(claim_key(item.id)):\n        services.work.put_new(marker_key",
+        "    if item:\n        services.work.put_new(marker_key",
+    ),
+    Mutation(
+        "a run that was written, but not started, is not started",
+        "sluice/steps/intake.py",
+        "        if begun or inputs:\n",
+        "        if inputs:\n",
+    ),
+    Mutation(
+        "a run's id is its moment's alone: another sweep's objects go into a run that has begun",
+        "sluice/steps/intake.py",
+        "run=start.run_id(task, moment, task, ids, taken)",
+        "run=start.run_id(task, moment, task)",
+    ),
+    Mutation(
+        "409 counts as written: the other write fails, and nobody has an object",
+        "sluice/store.py",
+        'TAKEN = frozenset({"412", "PreconditionFailed"})',
+        'TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})',
     ),
 )
 

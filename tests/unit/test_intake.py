@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.errors import BadTask
+from sluice.inbox import Intake, Source
 from tests.harness.inbox import World, write_tasks
+from tests.harness.stage import stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,3 +175,257 @@ def test_a_process_that_dies_in_the_middle_of_another_is_healed(tasks: Path, nam
             morning(world)
             heal(world)
             hold(world)
+
+
+# When what arrived is due.
+
+
+def runs_of(swept: Any) -> list[str]:
+    assert swept.problems == []
+    return list(swept.runs)
+
+
+def test_what_is_dropped_together_is_one_run(world: World) -> None:
+    """500 objects, once nothing more has come for a while; a minute later there is nothing left to do."""
+    world.arrive(*(f"texts/{n:03}.jsonl" for n in range(500)))
+    assert runs_of(world.sweep()) == []
+    world.later(59)
+    world.arrive("texts/late.jsonl")
+    world.later(59)
+    assert world.sweep().waiting == 501
+    world.later(1)
+    (run,) = runs_of(world.sweep())
+    assert len(world.runs()[run]) == 501
+    assert runs_of(world.sweep()) == []
+    assert world.executions == [run]
+
+
+def test_an_event_that_comes_again_after_its_run_leaves_nothing(world: World) -> None:
+    """What waits is counted, and a task by the clock would count it until its next tick."""
+    world.arrive("nightly/a.jsonl")
+    assert len(runs_of(world.sweep(task="nightly", time=NIGHT))) == 1
+    world.deliver(world.events[0])
+    assert world.keys("inbox/") == []
+
+
+def test_where_objects_keep_coming_the_first_does_not_wait_for_ever(world: World) -> None:
+    """Ten times the time to settle, and what is there goes."""
+    for number in range(20):
+        world.arrive(f"texts/{number}.jsonl")
+        world.later(30)
+        if world.sweep().runs:
+            break
+    assert (number, len(world.executions)) == (19, 1)
+
+
+def test_a_ready_object_speaks_for_its_folder(world: World) -> None:
+    """After a grace, since its event may have overtaken the others; what lies elsewhere goes on waiting."""
+    world.arrive("batches/1/x.jsonl", "batches/2/y", "batches/2/_READY")
+    assert runs_of(world.sweep()) == []
+    world.arrive("batches/2/deep/z.jsonl")
+    world.later(15)
+    swept = world.sweep()
+    assert sorted(uri for uri, _ in world.runs()[swept.runs[0]]) == [
+        "s3://incoming/batches/2/deep/z.jsonl",
+        "s3://incoming/batches/2/y",
+    ]
+    world.later(10_000)
+    assert (world.sweep().runs, world.sweep().waiting) == ([], 1)
+
+
+def test_a_ready_object_hastens_a_drop(world: World) -> None:
+    """It counts whatever the trigger."""
+    world.arrive("texts/a.jsonl", "texts/_READY")
+    world.later(15)
+    assert len(runs_of(world.sweep())) == 1
+
+
+def test_a_ready_object_that_comes_again_without_a_version_is_another(tasks: Path) -> None:
+    """Each day's is empty like the one before; the event's sequencer tells them apart from a doubled event."""
+    world = World(tasks, intake=Intake(sources=(Source(bucket="elsewhere", prefix="in/", task="batches"),)))
+    for day in range(2):
+        world.deliver(world.drop(f"in/{day}.jsonl", bucket="elsewhere"))
+        event = world.drop("in/_READY", b"", bucket="elsewhere")
+        world.deliver(event)
+        world.later(20)
+        assert len(runs_of(world.sweep())) == 1
+        world.deliver(event)
+    world.deliver(world.drop("in/more.jsonl", bucket="elsewhere"))
+    world.later(20)
+    assert runs_of(world.sweep()) == []
+
+
+def test_a_tick_counts_once_and_dates_its_run(world: World) -> None:
+    """What comes after it waits for the next one, however often the first is delivered."""
+    world.arrive("nightly/a.jsonl")
+    world.later(100_000)
+    assert runs_of(world.sweep()) == []
+    (run,) = runs_of(world.sweep(task="nightly", time=NIGHT))
+    assert run.startswith("nightly-20261120t060000-")
+    world.arrive("nightly/b.jsonl")
+    assert runs_of(world.sweep(task="nightly", time=NIGHT)) == []
+    assert len(runs_of(world.sweep(task="nightly", time="2026-11-21T06:00:00Z"))) == 1
+
+
+def test_a_deployment_has_the_last_word_on_a_trigger(tasks: Path) -> None:
+    """Off means that neither quiet nor clock begins a run; a command does."""
+    world = World(tasks, intake=Intake(schedules={"texts": "off"}))
+    world.arrive("texts/a.jsonl")
+    world.later(100_000)
+    assert runs_of(world.sweep()) == []
+    assert len(runs_of(world.sweep(task="texts", now=True))) == 1
+
+
+def test_quiet_minutes_are_cheap(world: World) -> None:
+    """With thousands waiting for their tick, a minute's sweep asks S3 for the list and nothing else."""
+    world.arrive(*(f"nightly/{n}.jsonl" for n in range(50)))
+    world.s3.requests = 0
+    swept = world.sweep()
+    assert (swept.waiting, swept.overdue_seconds, world.s3.requests) == (50, 0, 1)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("tests/a.jsonl", "there is no task tests; did you mean texts/? Deployed are: batches, nightly, texts"),
+        ("alone.jsonl", "it lies in no task's folder; Deployed are: batches, nightly, texts"),
+        ("texts/a.XLSX", "it ends in .xlsx; rows are read from .jsonl, "),
+        ("texts/a.tar.gz", "it ends in .tar.gz; rows"),
+        ("texts/a.parquet.gz", "it ends in .parquet.gz: Parquet is compressed in itself; unpack it"),
+    ],
+)
+def test_what_nothing_can_become_of_is_refused_once(world: World, key: str, reason: str) -> None:
+    """The notice says why and what to do; a doubled event says nothing more."""
+    event = world.drop(key)
+    notice = world.deliver(event)
+    assert notice.reason.startswith(reason)
+    assert notice.reason.endswith(f"sluice submit 's3://incoming/{key}' --task NAME")
+    assert world.deliver(event) is None
+    assert world.told == {f"incoming/{key}": 1}
+    assert world.keys("inbox/") == []
+
+
+@pytest.mark.parametrize("key", ["texts/", "texts/sub/", "_submitted/1/a.jsonl"])
+def test_some_objects_are_nobodys_business(world: World, key: str) -> None:
+    """Folders' placeholders, and what was uploaded for a command."""
+    assert world.deliver(world.drop(key)) is None
+    assert (world.keys(""), world.told) == ([], {})
+
+
+def test_one_bad_object_keeps_no_other_from_its_run(tasks: Path) -> None:
+    """Gone, too large for one worker, or replaced in a bucket without versions: each has its notice."""
+    intake = Intake(sources=(Source(bucket="elsewhere", task="texts"),))
+    world = World(tasks, settings={"max_text_bytes": 20}, intake=intake)
+    world.arrive("texts/a.jsonl", "texts/gone.jsonl")
+    world.deliver(world.drop("texts/large.csv", b"text\n" * 9))
+    for body in (b"{}\n", b"{ }\n"):
+        world.deliver(world.drop("b.jsonl", body, bucket="elsewhere"))
+    world.s3.objects = {place: body for place, body in world.s3.objects.items() if "gone" not in place[1]}
+    world.later(61)
+    swept = world.sweep()
+    read = [uri for places in world.runs().values() for uri, _ in places]
+    assert sorted(read) == ["s3://elsewhere/b.jsonl", "s3://incoming/texts/a.jsonl"]
+    assert {notice.key for notice in swept.refused} == {"texts/gone.jsonl", "texts/large.csv", "b.jsonl"}
+    assert world.keys("inbox/") == []
+
+
+def test_an_object_of_no_source_is_refused(world: World) -> None:
+    """A rule that tells of more than the deployment reads is noticed."""
+    notice = world.deliver(world.drop("x.jsonl", bucket="elsewhere"))
+    assert notice.reason.startswith("no entry of source_buckets covers s3://elsewhere/x.jsonl")
+
+
+def test_of_several_sources_the_nearest_counts(tasks: Path) -> None:
+    """The one with the longest prefix."""
+    sources = (Source(bucket="b12", task="texts"), Source(bucket="b12", prefix="deep/", task="nightly"))
+    world = World(tasks, intake=Intake(sources=sources))
+    for key in ("a.jsonl", "deep/b.jsonl"):
+        world.deliver(world.drop(key, bucket="b12"))
+    assert [key.split("/")[2] for key in world.keys("inbox/waiting/")] == ["nightly", "texts"]
+
+
+# Limits, time, and what cannot begin.
+
+
+def test_so_many_runs_at_once_and_the_oldest_next(tasks: Path) -> None:
+    """What is held waits with its signal, and goes in order of age as soon as there is room."""
+    world = World(tasks, settings={"max_runs": 1})
+    world.arrive("texts/a.jsonl")
+    world.later(10)
+    world.arrive("nightly/a.jsonl")
+    world.later(10)
+    world.arrive("batches/a.jsonl", "batches/_READY")
+    world.later(60)
+    held = world.sweep(task="nightly", time=NIGHT)
+    assert (held.held, len(held.runs)) == (None, 1)
+    for _ in range(2):
+        assert world.sweep().held == "max_runs = 1: so many runs are under way"
+        world.ended.update(world.executions)
+        world.sweep()
+    assert [run.partition("-")[0] for run in world.executions] == ["nightly", "texts", "batches"]
+
+
+def test_what_is_held_is_overdue(tasks: Path) -> None:
+    """An operator sees how long the oldest has waited that could go."""
+    world = World(tasks, settings={"max_runs": 1})
+    world.executions.append("another-20261120t060000-0123456789")
+    world.arrive("texts/a.jsonl")
+    world.later(600)
+    swept = world.sweep()
+    assert (swept.overdue_seconds, swept.waiting) == (600, 1)
+
+
+@pytest.mark.parametrize(("share", "begun"), [(1.0, 0), (1.1, 1)])
+def test_so_many_dollars_a_day(tasks: Path, share: float, begun: int) -> None:
+    """As today's runs have cost so far, of whose executions each run counts once."""
+    staged = stage(rows=10)
+    cost = sum(counts.cost_usd or 0 for counts in staged.round(0))
+    world = World(tasks, settings={"max_usd_per_day": share * cost})
+    world.s3.objects |= staged.machine.faulty_s3.objects
+    world.executions += [staged.run, f"{staged.run}-1"]
+    world.arrive("texts/a.jsonl")
+    world.later(61)
+    swept = world.sweep()
+    assert (len(swept.runs), (swept.held or "").partition(" = ")[0]) == (begun, "" if begun else "max_usd_per_day")
+
+
+def test_a_sweep_that_runs_out_of_time_is_gone_on_with(world: World) -> None:
+    """The next one takes up the intent when its lease is over, and not before."""
+    world.arrive(*(f"texts/{n}.jsonl" for n in range(5)))
+    world.later(61)
+    world.remaining = lambda: 900.0 if not world.keys("inbox/open/") else 10.0
+    assert world.sweep().problems == ["texts: out of time after 0 objects; the next sweep goes on"]
+    world.remaining = lambda: 900.0
+    assert world.sweep().overdue_seconds == 61
+    world.later(1)
+    assert [len(world.runs()[run]) for run in runs_of(world.sweep())] == [5]
+
+
+def test_a_task_that_cannot_run_holds_up_no_other(tmp_path: Path) -> None:
+    """It is told every minute, and goes on once it is mended."""
+    own = write_tasks(tmp_path)
+    world = World(own)
+    world.arrive("batches/a.jsonl", "batches/_READY", "texts/a.jsonl")
+    whole = (own / "batches.yaml").read_text()
+    (own / "batches.yaml").write_text(whole + "tiers: [{model: nobody.unheard-of-v1:0}]\nbudget: {max_usd: 1}\n")
+    world.later(61)
+    swept = world.sweep()
+    assert len(swept.runs) == 1
+    assert (
+        "batches: task batches: tiers.0.model: the on-demand price of nobody.unheard-of-v1:0 is unknown"
+        in swept.problems[0]
+    )
+    assert swept.overdue_seconds == 61
+    (own / "batches.yaml").write_text(whole)
+    world.later(61)
+    assert len(runs_of(world.sweep())) == 1
+    assert world.keys("inbox/") == []
+
+
+def test_a_sweep_for_no_task_is_an_error(world: World) -> None:
+    """A schedule or a command that names a task that is not deployed is told so."""
+    with pytest.raises(BadTask, match="no such task"):
+        world.sweep(task="letters", now=True)
