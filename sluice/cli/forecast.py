@@ -174,7 +174,7 @@ def _begun(services: Services, asked: Asked) -> Run:
     command = {
         "task": task.model_dump(mode="json"),
         "inputs": [uri_of(name) for name in asked.inputs],
-        "settings": {**asked.settings.model_dump(), "approve_above_usd": None},
+        "settings": {"approve_above_usd": None},
     }
     deployment = Deployment(
         settings=asked.settings,
