@@ -95,7 +95,7 @@ class Storage(Construct):
             objects = [f"{bucket}/{source.prefix}*"]
             allow(function, ["s3:GetObject", "s3:GetObjectVersion"], objects, wildcard=NAMED_LATER)
             if source.kms_key:
-                allow(function, ["kms:Decrypt"], [source.kms_key])
+                allow(function, ["kms:Decrypt"], [source.kms_key], conditions=BY_S3)
 
     def grant_inbox(self, function: lambda_.Function) -> None:
         """Let `function` keep the inbox: the one place from which something is deleted, when it is done with."""
@@ -112,9 +112,8 @@ class Storage(Construct):
     def grant_key(self, grantee: iam.Role | lambda_.Function, *, to_read: bool = False) -> None:
         """Let `grantee` use the customer key, if there is one, through S3 alone; `to_read`: not to write."""
         if self.key:
-            by_s3 = {"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}}
             actions = ["kms:Decrypt"] if to_read else ["kms:Decrypt", "kms:GenerateDataKey"]
-            allow(grantee, actions, [self.key.key_arn], conditions=by_s3)
+            allow(grantee, actions, [self.key.key_arn], conditions=BY_S3)
 
     def _key(self, encryption: str) -> kms.IKey | None:
         """Make or find the customer key, if there is to be one; S3 keeps its own otherwise."""
@@ -142,6 +141,8 @@ class Storage(Construct):
         )
 
 
+# No step encrypts or decrypts by itself. Buckets that send their events here are in this Region.
+BY_S3 = {"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}}
 NAMED_LATER = "runs and files get their names when they come"
 
 

@@ -255,6 +255,15 @@ def test_who_touches_encrypted_objects_may_use_the_key(stack: str, request: pyte
         assert plain(conditions["StringEquals"]["kms:ViaService"]) == "s3.<AWS::Region>.amazonaws.com"
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_the_key_of_another_bucket_opens_its_objects_alone(deployed: Deployed, step: str) -> None:
+    """Start and partition read with it through S3; nobody writes with it, or uses it for anything else."""
+    found = [(actions, conditions) for actions, resources, conditions in deployed.step(step) if KMS_KEY in resources]
+    by_s3 = [(actions, plain(conditions["StringEquals"]["kms:ViaService"])) for actions, conditions in found]
+    expected = [({"kms:Decrypt"}, "s3.<AWS::Region>.amazonaws.com")]
+    assert by_s3 == (expected if step in {"start", "partition"} else [])
+
+
 def _trusts(deployed: Deployed) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield every resource that lets a service of AWS act, the service, and under which conditions."""
     documents = {
