@@ -38,8 +38,11 @@ class Tasks:
         """Read every task file of `folder`.
 
         Raises:
+            BadSetting: there is no such folder; without one, every table would go.
             BadTask: one of them has mistakes; better now than in a run.
         """
+        if not folder.is_dir():
+            raise BadSetting(f"tasks = {str(folder)!r} is not allowed: there is no such folder; name that of the tasks")
         return cls(folder, tuple(load_task(name, folder) for name in task_names(folder)))
 
     def model_ids(self, more: Iterable[str] = ()) -> list[str]:

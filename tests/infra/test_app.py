@@ -226,6 +226,15 @@ def test_every_option_stands_in_cdk_json() -> None:
     assert Options.parse({name: value for name, value in own.items() if value is not None}) == Options()
 
 
+def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """A slip in the option `tasks` would otherwise delete every table."""
+    from infra.tasks import Tasks
+
+    with pytest.raises(BadSetting, match=r"tasks = .*nowhere' is not allowed: there is no such folder"):
+        Tasks.load(tmp_path / "nowhere")
+    assert Tasks.load(tmp_path).tasks == ()
+
+
 def test_a_task_with_a_mistake_is_not_deployed(tmp_path: Path) -> None:
     """Better now than in a run."""
     from infra.tasks import Tasks
