@@ -33,7 +33,6 @@ STEADY = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 EVERYBODY = "IAM_ALLOWED_PRINCIPALS"  # Lake Formation's name for: IAM alone decides
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
 BUSY = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceUnavailableException"})
-NO_STACK = "there is no deployment to look at"
 LOST = "there is none", "`make deploy` does not make a lost bucket anew: `make destroy` first"
 BARRED = "no access", "allow yourself s3:ListBucket on it"
 SPARE = 10  # functions that run beside the workers of a map
@@ -116,6 +115,13 @@ class Patient:
         return found
 
     @property
+    def workgroup(self) -> str:
+        """What Athena's workgroup and the database are called."""
+        if name := self.cloud.outputs.get("Workgroup"):
+            return name
+        raise UsageError(f"the stack {self.cloud.stack} names no workgroup of Athena")
+
+    @property
     def settings(self) -> Settings:
         """The deployment's settings; those that this folder declares where there is no deployment to ask."""
         try:
@@ -184,7 +190,7 @@ def _failed(check: Check, error: Exception, when_denied: Status) -> Found:
     """What an error says of a check: what only the caller may not see is no problem of a run."""
     cause = error.__cause__ if isinstance(error, SluiceError) else error
     if isinstance(error, UsageError) and check is not stack:
-        return Found(Status.UNKNOWN, NO_STACK)
+        return Found(Status.UNKNOWN, f"nothing to look at: {sentence(error).partition(':')[0]}")
     if isinstance(cause, ClientError) and _code(cause) in DENIED:
         return Found(when_denied, sentence(error), f"allow yourself {cause.operation_name}, or ask somebody who may")
     return Found(Status.PROBLEM, sentence(error))
@@ -337,7 +343,7 @@ def concurrency(patient: Patient) -> Iterator[Found]:
 
 def athena(patient: Patient) -> Iterator[Found]:
     """The workgroup takes queries."""
-    name = patient.cloud.outputs["Workgroup"]
+    name = patient.workgroup
     group = patient.client("athena").get_work_group(WorkGroup=name)["WorkGroup"]
     if group["State"] == "ENABLED":
         yield Found(Status.OK, f"the workgroup {name} is enabled")
@@ -347,7 +353,7 @@ def athena(patient: Patient) -> Iterator[Found]:
 
 def lake_formation(patient: Patient) -> Iterator[Found]:
     """Nothing but IAM stands between a reader and the tables, or the caller has grants."""
-    name = patient.cloud.outputs["Workgroup"]
+    name = patient.workgroup
     patient.client("glue").get_database(Name=name)
     lake = patient.client("lakeformation")
     settings = lake.get_data_lake_settings()["DataLakeSettings"]

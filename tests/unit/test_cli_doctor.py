@@ -282,6 +282,18 @@ def test_a_grant_of_lake_formation_is_enough(opened: list[Session]) -> None:
     assert finding.status is Status.OK
 
 
+def test_without_a_stack_its_parts_are_not_looked_at(opened: list[Session]) -> None:
+    """One problem is one problem, and the account is looked at all the same."""
+    nothing = {("cloudformation", "describe_stacks"): [Refusal("ValidationError: Sluice does not exist")] * 6}
+    found = findings(patient(opened, nothing))
+    assert [check for check, each in found.items() if each[0].status is Status.PROBLEM] == ["stack"]
+    for check in ("buckets", "athena", "lake formation"):
+        assert [(each.status, each.found) for each in found[check]] == [
+            (Status.UNKNOWN, "nothing to look at: there is no stack Sluice in us-east-1")
+        ]
+    assert found["models"][0].status is Status.OK
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [(Refusal("ExpiredToken: x"), "your AWS credentials have expired"), (Refusal("AccessDenied: x"), "AWS refuses")],
