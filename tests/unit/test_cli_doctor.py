@@ -284,7 +284,8 @@ def test_a_grant_of_lake_formation_is_enough(opened: list[Session]) -> None:
 
 def test_without_a_stack_its_parts_are_not_looked_at(opened: list[Session]) -> None:
     """One problem is one problem, and the account is looked at all the same."""
-    nothing = {("cloudformation", "describe_stacks"): [Refusal("ValidationError: Sluice does not exist")] * 6}
+    missing = Refusal("ValidationError: Sluice does not exist")
+    nothing = {("cloudformation", "describe_stacks"): [missing] * 6, ("lambda", "get_function_configuration"): []}
     found = findings(patient(opened, nothing))
     assert [check for check, each in found.items() if each[0].status is Status.PROBLEM] == ["stack"]
     for check in ("buckets", "athena", "lake formation"):
