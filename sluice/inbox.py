@@ -111,7 +111,7 @@ class Marker(Document, frozen=True, kw_only=True):
 class Signal(Document, frozen=True, kw_only=True):
     """What waits for `task`, in `bucket` under `prefix` (None: wherever), may go, `grace` seconds after this.
 
-    `tick` is a schedule's own time; it dates the run.
+    `tick` is a schedule's own time, which the run's id has.
     """
 
     task: str

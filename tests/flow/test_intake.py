@@ -78,7 +78,7 @@ def test_dropped_objects_are_one_run_with_its_results(cloud: LocalCloud, tmp_pat
 
 
 def test_a_tick_runs_what_waits_for_its_task(cloud: LocalCloud, tmp_path: Path) -> None:
-    """Nothing happens before it, also not for another bucket's objects; the tick's own time dates the run."""
+    """Nothing happens before it, also not for another bucket's objects; the run's id has the tick's own time."""
     incoming = cloud.bucket("SLUICE_INCOMING_BUCKET")
     prepare(cloud, Request([], load_task("reviews"), tmp_path))
     cloud.put(incoming, "reviews/a.jsonl", lines("reviews.jsonl", 0, 20))

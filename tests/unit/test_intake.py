@@ -255,7 +255,7 @@ def test_a_ready_object_that_comes_again_without_a_version_is_another(tasks: Pat
     assert runs_of(world.sweep()) == []
 
 
-def test_a_tick_counts_once_and_dates_its_run(world: World) -> None:
+def test_a_tick_counts_once_and_names_its_run(world: World) -> None:
     """What comes after it waits for the next one, however often the first is delivered."""
     world.arrive("nightly/a.jsonl")
     world.later(100_000)
