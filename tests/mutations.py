@@ -92,16 +92,16 @@ MUTATIONS = (
     Mutation(
         "manifest trusted: what it calls a success is not looked for",
         "sluice/steps/check.py",
-        "        self.missing = MISSING.get(self.ended.status, Reason.MISSING)\n",
-        "        self.missing = MISSING.get(self.ended.status, Reason.MISSING)\n"
+        "        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))\n",
+        "        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))\n"
         "        said = (read_manifest(run.store, self.keys.output_prefix) or Manifest()).successRecordCount\n"
-        "        self.missing = None if said == len(self.sent) else self.missing\n",
+        "        self.missing = Verdict(None) if said == len(self.sent) else self.missing\n",
     ),
     Mutation(
         "error counted as done",
         "sluice/steps/check.py",
-        "reason = reply.reason or Reason.REPLY_UNREADABLE",
-        "reason = None",
+        "self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)",
+        "self.verdicts[n] = Verdict(None)",
     ),
     Mutation(
         "Expired ignored: such a job is waited for for ever",
@@ -166,8 +166,14 @@ MUTATIONS = (
     Mutation(
         "cost of twins counted twice",
         "sluice/merging.py",
-        "    first = pc.fill_null(first, False)\n",
-        "    first = pc.is_valid(columns['first_line'])\n",
+        "pc.fill_null(at_place, False)",
+        "pc.is_valid(columns['first_line'])",
+    ),
+    Mutation(
+        "place of a shared record as one span counts it",
+        "sluice/steps/selection.py",
+        "number + (segment.line_base if source == segment.first_source else 0)",
+        "number",
     ),
     Mutation(
         "cancel marker not read behind Create",
@@ -196,7 +202,7 @@ MUTATIONS = (
     Mutation(
         "a record that came twice counts twice",
         "sluice/steps/check.py",
-        "                    open_.remove(reply.record)\n",
+        "                    answered[n] = 1\n",
         "",
     ),
     Mutation(

@@ -198,6 +198,8 @@ def test_a_cancelled_run_adopts_what_an_earlier_submit_left() -> None:
     with pytest.raises(Killed):
         submit.run(staged.services, item)
     staged.machine.faulty_s3.begin(None)
+    [job] = staged.machine.faulty.jobs.values()
+    job.lasts = 10  # so that it is under way still when it is found
     cancel(staged)
     counts = staged.settle(item)
     assert counts is not None
