@@ -19,6 +19,15 @@ def refusal(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": code}}, operation)
 
 
+def _modified(found: os.stat_result) -> dt.datetime:
+    return dt.datetime.fromtimestamp(found.st_mtime, dt.UTC)
+
+
+def _entry(key: str, path: Path) -> dict[str, Any]:
+    found = path.stat()
+    return {"Key": key, "Size": found.st_size, "LastModified": _modified(found)}
+
+
 class Body:
     """What `get_object` returns: a stretch of a file as a stream."""
 
@@ -66,8 +75,7 @@ class DiskS3:
             found = self.path(Bucket, Key).stat()
         except FileNotFoundError:
             raise refusal("404", "HeadObject") from None
-        modified = dt.datetime.fromtimestamp(found.st_mtime, dt.UTC)
-        return {"ContentLength": found.st_size, "ETag": f'"{found.st_mtime_ns}"', "LastModified": modified}
+        return {"ContentLength": found.st_size, "ETag": f'"{found.st_mtime_ns}"', "LastModified": _modified(found)}
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:  # noqa: N803
         path = self.path(Bucket, Key)
@@ -105,7 +113,7 @@ class DiskS3:
         """One page with all keys under a prefix."""
         root, folder = self.root / Bucket, self.path(Bucket, Prefix.rpartition("/")[0])
         files = sorted((path.relative_to(root).as_posix(), path) for path in folder.rglob("*") if path.is_file())
-        yield {"Contents": [{"Key": key, "Size": path.stat().st_size} for key, path in files if key.startswith(Prefix)]}
+        yield {"Contents": [_entry(key, path) for key, path in files if key.startswith(Prefix)]}
 
     def _appear(self, upload: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from array import array
 from io import BytesIO
@@ -20,6 +21,7 @@ from sluice.steps.services import Services
 from sluice.store import Store
 
 RUN = "simulated"
+LONG_AGO = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ZERO = "0" * SMALL
 ROW_BYTES = 300
 TURN = 37  # buckets by which the tables of a segment begin behind those of the one before
@@ -81,7 +83,13 @@ class SimulatedS3:
 
     def paginate(self, *, Prefix: str, **_rest: Any) -> Any:  # noqa: N803
         self.puts += 1
-        yield {"Contents": [{"Key": key, "Size": 1} for key in sorted(self.objects) if key.startswith(Prefix)]}
+        yield {
+            "Contents": [
+                {"Key": key, "Size": 1, "LastModified": LONG_AGO}
+                for key in sorted(self.objects)
+                if key.startswith(Prefix)
+            ]
+        }
 
 
 def _turned(tables: bytes, by: int) -> bytes:
