@@ -375,7 +375,7 @@ def test_converse_over_http() -> None:
         answer = runtime.converse(modelId=MODEL, **message)
         assert answer["output"]["message"]["content"][0]["text"] == "hello"
         message["messages"][0]["content"][0]["text"] = "unanswerable"
-        with pytest.raises(runtime.exceptions.ValidationException, match="nobody knows"):
+        with pytest.raises(runtime.exceptions.ModelErrorException, match="nobody knows"):
             runtime.converse(modelId=MODEL, **message)
         batch = session.client("bedrock", **place)
         b.s3.objects["work/runs/r/in/part-0.jsonl"] = line(1)

@@ -7,20 +7,25 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from sluice.errors import BadSetting
 from sluice.local.faults import read_plan
 from sluice.local.sources import NoAnswer, Reply, Tiers, open_source
+from sluice.local.sources.bedrock import ONCE, TRIES, BedrockSource
 from sluice.local.sources.keys import FirstRow, id_of
 from sluice.local.sources.lexical import LexicalSource
 from sluice.local.sources.openai import OpenAISource, read_completion
 from sluice.local.sources.replay import ReplaySource
+from sluice.local.standin.api import NO_ANSWER
 from sluice.local.standin.requests import Request
 from sluice.local.standin.shuffle import BLOCK_BYTES, Shuffle
 from sluice.task import parse_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sluice.task import Task
@@ -271,3 +276,92 @@ def test_a_fault_plan_is_read_strictly(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(BadSetting, match=message):
             read_plan(file)
+
+
+class Refusals(BaseHTTPRequestHandler):
+    """Bedrock that answers every call with one error, and counts the calls."""
+
+    code: str
+    status: int
+    calls: int
+
+    def do_POST(self) -> None:
+        type(self).calls += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps({"message": "no"}).encode()
+        self.send_response(self.status)
+        self.send_header("x-amzn-ErrorType", self.code)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[BedrockSource, list[float]]]:
+    """The source in front of such a Bedrock, and what it has waited."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusals)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Refusals.calls, waits = 0, list[float]()
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+    url = f"http://127.0.0.1:{server.server_port}"
+    yield BedrockSource("", session.client("bedrock-runtime", endpoint_url=url, config=ONCE), waits.append), waits
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("ThrottlingException", 429, "ThrottlingException"),
+        ("ServiceQuotaExceededException", 400, "ThrottlingException"),
+        ("ModelTimeoutException", 408, "ModelTimeoutException"),
+        ("ModelErrorException", 424, "ModelErrorException"),
+        ("AccessDeniedException", 403, "AccessDeniedException"),
+        ("InternalServerException", 500, None),
+    ],
+)
+def test_bedrock_is_asked_once_and_its_step_is_told_why(
+    refusing: tuple[BedrockSource, list[float]], code: str, status: int, told: str | None
+) -> None:
+    """No client asks again unseen, for each answer is billed; a throttle reaches the step as a throttle."""
+    Refusals.code, Refusals.status = code, status
+    with pytest.raises(NoAnswer) as caught:
+        refusing[0].answer(asked("x"))
+    assert Refusals.calls == 1
+    assert NO_ANSWER.get(caught.value.code) == told
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "calls"), [("ThrottlingException", 429, TRIES), ("ModelTimeoutException", 408, 1)]
+)
+def test_in_a_batch_job_only_a_throttled_record_is_asked_again(
+    refusing: tuple[BedrockSource, list[float]], code: str, status: int, calls: int
+) -> None:
+    """Nothing was billed for it, and no step waits behind a job's record."""
+    Refusals.code, Refusals.status = code, status
+    with pytest.raises(NoAnswer):
+        refusing[0].answer(asked("x"), "run")
+    assert (Refusals.calls, len(refusing[1])) == (calls, calls - 1)
+
+
+def test_a_call_without_an_answer_is_not_told_as_one_that_can_be_repeated() -> None:
+    """What was sent may have been answered and billed; what never reached Bedrock was not."""
+
+    class Broken:
+        error: Exception = ReadTimeoutError(endpoint_url="x")
+
+        def converse(self, **_: Any) -> None:
+            raise self.error
+
+    broken = Broken()
+    source = BedrockSource("", broken)
+    with pytest.raises(NoAnswer) as caught:
+        source.answer(asked("x"))
+    assert NO_ANSWER[caught.value.code] == "ModelTimeoutException"
+    broken.error = EndpointConnectionError(endpoint_url="x")
+    with pytest.raises(NoAnswer) as caught:
+        source.answer(asked("x"))
+    assert caught.value.code == 503

@@ -6,6 +6,8 @@ Unproven: nothing in this repository has called it.
 from __future__ import annotations
 
 import os
+import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,12 +15,25 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sluice.bedrock import THROTTLES, UNREACHED
 from sluice.local.sources import NoAnswer, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sluice.local.standin.requests import Request
 
 CONCURRENCY = 8
+THROTTLED, UNAVAILABLE, TIMED_OUT = 429, 503, 408  # what each end of a call without an answer is told as
+TRIES = 8  # of a throttled record of a batch job, behind which no step waits
+FIRST_WAIT_SECONDS = 1.0
+# A call that is lost may have been billed: it is not repeated behind anybody's back.
+ONCE = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=10,
+    read_timeout=120,
+    max_pool_connections=CONCURRENCY,
+)
 CALLERS = "SLUICE_CALLER_"  # the runner saves the caller's AWS variables under this prefix before it sets fake ones
 
 
@@ -28,25 +43,44 @@ class BedrockSource:
     name = "bedrock"
     concurrency = CONCURRENCY
 
-    def __init__(self, region: str, client: Any = None) -> None:
-        config = Config(retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=CONCURRENCY)
-        self.client: Any = client or callers_session().client("bedrock-runtime", region_name=region, config=config)
+    def __init__(self, region: str, client: Any = None, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.client: Any = client or callers_session().client("bedrock-runtime", region_name=region, config=ONCE)
+        self.sleep = sleep
 
-    def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002  the same in every run
-        """Ask Bedrock.
+    def answer(self, request: Request, run: str | None = None) -> Reply:
+        """Ask Bedrock, once; in a batch job again after a pause when it throttles, which costs nothing.
 
         Raises:
-            NoAnswer: it refuses, or is throttled too often.
+            NoAnswer: it refuses, throttles, or gives no answer.
         """
+        for attempt in range(TRIES if run else 1):
+            if attempt:
+                self.sleep(FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.25, 0.5))
+            try:
+                return self._once(request)
+            except NoAnswer as error:
+                last = error
+                if error.code != THROTTLED:
+                    break
+        raise last
+
+    def _once(self, request: Request) -> Reply:
         try:
             got = self.client.converse(modelId=request.model, **msgspec.json.decode(request.raw))
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            raise NoAnswer(str(error), code=status) from None
+            raise NoAnswer(str(error), code=_status(error)) from None
         except BotoCoreError as error:
-            raise NoAnswer(str(error), code=500) from None
+            code = UNAVAILABLE if isinstance(error, UNREACHED) else TIMED_OUT  # what was sent may have been answered
+            raise NoAnswer(str(error), code=code) from None
         text = "".join(block.get("text", "") for block in got["output"]["message"]["content"])
         return Reply(text, got["stopReason"], got["usage"]["inputTokens"], got["usage"]["outputTokens"])
+
+
+def _status(error: ClientError) -> int:
+    """A refusal's status; a throttle is one whatever status it came with."""
+    if error.response.get("Error", {}).get("Code") in THROTTLES:
+        return THROTTLED
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
 
 
 def callers_session() -> boto3.Session:

@@ -36,6 +36,7 @@ STATUS = {
     "AccessDeniedException": 403,
     "ConflictException": 400,
     "InternalServerException": 500,
+    "ModelErrorException": 424,
     "ModelTimeoutException": 408,
     "ResourceNotFoundException": 404,
     "ServiceQuotaExceededException": 400,
@@ -44,7 +45,13 @@ STATUS = {
     "TooManyRequestsException": 429,
     "ValidationException": 400,
 }
-NO_ANSWER = {429: "ThrottlingException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
+NO_ANSWER = {
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",  # may have been answered and billed, as the next: a step does not repeat them
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+}
 
 
 class Api:
