@@ -23,7 +23,6 @@ SERVICES = {
     "bedrock-runtime": "bedrock-runtime",
     "stepfunctions": "states",
     "events": "events",
-    "service-quotas": "servicequotas",
 }
 # What has no endpoint: the settings' defaults hold in its place.
 WITHOUT_ENDPOINT = ("service-quotas",)

@@ -235,12 +235,10 @@ class Waiting:
         return sum(map(len, self.objects.values()))
 
 
-def settled(times: Collection[dt.datetime], now: dt.datetime, settle_seconds: float) -> bool:
-    """Whether what was dropped may go: nothing more has come for a while, or the first has waited long enough."""
-    if not times:
-        return False
-    quiet, oldest = (now - max(times)).total_seconds(), (now - min(times)).total_seconds()
-    return quiet >= settle_seconds or oldest >= LONGEST_SETTLE * settle_seconds
+def due_from(times: Collection[dt.datetime], settle_seconds: float) -> dt.datetime:
+    """When what was dropped may go: nothing more has come for a while, or the first has waited long enough."""
+    settle = dt.timedelta(seconds=settle_seconds)
+    return min(max(times) + settle, min(times) + LONGEST_SETTLE * settle)
 
 
 def apart(items: Iterable[Dropped]) -> list[list[Dropped]]:

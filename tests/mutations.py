@@ -284,6 +284,12 @@ MUTATIONS = (
         "return self.work.put_new(key, run.encode())",
     ),
     Mutation(
+        "a bucket that may not be read counts as bad objects: they are claimed, and in no run",
+        "sluice/steps/intake.py",
+        "        except BadInput as error:\n",
+        "        except SluiceError as error:\n",
+    ),
+    Mutation(
         "an intent is removed before its run begins: a crash between the two forgets it",
         "sluice/steps/intake.py",
         "        begun = self.work.exists(keys.start)\n",

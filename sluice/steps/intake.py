@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluice.containers import unreadable
-from sluice.errors import BadInput, RetryLater, SluiceError, Stop
+from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
 from sluice.events import Event
 from sluice.inbox import (
     INBOX,
@@ -30,10 +30,10 @@ from sluice.inbox import (
     Waiting,
     apart,
     claim_key,
+    due_from,
     intent_key,
     marker_key,
     notice_key,
-    settled,
     signal_key,
     source_of,
     tick_id,
@@ -78,7 +78,8 @@ class Swept:
 def receive(services: Services, deployment: Deployment, event: dict[str, Any]) -> Notice | None:
     """Mark the object that an S3 event tells of; or say in a notice why nothing becomes of it."""
     item = Dropped.of(event)
-    if item.key.endswith("/") or item.key.startswith(SUBMITTED):
+    uploaded = item.bucket == deployment.incoming_bucket and item.key.startswith(SUBMITTED)
+    if uploaded or item.key.endswith("/"):
         return None
     task, reason = _task_of(deployment, item)
     if task and item.name == READY:
@@ -211,8 +212,21 @@ class _Sweep:
         return True
 
     def _count_late(self, task: str) -> None:
-        waited = (self.now - self.inbox.since(task)).total_seconds() if self.inbox.objects.get(task) else 0.0
-        self.swept.overdue_seconds = max(self.swept.overdue_seconds, waited)
+        if self.inbox.objects.get(task):
+            waited = (self.now - self._due_since(task)).total_seconds()
+            self.swept.overdue_seconds = max(self.swept.overdue_seconds, waited)
+
+    def _due_since(self, task: str) -> dt.datetime:
+        """Since when the objects of a task could have gone: by themselves, or since the oldest signal."""
+        times, signals = self.inbox.objects[task].values(), self.inbox.signals.get(task, {}).values()
+        try:
+            by_drop = self._triggered_by_drop(task)
+        except BadTask:
+            return min(times)
+        found = [due_from(times, self.deployment.settings.settle_seconds)] if by_drop else []
+        if signals:
+            found.append(max(min(signals), min(times)))
+        return min(found, default=min(times))
 
     def _finish(self, task: str, run: str) -> None:
         """Take up an intent that somebody left; writing it anew says so to the next sweep."""
@@ -240,9 +254,8 @@ class _Sweep:
     def _due(self, task: str, signals: dict[str, Signal]) -> list[Dropped]:
         """The objects of a task that may go now."""
         times = self.inbox.objects.get(task, {})
-        dropped = self._triggered_by_drop(task) and settled(
-            times.values(), self.now, self.deployment.settings.settle_seconds
-        )
+        settle = self.deployment.settings.settle_seconds
+        dropped = self._triggered_by_drop(task) and self.now >= due_from(times.values(), settle)
         if not times or not (dropped or signals):
             return []
         items = self._marked(task, list(times))
@@ -346,16 +359,23 @@ class _Sweep:
         return self.work.put_new(key, run.encode()) or self.work.get(key).decode() == run
 
     def _frozen(self, item: Dropped) -> Input | None:
-        """An object of the run as it is read; None, with a notice, for one that cannot be."""
-        store = self.services.bucket(item.bucket)
+        """An object of the run as it is read; None, with a notice, for one that cannot be.
+
+        Whatever else S3 or KMS refuse (a role, a key) is mended there, and says nothing about the object: the intent
+        stays open until then.
+        """
         try:
-            frozen, _ = start.freeze(store, item.key, self.deployment.settings, item.version)
-            if item.version is None and frozen.etag.strip('"') != item.etag:
-                raise BadInput(f"{item.uri} was replaced before it was read")
-        except Stop as error:
+            return self._as_dropped(item)
+        except BadInput as error:
             if notice := _refuse(self.services, item, str(error)):
                 self.swept.refused.append(notice)
             return None
+
+    def _as_dropped(self, item: Dropped) -> Input:
+        store = self.services.bucket(item.bucket)
+        frozen, _ = start.freeze(store, item.key, self.deployment.settings, item.version)
+        if item.version is None and frozen.etag.strip('"') != item.etag:
+            raise BadInput(f"{item.uri} was replaced before it was read")
         return frozen
 
     def _each(self, call: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -139,7 +139,7 @@ def freeze(store: Store, key: str, settings: Settings, version: str | None = Non
     if head is None:
         raise BadInput(f"{uri} does not exist")
     end = min(HEAD_BYTES, head.size)
-    container = container_of(uri, lambda: b"".join(store.blocks(key, 0, end, head.version)))
+    container = container_of(uri, lambda: b"".join(store.blocks(key, 0, end, head.version, head.etag)))
     limit = settings.max_compressed_bytes if container.packed else settings.max_text_bytes
     if container.whole and head.size > limit:
         raise BadInput(

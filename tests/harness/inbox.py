@@ -59,6 +59,7 @@ class InboxS3(MemoryS3):
     def __init__(self, world: World) -> None:
         super().__init__(clock=lambda: world.now)
         self.world = world
+        self.denied: set[str] = set()  # buckets that a role or a key does not allow to be read
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:  # noqa: N803
         def put() -> Any:
@@ -70,6 +71,8 @@ class InboxS3(MemoryS3):
         return self.world.point(lambda: MemoryS3.delete_objects(self, Bucket=Bucket, Delete=Delete))
 
     def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> Any:  # noqa: N803
+        if Bucket in self.denied:
+            raise client_error("403", "HeadObject", 403)  # an answer to HEAD has no body that could say more
         found = super().head_object(Bucket=Bucket, Key=f"{Key}\0{VersionId}" if VersionId else Key)
         return {**found, "VersionId": VersionId} if VersionId else found
 

@@ -44,6 +44,12 @@ def test_there_is_a_way_to_each_service_that_a_handler_calls(enclosed: Deployed)
     assert set(_endpoints(enclosed)) == {*SERVICES.values(), "s3"}
 
 
+def test_what_has_no_endpoint_gets_none(enclosed: Deployed) -> None:
+    """CloudFormation refuses an endpoint of a service that AWS offers none for, and rolls the whole stack back."""
+    assert not {*SERVICES} & {*WITHOUT_ENDPOINT}
+    assert not [service for service in _endpoints(enclosed) if "quota" in service]
+
+
 def test_s3_is_reached_by_routes(enclosed: Deployed) -> None:
     """The gateway costs nothing by the gigabyte."""
     gateway = _endpoints(enclosed)["s3"]

@@ -332,6 +332,31 @@ def test_one_bad_object_keeps_no_other_from_its_run(tasks: Path) -> None:
     assert world.keys("inbox/") == []
 
 
+def test_what_may_not_be_read_waits_until_it_may(tasks: Path) -> None:
+    """A role or a key that lacks a right is no fault of the object: nothing is refused, and somebody is told."""
+    world = World(tasks, intake=Intake(sources=(Source(bucket="elsewhere", task="texts"),)))
+    for key in ("a.jsonl", "b.jsonl"):
+        world.deliver(world.drop(key, bucket="elsewhere"))
+    world.s3.denied.add("elsewhere")
+    world.later(600)
+    swept = world.sweep()
+    assert (swept.refused, swept.runs, swept.overdue_seconds) == ([], [], 540)
+    assert [problem.partition(":")[0] for problem in swept.problems] == ["texts"]
+    assert world.told == {}
+    world.s3.denied.clear()
+    world.later(60)
+    (run,) = runs_of(world.sweep())
+    assert [uri for uri, _ in world.runs()[run]] == ["s3://elsewhere/a.jsonl", "s3://elsewhere/b.jsonl"]
+    assert world.keys("inbox/") == []
+
+
+def test_only_the_own_bucket_has_uploads_for_commands(tasks: Path) -> None:
+    """Somebody else's folder may be called _submitted, and its objects count like all others."""
+    world = World(tasks, intake=Intake(sources=(Source(bucket="elsewhere", task="texts"),)))
+    world.deliver(world.drop("_submitted/a.jsonl", bucket="elsewhere"))
+    assert len(world.keys("inbox/waiting/texts/")) == 1
+
+
 def test_an_object_of_no_source_is_refused(world: World) -> None:
     """A rule that tells of more than the deployment reads is noticed."""
     notice = world.deliver(world.drop("x.jsonl", bucket="elsewhere"))
@@ -375,7 +400,38 @@ def test_what_is_held_is_overdue(tasks: Path) -> None:
     world.arrive("texts/a.jsonl")
     world.later(600)
     swept = world.sweep()
-    assert (swept.overdue_seconds, swept.waiting) == (600, 1)
+    assert (swept.overdue_seconds, swept.waiting) == (540, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "waits", "signals", "overdue"),
+    [
+        ("texts/a.jsonl", 0, [], 540),
+        ("texts/a.jsonl", 0, ["texts/_READY"], 600),
+        ("batches/a.jsonl", 30_000, ["batches/_READY"], 600),
+    ],
+)
+def test_overdue_counts_from_when_objects_were_due(
+    tasks: Path, key: str, waits: float, signals: list[str], overdue: float
+) -> None:
+    """A night's wait for its signal is none; what was dropped is due when it is quiet, or told that it may go."""
+    world = World(tasks, settings={"max_runs": 1})
+    world.executions.append("another-20261120t060000-0123456789")
+    world.arrive(key)
+    world.later(waits)
+    world.arrive(*signals)
+    world.later(600)
+    assert world.sweep().overdue_seconds == overdue
+
+
+def test_while_objects_keep_coming_the_first_are_due_after_ten_times_the_quiet(tasks: Path) -> None:
+    """Each that comes puts the others off, and no longer than that."""
+    world = World(tasks, settings={"max_runs": 1})
+    world.executions.append("another-20261120t060000-0123456789")
+    for number in range(24):
+        world.arrive(f"texts/{number}.jsonl")
+        world.later(30)
+    assert world.sweep().overdue_seconds == 24 * 30 - 600
 
 
 @pytest.mark.parametrize(("share", "begun"), [(1.0, 0), (1.1, 1)])
@@ -399,7 +455,7 @@ def test_a_sweep_that_runs_out_of_time_is_gone_on_with(world: World) -> None:
     world.remaining = lambda: 900.0 if not world.keys("inbox/open/") else 10.0
     assert world.sweep().problems == ["texts: out of time after 0 objects; the next sweep goes on"]
     world.remaining = lambda: 900.0
-    assert world.sweep().overdue_seconds == 61
+    assert world.sweep().overdue_seconds == 1
     world.later(1)
     assert [len(world.runs()[run]) for run in runs_of(world.sweep())] == [5]
 
