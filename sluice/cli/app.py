@@ -220,7 +220,9 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
         str,
         typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
     ] = "standin",
-    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Another number draws other records.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", min=-(2**63), max=2**63 - 1, help="Another number draws other records.")
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where it goes; else out/<task>-pilot.")
     ] = None,

@@ -182,12 +182,7 @@ def conclude(
     guessed = Tokens(*(count / max(1, found.records) for count in estimate.load.expected_tokens(found.records)))
     tokens = [mean or guessed for mean in measured]
     made = estimate.forecast([part.value for part in found.escalated])
-    transports = [tier.transport for tier in made.tiers]
-
-    def expected(shares: Sequence[float]) -> list[float | None]:
-        return bill(tiers, tokens, costs.sent(estimate.load.records, shares), transports)
-
-    each = expected([part.value for part in found.escalated])
+    each = bill_at(estimate, tokens, [part.value for part in found.escalated])
     alone = costs.expected_transport(tiers[-1], estimate.load.records, estimate.asked.settings.min_records_per_job)
     return Pilot(
         task=documents[0]["task"],
@@ -196,14 +191,21 @@ def conclude(
         records=estimate.load.records,
         findings=found,
         expected_usd=accounting.total(each),
-        low_usd=accounting.total(expected([part.low for part in found.escalated])),
-        high_usd=accounting.total(expected([part.high for part in found.escalated])),
+        low_usd=accounting.total(bill_at(estimate, tokens, [part.low for part in found.escalated])),
+        high_usd=accounting.total(bill_at(estimate, tokens, [part.high for part in found.escalated])),
         strongest_usd=bill(tiers[-1:], tokens[-1:], [estimate.load.records], [alone])[0],
         spent_usd=accounting.total(document["cost_usd"] for document in documents),
         gold=[document.get("gold") for document in documents],
         plan=measured_plan(estimate, made, tokens, each),
         rows=[{"source": estimate.name(row.source), "line": row.line} for row in drawn],
     )
+
+
+def bill_at(estimate: Estimate, tokens: Sequence[Tokens], shares: Sequence[float]) -> list[float | None]:
+    """What each tier costs when these shares go on: as many records as then reach it, sent as so many are sent."""
+    made = estimate.tiers(shares)
+    counts, transports = [tier.records for tier in made], [tier.transport for tier in made]
+    return bill(estimate.opened.start.tiers, tokens, counts, transports)
 
 
 def measured_plan(

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, UsageError, reader_may_leave
 from sluice.cli.forecast import Asked, forecast
 from sluice.cli.requests import find_inputs, parse_settings
@@ -90,7 +91,8 @@ def print_forecast(made: Forecast, settings: Settings) -> None:
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     console.print(Group(*sections(made, settings)), soft_wrap=False)
     if made.request is not None:
-        print(f"\n--- system\n{made.request['system']}\n\n--- user (the first good row)\n{made.request['user']}")
+        system, user = visible(made.request["system"]), visible(made.request["user"])
+        print(f"\n--- system\n{system}\n\n--- user (the first good row)\n{user}")
 
 
 def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
@@ -108,7 +110,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     if made.approval is not None:
         yield from section("Approval", _approval(made.approval))
     if made.warnings:
-        yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in made.warnings))
+        yield from section("Warnings", *(Text(f"- {visible(line)}", "yellow") for line in made.warnings))
 
 
 def section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
@@ -133,7 +135,7 @@ def _rows(made: Forecast) -> Text:
 def _rejected(made: Forecast) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for row in made.rejected_rows:
-        table.add_row(Text(f"{_shown(row['source'])}:{row['line']}", overflow="fold"), row["reason"])
+        table.add_row(Text(f"{visible(_shown(row['source']))}:{row['line']}", overflow="fold"), row["reason"])
     more = sum(made.rejected.values()) - len(made.rejected_rows)
     if more > 0:
         table.add_row(Text(f"and {more:,} more", "dim"), "")

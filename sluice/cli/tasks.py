@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
 from sluice.cli.samples import sample_of
 from sluice.errors import BadTask
@@ -73,8 +74,8 @@ def check_task(asked: Question) -> ExitCode:
         return ExitCode.SUCCEEDED
     with reader_may_leave():
         console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-        console.print(Text("\n".join([*_overview(task, models), "", *_weak(found), ""])))
-        print("\n".join(_request(task)))
+        console.print(Text(visible("\n".join([*_overview(task, models), "", *_weak(found), ""]))))
+        print(visible("\n".join(_request(task))))
     return ExitCode.SUCCEEDED
 
 

@@ -292,6 +292,17 @@ def test_check_shows_the_request_of_a_row(ask: Callable[..., Request]) -> None:
     assert "(the row's body)" in result.output
 
 
+def test_a_terminal_obeys_no_row_of_a_sample(tmp_path: Path) -> None:
+    """Known answers of the rows are named among the weaknesses, without what a terminal would run."""
+    task = {"name": "t", "input": {"text": "t", "gold": "g"}, "labels": ["a"], "tiers": [{"model": "nova-micro"}]}
+    (tmp_path / "t.yaml").write_text(json.dumps(task))
+    (tmp_path / "s.jsonl").write_text(json.dumps({"t": "x", "g": "be\x1b[31m red\x07"}) + "\n")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "t.yaml"), "--sample", str(tmp_path / "s.jsonl")])
+    assert result.exit_code == 0
+    assert "be\ufffd[31m red\ufffd" in result.stdout
+    assert not set(result.stdout) & {"\x1b", "\x07"}
+
+
 def test_check_lists_the_mistakes_of_a_task(tmp_path: Path) -> None:
     """A task that cannot be run is exit code 2."""
     (tmp_path / "t.yaml").write_text("name: t\n")

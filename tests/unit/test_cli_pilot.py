@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,15 @@ from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.exits import ExitCode, UsageError
-from sluice.cli.pilot import Request, pilot_run
+from sluice.cli.forecast import Asked, planned
+from sluice.cli.pilot import Request, bill_at, pilot_run
 from sluice.cli.texts import Lot
 from sluice.figures import dollars
+from sluice.pilot import Tokens, share
+from sluice.prices import Catalog, cost
+from sluice.settings import Settings
 from sluice.state import PlannedSegment
+from sluice.task import load_task
 from tests.harness.drive import Cloud, jsonl
 
 if TYPE_CHECKING:
@@ -135,6 +141,21 @@ def test_the_bill_has_an_interval(project: Path) -> None:
     assert found["plan"]["tiers"][0]["records"] == 300
 
 
+def test_the_ends_of_the_interval_are_sent_as_so_many_records_are(project: Path) -> None:
+    """None of 200 went on: of 1,000,000 it may still be 18,845, and those go in batch, at half the price."""
+    asked = Asked(["in.jsonl"], load_task("plain.yaml"), Settings(), Catalog.load(), "us-east-1", 0.1)
+    tokens = [Tokens(100, 10), Tokens(100, 10)]
+    with planned(asked, nowhere, lambda *_: None) as read:
+        many = replace(read, texts=replace(read.texts, records=1_000_000))
+        strongest = many.opened.start.tiers[1]
+        none, most = (bill_at(many, tokens, [part]) for part in (share(0, 200).value, share(0, 200).high))
+    assert strongest.price is not None
+    records = math.ceil(1_000_000 * share(0, 200).high)
+    assert none[1] == 0
+    assert most[1] == cost(strongest.price, "batch", records * 100, records * 10)
+    assert most[0] == none[0]
+
+
 def test_the_same_seed_draws_the_same_rows(project: Path) -> None:
     """Another one draws others; bad rows are never drawn, and each drawn row is named by its line."""
     draws = [piloted(seed=seed, out=Path(f"o{n}"))["rows"] for n, seed in enumerate((7, 7, 8))]
@@ -241,6 +262,8 @@ def test_without_a_good_row_there_is_nothing_to_ask(project: Path) -> None:
         (["gone.jsonl", "--task", "plain.yaml"], "gone.jsonl does not exist"),
         (["in.jsonl", "--task", "plain.yaml", "--answers", "magic"], "--answers magic is not known"),
         (["in.jsonl", "--task", "plain.yaml", "-n", "0"], "-n"),
+        (["in.jsonl", "--task", "plain.yaml", "--seed", str(2**63)], "--seed"),
+        (["in.jsonl", "--task", "plain.yaml", "--seed", str(-(2**63) - 1)], "--seed"),
         (["in.jsonl", "--task", "plain.yaml", "--out", "."], "--out . holds files"),
     ],
 )

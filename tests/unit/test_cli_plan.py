@@ -362,6 +362,15 @@ def test_the_document_is_json_and_nothing_else(project: Path) -> None:
     assert set(document["request"]) == {"system", "user"}
 
 
+def test_a_terminal_obeys_no_row_that_the_page_shows(project: Path) -> None:
+    """Escape sequences and bells of a text stand there as what they are not."""
+    project.write_bytes(jsonl([{"text": "be\x1b[31m red\x07"}]))
+    result = CliRunner().invoke(app, ["plan", project.name, "--task", "plain.yaml"])
+    assert result.exit_code == 0
+    assert "be\ufffd[31m red\ufffd" in result.stdout
+    assert not set(result.stdout) & {"\x1b", "\x07"}
+
+
 def test_the_page_shows_figures_assumption_and_request(project: Path) -> None:
     """Everything that a user has to know before paying stands on one page."""
     result = CliRunner().invoke(app, ["plan", project.name, "--task", "plain.yaml"])
