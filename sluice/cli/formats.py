@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 WIDEST = 160  # of a table that is not on a terminal
 SHOWN = ("line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
-# What a spreadsheet takes for a formula, or passes over to find one.
-FORMULA = "^[=+\\-@\t\r\n]"
+# A sign that begins a formula, plain or of full width, at once or behind what a spreadsheet may pass over: blanks and
+# control characters, blanks of no break or of another width, marks of byte order and of no width. And a tab or an end
+# of a line at the beginning, with which a cell may fall apart when it is pasted.
+FORMULA = "^[\\x00-\\x20\\x7f-\\xa0\\p{Z}\\p{Cf}]*[=+\\-@＝＋－＠]|^[\\t\\r\\n]"  # noqa: RUF001 - what they are
 
 
 class Onward(io.RawIOBase):

@@ -192,8 +192,27 @@ def test_no_cell_is_a_formula(values: list[str | None]) -> None:
     """Nothing that a spreadsheet would run begins a cell; every other cell is what it was."""
     cells = cell_column(pa.array(values, pa.string())).to_pylist()
     for value, cell in zip(values, cells, strict=True):
-        risky = value is not None and value[:1] in set("=+-@\t\r\n")
-        assert cell == (f"'{value}" if risky else value)
+        seen = (value or "").lstrip("".join(map(chr, range(33))) + "\x7f\x85\xa0\ufeff\u200b\u3000")
+        if seen[:1] in set("=+-@＝＋－＠") or (value or "")[:1] in {"\t", "\r", "\n"}:  # noqa: RUF001
+            assert cell == f"'{value}"
+        assert cell == value or (cell == f"'{value}" and not (value or "")[0].isalnum())
+
+
+@pytest.mark.parametrize("sign", list("=+-@＝＋－＠"))  # noqa: RUF001 - signs of full width
+@pytest.mark.parametrize(
+    "before", ["", " ", "  ", "\x00", "\x0b", "\xa0", "\ufeff", "\u3000", "\t", "\r", "\n", "\ufeff \x00"]
+)
+def test_what_a_spreadsheet_passes_over_hides_no_formula(before: str, sign: str) -> None:
+    """The sign counts behind blanks and control characters too; a sign within a text does not."""
+    values = [f"{before}{sign}cmd", f"{before}a{sign}b"]
+    quoted = "'" if before in {"\t", "\r", "\n"} else ""
+    assert cell_column(pa.array(values)).to_pylist() == [f"'{values[0]}", f"{quoted}{values[1]}"]
+
+
+@pytest.mark.parametrize("value", ["\tx", "\rx", "\nx"])
+def test_a_cell_does_not_fall_apart_when_it_is_pasted(value: str) -> None:
+    """A tab or an end of a line at the beginning is quoted, whatever follows."""
+    assert cell_column(pa.array([value])).to_pylist() == [f"'{value}"]
 
 
 def test_numbers_are_no_formulas() -> None:
