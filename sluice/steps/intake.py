@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sluice.accounting import total
 from sluice.containers import unreadable
 from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
 from sluice.events import Event
@@ -290,8 +291,8 @@ class _Sweep:
                 return f"max_runs = {settings.max_runs}: so many runs are under way"
         if settings.max_usd_per_day is not None:
             spent = spent_since(self.services, self.now.replace(hour=0, minute=0, second=0, microsecond=0))
-            if spent >= settings.max_usd_per_day:
-                return f"max_usd_per_day = {settings.max_usd_per_day:g}: today's runs have cost ${spent:,.2f}"
+            if reason := spent.passes(settings.max_usd_per_day):
+                return f"max_usd_per_day = {settings.max_usd_per_day:g}: {reason}"
         return None
 
     # One run.
@@ -354,7 +355,7 @@ class _Sweep:
         return start.keep_inputs(self.services, keys, found) if found else []
 
     def _claim(self, id_: str, run: str) -> bool:
-        """Whether an object is this run's; the first to ask has it for ever."""
+        """Whether an object is this run's; the first to ask has it."""
         key = claim_key(id_)
         return self.work.put_new(key, run.encode()) or self.work.get(key).decode() == run
 
@@ -394,16 +395,40 @@ class _Sweep:
         return done
 
 
-def spent_since(services: Services, moment: dt.datetime) -> float:
-    """Dollars that the runs whose executions began since `moment` have cost so far."""
+@dataclass(frozen=True)
+class Spent:
+    """Dollars of a day's runs, and the runs of which nobody can tell, since a price is unknown."""
+
+    usd: float
+    unknown: list[str]
+
+    def passes(self, limit: float) -> str | None:
+        """Why nothing more may be spent; None when something may."""
+        if self.unknown:
+            return f"what the run {self.unknown[0]} costs is unknown, since a price is; give prices in models.yaml"
+        return f"today's runs come to ${self.usd:,.2f}" if self.usd >= limit else None
+
+
+def spent_since(services: Services, moment: dt.datetime) -> Spent:
+    """What the runs come to whose executions began since `moment`."""
     if services.workflow is None:
-        return 0.0
+        return Spent(0.0, [])
     names = (EXECUTION.fullmatch(name) for name in services.workflow.begun_since(moment))
-    return sum(cost_so_far(Run(services.work, run)) for run in {match[1] for match in names if match})
+    costs = {run: cost_of(Run(services.work, run)) for run in sorted({match[1] for match in names if match})}
+    known = [usd for usd in costs.values() if usd is not None]
+    return Spent(sum(known), [run for run, usd in costs.items() if usd is None])
 
 
-def cost_so_far(opened: Run) -> float:
-    """Dollars of a run's settled jobs; a price that is unknown counts as nothing here."""
+def cost_of(opened: Run) -> float | None:
+    """Dollars of a run's settled jobs, or what it is expected to cost where that is more and it is not published yet.
+
+    None when a price is unknown.
+    """
     if opened.start.judges is not None:
         return 0.0
-    return sum(books.cost_usd or 0.0 for books in counts_so_far(opened))
+    so_far = total(books.cost_usd for books in counts_so_far(opened))
+    ended = opened.waiting or opened.store.exists(opened.keys.published)
+    if so_far is None or ended or not opened.store.exists(opened.keys.plan):
+        return so_far
+    expected = opened.plan.expected_usd
+    return None if expected is None else max(so_far, expected)

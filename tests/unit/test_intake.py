@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import BadTask
 from sluice.inbox import Intake, Source
+from sluice.steps.services import Run
 from tests.harness.inbox import World, write_tasks
 from tests.harness.stage import stage
 
@@ -434,18 +436,43 @@ def test_while_objects_keep_coming_the_first_are_due_after_ten_times_the_quiet(t
     assert world.sweep().overdue_seconds == 24 * 30 - 600
 
 
-@pytest.mark.parametrize(("share", "begun"), [(1.0, 0), (1.1, 1)])
-def test_so_many_dollars_a_day(tasks: Path, share: float, begun: int) -> None:
-    """As today's runs have cost so far, of whose executions each run counts once."""
+def spend(world: World, *, published: bool, expected_usd: float | None) -> float:
+    """Have a run under way today, or published; what its jobs have cost."""
     staged = stage(rows=10)
     cost = sum(counts.cost_usd or 0 for counts in staged.round(0))
-    world = World(tasks, settings={"max_usd_per_day": share * cost})
     world.s3.objects |= staged.machine.faulty_s3.objects
+    opened = Run(world.work, staged.run)
+    world.work.put(opened.keys.plan, msgspec.structs.replace(opened.plan, expected_usd=expected_usd).write())
+    if published:
+        world.work.put(opened.keys.published, b"{}")
     world.executions += [staged.run, f"{staged.run}-1"]
     world.arrive("texts/a.jsonl")
     world.later(61)
+    return cost
+
+
+@pytest.mark.parametrize(
+    ("published", "expected", "counted"), [(True, 9.0, None), (False, 9.0, 9.0), (False, 0.0, None)]
+)
+@pytest.mark.parametrize(("share", "begun"), [(1.0, 0), (1.1, 1)])
+def test_so_many_dollars_a_day(
+    tasks: Path, share: float, begun: int, *, published: bool, expected: float, counted: float | None
+) -> None:
+    """As today's runs have cost, those under way at least what is expected; each run counts once."""
+    cost = spend(World(tasks), published=published, expected_usd=expected)
+    world = World(tasks, settings={"max_usd_per_day": share * (counted or cost)})
+    spend(world, published=published, expected_usd=expected)
     swept = world.sweep()
     assert (len(swept.runs), (swept.held or "").partition(" = ")[0]) == (begun, "" if begun else "max_usd_per_day")
+
+
+def test_a_run_of_unknown_cost_is_not_free(tasks: Path) -> None:
+    """A limit that cannot be kept holds, and says for which run."""
+    world = World(tasks, settings={"max_usd_per_day": 1000})
+    spend(world, published=False, expected_usd=None)
+    swept = world.sweep()
+    reason = f"what the run {world.executions[0]} costs is unknown, since a price is; give prices in models.yaml"
+    assert (swept.runs, swept.held) == ([], f"max_usd_per_day = 1000: {reason}")
 
 
 def test_a_sweep_that_runs_out_of_time_is_gone_on_with(world: World) -> None:
