@@ -121,7 +121,9 @@ class Thresholds(BaseModel):
 
     unresolved_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     escalation_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    waiting_hours: Annotated[float, Field(gt=0, le=168)] = 24
+    waiting_hours: Annotated[float, Field(gt=0, le=168)] = (
+        12  # a job expires after its tier's timeout_hours, by default 24
+    )
     overdue_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
 
 
@@ -159,8 +161,8 @@ class Options(BaseModel):
     )
     alarms: Annotated[Thresholds, BeforeValidator(_decoded)] = Field(
         default_factory=Thresholds,
-        description="When alarms go off: {unresolved_share: 0.1, escalation_share: 0.5, waiting_hours: 24, "
-        "overdue_minutes: 60}; docs/operations.md tells each.",
+        description="When alarms go off: {unresolved_share: 0.1, escalation_share: 0.5, waiting_hours: 12, "
+        "overdue_minutes: 60}; waiting_hours has to be below the tasks' timeout_hours. docs/operations.md tells each.",
     )
     encryption: Annotated[str, AfterValidator(_encryption)] = Field(
         Encryption.S3.value, description="The buckets' key: s3, kms (a new customer key), or the ARN of your own key."
@@ -170,8 +172,9 @@ class Options(BaseModel):
         description="The network of the functions: {id, subnets, security_groups}; with endpoints: true and "
         "route_tables also the ways to AWS's services, for a network without the internet.",
     )
-    keep_runs_days: Annotated[int, Field(ge=7, le=3650)] = Field(
-        90, description="A run's working files are deleted after this; results are kept."
+    # A job may take a week, a task several rounds, and an approval its time, all of which need the run's files.
+    keep_runs_days: Annotated[int, Field(ge=30, le=3650)] = Field(
+        90, description="A run's working files are deleted after this, 30 at least; results are kept."
     )
     keep_logs_days: Annotated[LogDays, BeforeValidator(_decoded)] = Field(
         90, description="The logs of functions and workflow are deleted after this."

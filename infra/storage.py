@@ -50,6 +50,8 @@ class Storage(Construct):
             lifecycle_rules=[
                 s3.LifecycleRule(id="replaced", noncurrent_version_expiration=Duration.days(options.keep_runs_days)),
                 _expire(SUBMITTED.rstrip("/"), options.keep_runs_days),
+                # What expires here leaves a marker; S3 takes no rule that has both days and markers.
+                s3.LifecycleRule(id="markers", expired_object_delete_marker=True),
                 UNFINISHED,
             ],
         )

@@ -31,6 +31,7 @@ USUAL_RATIO = 5
 Positive = Annotated[int, Field(ge=1, le=10**15)]
 Children = Annotated[int, Field(ge=1, le=10_000)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
+LONGEST_SWEEP = 240  # the function sweep has 300 seconds, in which it also stops jobs before and after the pause
 
 # The settings that Service Quotas can tell; sluice/quotas.py knows by which quotas.
 READ = frozenset({"min_records_per_job", "max_records_per_job", "max_file_bytes", "max_jobs_in_flight"})
@@ -71,8 +72,8 @@ class Settings(BaseModel):
     quota_seconds: Waiting = Field(
         60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
     )
-    sweep_seconds: Waiting = Field(
-        130, description="Pause between the two sweeps behind a cancelled run; longer than the step submit may take."
+    sweep_seconds: Annotated[float, Field(ge=0, le=LONGEST_SWEEP)] = Field(
+        130, description="Pause between the two sweeps behind a cancelled run; longer than submit takes, 240 at most."
     )
     approve_above_usd: Annotated[float, Field(ge=0)] | None = Field(
         None, description="A run that can cost more than this waits for `sluice approve` before anything is sent."
@@ -84,7 +85,7 @@ class Settings(BaseModel):
         None, description="Runs at once that the inbox adds to; what else is due waits in it. Commands start at once."
     )
     max_usd_per_day: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="The inbox starts no more runs today (UTC) when those of today have cost so much so far."
+        None, description="The inbox starts no more runs today (UTC) when those of today come to so much."
     )
     on_demand_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
         8, description="Converse calls at once in one on-demand worker."

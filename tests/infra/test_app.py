@@ -143,7 +143,7 @@ def test_the_command_lines_text_becomes_options() -> None:
         ("encryption", "aes", "s3 for S3's own keys, kms for a key that is made"),
         ("encryption", "arn:aws:kms:eu-west-1:123456789012:alias/mine", "not of an alias"),
         ("notify_email", "ops", "one e-mail address"),
-        ("keep_runs_days", 1, "greater than or equal to 7"),
+        ("keep_runs_days", 29, "greater than or equal to 30"),
         ("keep_logs_days", 91, "input should be 1, 3, 5"),
         ("removal", "delete", "'keep' or 'destroy'"),
         ("geographies", ["europe"], "'us', 'us-gov', 'eu'"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.options import ROOT
-from sluice.settings import Settings
+from sluice.errors import BadSetting
+from sluice.settings import LONGEST_SWEEP, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,3 +189,10 @@ def test_every_handler_finds_what_it_needs_in_its_own_environment(deployed: Depl
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_sweep_has_time_for_its_longest_pause(deployed: Deployed) -> None:
+    """And a minute more, in which it stops jobs: else it would die with Bedrock's jobs going on."""
+    assert deployed.functions["sweep"]["Timeout"] >= LONGEST_SWEEP + 60
+    with pytest.raises(BadSetting, match="less than or equal to 240"):
+        Settings().override({"sweep_seconds": LONGEST_SWEEP + 1})

@@ -127,14 +127,22 @@ def test_how_long_things_are_kept_is_an_option(tasks: Path) -> None:
     """Working files, logs of functions and workflow, logs of access: each for as many days as was said."""
     from infra.app import synthesize
 
-    deployed = Deployed(synthesize(tasks=str(tasks), keep_runs_days=8, keep_logs_days=30, keep_access_logs_days=5))
+    deployed = Deployed(synthesize(tasks=str(tasks), keep_runs_days=40, keep_logs_days=30, keep_access_logs_days=5))
     _, work = deployed.the("AWS::S3::Bucket", "StorageWork")
     _, incoming = deployed.the("AWS::S3::Bucket", "StorageIncoming")
     _, logs = deployed.the("AWS::S3::Bucket", "StorageLogs")
-    assert _rules(work)["old-runs"]["ExpirationInDays"] == 8
-    assert _rules(incoming)["replaced"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 8}
+    assert _rules(work)["old-runs"]["ExpirationInDays"] == 40
+    assert _rules(incoming)["replaced"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 40}
     assert _rules(logs)["old-objects"]["ExpirationInDays"] == 5
     assert {group["RetentionInDays"] for group in deployed.of_type("AWS::Logs::LogGroup").values()} == {30}
+
+
+def test_nothing_is_left_of_what_was_uploaded_for_a_command(deployed: Deployed) -> None:
+    """In a bucket with versions age leaves a marker, then the version goes, and at last the marker."""
+    _, incoming = deployed.the("AWS::S3::Bucket", "StorageIncoming")
+    rules = _rules(incoming)
+    assert rules["old-_submitted"]["Prefix"] == "_submitted/"
+    assert rules["markers"] == {"Id": "markers", "ExpiredObjectDeleteMarker": True, "Status": "Enabled"}
 
 
 def test_incoming_keeps_versions_and_sends_events(deployed: Deployed) -> None:
