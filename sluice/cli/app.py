@@ -28,7 +28,12 @@ app = typer.Typer(
 
 RegionOption = Annotated[
     str,
-    typer.Option("--region", metavar="REGION", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="For models' ids."),
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+        help="Of the session, and of the models' ids.",
+    ),
 ]
 EnvOption = Annotated[
     str, typer.Option("--env", metavar="NAME", envvar="SLUICE_ENV", help="The deployment's environment.")
@@ -316,6 +321,8 @@ def submit(
     its path is sent along, without a deployment. The same command again is the same run, but for --again.
 
     Without INPUT: what waits for the deployed task is run now, whatever its trigger.
+
+    Exit codes: 0 begun, 1 AWS could not be reached, 2 wrong usage or a bad task.
     """
     from sluice.cli.submit import Submission  # noqa: PLC0415
     from sluice.cli.submit import submit as submit_inputs  # noqa: PLC0415
@@ -339,7 +346,10 @@ def runs(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """List the latest runs in AWS, newest first."""
+    """List the latest runs in AWS, newest first.
+
+    Exit codes: 0 listed, 1 AWS could not be reached, 2 wrong usage.
+    """
     from sluice.cli.runs import list_runs  # noqa: PLC0415
 
     raise _in_cloud((env, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
@@ -360,7 +370,8 @@ def watch(
 ) -> None:
     """Show a run in AWS until it ends, then its summary.
 
-    Exit codes are the run's, as those of `sluice run`; Ctrl-C leaves the run alone and ends with 130.
+    Exit codes are the run's, as those of `sluice run`, and 5 when it waits for an approval; Ctrl-C leaves the run alone
+    and ends with 130.
     """
     from sluice.cli.runs import watch_run  # noqa: PLC0415
 
@@ -384,6 +395,8 @@ def info(
 
     Task and version, tiers, settings and inputs are those that the run began with, whatever has changed since. With
     --json the whole task and every input are in it.
+
+    Exit codes: 0 told, 1 AWS could not be reached, 2 there is no such run.
     """
     from sluice.cli.info import show_info  # noqa: PLC0415
 
@@ -402,7 +415,10 @@ def approve(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Agree to the cost of a run that waits for it; then it goes on."""
+    """Agree to the cost of a run that waits for it; then it goes on.
+
+    Exit codes: 0 approved, 1 AWS could not be reached, 2 it does not wait.
+    """
     from sluice.cli.control import approve_run  # noqa: PLC0415
 
     raise _in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run, as_json=json))
@@ -420,7 +436,10 @@ def cancel(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Stop a run in AWS; what was answered is kept and published."""
+    """Stop a run in AWS; what was answered is kept and published.
+
+    Exit codes: 0 being cancelled, 1 AWS could not be reached, 2 it cannot be cancelled.
+    """
     from sluice.cli.control import cancel_run  # noqa: PLC0415
 
     raise _in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run, as_json=json))
@@ -445,6 +464,8 @@ def resume(
     """Go on with a run; only what is missing is bought.
 
     It may have failed, been cancelled, or run out of budget: then --max-usd gives it a new one.
+
+    Exit codes: 0 resumed, 1 AWS could not be reached, 2 it cannot be resumed.
     """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
@@ -467,6 +488,8 @@ def rejudge(
     """Judge a run's stored answers by a changed task; buy nothing.
 
     Prints the id of the new run, which has results of its own.
+
+    Exit codes: 0 begun, 1 AWS could not be reached, 2 wrong usage or a bad task.
     """
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
@@ -521,9 +544,12 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
 
     Cells of CSV that a spreadsheet would run as a formula get a quote in front of them. --as input gives the
     unresolved rows where no filter says otherwise; it needs the inputs as they were, or the column input.
+
+    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
     """
+    from sluice.cli.exits import ExitCode, complain  # noqa: PLC0415
     from sluice.cli.published import folder_of, in_folder  # noqa: PLC0415
-    from sluice.cli.results import Asked, hand_out  # noqa: PLC0415
+    from sluice.cli.results import Asked, conflict, hand_out  # noqa: PLC0415
 
     asked = Asked(
         labels=tuple(label or ()),
@@ -531,14 +557,13 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
         reasons=tuple(reason or ()),
         limit=limit,
         format=format_,
-        as_input=as_ is Shape.INPUT,
+        shape=as_,
         out=out,
     )
     folder = folder_of(run)
-    if asked.for_rows and json:
-        raise typer.BadParameter("--json prints run.json; for rows as JSON give --format jsonl")
-    if folder is not None and out is not None and not asked.for_rows:
-        raise typer.BadParameter(f"the run lies in {folder} already; for its rows in a file give --format")
+    if wrong := conflict(asked, folder, as_json=json):
+        complain(wrong)
+        raise typer.Exit(ExitCode.USAGE)
     if folder is not None:
         from sluice.cli.fetch import show_folder  # noqa: PLC0415
 
@@ -564,7 +589,7 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
 def report(
     run: RunOrFolder,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html in this folder.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html here.")
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
     json: JsonOption = False,
@@ -574,14 +599,16 @@ def report(
 ) -> None:
     """Download a run's report, and print where it lies.
 
-    Of a local run, named by its folder, the report is there already.
+    Of a local run, named by its folder, the report is there already; --out copies it.
+
+    Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none.
     """
     from sluice.cli.fetch import fetch_report, show_report  # noqa: PLC0415
     from sluice.cli.published import folder_of  # noqa: PLC0415
 
     folder = folder_of(run)
     if folder is not None:
-        raise _here(lambda: show_report(folder, show_it=open_it, as_json=json))
+        raise _here(lambda: show_report(folder, out, show_it=open_it, as_json=json))
     place = out or Path(f"{run}.html")
     raise _in_cloud(
         (env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it, as_json=json)

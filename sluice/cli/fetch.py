@@ -10,6 +10,7 @@ import msgspec
 
 from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, print_json
+from sluice.cli.files import whole_file
 from sluice.cli.published import Origin, Published, read_document
 from sluice.cli.requests import check_out
 from sluice.cli.run import show
@@ -115,23 +116,26 @@ def show_folder(folder: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def show_report(folder: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
-    """Print where the report of the run in a folder lies."""
+def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json: bool = False) -> ExitCode:
+    """Print where the report of the run in a folder lies, or the copy of it that is asked for."""
     report = folder / "report.html"
     if not report.is_file():
-        raise UsageError(f"there is no report in {folder}")
-    return _hand_over(report, show_it=show_it, as_json=as_json)
+        raise UsageError(
+            f"there is no report in {folder}; name the folder that `sluice run` was given as --out, "
+            "or a run by its id, as `sluice runs` lists it"
+        )
+    if out is not None:
+        with whole_file(out) as copy:
+            copy.write(report.read_bytes())
+    return _hand_over(out or report, show_it=show_it, as_json=as_json)
 
 
 def download(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:
     """Copy an object into a file, which appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         for block in store.blocks(key):
             file.write(block)
             advance(len(block))
-    unfinished.replace(path)
 
 
 def _say(text: str) -> None:

@@ -129,6 +129,7 @@ class Published:
     def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the rows that are meant as they stood in the input, as lines of JSON without the line's end.
 
+        A row that was too long to be kept is an empty line, which no row is.
         They come from the column `input` where there is one, else from the inputs themselves.
 
         Raises:
@@ -137,7 +138,7 @@ class Published:
         """
         if INPUT in self.schema.names:
             for batch in self.batches(wanted, [INPUT]):
-                yield from pc.cast(batch[INPUT], pa.binary()).to_pylist()
+                yield from pc.fill_null(pc.cast(batch[INPUT], pa.binary()), b"").to_pylist()
             return
         places = self._places(wanted)
         for origin in self.origins() if places else ():
@@ -164,8 +165,8 @@ def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
             while at < len(wanted) and wanted[at] < begin + len(lines):
                 line = lines[wanted[at] - begin]
                 at += 1
-                if line is not OVERSIZE:  # it was too long to be kept
-                    yield line.text if isinstance(line, BrokenRow) else line
+                kept = b"" if line is OVERSIZE else line
+                yield kept.text if isinstance(kept, BrokenRow) else kept
             begin += len(lines)
             if at == len(wanted):
                 return
@@ -180,13 +181,16 @@ def folder_of(name: str) -> Path | None:
     """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
     if "/" in name:
         return Path(name)
-    return Path(name) if not STAMP.search(name) and (Path(name) / "run.json").is_file() else None
+    return Path(name) if not STAMP.search(name) and Path(name).is_dir() else None
 
 
 def read_document(folder: Path) -> dict[str, Any]:
     """Read the run.json of a folder; `UsageError` when it is none."""
     if not (folder / "run.json").is_file():
-        raise UsageError(f"{folder} holds no run: there is no {folder / 'run.json'}")
+        raise UsageError(
+            f"{folder} holds no run: there is no {folder / 'run.json'}; "
+            "name the folder that `sluice run` was given as --out, or a run by its id, as `sluice runs` lists it"
+        )
     try:
         document = msgspec.json.decode((folder / "run.json").read_bytes())
         assert {"run_id", "task", "status"} <= document.keys()

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from sluice.cli import formats
-from sluice.cli.choices import Format
+from sluice.cli.choices import Format, Shape
 from sluice.cli.display import busy, byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
+from sluice.cli.files import whole_file
 from sluice.cli.published import Wanted
 from sluice.reasons import Reason, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sluice.cli.published import Published
@@ -33,13 +34,27 @@ class Asked:
     reasons: tuple[str, ...] = ()
     limit: int | None = None
     format: Format | None = None
-    as_input: bool = False
+    shape: Shape | None = None
     out: Path | None = None
+
+    @property
+    def as_input(self) -> bool:
+        """Whether rows are to be written as they stood in the input."""
+        return self.shape is Shape.INPUT
 
     @property
     def for_rows(self) -> bool:
         """Whether rows are asked for, and not the whole run."""
-        return bool(self.labels or self.statuses or self.reasons or self.limit or self.format or self.as_input)
+        return bool(self.labels or self.statuses or self.reasons or self.limit or self.format or self.shape)
+
+
+def conflict(asked: Asked, folder: Path | None, *, as_json: bool) -> str | None:
+    """Say what makes no sense together, and what was meant instead; None when nothing does."""
+    if asked.for_rows and as_json:
+        return "--json prints run.json; for rows as JSON give --format jsonl"
+    if folder is not None and asked.out is not None and not asked.for_rows:
+        return f"--out: the run lies in {folder} already; for its rows in a file give --format"
+    return None
 
 
 def hand_out(published: Published, asked: Asked) -> ExitCode:
@@ -93,7 +108,7 @@ def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
     shown = io.StringIO() if formats.is_terminal(out) else None  # rows and a bar on one terminal would be a mess
     if asked.as_input:
         with busy("reading the rows", shown):
-            return formats.write_lines(published.input_lines(_wanted(asked, open_rows=True)), out)
+            return _write_inputs(published.input_lines(_wanted(asked, open_rows=True)), out)
     with byte_bar("reading", published.size, shown) as advance:
         batches = published.batches(_wanted(asked), advance=advance)
         match asked.format:
@@ -105,6 +120,24 @@ def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
                 return formats.write_jsonl(batches, out)
 
 
+def _write_inputs(lines: Iterable[bytes], out: IO[bytes]) -> int:
+    """Write rows as they stood in the input, say how many were not kept, and return how many there are of both."""
+    lost = 0
+
+    def kept() -> Iterator[bytes]:
+        nonlocal lost
+        for line in lines:
+            if line:
+                yield line
+            else:
+                lost += 1
+
+    written = formats.write_lines(kept(), out)
+    if lost:
+        complain(f"{lost:,} of {written + lost:,} rows were too long to be kept (max_row_bytes), and are left out")
+    return written + lost
+
+
 @contextmanager
 def _target(asked: Asked) -> Iterator[IO[bytes]]:
     """Open the file, which stands under its name when it is whole, or standard output."""
@@ -114,8 +147,5 @@ def _target(asked: Asked) -> Iterator[IO[bytes]]:
         with reader_may_leave():
             yield sys.stdout.buffer
         return
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = asked.out.with_name(f".{asked.out.name}.part")
-    with unfinished.open("wb") as file:
+    with whole_file(asked.out) as file:
         yield file
-    unfinished.replace(asked.out)

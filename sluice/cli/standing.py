@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -97,9 +98,12 @@ def beginning(cloud: Cloud, run: str) -> Beginning:
     """Read how a run began.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or a folder is named.
 
     """
+    if "/" in run or (run and Path(run).is_dir() and not STAMP.search(run)):
+        folder = "of a folder: `sluice results DIR`, `sluice report DIR`"
+        raise UsageError(f"{run} is no run of the stack: RUN is a run's id, as `sluice runs` lists it; {folder}")
     data = cloud.work.find(state.Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
     if data is None:
         raise UsageError(f"the stack {cloud.stack} has no run {run}; `sluice runs` lists those that it has")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import sys
 import uuid
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
-from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
+from sluice.cli.exits import ExitCode, UsageError, complain, print_json, reader_may_leave
 from sluice.cli.requests import find_inputs, parse_settings
 from sluice.errors import Stop
 from sluice.inbox import SUBMITTED
@@ -47,7 +46,7 @@ def submit(cloud: Cloud, asked: Submission) -> ExitCode:
     command = command_of(asked)  # a wrong task or setting is told before anything is uploaded
     command["inputs"] = uris_of(cloud, asked.inputs)
     answer = cloud.start({"command": command})
-    _show([str(answer["run"])], {"runs": [answer["run"]]}, as_json=asked.json)
+    _show([str(answer["run"])], {"run_id": answer["run"], "runs": [answer["run"]]}, as_json=asked.json)
     return ExitCode.SUCCEEDED
 
 
@@ -117,10 +116,10 @@ def sweep_now(cloud: Cloud, asked: Submission) -> ExitCode:
 
 
 def _show(runs: list[str], document: dict[str, Any], *, as_json: bool) -> None:
-    with reader_may_leave():
-        if as_json:
-            print(json.dumps(document))
-        elif runs:
+    if as_json:
+        print_json(document)
+    elif runs:
+        with reader_may_leave():
             print("\n".join(runs))
     for run in runs:
         complain(f"`sluice watch {run}` shows how it goes on")

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.cli.choices import Shape
 from sluice.cli.cloud import Cloud, FunctionFailed, concluded
 from sluice.cli.control import approve_run, cancel_run, rejudge_run, resume_run
 from sluice.cli.exits import ExitCode
@@ -133,7 +134,7 @@ def test_a_file_is_started_watched_and_fetched(
     assert (code, document["rows"]["in"]) == (ExitCode.SUCCEEDED, 150)
     assert fetch_results(stack, run, tmp_path / "out", as_json=True) == ExitCode.SUCCEEDED
     assert pq.read_table(tmp_path / "out" / "results" / "tickets").num_rows == 150
-    again = Asked(statuses=("accepted",), limit=3, as_input=True, out=tmp_path / "again.jsonl")
+    again = Asked(statuses=("accepted",), limit=3, shape=Shape.INPUT, out=tmp_path / "again.jsonl")
     assert hand_out(published(stack, run), again) == ExitCode.SUCCEEDED
     lines = (tmp_path / "again.jsonl").read_bytes().splitlines()
     assert len(lines) == 3

@@ -235,6 +235,14 @@ def test_objects_are_submitted_together_in_place(deployed: Deployed, capsys: pyt
     assert capsys.readouterr().out == f"{RUN}\n"
 
 
+def test_what_was_begun_is_told_as_a_document(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the run's id under the name that every other document has for it."""
+    deployed.answer("start-1", {"command": {"task": "tickets", "settings": {}, "inputs": ["s3://b/x"]}}, {"run": RUN})
+    request = Submission(["s3://b/x"], "tickets", [], again=False, json=True)
+    assert submit(deployed.cloud, request) == ExitCode.SUCCEEDED
+    assert json.loads(capsys.readouterr().out) == {"run_id": RUN, "runs": [RUN]}
+
+
 def test_a_task_file_is_sent_along(deployed: Deployed, tmp_path: Path) -> None:
     """A path means the file as it stands here, with every default filled in."""
     (tmp_path / "t.yaml").write_text(TASK)
@@ -348,7 +356,22 @@ def test_an_unknown_run_is_wrong_usage(deployed: Deployed) -> None:
         standing(deployed.cloud, "r9")
 
 
-@pytest.mark.parametrize("name", ["../x", "", "a/b", "a b"])
+@pytest.mark.parametrize("command", ["info", "watch", "cancel", "approve", "resume"])
+@pytest.mark.parametrize("name", ["out/o1", "o1", "./o1"])
+def test_a_folder_is_not_looked_for_in_aws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    """The sentence names the commands that take a folder; without credentials it is the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Cloud, "_described", None)
+    (tmp_path / "o1").mkdir()
+    result = CliRunner().invoke(app, [command, name])
+    assert result.exit_code == ExitCode.USAGE
+    assert result.stderr.startswith(f"sluice: {name} is no run of the stack: RUN is a run's id")
+    assert "of a folder: `sluice results DIR`, `sluice report DIR`" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", "a b"])
 def test_what_is_no_id_is_no_run(deployed: Deployed, name: str) -> None:
     """A name is never made into a key that it does not belong to."""
     with pytest.raises(UsageError, match="has no run"):

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
-from sluice.cli.choices import Format
+from sluice.cli.choices import Format, Shape
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.formats import cell_column, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.published import Origin, Published, Wanted, folder_of, in_folder
@@ -289,7 +290,7 @@ def test_no_row_is_said(run: Published, capsys: pytest.CaptureFixture[str]) -> N
     ("wrong", "said"),
     [
         ({"reasons": ("nonsense",)}, "--reason nonsense is no reason; there are: row_not_utf8"),
-        ({"as_input": True, "format": Format.CSV}, "--as input gives lines of JSON, not --format csv"),
+        ({"shape": Shape.INPUT, "format": Format.CSV}, "--as input gives lines of JSON, not --format csv"),
         ({"limit": 1, "out": "rows.txt"}, "a table is for the eye"),
     ],
 )
@@ -352,13 +353,64 @@ def test_the_command_reads_a_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [(["--json", "--limit", "1"], "--format jsonl"), (["--out", "x"], "already; for its rows")]
+    ("more", "said"),
+    [
+        (["--json", "--limit", "1"], "--format jsonl"),
+        (["--json", "--as", "result"], "--format jsonl"),
+        (["--out", "x"], "already; for its rows"),
+    ],
 )
 def test_what_makes_no_sense_together_is_wrong_usage(folder: Path, more: list[str], said: str) -> None:
     """The sentence names what was meant instead."""
     result = CliRunner().invoke(app, ["results", str(folder), *more])
     assert result.exit_code == ExitCode.USAGE
-    assert said in " ".join(result.stderr.split())
+    assert said in result.stderr
+    assert re.fullmatch(r"sluice: [^\n]*\n", result.stderr)
+
+
+def test_results_that_are_asked_for_by_name_are_rows(folder: Path) -> None:
+    """`--as result` is a request for rows, as every other option about them."""
+    result = CliRunner().invoke(app, ["results", str(folder), "--as", "result"])
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 7)
+
+
+def test_a_report_of_a_folder_is_copied(folder: Path, tmp_path: Path) -> None:
+    """Where --out says; the one that was there stays."""
+    (folder / "report.html").write_text("<html>")
+    copy = tmp_path / "new" / "r.html"
+    result = CliRunner().invoke(app, ["report", str(folder), "--out", str(copy)])
+    assert (result.exit_code, result.stdout) == (0, f"{copy}\n")
+    assert copy.read_text() == (folder / "report.html").read_text() == "<html>"
+
+
+@pytest.mark.parametrize(("command", "said"), [("report", "there is no report in"), ("results", "holds no run")])
+def test_a_folder_without_what_is_asked_for_says_what_to_do(tmp_path: Path, command: str, said: str) -> None:
+    """Name the folder of a run, or a run."""
+    result = CliRunner().invoke(app, [command, str(tmp_path)])
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
+    assert "as --out, or a run by its id, as `sluice runs` lists it" in result.stderr
+
+
+def test_a_file_that_breaks_off_leaves_nothing_behind(run: Published, tmp_path: Path) -> None:
+    """Neither under its name nor under that of an unfinished one."""
+    broken = Published(run.store, run.run, run.prefix, list)
+    broken.__dict__["parts"] = [*run.parts, ("results/t/gone.parquet", 10)]
+    out = tmp_path / "new" / "rows.csv"
+    with pytest.raises(Exception, match="gone"):
+        hand_out(broken, asked(format=Format.CSV, out=out))
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_rows_that_were_too_long_are_counted(kept: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No empty line stands for them, whether they come from the column or from the input."""
+    long = json.dumps({"id": "long", "text": "x" * 17_000_000}).encode()
+    run = published({"a.jsonl": b"\n".join([LINES[0], long, LINES[1]])}, make_task(keep_input=kept))
+    out = tmp_path / "again.jsonl"
+    hand_out(run, asked(shape=Shape.INPUT, statuses=("accepted", "rejected"), out=out))
+    assert out.read_bytes() == LINES[0] + b"\n" + LINES[1] + b"\n"
+    assert "1 of 3 rows were too long to be kept" in capsys.readouterr().err
 
 
 def test_a_reader_may_leave_early(folder: Path) -> None:
