@@ -300,15 +300,15 @@ def byte_bar(what: str, total: int, stream: TextIO | None = None) -> Iterator[Ca
 
 
 @contextmanager
-def busy(what: str, stream: TextIO | None = None) -> Iterator[None]:
-    """Show on standard error, where it is a terminal, what is waited for."""
+def busy(what: str, stream: TextIO | None = None) -> Iterator[Callable[[str], None]]:
+    """Show on standard error, where it is a terminal, what is waited for; what is yielded says it anew."""
     if not (stream or sys.stderr).isatty():
-        yield
+        yield lambda _what: None
         return
     from rich.console import Console  # noqa: PLC0415
 
-    with Console(file=stream or sys.stderr).status(what):
-        yield
+    with Console(file=stream or sys.stderr).status(what) as status:
+        yield status.update
 
 
 def meter(done: int, total: int, width: int = 12) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ import msgspec
 import pyarrow.parquet as pq
 
 from sluice import accounting, costs
-from sluice.cli.display import display_for
+from sluice.cli.display import busy, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.findings import Pilot, print_pilot
 from sluice.cli.forecast import Asked, planned, warnings_of
-from sluice.cli.plan import declared_settings, find_all, show_progress
+from sluice.cli.plan import READING, declared_settings, find_all, progress
 from sluice.cli.requests import check_answers, check_out, parse_settings
 from sluice.cli.run import Looks, approved, local_runner
 from sluice.cli.tasks import catalog_here, load_runnable_task
@@ -68,7 +68,9 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
     check_out(out)
     asked = Asked(find_all(request.inputs), task, settings, catalog_here(), request.region, costs.ESCALATED)
     lot = Lot(request.records, request.seed)
-    with planned(asked, bucket, show_progress, lot) as estimate:
+    with ExitStack() as kept:
+        with busy(READING) as say:
+            estimate = kept.enter_context(planned(asked, bucket, progress(say), lot))
         if not lot.drawn:
             raise UsageError("the inputs hold no row that could be sent; `sluice plan` shows why")
         if request.answers == "bedrock":

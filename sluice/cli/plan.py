@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sluice.cli.display import visible
+from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, UsageError, reader_may_leave
 from sluice.cli.forecast import Asked, forecast
 from sluice.cli.requests import find_inputs, parse_settings
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sluice.cli.forecast import Forecast, TierForecast
+    from sluice.cli.forecast import Forecast, Progress, TierForecast
     from sluice.store import Store
 
 S3 = "s3://"
+READING = "reading the inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
     task, _ = load_runnable_task(request.task, request.region)
     settings = declared_settings(Path("cdk.json")).override(parse_settings(request.settings))
     asked = Asked(find_all(request.inputs), task, settings, catalog_here(), request.region, request.escalate)
-    made = forecast(asked, bucket, show_progress)
+    with busy(READING) as say:
+        made = forecast(asked, bucket, progress(say))
     with reader_may_leave():
         if request.json:
             encoded = msgspec.json.encode(made.as_document())
@@ -79,10 +81,13 @@ def find_all(names: list[str]) -> list[str]:
     return [*(str(path) for path in local), *remote]
 
 
-def show_progress(what: str, number: int, total: int) -> None:
-    """Say on a terminal how far the reading is."""
-    if total > 1 and sys.stderr.isatty():
-        print(f"\rreading {what} {number + 1:,} of {total:,}", end="\n" if number + 1 == total else "", file=sys.stderr)
+def progress(say: Callable[[str], None]) -> Progress:
+    """Make of something that is told words one that is told how far the reading is."""
+
+    def told(what: str, number: int, total: int) -> None:
+        say(f"reading {what} {number + 1:,} of {total:,}" if total > 1 else READING)
+
+    return told
 
 
 def print_forecast(made: Forecast, settings: Settings) -> None:

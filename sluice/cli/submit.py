@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
+from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, print_json, reader_may_leave
 from sluice.cli.requests import find_inputs, parse_settings
 from sluice.errors import Stop
@@ -90,7 +91,8 @@ def _upload(cloud: Cloud, file: Path, key: str) -> None:
         return
     print(f"uploading {file} to {cloud.incoming.uri(key)}", file=sys.stderr, flush=True)
     try:
-        cloud.incoming.client.upload_file(str(file), cloud.incoming.bucket, key)
+        with byte_bar("uploading", file.stat().st_size) as advance:
+            cloud.incoming.client.upload_file(str(file), cloud.incoming.bucket, key, Callback=advance)
     except S3UploadFailedError as error:
         cause = error.__context__
         raise cause if isinstance(cause, ClientError) else Stop(str(error)) from error

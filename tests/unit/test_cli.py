@@ -19,6 +19,7 @@ from sluice.cli import run as command
 from sluice.cli.app import app
 from sluice.cli.display import Lines, busy, byte_bar, meter, news, picture
 from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.plan import READING, progress
 from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
 from sluice.cli.run import Looks, Request, approved, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
@@ -565,6 +566,15 @@ def test_a_terminal_sees_what_is_waited_for() -> None:
         with busy("reading the runs", stream):
             pass
         assert ("reading the runs" in stream.getvalue()) is seen
+
+
+def test_a_terminal_sees_how_far_the_reading_is() -> None:
+    """Of many spans each is told; of one it is only said that it is read."""
+    said: list[str] = []
+    told = progress(said.append)
+    told("span", 0, 1)
+    told("span", 1, 3_000)
+    assert said == [READING, "reading span 2 of 3,000"]
 
 
 def test_looks_are_taken_now_and_then() -> None:

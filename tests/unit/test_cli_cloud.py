@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +278,23 @@ def test_files_are_uploaded_once_to_where_nothing_is_triggered(
     assert sorted(key for key, _ in deployed.cloud.incoming.keys("")) == sorted(keys)
     (tmp_path / "a.jsonl").write_text("{} \n")
     assert uris_of(deployed.cloud, files)[1] != uris[1]
+
+
+def test_a_terminal_sees_how_far_an_upload_is(
+    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every byte of a file is counted."""
+    through: list[int] = []
+
+    @contextmanager
+    def bar(_what: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield through.append
+        assert sum(through) == total == 2_000
+
+    monkeypatch.setattr("sluice.cli.submit.byte_bar", bar)
+    (tmp_path / "a.jsonl").write_bytes(b"x" * 2_000)
+    uris_of(deployed.cloud, [str(tmp_path / "a.jsonl")])
+    assert through
 
 
 def swept(**said: Any) -> dict[str, Any]:
