@@ -28,11 +28,15 @@ app = typer.Typer(
 
 RegionOption = Annotated[
     str,
+    typer.Option("--region", metavar="REGION", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="For models' ids."),
+]
+CallsRegionOption = Annotated[
+    str,
     typer.Option(
         "--region",
         metavar="REGION",
         envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
-        help="Of the session, and of the models' ids.",
+        help="For models' ids, and where AWS is called.",
     ),
 ]
 EnvOption = Annotated[
@@ -188,7 +192,7 @@ def plan(
         float,
         typer.Option(metavar="SHARE", min=0, max=1, help="The share of a tier's records that goes on to the next."),
     ] = 0.1,
-    region: RegionOption = "us-east-1",
+    region: CallsRegionOption = "us-east-1",
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -232,7 +236,7 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where it goes; else out/<task>-pilot.")
     ] = None,
     settings: SettingsOption = None,
-    region: RegionOption = "us-east-1",
+    region: CallsRegionOption = "us-east-1",
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -277,7 +281,7 @@ def run(
         typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
     ] = "standin",
     settings: SettingsOption = None,
-    region: RegionOption = "us-east-1",
+    region: CallsRegionOption = "us-east-1",
     faults: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A plan of faults to lay over the run (YAML).")
     ] = None,
