@@ -657,7 +657,10 @@ def doctor(
     )
 )
 def schema() -> None:
-    """Print the JSON Schema of the task file, for editors."""
+    """Print the JSON Schema of the task file, for editors.
+
+    Exit codes: 0 printed.
+    """
     from sluice.cli.tasks import print_schema  # noqa: PLC0415
 
     raise typer.Exit(print_schema())

@@ -41,6 +41,7 @@ def test_every_command_explains_itself(name: str) -> None:
     first = command.help.split("\n\n")[0]
     assert first.endswith(".")
     assert len(first) <= LISTED
+    assert "Exit codes" in command.help
     assert any(line.startswith(f"sluice {name}") for line in examples_in(command.epilog))
     assert [option.name for option in command.params if not option.help] == []
 
