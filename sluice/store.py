@@ -236,8 +236,9 @@ class ObjectWriter:
             return len(data)
         rest = memoryview(data)
         if self._upload is None:
-            self._filled = len(self._part)
-            self._part.extend(bytes(PART_BYTES - self._filled))
+            self._filled, part = len(self._part), bytearray(PART_BYTES)
+            part[: self._filled] = self._part
+            self._part = part
         while len(rest) > (free := PART_BYTES - self._filled):
             self._part[self._filled :] = rest[:free]
             self._filled = PART_BYTES
