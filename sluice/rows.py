@@ -200,11 +200,6 @@ def printable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def stored_lines(block: bytes) -> list[bytes]:
-    """The stored rows of a block of whole buckets."""
-    return block.split(b"\n")[1:]
-
-
 class Buckets:
     """Rows grouped by the first hex digits of their key: the layout of a segment before it is written."""
 

@@ -32,6 +32,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes, and 10,000 of them: objects of up to 52 GB
+SMALL_BYTES = 256 * 1024  # up to here an object's memory grows with it; behind it a whole part is taken at once
 BLOCK_BYTES = 1024 * 1024
 MAX_DELETED = 1000  # in one call
 BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
@@ -231,22 +232,23 @@ class ObjectWriter:
     def write(self, data: bytes) -> int:
         """Take bytes in order; uploads whenever a part is full."""
         self.size += len(data)
-        if self._upload is None and len(self._part) + len(data) <= PART_BYTES:
-            self._part += data  # a small object stays as small as it is
-            return len(data)
         rest = memoryview(data)
-        if self._upload is None:
-            self._filled, part = len(self._part), bytearray(PART_BYTES)
-            part[: self._filled] = self._part
-            self._part = part
         while len(rest) > (free := PART_BYTES - self._filled):
-            self._part[self._filled :] = rest[:free]
-            self._filled = PART_BYTES
+            self._take(rest[:free])
             self._send(self._part)
             rest = rest[free:]
-        self._part[self._filled : self._filled + len(rest)] = rest
-        self._filled += len(rest)
+        self._take(rest)
         return len(data)
+
+    def _take(self, data: memoryview) -> None:
+        """Put bytes behind those that are held."""
+        end = self._filled + len(data)
+        if len(self._part) < end > SMALL_BYTES:
+            whole = bytearray(PART_BYTES)
+            whole[: self._filled] = self._part
+            self._part = whole
+        self._part[self._filled : end] = data
+        self._filled = end
 
     def flush(self) -> None:
         """Part of the file protocol; parts are sent when they are full."""
@@ -257,7 +259,7 @@ class ObjectWriter:
             return
         self.closed = True
         if self._upload is None:
-            self.store.put(self.key, bytes(self._part))
+            self.store.put(self.key, bytes(memoryview(self._part)[: self._filled]))
             return
         if self._filled:
             self._send(self._part[: self._filled])

@@ -148,7 +148,7 @@ MUTATIONS = (
     Mutation(
         "splitlines: a line separator inside a text ends the row",
         "sluice/containers/lines.py",
-        'lines = block.split(b"\\n")',
+        "lines = lines_of(block)",
         'lines = __import__("re").split(rb"\\n|\\xe2\\x80\\xa8|\\xc2\\x85", block)',
     ),
     Mutation(

@@ -2,7 +2,7 @@
 
 from sluice.containers.inputs import Limits, lines_of_input
 from sluice.containers.kinds import HEAD_BYTES, SUFFIXES, Codec, Container, Rows, container_of, unreadable
-from sluice.containers.lines import split_lines
+from sluice.containers.lines import lines_of, split_lines
 
 __all__ = [
     "HEAD_BYTES",
@@ -12,6 +12,7 @@ __all__ = [
     "Limits",
     "Rows",
     "container_of",
+    "lines_of",
     "lines_of_input",
     "split_lines",
     "unreadable",

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sluice import accounting
-from sluice.prompts import RequestWriter, cut_middle, escape
+from sluice.prompts import RequestWriter, cut_middle, escape, escape_all
 from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
 from sluice.state import JobItem, Prepared, read
 from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LISTED = 4096  # lines of the list written at once
 FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
-GOOD_ALONE = frozenset({GOOD})
 SENT = frozenset({GOOD, CUT})
 
 key_of = itemgetter(slice(KEY))
@@ -134,14 +133,17 @@ class _Preparation:
         for found in shard_blocks(self.run, shard):
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
-                fresh, keys = self._first_sights(found.lines[at : at + FLUSH])
+                lines = found.lines[at : at + FLUSH]
+                flags = set(map(flag_of, lines))
+                fresh, keys = self._first_sights(lines, all_sent=flags <= SENT)
                 if fresh:
-                    self._send(keys, self._escaped(reader, fresh), list(map(place_in_span, fresh)), found.segment)
+                    escaped = self._escaped(reader, fresh, some_cut=CUT in flags)
+                    self._send(keys, escaped, list(map(place_in_span, fresh)), found.segment)
 
-    def _first_sights(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:
         """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""
         seen, keys = self.seen, list(map(key_of, lines))
-        if SENT.issuperset(map(flag_of, lines)) and seen.isdisjoint(keys):
+        if all_sent and seen.isdisjoint(keys):
             before = len(seen)
             seen.update(keys)
             if len(seen) == before + len(keys):
@@ -157,10 +159,10 @@ class _Preparation:
                 of_fresh.append(key)
         return fresh, of_fresh
 
-    def _escaped(self, reader: RowReader, lines: list[bytes]) -> list[bytes]:
-        if GOOD_ALONE.issuperset(map(flag_of, lines)):
+    def _escaped(self, reader: RowReader, lines: list[bytes], *, some_cut: bool) -> list[bytes]:
+        if not some_cut:
             try:
-                return [escape(text) for text in map(reader.text_of, map(reader.decode, map(raw_of, lines)))]
+                return escape_all(list(map(reader.text_of, map(reader.decode, map(raw_of, lines)))))
             except UNDECODED:
                 pass  # one of them reads only slowly
         texts = [(reader.text(line[RAW:]), line[PLACE] == CUT) for line in lines]

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluice.containers import split_lines
+from sluice.containers import lines_of, split_lines
 from sluice.planning import MARK_EVERY
 from sluice.rows import KEY, PLACE, SOURCE
 from sluice.state import Pending
@@ -81,7 +81,7 @@ def _whole_rows(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """The stored rows of a segment, of which each block has some, and the last of them perhaps not to its end."""
     carry: list[bytes] = []
     for block in blocks:
-        lines = block.split(b"\n")
+        lines = lines_of(block)
         carry.append(lines[0])
         if len(lines) == 1:
             continue

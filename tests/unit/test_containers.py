@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.containers import Codec, Container, Rows, container_of, split_lines
+from sluice.containers import Codec, Container, Rows, container_of, lines_of, split_lines
 from sluice.containers.codecs import opened
 from sluice.containers.columnar import PAGE, RangedFile, parquet_rows
 from sluice.containers.delimited import csv_rows
@@ -52,6 +52,12 @@ def oracle(data: bytes, max_row: int) -> list[bytes | None]:
 
 def seen(lines: Iterable[list[bytes]]) -> list[bytes | None]:
     return [None if line is OVERSIZE else line for line in flat(lines)]
+
+
+@given(BYTES)
+def test_a_block_splits_at_line_feeds_alone(data: bytes) -> None:
+    """The fast way to the lines is that of the slow one, for no bytes and for no line feed too."""
+    assert lines_of(data) == data.split(b"\n")
 
 
 @given(BYTES, st.integers(1, 50), st.integers(1, 40))

@@ -14,6 +14,7 @@ from sluice.prompts import (
     answer_tokens,
     cut_middle,
     escape,
+    escape_all,
     escaped_of_line,
     system_prompt,
 )
@@ -51,6 +52,12 @@ def body_of(text: str) -> str:
     assert shown.startswith(OPEN)
     assert shown.endswith(CLOSE)
     return shown[len(OPEN) : -len(CLOSE)]
+
+
+@given(st.lists(texts, max_size=100))
+def test_texts_escaped_together_are_those_escaped_one_by_one(some: list[str]) -> None:
+    """One text with a tag among a hundred without gives the same bytes, and so does none."""
+    assert escape_all(some) == [escape(text) for text in some]
 
 
 def test_a_request_is_a_line_in_the_converse_format() -> None:
