@@ -258,11 +258,12 @@ class ObjectWriter:
         if self.closed:
             return
         self.closed = True
+        del self._part[self._filled :]
         if self._upload is None:
-            self.store.put(self.key, bytes(memoryview(self._part)[: self._filled]))
+            self.store.put(self.key, bytes(self._part))
             return
         if self._filled:
-            self._send(self._part[: self._filled])
+            self._send(self._part)
         with _translating(self.store.uri(self.key)):
             self.store.client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
 

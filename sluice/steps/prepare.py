@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
     from sluice.store import ObjectWriter
 
+PLACE_BYTES = PLACE - KEY
 LISTED = 4096  # lines of the list written at once
 FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
 SENT = frozenset({GOOD, CUT})
@@ -66,7 +67,7 @@ class _Records:
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
-        self.places: list[bytes] = []
+        self.places = bytearray()  # `PLACE_BYTES` each
         self.segments: list[tuple[int, PlannedSegment]] = []  # each with the first record that comes from it
 
     def add(self, keys: Sequence[bytes], places: Sequence[bytes], segment: PlannedSegment | None) -> None:
@@ -74,7 +75,7 @@ class _Records:
         if segment is not None and (not self.segments or self.segments[-1][1] is not segment):
             self.segments.append((len(self.keys), segment))
         self.keys += keys
-        self.places += places
+        self.places += b"".join(places)
 
     def lines(self, repeated: set[bytes]) -> Iterator[bytes]:
         """Lines of `records.txt`: the key, and behind one that several rows share the place of the first of them."""
@@ -86,7 +87,8 @@ class _Records:
 
     def _place(self, n: int) -> bytes:
         segment = self.segments[bisect_right(self.segments, n, key=itemgetter(0)) - 1][1]
-        return b"%08d%012d" % place_of(self.keys[n] + self.places[n], segment)
+        place = self.places[n * PLACE_BYTES : (n + 1) * PLACE_BYTES]
+        return b"%08d%012d" % place_of(self.keys[n] + place, segment)
 
 
 class _Preparation:
