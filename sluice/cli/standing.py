@@ -24,6 +24,7 @@ AT_ONCE = 16
 READ = 500  # runs whose beginning is read; of more, those whose ids name the latest time
 STAMP = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]+$")
 CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes a cancelled or aborted run
+BEGINNING = dt.timedelta(minutes=5)  # by then the function that noted an execution has started it, or has ended
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 RUNNING, CANCELLING, FAILED, WAITING = "running", "cancelling", "failed", "waiting_for_approval"
 GOING_ON = frozenset({RUNNING, CANCELLING})
@@ -170,6 +171,9 @@ def _from_execution(cloud: Cloud, keys: state.Keys, further: int) -> tuple[str, 
     """Tell the status of a run that has not been published by its latest execution, and why it failed."""
     found = cloud.execution(f"{keys.run}-{further}" if further else keys.run)
     if found is None:
+        noted = cloud.work.head(keys.resumption(further) if further else keys.start)
+        if noted and dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(noted.modified) < BEGINNING:
+            return RUNNING, None
         return FAILED, NO_EXECUTION
     cancelled = found.status == "ABORTED" or cloud.work.exists(keys.cancel)
     if found.status in ENDED_BADLY and cancelled and _recent(found):

@@ -137,7 +137,7 @@ def test_a_run_that_fails_is_1_and_says_why(place: Place) -> None:
 def test_a_run_that_is_stopped_is_3_and_tells_the_truth(place: Place) -> None:
     """Ctrl-C in the first round: run.json says cancelled, and every row is in the results with its reason."""
     process = subprocess.Popen(
-        [*place.command, "--json", "--set", "poll_seconds=900", "--set", "poll_seconds_max=900"],
+        [*place.command, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
         cwd=ROOT, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:

@@ -479,8 +479,19 @@ def test_an_approval_is_sent_to_start(deployed: Deployed, capsys: pytest.Capture
     assert f"(execution {RUN}-1)" in capsys.readouterr().out
 
 
-def test_a_run_without_an_execution_has_failed(deployed: Deployed) -> None:
+@pytest.mark.parametrize("further", [0, 1])
+def test_an_execution_that_is_about_to_begin_is_no_failure(deployed: Deployed, further: int) -> None:
+    """A run is noted, and so is its going on, a moment before the execution is started."""
+    keys = deployed.begin()
+    if further:
+        deployed.cloud.work.put(keys.resumption(1), Resumption(number=1, cancelled=True, forgiven=[]).write())
+    now = standing(deployed.cloud, RUN)
+    assert (now.status, now.error) == ("running", None)
+
+
+def test_a_run_without_an_execution_has_failed(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that start wrote and could not begin is not running for ever."""
+    monkeypatch.setattr("sluice.cli.standing.BEGINNING", dt.timedelta(0))
     deployed.begin()
     now = standing(deployed.cloud, RUN)
     assert now.status == "failed"
