@@ -19,7 +19,9 @@ def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
     declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**declared, **context}, outdir=outdir, analytics_reporting=False)
     options = Options.of(app.node)
-    SluiceStack(app, stack_name(options.environment), options=options, tasks=Tasks.load(ROOT / options.tasks))
+    tasks = Tasks.load(ROOT / options.tasks)
+    tasks.check_waiting(options.alarms.waiting_hours)
+    SluiceStack(app, stack_name(options.environment), options=options, tasks=tasks)
     return app
 
 

@@ -11,7 +11,7 @@ from infra.options import ROOT
 from sluice.errors import BadSetting
 from sluice.prices import PROFILE_ID, Catalog
 from sluice.table import schema
-from sluice.task import DEFAULT_TIERS, Task, load_task, task_names
+from sluice.task import DEFAULT_TIERS, Task, Transport, load_task, task_names
 from sluice.triggers import Schedule, effective
 
 if TYPE_CHECKING:
@@ -68,6 +68,21 @@ class Tasks:
                 raise BadSetting(f"{setting}: there is no task {task}; there are: {', '.join(known)}")
         triggers = {task.name: effective(task.trigger, intake.schedules.get(task.name)) for task in self.tasks}
         return {name: trigger for name, trigger in triggers.items() if isinstance(trigger, Schedule)}
+
+    def check_waiting(self, hours: float) -> None:
+        """See that an alarm of jobs that wait so long can go off.
+
+        Raises:
+            BadSetting: Bedrock ends a task's job before.
+        """
+        tiers = [(task.name, tier) for task in self.tasks for tier in task.tiers]
+        for task, tier in tiers:
+            if tier.transport != Transport.ON_DEMAND and tier.timeout_hours <= hours:
+                raise BadSetting(
+                    f"alarms: waiting_hours = {hours:g} is not allowed: Bedrock ends a job of the task {task} for "
+                    f"{tier.model} after {tier.timeout_hours} hours (its timeout_hours), and the alarm would never go "
+                    "off; choose fewer"
+                )
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the schema of each task's results."""

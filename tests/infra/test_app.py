@@ -218,6 +218,19 @@ def test_an_intake_for_no_task_is_refused(tasks: Path, wrong: dict[str, Any], sa
         Tasks.load(tasks).schedules(Options.parse(wrong).intake)
 
 
+def test_an_alarm_that_could_never_go_off_is_refused(tasks: Path) -> None:
+    """A job that Bedrock ends after 24 hours does not wait for 24; and that of a tier on demand waits for nothing."""
+    from infra.tasks import Tasks
+
+    found = Tasks.load(tasks)
+    found.check_waiting(23.5)
+    with pytest.raises(BadSetting, match=r"waiting_hours = 24 is not allowed: .* of the task mails .* after 24 hours"):
+        found.check_waiting(24)
+    patient = [tier.model_copy(update={"timeout_hours": 48}) for tier in found.tasks[0].tiers]
+    patient[-1] = patient[-1].model_copy(update={"transport": "on_demand", "timeout_hours": 24})
+    Tasks(tasks, (found.tasks[0].model_copy(update={"tiers": patient}),)).check_waiting(24)
+
+
 def test_every_option_stands_in_cdk_json() -> None:
     """The file shows all that can be set, with the values that are used without it."""
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
