@@ -80,14 +80,14 @@ def items(directory: Path, pattern: str) -> list[dict[str, Any]]:
     return found
 
 
-def in_memory(rows: int) -> bool:
-    """Whether a run has room in memory. On a disk the work of earlier writes falls on whoever writes next."""
-    return MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > rows * ROOM
+def room_for(rows: int) -> Path | None:
+    """Memory, if a run has room there. On a disk the work of earlier writes falls on whoever writes next."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > rows * ROOM else None
 
 
-def measure(rows: int, turns: int) -> list[Figure]:
-    """A run of so many rows, and its figures."""
-    directory = Path(tempfile.mkdtemp(prefix="sluice-bench-", dir=MEMORY if in_memory(rows) else None))
+def measure(rows: int, turns: int, within: Path | None = None) -> list[Figure]:
+    """A run of so many rows, its files in a folder or on disk, and its figures."""
+    directory = Path(tempfile.mkdtemp(prefix="sluice-bench-", dir=within))
     try:
         size = work(directory, "begin", rows)["result"]
         return [_figure(rows, size, *found) for found in _steps(directory, turns)]
@@ -171,17 +171,16 @@ def main() -> None:
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    figures = []
+    figures, within = [], room_for(max(given.rows))
     for rows in given.rows:
-        figures += measure(rows, given.turns or TURNS.get(rows, 2))
+        figures += measure(rows, given.turns or TURNS.get(rows, 2), within)
         print(report.table(figures), flush=True)
     found = {rows: peaks(rows) for rows in given.peaks}
     print(report.peaks(found), flush=True)
     planned = work(Path(), "billion")["result"]
     print(planned)
     if not given.dry:
-        files = "in memory" if in_memory(max(given.rows)) else "on disk"
-        report.write(figures, found, planned, files)
+        report.write(figures, found, planned, "in memory" if within else "on disk")
 
 
 if __name__ == "__main__":

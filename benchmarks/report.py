@@ -71,7 +71,7 @@ def peaks(found: dict[int, dict[str, float]]) -> str:
 
 
 def write(figures: list[Figure], found: dict[int, dict[str, float]], planned: str, files: str) -> None:
-    """Put the tables between the page's markers; `files` says where those of the largest run stood."""
+    """Put the tables between the page's markers; `files` says where those of the runs stood."""
     today = dt.datetime.now(dt.UTC).date().isoformat()
     parts = [f"Measured on {today}: {machine()}, files {files}.", table(figures), peaks(found), planned]
     replace(PAGE, "bench", "\n\n".join(parts))

@@ -24,7 +24,7 @@ AT_ONCE = 16
 READ = 500  # runs whose beginning is read; of more, those whose ids name the latest time
 STAMP = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]+$")
 CLOSING = dt.timedelta(minutes=10)  # by then sweep has begun the execution that closes a cancelled or aborted run
-BEGINNING = dt.timedelta(minutes=5)  # by then the function that noted an execution has started it, or has ended
+BEGINNING = dt.timedelta(minutes=5)  # an execution is started right behind its note, however often the call is tried
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 RUNNING, CANCELLING, FAILED, WAITING = "running", "cancelling", "failed", "waiting_for_approval"
 GOING_ON = frozenset({RUNNING, CANCELLING})
