@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from sluice.prompts import RECORD
-from sluice.rows import KEY
-from sluice.task import Task, parse_task
+from sluice.answers.requests import RECORD
+from sluice.rows.record import KEY
+from sluice.task.file import parse_task
+from sluice.task.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

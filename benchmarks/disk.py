@@ -1,4 +1,4 @@
-"""S3 in a directory: the client's calls that `sluice.store` makes, with files, so that no network is measured."""
+"""S3 in a directory: the client's calls that `sluice.aws.s3` makes, with files, so that no network is measured."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.prompts import RECORD, RequestWriter
+from sluice.answers.requests import RECORD, RequestWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sluice.state import FrozenTier
-    from sluice.task import Task
+    from sluice.runs.state import FrozenTier
+    from sluice.task.task import Task
 
 BUFFER = 1024 * 1024
 

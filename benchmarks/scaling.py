@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks import corpus, report
-from sluice.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
-from sluice.prompts import system_prompt
-from sluice.settings import Settings
-from sluice.state import Pending
+from sluice.answers.requests import system_prompt
+from sluice.aws.s3 import PART_BYTES
+from sluice.runs.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
+from sluice.runs.settings import Settings
+from sluice.runs.state import Pending
 from sluice.steps.poll import GROWTH
 from sluice.steps.selection import AHEAD, PIECE_BYTES
-from sluice.store import PART_BYTES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "scaling.md"
 SIZES = [10**n for n in range(3, 10)]

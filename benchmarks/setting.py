@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import corpus, plain
 from benchmarks.steps import run_of
 from benchmarks.work import INPUT, services_of
-from sluice.state import End, Ended
+from sluice.runs.state import End, Ended
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ AT = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 
 def begin(directory: Path, rows: int) -> int:
     """Write the input and start the run; returns the bytes of the input."""
-    from sluice.prices import Catalog  # noqa: PLC0415 - what other work does not need is not loaded
-    from sluice.settings import Settings  # noqa: PLC0415
+    from sluice.models.catalog import Catalog  # noqa: PLC0415 - what other work does not need is not loaded
+    from sluice.runs.settings import Settings  # noqa: PLC0415
     from sluice.steps import start  # noqa: PLC0415
     from sluice.steps.services import Deployment  # noqa: PLC0415
 

@@ -13,12 +13,12 @@ import msgspec
 
 from benchmarks import corpus
 from benchmarks.disk import refusal
-from sluice.planning import SKETCH, SMALL, bucket_depth, cut_spans, span_size
-from sluice.prices import Catalog
-from sluice.settings import Settings
-from sluice.state import FrozenTier, Keys, Piece, Segment, SpanIndex, Start
+from sluice.aws.s3 import Store
+from sluice.models.catalog import Catalog
+from sluice.runs.planning import SKETCH, SMALL, bucket_depth, cut_spans, span_size
+from sluice.runs.settings import Settings
+from sluice.runs.state import FrozenTier, Keys, Piece, Segment, SpanIndex, Start
 from sluice.steps.services import Services
-from sluice.store import Store
 
 RUN = "simulated"
 LONG_AGO = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

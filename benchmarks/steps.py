@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.state import JobItem, JobKeys, Keys, Part, Span
+from sluice.runs.state import JobItem, JobKeys, Keys, Part, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

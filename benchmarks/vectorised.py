@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.steps import run_of
 from benchmarks.work import services_of
-from sluice.rows import KEY, PLACE, RAW, SOURCE
-from sluice.state import Part
+from sluice.results.table import schema
+from sluice.rows.record import KEY, PLACE, RAW, SOURCE
+from sluice.runs.state import Part
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
-from sluice.table import schema
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -39,8 +39,8 @@ def peak_mb() -> float:
 def services_of(directory: Path) -> Services:
     """The edges of a step, with files in place of S3 and no Bedrock."""
     from benchmarks.disk import DiskS3  # noqa: PLC0415 - what a piece of work does not need is not loaded
+    from sluice.aws.s3 import Store  # noqa: PLC0415
     from sluice.steps.services import Services  # noqa: PLC0415
-    from sluice.store import Store  # noqa: PLC0415
 
     client: Any = DiskS3(directory)
     nobody: Any = None

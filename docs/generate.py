@@ -24,18 +24,18 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from infra.options import Options, Thresholds
+from sluice.aws.metrics import Measure, Unit
 from sluice.cli.app import app
 from sluice.cli.exits import MEANINGS, ExitCode
 from sluice.cli.help import examples_in
 from sluice.cli.summary import places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
-from sluice.measures import Measure, Unit
-from sluice.prices import Catalog, cost, profile_of
+from sluice.models.catalog import Catalog, cost, profile_of
 from sluice.reasons import REJECTIONS, TRANSPORT, Reason
-from sluice.report import read_run
-from sluice.settings import Settings
-from sluice.task import json_schema, load_task
+from sluice.report.report import read_run
+from sluice.runs.settings import Settings
+from sluice.task.file import json_schema, load_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

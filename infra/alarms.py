@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from sluice.measures import NAMESPACE, OF_ALL, Measure
+from sluice.aws.metrics import NAMESPACE, OF_ALL, Measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

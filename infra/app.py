@@ -11,7 +11,7 @@ import aws_cdk as cdk
 from infra.options import ROOT, Options
 from infra.stack import SluiceStack
 from infra.tasks import Tasks
-from sluice.settings import stack_name
+from sluice.runs.settings import stack_name
 
 
 def build(*, outdir: str | None = None, **context: Any) -> cdk.App:

@@ -21,7 +21,7 @@ import jsii
 from aws_cdk import aws_lambda as lambda_
 
 from infra.options import ROOT
-from sluice.vega import BUNDLED, charts_library
+from sluice.report.vega import BUNDLED, charts_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

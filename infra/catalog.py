@@ -20,8 +20,8 @@ from aws_cdk import aws_glue as glue
 from constructs import Construct
 
 from infra.queries import QUERIES
-from sluice.run_table import RUNS
-from sluice.task import BASE_COLUMNS
+from sluice.results.run_table import RUNS
+from sluice.task.columns import BASE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

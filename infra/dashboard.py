@@ -11,7 +11,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from infra.alarms import RUNBOOK
-from sluice.measures import NAMESPACE, OF_TASK, OF_TIER, Measure
+from sluice.aws.metrics import NAMESPACE, OF_TASK, OF_TIER, Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ from constructs import Construct
 from infra import dashboard
 from infra.alarms import ALARMS, RUNBOOK, Watched
 from infra.permissions import accept
-from sluice.events import SOURCE, Event
+from sluice.aws.events import SOURCE, Event
 
 if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.errors import BadSetting
-from sluice.inbox import Intake, Schedules, Source
-from sluice.settings import PLAIN_ENVIRONMENT, Settings, stack_name
+from sluice.runs.inbox import Intake, Schedules, Source
+from sluice.runs.settings import PLAIN_ENVIRONMENT, Settings, stack_name
 
 if TYPE_CHECKING:
     from constructs import Node

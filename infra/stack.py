@@ -14,7 +14,7 @@ from infra.network import Network
 from infra.storage import Storage
 from infra.triggers import Triggers
 from infra.workflow import Workflow
-from sluice.settings import database_name
+from sluice.runs.settings import database_name
 
 if TYPE_CHECKING:
     from constructs import Construct

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from infra.options import Encryption, Removal
 from infra.permissions import allow
-from sluice.inbox import SUBMITTED
+from sluice.runs.inbox import SUBMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
     from infra.options import Options
-    from sluice.inbox import Source
+    from sluice.runs.inbox import Source
 
 # Uploads that nobody finished or aborted are billed and invisible.
 UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))

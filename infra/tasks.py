@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from infra.options import ROOT
 from sluice.errors import BadSetting
-from sluice.prices import PROFILE_ID, Catalog
-from sluice.table import schema
-from sluice.task import DEFAULT_TIERS, Task, Transport, load_task, task_names
-from sluice.triggers import Schedule, effective
+from sluice.models.catalog import PROFILE_ID, Catalog
+from sluice.results.table import schema
+from sluice.task.file import load_task, task_names
+from sluice.task.task import Task
+from sluice.task.tiers import DEFAULT_TIERS, Transport
+from sluice.task.triggers import Schedule, effective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from sluice.inbox import Intake
+    from sluice.runs.inbox import Intake
 
 # The system's own ARNs end in an id that says which model it is; other ARNs say nothing.
 SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")

@@ -16,7 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.permissions import accept, allow
-from sluice.inbox import SUBMITTED
+from sluice.runs.inbox import SUBMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_s3 as s3
     from aws_cdk import aws_stepfunctions as sfn
 
-    from sluice.inbox import Source
-    from sluice.triggers import Schedule
+    from sluice.runs.inbox import Source
+    from sluice.task.triggers import Schedule
 
 NO_QUEUE_BEHIND = ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy")
 

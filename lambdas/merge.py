@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lambdas.runtime import step
-from sluice.state import Part
+from sluice.runs.state import Part
 from sluice.steps import merge
 
 if TYPE_CHECKING:

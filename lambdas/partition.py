@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lambdas.runtime import step
-from sluice.state import Span
+from sluice.runs.state import Span
 from sluice.steps import partition
 
 if TYPE_CHECKING:

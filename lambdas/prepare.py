@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lambdas.runtime import step
-from sluice.state import JobItem
+from sluice.runs.state import JobItem
 from sluice.steps import prepare
 
 if TYPE_CHECKING:

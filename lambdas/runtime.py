@@ -17,23 +17,23 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from botocore.config import Config
 
-from sluice.bedrock import AwsBedrock
-from sluice.events import EventBus
-from sluice.inbox import Intake
-from sluice.measures import NAMESPACE
-from sluice.prices import Catalog
-from sluice.service_quotas import ServiceQuotas
-from sluice.settings import Settings
+from sluice.aws.bedrock import AwsBedrock
+from sluice.aws.events import EventBus
+from sluice.aws.metrics import NAMESPACE
+from sluice.aws.s3 import Store
+from sluice.aws.service_quotas import ServiceQuotas
+from sluice.aws.step_functions import Workflow
+from sluice.models.catalog import Catalog
+from sluice.runs.inbox import Intake
+from sluice.runs.settings import Settings
 from sluice.steps.services import Deployment, Services
-from sluice.store import Store
-from sluice.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from sluice.measures import Measure
+    from sluice.aws.metrics import Measure
 
 logger = Logger()
 

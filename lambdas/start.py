@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from lambdas.runtime import deployment, logger, step
 from sluice.steps import intake, rejudge, resume, start
-from sluice.task import parse_task
+from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sluice.inbox import Notice
+    from sluice.runs.inbox import Notice
     from sluice.steps.services import Services
 
 SHOWN = 100  # notices in an answer, which has a limit

@@ -23,17 +23,17 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("sluice", "lambdas", "tasks", "tests/harness", "tests/faults", "tests/unit", "pyproject.toml")
 SUITE = (
-    "tests/unit/test_steps_approval.py",
-    "tests/unit/test_steps_check.py",
-    "tests/unit/test_steps_infer.py",
-    "tests/unit/test_steps_plan.py",
-    "tests/unit/test_steps_poll.py",
-    "tests/unit/test_steps_rejudge.py",
-    "tests/unit/test_steps_resume.py",
-    "tests/unit/test_steps_submit.py",
-    "tests/unit/test_steps_sweep.py",
-    "tests/unit/test_intake.py",
-    "tests/unit/test_store_conditions.py",
+    "tests/unit/steps/test_approval.py",
+    "tests/unit/steps/test_check.py",
+    "tests/unit/steps/test_infer.py",
+    "tests/unit/steps/test_plan.py",
+    "tests/unit/steps/test_poll.py",
+    "tests/unit/steps/test_rejudge.py",
+    "tests/unit/steps/test_resume.py",
+    "tests/unit/steps/test_submit.py",
+    "tests/unit/steps/test_sweep.py",
+    "tests/unit/steps/test_intake.py",
+    "tests/unit/aws/test_s3_conditions.py",
     "tests/faults/test_plans.py",
     "tests/faults/test_crashes.py",
 )
@@ -78,7 +78,7 @@ MUTATIONS = (
     ),
     Mutation(
         "inner join: rows without an answer are dropped",
-        "sluice/merging.py",
+        "sluice/results/merging.py",
         "lines = [line for place in places for line in place.lines]",
         "lines = [line for place in places for line in place.lines if line[:KEY] in self.places]",
     ),
@@ -105,7 +105,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Expired ignored: such a job is waited for for ever",
-        "sluice/bedrock.py",
+        "sluice/aws/bedrock.py",
         '"Failed", "Expired", "Stopped"})',
         '"Failed", "Stopped"})',
     ),
@@ -123,7 +123,7 @@ MUTATIONS = (
     ),
     Mutation(
         "client token not reused: a new one at each try",
-        "sluice/bedrock.py",
+        "sluice/aws/bedrock.py",
         "return hashlib.blake2b(name.encode(), digest_size=20).hexdigest()",
         'return __import__("uuid").uuid4().hex',
     ),
@@ -135,19 +135,19 @@ MUTATIONS = (
     ),
     Mutation(
         "a job is adopted whose name only contains the name",
-        "sluice/bedrock.py",
+        "sluice/aws/bedrock.py",
         "if job.name == name",
         "if name in job.name",
     ),
     Mutation(
         "splitlines: a line separator inside a reply ends the line",
-        "sluice/outputs.py",
+        "sluice/answers/replies.py",
         "yield from split_lines(store.blocks(key), MAX_LINE)",
         "yield [line.encode() for line in store.get(key).decode(errors='replace').splitlines()]",
     ),
     Mutation(
         "splitlines: a line separator inside a text ends the row",
-        "sluice/containers/lines.py",
+        "sluice/rows/containers/lines.py",
         "lines = lines_of(block)",
         'lines = __import__("re").split(rb"\\n|\\xe2\\x80\\xa8|\\xc2\\x85", block)',
     ),
@@ -165,7 +165,7 @@ MUTATIONS = (
     ),
     Mutation(
         "cost of twins counted twice",
-        "sluice/merging.py",
+        "sluice/results/merging.py",
         "pc.fill_null(at_place, False)",
         "pc.is_valid(columns['first_line'])",
     ),
@@ -213,7 +213,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a call whose answer was lost is made again",
-        "sluice/bedrock.py",
+        "sluice/aws/bedrock.py",
         "wait=isinstance(error, UNREACHED)",
         "wait=True",
     ),
@@ -267,7 +267,7 @@ MUTATIONS = (
     ),
     Mutation(
         "judged again, the last answer counts instead of the first that passes",
-        "sluice/merging.py",
+        "sluice/results/merging.py",
         "    if not judged_again:\n",
         "    if True:\n",
     ),
@@ -315,7 +315,7 @@ MUTATIONS = (
     ),
     Mutation(
         "409 counts as written: the other write fails, and nobody has an object",
-        "sluice/store.py",
+        "sluice/aws/s3.py",
         'TAKEN = frozenset({"412", "PreconditionFailed"})',
         'TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})',
     ),

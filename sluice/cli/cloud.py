@@ -14,11 +14,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
+from sluice.aws.s3 import Store
 from sluice.cli.display import busy
 from sluice.cli.exits import ExitCode, UsageError, complain, complain_of_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError, Stop
-from sluice.settings import stack_name
-from sluice.store import Store
+from sluice.runs.settings import stack_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.exits import ExitCode, UsageError, complain, report_change
 from sluice.cli.standing import CANCELLING, GOING_ON, WAITING, beginning, standing
-from sluice.task import load_task
+from sluice.task.file import load_task
 
 if TYPE_CHECKING:
     from sluice.cli.cloud import Cloud

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
 
 from sluice.figures import dollars, short_model
-from sluice.progress import JobState, Snapshot, Stage
+from sluice.runs.progress import JobState, Snapshot, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from sluice.progress import JobProgress, RoundProgress
-    from sluice.state import Approval
+    from sluice.runs.progress import JobProgress, RoundProgress
+    from sluice.runs.state import Approval
 
 STAGES = tuple(Stage)
 ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}

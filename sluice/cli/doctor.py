@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sluice.aws.service_quotas import ServiceQuotas
 from sluice.cli.cloud import sentence
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.plan import declared_settings
 from sluice.errors import BadSetting, SluiceError
-from sluice.prices import PROFILE_ID, profile_of
-from sluice.quotas import fit
-from sluice.service_quotas import ServiceQuotas
-from sluice.settings import Settings
-from sluice.task import DEFAULT_TIERS, Transport, load_task, task_names
+from sluice.models.catalog import PROFILE_ID, profile_of
+from sluice.runs.fitted import fit
+from sluice.runs.settings import Settings
+from sluice.task.file import load_task, task_names
+from sluice.task.tiers import DEFAULT_TIERS, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluice.cli.cloud import Cloud
-    from sluice.prices import Catalog, Model
-    from sluice.task import Task
+    from sluice.models.catalog import Catalog, Model
+    from sluice.task.task import Task
 
 STEADY = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 EVERYBODY = "IAM_ALLOWED_PRINCIPALS"  # Lake Formation's name for: IAM alone decides

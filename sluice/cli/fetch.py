@@ -10,23 +10,23 @@ import msgspec
 
 from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, print_json
-from sluice.cli.files import whole_file
 from sluice.cli.published import Origin, Published, read_document
 from sluice.cli.requests import check_out
 from sluice.cli.run import show
 from sluice.cli.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.cli.summary import places_in
 from sluice.figures import size
-from sluice.report import read_run, render
-from sluice.state import Inputs, Keys, read
+from sluice.forecast.files import whole_file
+from sluice.report.report import read_run, render
+from sluice.runs.state import Inputs, Keys, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from sluice.aws.s3 import Store
     from sluice.cli.cloud import Cloud
     from sluice.cli.standing import Standing
-    from sluice.store import Store
 
 
 def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCode:

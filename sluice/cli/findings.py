@@ -13,8 +13,8 @@ from rich.text import Text
 from sluice.cli.plan import cost_table, section, tier_table
 from sluice.cli.summary import WIDTH
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
-from sluice.pilot import BASIS
-from sluice.report import stand_in
+from sluice.forecast.pilot import BASIS
+from sluice.report.report import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sluice.cli.forecast import Forecast
-    from sluice.pilot import Findings, Share
+    from sluice.forecast.forecast import Forecast
+    from sluice.forecast.pilot import Findings, Share
 
 SHOWN = 10  # pairs of labels
 

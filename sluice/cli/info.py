@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice import state
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, print_json, reader_may_leave
 from sluice.cli.standing import standing
 from sluice.figures import NONE, dollars, moment, short_model, size
-from sluice.settings import Settings
+from sluice.runs import state
+from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

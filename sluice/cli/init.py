@@ -19,9 +19,11 @@ from rich.text import Text
 from sluice.cli.exits import ExitCode, UsageError, print_json
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadTask
-from sluice.rows import BYTES_PER_TOKEN, join_texts, printable, walk
-from sluice.task import MAX_LABELS, Task, parse_task
-from sluice.weaknesses import PLACEHOLDER
+from sluice.forecast.weaknesses import PLACEHOLDER
+from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable, walk
+from sluice.task.file import parse_task
+from sluice.task.labels import MAX_LABELS
+from sluice.task.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

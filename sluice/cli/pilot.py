@@ -13,30 +13,32 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow.parquet as pq
 
-from sluice import accounting, costs
+from sluice.budget import costs
 from sluice.cli.display import busy, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, UsageError, complain, reader_may_leave
 from sluice.cli.findings import Pilot, print_pilot
-from sluice.cli.forecast import Asked, planned, warnings_of
 from sluice.cli.plan import READING, declared_settings, find_all, progress
 from sluice.cli.requests import check_answers, check_out, parse_settings
 from sluice.cli.run import Looks, approved, local_runner
 from sluice.cli.tasks import catalog_here, load_runnable_task
-from sluice.cli.texts import Lot
 from sluice.figures import dollars, short_model
-from sluice.pilot import Tokens, answered, bill, find, tokens_of
+from sluice.forecast.forecast import Asked, planned, warnings_of
+from sluice.forecast.pilot import Tokens, answered, bill, find, tokens_of
+from sluice.forecast.texts import Lot
 from sluice.reasons import Reason
-from sluice.report import render
-from sluice.task import Transport, parse_task
+from sluice.report.report import render
+from sluice.runs import accounting
+from sluice.task.file import parse_task
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sluice.cli.forecast import Estimate, Forecast
+    from sluice.aws.s3 import Store
     from sluice.cli.run import Runner
-    from sluice.cli.texts import Drawn
-    from sluice.store import Store
-    from sluice.task import Task
+    from sluice.forecast.forecast import Estimate, Forecast
+    from sluice.forecast.texts import Drawn
+    from sluice.task.task import Task
 
 SAMPLE = "sample.jsonl"
 STRONGEST = "strongest"  # the folder of the strongest tier's own run

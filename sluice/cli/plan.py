@@ -16,20 +16,20 @@ from rich.text import Text
 
 from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, UsageError, reader_may_leave
-from sluice.cli.forecast import Asked, forecast
 from sluice.cli.requests import find_inputs, parse_settings
 from sluice.cli.summary import WIDTH
 from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model, size
-from sluice.settings import Settings
+from sluice.forecast.forecast import Asked, forecast
+from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from sluice.cli.forecast import Forecast, Progress, TierForecast
-    from sluice.store import Store
+    from sluice.aws.s3 import Store
+    from sluice.forecast.forecast import Forecast, Progress, TierForecast
 
 S3 = "s3://"
 READING = "reading the inputs"

@@ -18,19 +18,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.cli.exits import UsageError
-from sluice.cli.files import Folder
 from sluice.cli.standing import STAMP
-from sluice.containers import HEAD_BYTES, Limits, container_of, lines_of_input
-from sluice.containers.columnar import RangedFile
 from sluice.errors import BadInput
-from sluice.rows import OVERSIZE, BrokenRow
-from sluice.settings import Settings
-from sluice.state import Input
+from sluice.forecast.files import Folder
+from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
+from sluice.rows.containers.columnar import RangedFile
+from sluice.rows.record import OVERSIZE, BrokenRow
+from sluice.runs.settings import Settings
+from sluice.runs.state import Input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sluice.store import Store
+    from sluice.aws.s3 import Store
 
 BATCH_ROWS = 10_000  # of a filter: as merge writes them
 INPUT = "input"  # the column that holds the whole row, where the task keeps it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.cli.exits import UsageError
-from sluice.containers import SUFFIXES
+from sluice.rows.containers import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,8 +12,8 @@ from sluice.cli import formats
 from sluice.cli.choices import Format, Shape
 from sluice.cli.display import busy, byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
-from sluice.cli.files import whole_file
 from sluice.cli.published import Wanted
+from sluice.forecast.files import whole_file
 from sluice.reasons import Reason, Status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from sluice.cli.requests import check_answers, check_faults, check_out, find_inp
 from sluice.cli.tasks import load_runnable_task
 from sluice.errors import BadInput, BadSetting, BadTask, SluiceError
 from sluice.figures import dollars
-from sluice.settings import Settings
+from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sluice.cli.display import Display
     from sluice.local.cloud import LocalCloud
-    from sluice.state import Approval
-    from sluice.task import Task
+    from sluice.runs.state import Approval
+    from sluice.task.task import Task
 
     Runner = Callable[..., dict[str, Any]]
 
@@ -141,8 +141,8 @@ class Looks:
         """Look at a run of the local cloud."""
         if self._clock() < self._next:
             return
-        from sluice.progress import Watch  # noqa: PLC0415
-        from sluice.store import Store  # noqa: PLC0415
+        from sluice.aws.s3 import Store  # noqa: PLC0415
+        from sluice.runs.progress import Watch  # noqa: PLC0415
 
         if self._watch is None:
             self._watch = Watch(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), run)
@@ -153,7 +153,7 @@ class Looks:
 
 def _hand_over(document: dict[str, Any], request: Request) -> None:
     from sluice.cli.summary import places_in  # noqa: PLC0415
-    from sluice.report import read_run, render  # noqa: PLC0415
+    from sluice.report.report import read_run, render  # noqa: PLC0415
 
     (request.out / "report.html").write_text(render(document), encoding="utf-8")
     show(document, places_in(request.out, read_run(document)), as_json=request.json)
@@ -162,7 +162,7 @@ def _hand_over(document: dict[str, Any], request: Request) -> None:
 def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) -> None:
     """Print run.json, or the summary that is made of it."""
     from sluice.cli.summary import print_summary  # noqa: PLC0415
-    from sluice.report import read_run  # noqa: PLC0415
+    from sluice.report.report import read_run  # noqa: PLC0415
 
     if as_json:
         print_json(document)

@@ -16,7 +16,7 @@ from sluice.cli.run import show
 from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
 from sluice.errors import RetryLater
 from sluice.figures import NONE, dollars, moment
-from sluice.progress import Watch
+from sluice.runs.progress import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

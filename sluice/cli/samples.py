@@ -6,19 +6,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.cli.files import LOCAL, Folder
-from sluice.containers import HEAD_BYTES, Limits, container_of, lines_of_input
-from sluice.costs import estimated_tokens
+from sluice.budget.costs import estimated_tokens
 from sluice.errors import BadInput
-from sluice.rows import Row, RowReader, parse_object, walk
-from sluice.settings import Settings
-from sluice.state import Input
-from sluice.weaknesses import Sample
+from sluice.forecast.files import LOCAL, Folder
+from sluice.forecast.weaknesses import Sample
+from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
+from sluice.rows.record import Row, RowReader, parse_object, walk
+from sluice.runs.settings import Settings
+from sluice.runs.state import Input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 FIRST = 1_000  # rows that a sample's fields are told from
 

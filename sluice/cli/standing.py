@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice import state
 from sluice.cli.exits import UsageError
+from sluice.runs import state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

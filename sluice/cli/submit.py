@@ -16,8 +16,8 @@ from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, UsageError, complain, print_json, reader_may_leave
 from sluice.cli.requests import find_inputs, parse_settings
 from sluice.errors import Stop
-from sluice.inbox import SUBMITTED
-from sluice.task import load_task
+from sluice.runs.inbox import SUBMITTED
+from sluice.task.file import load_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

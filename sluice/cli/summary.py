@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model
-from sluice.report import STATUS, bars, stand_in
+from sluice.report.report import STATUS, bars, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from sluice.report import Bar, Run, RunJob, RunTier
+    from sluice.report.report import Bar, Run, RunJob, RunTier
 
 WIDTH = 100  # where there is no terminal to measure, and the widest on one
 COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}

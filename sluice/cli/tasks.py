@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from sluice.answers.requests import CLOSE, OPEN, system_prompt
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
 from sluice.cli.samples import sample_of
 from sluice.errors import BadTask
-from sluice.prices import Catalog, check_models
-from sluice.prompts import CLOSE, OPEN, system_prompt
-from sluice.rows import join_texts
-from sluice.task import json_schema, load_task
-from sluice.weaknesses import weaknesses
+from sluice.forecast.weaknesses import weaknesses
+from sluice.models.catalog import Catalog, check_models
+from sluice.rows.record import join_texts
+from sluice.task.file import json_schema, load_task
 
 if TYPE_CHECKING:
-    from sluice.prices import Model
-    from sluice.task import Task
-    from sluice.weaknesses import Weakness
+    from sluice.forecast.weaknesses import Weakness
+    from sluice.models.catalog import Model
+    from sluice.task.task import Task
 
 
 def load_runnable_task(name_or_path: str, region: str) -> tuple[Task, tuple[Model, ...]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from sluice.errors import BadSetting
-from sluice.task import read_yaml
+from sluice.task.file import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path

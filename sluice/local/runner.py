@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.aws.s3 import ahead
 from sluice.errors import BadSetting, BadTask, Stop
 from sluice.local.cloud import SCALE, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
 from sluice.local.sources.keys import in_common
 from sluice.local.synthesis import synthesized
-from sluice.prices import Catalog
-from sluice.state import Approval, Keys, read
-from sluice.store import ahead
-from sluice.task import DEFAULT_TIERS
+from sluice.models.catalog import Catalog
+from sluice.runs.state import Approval, Keys, read
+from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sluice.task import Task, Tier
+    from sluice.task.task import Task
+    from sluice.task.tiers import Tier
 
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     *("infra", "tasks", "app.py", "cdk.json", "models.yaml"),
-    *(f"sluice/{name}" for name in ("models.yaml", "inbox.py", "settings.py", "table.py", "task.py", "triggers.py")),
+    *("sluice/task", "sluice/models", "sluice/results/table.py", "sluice/results/run_table.py"),
+    *("sluice/runs/inbox.py", "sluice/runs/settings.py", "sluice/aws/events.py", "sluice/aws/metrics.py"),
 )
 PACKAGES = ("aws-cdk-lib", "cdk-nag", "constructs")
 PROGRAM = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluice.events import Event
-from sluice.state import Approval
+from sluice.aws.events import Event
+from sluice.runs.state import Approval
 
 if TYPE_CHECKING:
     from sluice.steps.services import Run, Services

@@ -12,26 +12,26 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice import accounting
-from sluice.answers import Judge, Verdict
-from sluice.bedrock import TERMINAL
-from sluice.containers import split_lines
+from sluice.answers.judge import Judge, Verdict
+from sluice.answers.replies import Manifest, Reply, output_lines, read_line, read_manifest
+from sluice.answers.requests import RequestWriter, escaped_of_line
+from sluice.aws.bedrock import TERMINAL
+from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
-from sluice.measures import Measure
-from sluice.outputs import Manifest, Reply, output_lines, read_line, read_manifest
-from sluice.prices import cost
-from sluice.prompts import RequestWriter, escaped_of_line
+from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
-from sluice.rows import KEY, RAW, RowReader, parse_object
-from sluice.state import Counts, Ended, Failed, JobItem, Pending, Prepared, Submitted, read
+from sluice.results.table import ATTEMPTS
+from sluice.rows.containers import split_lines
+from sluice.rows.record import KEY, RAW, RowReader, parse_object
+from sluice.runs import accounting
+from sluice.runs.state import Counts, Ended, Failed, JobItem, Pending, Prepared, Submitted, read
 from sluice.steps.selection import PendingWriter, shard_rows
 from sluice.steps.services import Run
-from sluice.table import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sluice.state import FrozenTier, JobKeys, PlannedJob
+    from sluice.runs.state import FrozenTier, JobKeys, PlannedJob
     from sluice.steps.services import Services
 
 MISSING = {"Expired": Reason.JOB_EXPIRED, "Failed": Reason.JOB_FAILED, "Stopped": Reason.JOB_STOPPED}

@@ -14,11 +14,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice import accounting, costs, planning
+from sluice.answers.requests import RequestWriter
+from sluice.aws.s3 import ahead
+from sluice.budget import costs
 from sluice.errors import Stop
-from sluice.prompts import RequestWriter
-from sluice.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex, read
-from sluice.store import ahead
+from sluice.runs import accounting, planning
+from sluice.runs.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.bedrock import RecordError
-from sluice.containers import split_lines
+from sluice.answers.replies import Manifest
+from sluice.answers.requests import RECORD
+from sluice.aws.bedrock import RecordError
 from sluice.errors import RetryLater, Stop
-from sluice.outputs import Manifest
-from sluice.prompts import RECORD
 from sluice.reasons import Reason
-from sluice.rows import KEY
-from sluice.state import Ended, JobItem
+from sluice.rows.containers import split_lines
+from sluice.rows.record import KEY
+from sluice.runs.state import Ended, JobItem
 from sluice.steps.services import Run
 from sluice.steps.waiting import longer_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.state import JobKeys
+    from sluice.runs.state import JobKeys
     from sluice.steps.services import Services
 
 CHUNKS_OF_CALLS = 4  # calls per worker and chunk: what a crash can lose

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sluice.accounting import total
-from sluice.containers import unreadable
+from sluice.aws.events import Event
+from sluice.aws.metrics import Measure
 from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
-from sluice.events import Event
-from sluice.inbox import (
+from sluice.models.catalog import check_models
+from sluice.rows.containers import unreadable
+from sluice.runs.accounting import total
+from sluice.runs.inbox import (
     INBOX,
     READY,
     READY_GRACE_SECONDS,
@@ -39,14 +41,12 @@ from sluice.inbox import (
     source_of,
     tick_id,
 )
-from sluice.measures import Measure
-from sluice.prices import check_models
-from sluice.state import Input, Inputs, Keys, read
+from sluice.runs.state import Input, Inputs, Keys, read
 from sluice.steps import start
 from sluice.steps.plan import counts_so_far
 from sluice.steps.services import Run
-from sluice.task import load_task, task_names
-from sluice.triggers import ON_DROP, effective
+from sluice.task.file import load_task, task_names
+from sluice.task.triggers import ON_DROP, effective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

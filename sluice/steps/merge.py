@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.findings import FindingsCount
-from sluice.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
 from sluice.reasons import Reason, Status
-from sluice.rows import KEY, PLACE
-from sluice.state import End, PartBooks, read
+from sluice.results.findings import FindingsCount
+from sluice.results.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
+from sluice.results.table import ATTEMPT, BASE
+from sluice.rows.record import KEY, PLACE
+from sluice.runs.state import End, PartBooks, read
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
-from sluice.table import ATTEMPT, BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.state import Part
+    from sluice.aws.s3 import ObjectWriter
+    from sluice.runs.state import Part
     from sluice.steps.services import Services
-    from sluice.store import ObjectWriter
 
 BATCH_ROWS = 10_000  # rows joined and written at once, a row group: larger ones take memory and no less time
 IDS_COUNTED = 2_000_000  # up to so many rows, doubled ids are counted exactly; beyond, in a share of them

@@ -7,17 +7,17 @@ import tempfile
 from array import array
 from typing import IO, TYPE_CHECKING
 
-from sluice.containers import Container, Limits, lines_of_input
 from sluice.errors import BadInput
-from sluice.planning import SKETCH, SMALL
-from sluice.rows import Buckets, RowReader
-from sluice.state import Piece, Segment, SpanIndex
+from sluice.rows.containers import Container, Limits, lines_of_input
+from sluice.rows.record import Buckets, RowReader
+from sluice.runs.planning import SKETCH, SMALL
+from sluice.runs.state import Piece, Segment, SpanIndex
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from sluice.state import Span
+    from sluice.aws.s3 import ObjectWriter
+    from sluice.runs.state import Span
     from sluice.steps.services import Services
-    from sluice.store import ObjectWriter
 
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 ROWS_AT_ONCE = 4096  # of a bucket that are joined: a text that fills the input fills one bucket

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice import accounting, costs, planning
+from sluice.answers.requests import RequestWriter
+from sluice.aws.metrics import Measure
+from sluice.aws.s3 import ahead
+from sluice.budget import costs
 from sluice.errors import Stop
-from sluice.measures import Measure
-from sluice.prompts import RequestWriter
 from sluice.reasons import Reason
-from sluice.state import (
+from sluice.runs import accounting, planning
+from sluice.runs.state import (
     Counts,
     End,
     Failed,
@@ -25,12 +27,11 @@ from sluice.state import (
 )
 from sluice.steps.approval import must_wait
 from sluice.steps.services import Run
-from sluice.store import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.state import JobKeys, Pending
+    from sluice.runs.state import JobKeys, Pending
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs

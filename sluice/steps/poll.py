@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.bedrock import TERMINAL, WAITING
+from sluice.aws.bedrock import TERMINAL, WAITING
+from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater
-from sluice.measures import Measure
-from sluice.state import Ended, JobItem, Submitted, read
+from sluice.runs.state import Ended, JobItem, Submitted, read
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:

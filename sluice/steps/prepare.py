@@ -6,19 +6,19 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from sluice import accounting
-from sluice.prompts import RequestWriter, cut_middle, escape, escape_all
-from sluice.rows import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
-from sluice.state import JobItem, Prepared, read
+from sluice.answers.requests import RequestWriter, cut_middle, escape, escape_all
+from sluice.rows.record import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
+from sluice.runs import accounting
+from sluice.runs.state import JobItem, Prepared, read
 from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sluice.state import PlannedJob, PlannedSegment
+    from sluice.aws.s3 import ObjectWriter
+    from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Services
-    from sluice.store import ObjectWriter
 
 PLACE_BYTES = PLACE - KEY
 LISTED = 4096  # lines of the list written at once

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice import accounting, report
-from sluice.events import Event
-from sluice.findings import add_up, tell
-from sluice.gold import agreement
-from sluice.measures import Measure
+from sluice.aws.events import Event
+from sluice.aws.metrics import Measure
+from sluice.aws.s3 import ahead
 from sluice.reasons import Reason
-from sluice.run_table import run_parquet
-from sluice.state import Counts, End, Findings, Keys, Part, PartBooks, read
+from sluice.report import report
+from sluice.results.findings import add_up, tell
+from sluice.results.gold import agreement
+from sluice.results.run_table import run_parquet
+from sluice.runs import accounting
+from sluice.runs.state import Counts, End, Findings, Keys, Part, PartBooks, read
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run
-from sluice.store import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

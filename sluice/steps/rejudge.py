@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.errors import BadTask, Stop
-from sluice.state import Keys
+from sluice.runs.state import Keys
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from sluice.steps.services import Services
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 
 def run(services: Services, run_id: str, task: Task) -> str:

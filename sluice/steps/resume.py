@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluice.errors import Stop
-from sluice.state import Resumption
+from sluice.runs.state import Resumption
 from sluice.steps.plan import counts_so_far
 from sluice.steps.services import Run
 

@@ -7,18 +7,18 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluice.containers import lines_of, split_lines
-from sluice.planning import MARK_EVERY
-from sluice.rows import KEY, PLACE, SOURCE
-from sluice.state import Pending
-from sluice.store import ahead
+from sluice.aws.s3 import ahead
+from sluice.rows.containers import lines_of, split_lines
+from sluice.rows.record import KEY, PLACE, SOURCE
+from sluice.runs.planning import MARK_EVERY
+from sluice.runs.state import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sluice.state import PlannedJob, PlannedSegment
+    from sluice.aws.s3 import ObjectWriter, Store
+    from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Run
-    from sluice.store import ObjectWriter, Store
 
 AHEAD = 8  # ranged reads under way at once: a shard of a large run is thousands of small ones
 PIECE_BYTES = 1024 * 1024

@@ -8,23 +8,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sluice.inbox import Intake
-from sluice.measures import ignore
-from sluice.prices import Catalog
-from sluice.settings import Settings
-from sluice.state import Inputs, JobItem, Keys, PlannedJob, Resumption, RoundPlan, RunPlan, Start, read
-from sluice.task import Task, parse_task
+from sluice.aws.metrics import ignore
+from sluice.models.catalog import Catalog
+from sluice.runs.inbox import Intake
+from sluice.runs.settings import Settings
+from sluice.runs.state import Inputs, JobItem, Keys, PlannedJob, Resumption, RoundPlan, RunPlan, Start, read
+from sluice.task.file import parse_task
+from sluice.task.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sluice.bedrock import Bedrock
-    from sluice.measures import Meter
-    from sluice.quotas import Listed
-    from sluice.state import FrozenTier
-    from sluice.store import Store
-    from sluice.workflow import Workflow
+    from sluice.aws.bedrock import Bedrock
+    from sluice.aws.metrics import Meter
+    from sluice.aws.s3 import Store
+    from sluice.aws.step_functions import Workflow
+    from sluice.models.quotas import Listed
+    from sluice.runs.state import FrozenTier
 
 
 @dataclass(frozen=True, kw_only=True)

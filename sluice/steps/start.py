@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from sluice.containers import HEAD_BYTES, Container, container_of
 from sluice.errors import BadInput, BadSetting, SluiceError
-from sluice.planning import bucket_depth, cut_spans, span_size
-from sluice.prices import check_models
-from sluice.quotas import fit, to_read
-from sluice.state import FrozenTier, Input, Inputs, Keys, Span, Start, read
-from sluice.task import Task, Transport, load_task, parse_task
+from sluice.models.catalog import check_models
+from sluice.rows.containers import HEAD_BYTES, Container, container_of
+from sluice.runs.fitted import fit, to_read
+from sluice.runs.planning import bucket_depth, cut_spans, span_size
+from sluice.runs.state import FrozenTier, Input, Inputs, Keys, Span, Start, read
+from sluice.task.file import load_task, parse_task
+from sluice.task.task import Task
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.prices import Model
-    from sluice.quotas import Fitted
-    from sluice.settings import Settings
+    from sluice.aws.s3 import Store
+    from sluice.models.catalog import Model
+    from sluice.runs.fitted import Fitted
+    from sluice.runs.settings import Settings
     from sluice.steps.services import Deployment, Services
-    from sluice.store import Store
 
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
 AT_ONCE = 8  # objects that are looked at together: 50,000 take two minutes and not twenty

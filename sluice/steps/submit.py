@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.bedrock import JobRequest, job_name, job_token
+from sluice.aws.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
-from sluice.state import JobItem, Submitted, read
+from sluice.runs.state import JobItem, Submitted, read
 from sluice.steps.services import Run
 from sluice.steps.waiting import longer_wait
 
 if TYPE_CHECKING:
-    from sluice.state import JobKeys
+    from sluice.runs.state import JobKeys
     from sluice.steps.services import Services
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.charts import FEW
-from sluice.report import render
-from sluice.task import parse_task
+from sluice.report.charts import FEW
+from sluice.report.report import render
+from sluice.task.file import parse_task
 from tests.harness.drive import Cloud, jsonl
 from tests.harness.runs import RUN, RUNS, changed
 

@@ -12,14 +12,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.measures import Measure
+from sluice.aws.metrics import Measure
 from sluice.reasons import TRANSPORT
 from tests.faults.scenarios import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.task import Task
+    from sluice.task.task import Task
     from tests.faults.scenarios import Scenario
     from tests.harness.machine import Machine
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.local.faults import draw
-from sluice.task import Task, parse_task
+from sluice.task.file import parse_task
+from sluice.task.task import Task
 from tests.harness.faults import FaultPlan
 
 LABELS = ("red", "green", "blue")

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 
 from sluice.local.ledger import FOLDER, INVALID, REFUSED, read_ledgers
 from sluice.local.runner import Request, run_in
-from sluice.table import schema
-from sluice.task import BASE_COLUMNS, load_task, parse_task
+from sluice.results.table import schema
+from sluice.task.columns import BASE_COLUMNS
+from sluice.task.file import load_task, parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sluice.local.cloud import LocalCloud
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_data"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sluice.task import parse_task
+from sluice.task.file import parse_task
 from tests.flow.local import FIRST, PLAIN, ROOT, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from sluice.cli.standing import WAITING, standing
 from sluice.cli.submit import Submission, submit
 from sluice.local.runner import Request, prepare
 from sluice.local.server import INVOKE
-from sluice.state import Keys
-from sluice.task import load_task
+from sluice.runs.state import Keys
+from sluice.task.file import load_task
 from tests.flow.local import SAMPLES
 
 if TYPE_CHECKING:

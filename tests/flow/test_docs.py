@@ -12,8 +12,8 @@ import yaml
 
 from docs.generate import BLOCKS, PAGES, Sample, blocks, steady
 from sluice.cli.app import app
-from sluice.prices import Catalog, check_models
-from sluice.task import parse_task
+from sluice.models.catalog import Catalog, check_models
+from sluice.task.file import parse_task
 from tests.flow.local import ROOT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from infra.app import synthesize
 from sluice.local.cloud import LocalCloud
-from sluice.state import Keys, Start, read
+from sluice.runs.state import Keys, Start, read
 from tests.flow.local import FIRST, SECOND, Flow, numbered, reply
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluice.local.runner import collect, prepare, start
-from sluice.task import load_task
+from sluice.task.file import load_task
 from tests.flow.local import Outcome, jsonl, numbered, read_rows, write
 from tests.flow.trial import Trial, exit_code
 

@@ -12,7 +12,7 @@ import pytest
 from sluice.local.cloud import LocalCloud
 from sluice.local.runner import Request, collect, prepare
 from sluice.local.synthesis import synthesized
-from sluice.task import load_task
+from sluice.task.file import load_task
 from tests.flow.local import SAMPLES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.measures import OF_TIER, Measure
+from sluice.aws.metrics import OF_TIER, Measure
 from tests.flow.local import FIRST, PLAIN, SECOND, jsonl, reply
 
 if TYPE_CHECKING:

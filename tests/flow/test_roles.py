@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-import sluice.store
+import sluice.aws.s3
 from sluice.local.cloud import FunctionFailed, LocalCloud
 from sluice.local.ledger import FOLDER, INVALID, REFUSED, USED, Rights, read_ledgers
 from sluice.local.rights import OPTIONS as TOLD
@@ -22,7 +22,7 @@ from sluice.local.rights import WHY
 from sluice.local.runner import Request, prepare
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template, arn_of
-from sluice.task import load_task
+from sluice.task.file import load_task
 from tests.faults.chaos import run_plan
 from tests.faults.scenarios import draw_plan, draw_scenario
 from tests.flow.local import FIRST, SECOND, Flow, numbered, reply, write
@@ -179,7 +179,7 @@ def under_faults(whole: Path, ledgers: Path) -> None:
     """Runs in memory in which everything goes wrong: each call is held to its role, and objects are sent by parts."""
     roles = Roles(Template(load(whole), REGION), ledgers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sluice.store, "PART_BYTES", 64)
+        patch.setattr(sluice.aws.s3, "PART_BYTES", 64)
         for seed in range(IN_PARTS):
             run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
     for seed in range(IN_PARTS, SEEDS):

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
-from sluice.cli.forecast import Asked, forecast
-from sluice.costs import ESCALATED
-from sluice.prices import Catalog
+from sluice.budget.costs import ESCALATED
+from sluice.forecast.forecast import Asked, forecast
+from sluice.models.catalog import Catalog
 from sluice.reasons import REJECTIONS
-from sluice.settings import Settings
+from sluice.runs.settings import Settings
 from tests.flow.local import SAMPLES, TICKETS, Outcome
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import yaml
 
 from sluice.cli.exits import OF_STATUS
 from sluice.local.runner import Request, collect, prepare, start
-from sluice.task import parse_task
+from sluice.task.file import parse_task
 from tests.flow.local import (
     FIRST,
     LABELS,

@@ -1,7 +1,7 @@
 """Record a run's objects in today's format: `python -m tests.formats.record`.
 
-Once for each format, when `sluice.state.FORMAT` rises; a recording is never made anew, since it stands for the runs
-that are under way when a deployment comes.
+Once for each format, when `sluice.runs.state.FORMAT` rises; a recording is never made anew, since it stands for the
+runs that are under way when a deployment comes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.state import FORMAT
+from sluice.runs.state import FORMAT
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
@@ -20,7 +20,7 @@ from tests.harness.stage import make_task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 FOLDER = Path(__file__).parent
 SETTINGS = {"min_records_per_job": 4, "max_records_per_job": 8, "span_bytes": 500}

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sluice.bedrock import JobRequest, JobState
-from sluice.store import Store
+from sluice.aws.bedrock import JobRequest, JobState
+from sluice.aws.s3 import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

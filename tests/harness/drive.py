@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow.parquet as pq
 
-from sluice.prices import Catalog
-from sluice.settings import Settings
-from sluice.state import JobItem, Keys, Part, Span
+from sluice.aws.s3 import Store
+from sluice.models.catalog import Catalog
+from sluice.runs.settings import Settings
+from sluice.runs.state import JobItem, Keys, Part, Span
 from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, start, submit
 from sluice.steps.services import Deployment, Services
-from sluice.store import Store
 from tests.harness.bedrock import MemoryBedrock
 from tests.harness.readings import Readings
 from tests.harness.s3 import MemoryS3
@@ -24,7 +24,7 @@ from tests.harness.s3 import MemoryS3
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 MAX_LOOPS = 10_000
 

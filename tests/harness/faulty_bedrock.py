@@ -1,8 +1,8 @@
 """Bedrock's two boto3 clients in memory, under faults: jobs end in every way, records break, calls are refused.
 
-`sluice.bedrock.AwsBedrock` stands on top, so that its own reading of answers and errors is tested too. What is bought
-is written down: a record of a batch job when the job has processed it, a Converse call when it was answered, even if
-the answer never arrives.
+`sluice.aws.bedrock.AwsBedrock` stands on top, so that its own reading of answers and errors is tested too. What is
+bought is written down: a record of a batch job when the job has processed it, a Converse call when it was
+answered, even if the answer never arrives.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from sluice.bedrock import TERMINAL, AwsBedrock
+from sluice.aws.bedrock import TERMINAL, AwsBedrock
 from tests.harness.bedrock import model_output, user_text
 from tests.harness.faults import Dice, Killed
 from tests.harness.s3 import client_error
@@ -24,7 +24,7 @@ from tests.harness.s3 import client_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sluice.store import Store
+    from sluice.aws.s3 import Store
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/"
 NAME = re.compile(r"(?P<run>.*)-r(?P<round>\d+)-(?P<job>\d{5})")

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.inbox import Intake
+from sluice.aws.s3 import Store
 from sluice.local.events import object_created
-from sluice.prices import Catalog
-from sluice.settings import Settings
-from sluice.state import Inputs, Keys, Span, Start, read
+from sluice.models.catalog import Catalog
+from sluice.runs.inbox import Intake
+from sluice.runs.settings import Settings
+from sluice.runs.state import Inputs, Keys, Span, Start, read
 from sluice.steps import intake
 from sluice.steps.services import Deployment, Services
-from sluice.store import Store
 from tests.harness.s3 import MemoryS3, client_error
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
-from sluice.state import JobItem, Keys, Part, Span
+from sluice.runs.state import JobItem, Keys, Part, Span
 from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, resume, submit, sweep
 from sluice.steps.services import Run, Services
-from sluice.store import Store
 from tests.harness.drive import Cloud
 from tests.harness.faults import Dice, FaultPlan, FaultyS3, Killed
 from tests.harness.faulty_bedrock import FaultyBedrock
@@ -28,7 +28,7 @@ from tests.harness.s3 import MemoryS3
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 T = TypeVar("T")
 MAX_TURNS = 20_000  # of jobs in one execution: more means that a job never ends

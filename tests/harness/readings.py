@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluice.measures import OF_ALL, OF_TASK, OF_TIER
+from sluice.aws.metrics import OF_ALL, OF_TASK, OF_TIER
 
 if TYPE_CHECKING:
-    from sluice.measures import Measure
+    from sluice.aws.metrics import Measure
 
 
 class Reading(NamedTuple):

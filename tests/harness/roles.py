@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from sluice.bedrock import AwsBedrock
+from sluice.aws.bedrock import AwsBedrock
+from sluice.aws.s3 import Store
+from sluice.aws.step_functions import Workflow
 from sluice.local.guard import MISSING, Guard
 from sluice.local.ledger import Ledger
 from sluice.local.policies import Role
 from sluice.local.rules import service
-from sluice.store import Store
-from sluice.workflow import Workflow
 from tests.harness.s3 import client_error
 
 if TYPE_CHECKING:

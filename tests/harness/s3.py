@@ -1,4 +1,4 @@
-"""S3 in memory, as far as `sluice.store` uses it: the client's calls, their shapes and their errors."""
+"""S3 in memory, as far as `sluice.aws.s3` uses it: the client's calls, their shapes and their errors."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.state import Counts, JobItem, JobKeys, Keys, Span, read
+from sluice.runs.state import Counts, JobItem, JobKeys, Keys, Span, read
 from sluice.steps import check, infer, partition, plan, poll, prepare, submit
-from sluice.task import Task, parse_task
+from sluice.task.file import parse_task
+from sluice.task.task import Task
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine

@@ -10,8 +10,8 @@ import pytest
 
 from infra.options import ROOT, Encryption, Options, Removal
 from sluice.errors import BadSetting, BadTask
-from sluice.task import task_names
-from sluice.triggers import Schedule
+from sluice.task.file import task_names
+from sluice.task.triggers import Schedule
 from tests.infra.conftest import OWN_KEY, VPC
 
 if TYPE_CHECKING:

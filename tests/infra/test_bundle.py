@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.options import ROOT
-from sluice.vega import charts_library
+from sluice.report.vega import charts_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,8 +91,8 @@ def test_packages_are_built_for_the_functions_processor(bundled: Path) -> None:
 def test_the_bundle_holds_what_steps_need_and_not_what_serves_one_machine(bundled: Path, tasks: Path) -> None:
     """The library, the handlers, the tasks and boto3; no local runner, command line, cache or tests."""
     for name in (
-        "sluice/task.py",
-        "sluice/models.yaml",
+        "sluice/task/task.py",
+        "sluice/models/models.yaml",
         "tasks/mails.yaml",
         "boto3/__init__.py",
         "pyarrow/__init__.py",

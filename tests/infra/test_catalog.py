@@ -9,8 +9,8 @@ import pytest
 
 from infra.permissions import plain
 from infra.queries import QUERIES
-from sluice.table import schema
-from sluice.task import load_task
+from sluice.results.table import schema
+from sluice.task.file import load_task
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 
 from infra.options import ROOT
 from sluice.errors import BadSetting
-from sluice.settings import LONGEST_SWEEP, Settings
+from sluice.runs.settings import LONGEST_SWEEP, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

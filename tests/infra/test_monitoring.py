@@ -9,8 +9,8 @@ import pytest
 from infra.alarms import ALARMS, Alarm
 from infra.options import ROOT, Options, Thresholds
 from infra.permissions import plain
+from sluice.aws.metrics import NAMESPACE, Measure
 from sluice.errors import BadSetting
-from sluice.measures import NAMESPACE, Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

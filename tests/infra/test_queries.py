@@ -16,9 +16,11 @@ import pytest
 
 from infra.permissions import plain
 from infra.queries import QUERIES
+from sluice.results.table import schema
 from sluice.steps import publish, rejudge
-from sluice.table import schema
-from sluice.task import BASE_COLUMNS, Task, load_task, parse_task
+from sluice.task.columns import BASE_COLUMNS
+from sluice.task.file import load_task, parse_task
+from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl
 
 if TYPE_CHECKING:

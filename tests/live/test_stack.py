@@ -18,7 +18,7 @@ import pytest
 from infra.queries import QUERIES, Query
 from sluice.cli.cloud import Cloud, Place
 from sluice.cli.standing import GOING_ON, latest, standing
-from sluice.state import Inputs, Keys, read
+from sluice.runs.state import Inputs, Keys, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from sluice.local.standin.requests import BYTES_PER_TOKEN, Request
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Tiers:
     @classmethod
     def of(cls, task: Task, region: str) -> Tiers:
         """The tiers of a task, their models resolved as in a Region where the catalogue knows them."""
-        from sluice.prices import Catalog  # noqa: PLC0415  reads a file
+        from sluice.models.catalog import Catalog  # noqa: PLC0415  reads a file
 
         catalog = Catalog.load()
         names: list[tuple[str, ...]] = []

@@ -15,7 +15,7 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluice.bedrock import THROTTLES, UNREACHED
+from sluice.aws.bedrock import THROTTLES, UNREACHED
 from sluice.local.sources import NoAnswer, Reply
 
 if TYPE_CHECKING:

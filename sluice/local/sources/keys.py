@@ -15,15 +15,15 @@ import msgspec
 
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.requests import Body, Line
-from sluice.rows import KEY, PLACE, RAW, parse_object, walk
-from sluice.state import Inputs, Keys, SpanIndex, read
+from sluice.rows.record import KEY, PLACE, RAW, parse_object, walk
+from sluice.runs.state import Inputs, Keys, SpanIndex, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mypy_boto3_s3.client import S3Client
 
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 
 class FirstRow(NamedTuple):

@@ -16,14 +16,15 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sluice.local.sources import Reply
-from sluice.task import FieldType
+from sluice.task.answer import FieldType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sluice.local.sources import Tiers
     from sluice.local.standin.requests import Request
-    from sluice.task import AnswerField, Task
+    from sluice.task.answer import AnswerField
+    from sluice.task.task import Task
 
 SPACE = bytes(
     ord(" ") if n < 128 and not chr(n).isalnum() else ord(chr(n).lower()) if n < 128 else n for n in range(256)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sluice.local.sources import Tiers
     from sluice.local.sources.keys import FirstRow
     from sluice.local.standin.requests import Request
-    from sluice.task import Task
+    from sluice.task.task import Task
 
 SHAPE = 'a line is {"id": <the row\'s id>, "answers": {"<model>": "<reply>"}}, or has source and line in place of id'
 Answers = dict[str, str | Reply | None]  # null, like a model that is not there: nothing was recorded

@@ -20,8 +20,8 @@ from sluice.local.standin.journal import Journal
 from sluice.local.standin.quotas import QuotaList
 from sluice.local.standin.work import Factory
 from sluice.local.template import Template
-from sluice.settings import Settings
-from sluice.task import Task
+from sluice.runs.settings import Settings
+from sluice.task.task import Task
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):

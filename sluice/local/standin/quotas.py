@@ -9,7 +9,7 @@ from sluice.local.rules import Refused, check_request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.settings import Settings
+    from sluice.runs.settings import Settings
 
 PAGE = 20  # the real one has 100, and more quotas
 # Models as quotas name them, and the codes of one, from a public listing of all quotas (read 2026-11-20).

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sluice.local.sources import Source
     from sluice.local.standin.access import Access
     from sluice.local.standin.jobs import Job
-    from sluice.settings import Settings
+    from sluice.runs.settings import Settings
 
 JOB_BYTES = 5_000_000_000
 PART_BYTES = 8 * 1024 * 1024

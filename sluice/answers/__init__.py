@@ -1,0 +1,1 @@
+"""Requests, replies, and how an answer is judged."""

@@ -1,0 +1,1 @@
+"""AWS: the only rooms that know boto3."""

@@ -1,0 +1,1 @@
+"""What a run can cost, and is expected to."""

@@ -1,0 +1,161 @@
+"""What a run costs before it is bought: a ceiling that it cannot pass, and what it is expected to come to.
+
+The ceiling rests on three facts and nothing else: no tokenizer makes more than one token of a byte, so a request has at
+most as many tokens as bytes; an answer has at most `max_tokens`; a record is sent to a tier at most `attempts` times.
+Every record is taken to use up every tier at the dearer of the prices that it can be sent at. The expected cost rests
+on estimates: tokens by the characters of each script, answers by their form, and a share that escalates.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sluice.answers.requests import RequestWriter, answer_tokens, prompt_tokens
+from sluice.models.catalog import cost
+from sluice.rows.record import BYTES_PER_TOKEN, RAW
+from sluice.runs.accounting import total
+from sluice.task.tiers import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sluice.runs.state import FrozenTier, RunPlan
+    from sluice.task.task import Task
+
+LONGEST_ESCAPE = 5  # bytes that one byte of a text can become in a request: & is &amp;
+NAME_FRAME = 3  # bytes around the name of a text field in a request: a colon, a blank, a line feed
+STORED_FRAME = RAW + 1  # bytes of a stored row before the row itself
+OTHER = "other"
+ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
+
+# Where the blocks of a script begin, by code point; what lies between belongs to the one before.
+_BLOCKS: tuple[tuple[int, str], ...] = (
+    (0x0000, "latin"), (0x0370, "greek"), (0x0400, "cyrillic"), (0x0530, OTHER), (0x0590, "hebrew"),
+    (0x0600, "arabic"), (0x0700, OTHER), (0x0750, "arabic"), (0x0780, OTHER), (0x08A0, "arabic"), (0x0900, "indic"),
+    (0x0E00, "thai"), (0x0E80, OTHER), (0x1100, "hangul"), (0x1200, OTHER), (0x1C80, "cyrillic"), (0x1C90, OTHER),
+    (0x1E00, "latin"), (0x1F00, "greek"), (0x2000, "latin"), (0x2100, OTHER), (0x2DE0, "cyrillic"), (0x2E00, "latin"),
+    (0x2E80, "han"), (0x3040, "kana"), (0x3100, "han"), (0x3130, "hangul"), (0x3190, "han"), (0x31F0, "kana"),
+    (0x3200, "han"), (0xA000, OTHER), (0xAC00, "hangul"), (0xD7B0, OTHER), (0xF900, "han"), (0xFB00, "latin"),
+    (0xFB1D, "hebrew"), (0xFB50, "arabic"), (0xFE00, OTHER), (0xFE70, "arabic"), (0xFF00, "han"), (0xFF66, "kana"),
+    (0xFFA0, "hangul"), (0xFFE0, OTHER), (0x20000, "han"), (0x32000, OTHER),
+)  # fmt: skip
+_BEGINS = [begin for begin, _ in _BLOCKS]
+SCRIPTS = frozenset(script for _, script in _BLOCKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the good rows of a run's inputs come to as requests.
+
+    `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
+    texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer.
+    """
+
+    records: int
+    text_tokens: int
+    prompt_tokens: int
+    answer_tokens: int
+    most_records: int
+    most_text_bytes: int
+
+    @classmethod
+    def of_plan(cls, task: Task, plan: RunPlan) -> Load:
+        """The load as far as a run's own plan knows it, which has counted rows and bytes but looked at no text."""
+        good = plan.rows - sum(plan.rejected.values())
+        raw = max(0, plan.bytes - STORED_FRAME * plan.rows)
+        longest = min(raw, good * task.input.max_tokens * BYTES_PER_TOKEN)
+        return cls(
+            records=plan.distinct,
+            text_tokens=raw * plan.distinct // max(1, plan.rows) // BYTES_PER_TOKEN,
+            prompt_tokens=prompt_tokens(task),
+            answer_tokens=answer_tokens(task),
+            most_records=good,
+            most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
+        )
+
+    def expected_tokens(self, records: int) -> tuple[int, int]:
+        """Input and output tokens of so many of the records, whichever they are."""
+        texts = self.text_tokens * records / self.records if self.records else 0
+        return round(records * self.prompt_tokens + texts), records * self.answer_tokens
+
+
+def name_bytes(task: Task) -> int:
+    """Bytes that the names of several text fields add to a request, at most."""
+    paths = task.input.text
+    return sum(len(path.encode()) + NAME_FRAME for path in paths) if len(paths) > 1 else 0
+
+
+def ceiling_usd(task: Task, tier: FrozenTier, load: Load) -> float | None:
+    """What a tier costs at most, whatever the models answer and whatever fails; None when a price is unknown."""
+    tokens_in = load.most_records * RequestWriter(task, tier).constant_bytes + load.most_text_bytes
+    tokens_out = load.most_records * tier.max_tokens
+    # Too few records for a batch job go on demand, in whatever round they are left over.
+    transports = [Transport.ON_DEMAND, *[Transport.BATCH] * tier.batch]
+    costs = [cost(tier.price, transport, tokens_in, tokens_out) for transport in transports]
+    known = [usd for usd in costs if usd is not None]
+    return tier.attempts * max(known) if len(known) == len(costs) else None
+
+
+def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> float | None:
+    """What sending so many of the records to a tier is expected to cost; None when the price is unknown."""
+    return cost(tier.price, transport, *load.expected_tokens(records))
+
+
+def expected_transport(tier: FrozenTier, records: int, min_records: int) -> Transport:
+    """How so many records of a tier are sent when they are sent together."""
+    return Transport.BATCH if tier.batch and records >= min_records else Transport.ON_DEMAND
+
+
+def sent(records: int, shares: Sequence[float]) -> list[int]:
+    """Records that each tier gets, when these shares of what each tier but the last gets go on to the next."""
+    found = [records]
+    for share in shares:
+        found.append(math.ceil(found[-1] * share))
+    return found
+
+
+def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load) -> float | None:
+    """What a run costs at most: every record through every tier."""
+    return total(ceiling_usd(task, tier, load) for tier in tiers)
+
+
+def run_expected_usd(
+    tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED
+) -> float | None:
+    """What a run is expected to cost when this share of each tier's records goes on to the next; no retries."""
+    counts = sent(load.records, [escalate] * (len(tiers) - 1))
+    return total(
+        expected_usd(tier, load, expected_transport(tier, records, min_records), records)
+        for tier, records in zip(tiers, counts, strict=True)
+    )
+
+
+def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> str | None:
+    """The transport that costs least for so many records of a tier; None when no price is known.
+
+    Fewer records than a batch job may have can only be sent on demand.
+    """
+    offered = {Transport.ON_DEMAND, expected_transport(tier, records, min_records)}
+    priced = [(usd, name) for name in offered if (usd := expected_usd(tier, load, name, records)) is not None]
+    return min(priced)[1].value if priced else None
+
+
+def script_of(character: str) -> str:
+    """The script that a character counts as; digits, blanks and punctuation count as Latin."""
+    return _BLOCKS[bisect_right(_BEGINS, ord(character)) - 1][1]
+
+
+def estimated_tokens(texts: Iterable[str], characters_per_token: Mapping[str, float]) -> float:
+    """Tokens of texts together, by the scripts of their characters; a script without a figure counts as `other`."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    scripts: Counter[str] = Counter()
+    for character, count in counts.items():
+        scripts[script_of(character)] += count
+    rest = characters_per_token[OTHER]
+    return math.fsum(count / characters_per_token.get(script, rest) for script, count in scripts.items())

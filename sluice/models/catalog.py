@@ -1,0 +1,370 @@
+"""The catalogue of models: ids, limits and prices, as dated data that users can lay their own over.
+
+A model of a task is a short name (`nova-micro`), resolved to the id or inference profile of the Region, or a full id,
+which stays as it is. A full id that the catalogue does not know is allowed; its price is unknown, never 0.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from sluice.errors import BadSetting, BadTask
+from sluice.task.file import read_yaml
+from sluice.task.problems import problems_of
+from sluice.task.tiers import Transport
+
+if TYPE_CHECKING:
+    from sluice.task.task import Task
+    from sluice.task.tiers import Tier
+
+BUILT_IN = Path(__file__).with_name("models.yaml")
+PER = 1_000_000
+
+# Geographies of inference profiles, by the beginning of the Region's name. Regions of none of them: global.
+GEOGRAPHIES = {"us-gov-": "us-gov", "us-": "us", "eu-": "eu", "ap-": "apac"}
+PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|ca|global)\.)?(.+)")
+FULL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[.:/][A-Za-z0-9._:/-]+")
+# What may follow the beginning of an id that `recognise` gives: a date, a version. Keeps opus-4 from meaning opus-4-5.
+ID_ENDING = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)*(?::\d+k)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per 1M tokens; None where it is unknown."""
+
+    batch_input: float | None
+    batch_output: float | None
+    on_demand_input: float | None
+    on_demand_output: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as one Region calls it.
+
+    `name` is the short name, or the id of a model that the catalogue does not know. `batch`: whether it is listed for
+    batch inference; a model that is not in the catalogue is taken to be, and the tier's transport can say otherwise.
+    """
+
+    name: str
+    id: str
+    batch: bool = True
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    price: Price | None = None
+
+
+def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: int) -> float | None:
+    """USD for so many tokens, sent as `batch` or `on_demand`; None when a price is unknown.
+
+    Raises:
+        ValueError: any other transport; `auto` has been decided before anything costs.
+
+    """
+    if transport not in (Transport.BATCH, Transport.ON_DEMAND):
+        raise ValueError(f"transport {transport!r} has no price; there are: batch, on_demand")
+    if price is None:
+        return None
+    if transport == Transport.BATCH:
+        rates = price.batch_input, price.batch_output
+    else:
+        rates = price.on_demand_input, price.on_demand_output
+    if rates[0] is None or rates[1] is None:
+        return None
+    return (rates[0] * input_tokens + rates[1] * output_tokens) / PER
+
+
+def _month(value: object) -> object:
+    """A date as text, whether YAML read it as a date or not."""
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+USD = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Rates = tuple[USD, USD]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Prices(_Part):
+    on_demand: Rates | None = None
+    batch: Rates | None = None
+
+    def as_price(self) -> Price:
+        return Price(*(self.batch or (None, None)), *(self.on_demand or (None, None)))
+
+
+class _Entry(_Part):
+    """One model of the file; see the comment at its top."""
+
+    id: str | None = None
+    recognise: str | None = None
+    profiles: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    batch: bool = True
+    context_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    price: _Prices | None = None
+    profile_prices: dict[str, _Prices] = Field({})
+
+    def is_model(self, base: str) -> bool:
+        """Whether an id without its profile's prefix belongs to this entry."""
+        if self.id is not None and base == self.id:
+            return True
+        start = self.recognise
+        return start is not None and base.startswith(start) and bool(ID_ENDING.fullmatch(base[len(start) :]))
+
+    def price_of(self, profile: str | None) -> Price | None:
+        """The price under a profile, or (None) of the plain id; unknown where the table says nothing."""
+        if profile in self.profile_prices:
+            return self.profile_prices[profile].as_price()
+        known = self.price is not None and (profile is None or profile in self.profiles)
+        return self.price.as_price() if self.price and known else None
+
+    def id_in(self, region: str) -> str | None:
+        """The profile of the Region's geography, else the plain id, else the global profile."""
+        if self.id is None:
+            return None
+        profiles = {*self.profiles, *self.profile_prices}
+        geography = next((name for start, name in GEOGRAPHIES.items() if region.startswith(start)), "global")
+        if geography in profiles:
+            return f"{geography}.{self.id}"
+        if region in self.regions:
+            return self.id
+        return f"global.{self.id}" if "global" in profiles else None
+
+
+Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Range = tuple[Above0, Above0]
+
+
+class Tokens(_Part):
+    """How many characters make a token, by script."""
+
+    date: Annotated[str, BeforeValidator(_month)]
+    source: str
+    characters: dict[str, Above0]
+
+    @field_validator("characters")
+    @classmethod
+    def _names_scripts(cls, value: dict[str, float]) -> dict[str, float]:
+        if "other" not in value:
+            raise ValueError("should say other, which stands for every script without a figure")
+        return value
+
+
+class Durations(_Part):
+    """How long jobs and calls have been known to take."""
+
+    date: Annotated[str, BeforeValidator(_month)]
+    source: str
+    records: Annotated[int, Field(ge=1)]
+    minutes: Annotated[dict[str, Range], Field(min_length=1)]
+    calls: Range
+
+    def job_minutes(self, model: str, records: int) -> tuple[float, float]:
+        """The shortest and the longest that a batch job may take; the times of all models for one without any.
+
+        Nobody has published how the time grows: the longest is taken to grow with the records, the shortest not at all.
+        """
+        known = self.minutes.get(model)
+        low, high = known or (
+            min(low for low, _ in self.minutes.values()),
+            max(high for _, high in self.minutes.values()),
+        )
+        return low, high * max(1.0, records / self.records)
+
+    def knows(self, model: str) -> bool:
+        """Whether a job of this model has been timed."""
+        return model in self.minutes
+
+
+class _File(_Part):
+    date: Annotated[str, BeforeValidator(_month)] | None = None
+    source: str | None = None
+    models: dict[str, _Entry] = Field({})
+    tokens: Tokens
+    durations: Durations
+
+
+_PLACES: dict[str, type[BaseModel]] = {"": _File, "tokens": Tokens, "durations": Durations}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is known about models, with the date and the source of the prices."""
+
+    date: str
+    source: str
+    entries: Mapping[str, _Entry]
+    tokens: Tokens
+    durations: Durations
+    geographies: tuple[str, ...] = ()  # of the profiles that may be used; without any, all
+
+    @classmethod
+    def load(cls, extra: Path | None = None) -> Catalog:
+        """The built-in catalogue, with the models of `extra` laid over it key by key.
+
+        Raises:
+            BadSetting: `extra` cannot be read, or holds something else than models.
+
+        """
+        data = _content(BUILT_IN)
+        if extra is None:
+            return cls._of(data, BUILT_IN.name)
+        own = _content(extra)
+        models = dict(data["models"])
+        for name, entry in own.get("models", {}).items():
+            before = models.get(name, {})
+            models[name] = {**before, **entry} if isinstance(entry, Mapping) else entry
+        source = f"{own.get('source') or extra.name}, over: {data['source']}"
+        sections = {name: _laid_over(data[name], own.get(name, {})) for name in ("tokens", "durations")}
+        return cls._of({**data, **own, **sections, "models": models, "source": source}, str(extra))
+
+    @classmethod
+    def of_project(cls, directory: Path, environ: Mapping[str, str]) -> Catalog:
+        """The catalogue with the file that SLUICE_MODELS names laid over it, else `models.yaml` of the folder.
+
+        SLUICE_GEOGRAPHIES names the profiles that may be used, with commas between.
+        """
+        own = Path(environ.get("SLUICE_MODELS") or directory / "models.yaml")
+        catalog = cls.load(own if environ.get("SLUICE_MODELS") or own.is_file() else None)
+        return replace(catalog, geographies=tuple(filter(None, environ.get("SLUICE_GEOGRAPHIES", "").split(","))))
+
+    @classmethod
+    def _of(cls, data: Mapping[str, Any], name: str) -> Catalog:
+        try:
+            file = _File.model_validate(dict(data))
+        except ValidationError as error:
+            raise BadSetting("\n".join(f"{name}: {problem}" for problem in problems_of(error, _PLACES))) from None
+        return cls(file.date or "unknown", file.source or name, file.models, file.tokens, file.durations)
+
+    def resolve(self, model: str, region: str) -> Model:
+        """The model that a task calls `model`, as `region` calls it.
+
+        Raises:
+            BadSetting: a short name that is unknown, or known without an id for this Region; or texts would travel
+                where they may not.
+
+        """
+        if model in self.entries:
+            found = self.entries[model].id_in(region)
+            if found is None:
+                raise BadSetting(f"{model!r} has no known id in {region}; write its full id, or give it in models.yaml")
+            return self._full(self._within(found))
+        if FULL_ID.fullmatch(model):
+            return self._full(self._within(model))
+        near = get_close_matches(model, self.entries, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise BadSetting(f"{model!r} is no known model{hint} There are: {', '.join(self.entries)}, and full ids")
+
+    def _within(self, id_: str) -> str:
+        profile = profile_of(id_)
+        if self.geographies and profile is not None and profile not in self.geographies:
+            allowed = ", ".join(self.geographies)
+            raise BadSetting(
+                f"{id_} lets texts travel to {profile}; this deployment's option geographies allows: {allowed}. "
+                "Write a full id that stays there"
+            )
+        return id_
+
+    def _full(self, id_: str) -> Model:
+        profile, base = _profile_and_base(id_)
+        for name, entry in self.entries.items():
+            if entry.is_model(base):
+                known = Model(name, id_, entry.batch, entry.context_tokens, entry.max_output_tokens)
+                return replace(known, price=entry.price_of(profile))
+        return Model(id_, id_)
+
+
+def _profile_and_base(id_: str) -> tuple[str | None, str]:
+    # An ARN of a foundation model or a system's profile ends in its id; other ARNs are of the user's own making.
+    match = PROFILE_ID.fullmatch(re.sub(r"^arn:.*:(foundation-model|inference-profile)/", "", id_))
+    return (match[1], match[2]) if match else (None, id_)
+
+
+def profile_of(model_id: str) -> str | None:
+    """The geography of an inference profile, `us` or `global`, of which any Region may answer; None of a plain id."""
+    return _profile_and_base(model_id)[0]
+
+
+def _laid_over(data: Mapping[str, Any], own: object) -> object:
+    """A section with the user's laid over it, key by key, and so the tables in it."""
+    if not isinstance(own, Mapping):
+        return own
+    tables = {
+        key: {**data[key], **value}
+        for key, value in own.items()
+        if isinstance(value, Mapping) and isinstance(data.get(key), Mapping)
+    }
+    return {**data, **own, **tables}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        data = read_yaml(path)
+    except OSError as error:
+        raise BadSetting(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadSetting(f"{path}: {error}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("models", {}), dict):
+        raise BadSetting(f"{path}: should be a mapping with `models`, each a mapping of its own")
+    return data
+
+
+def check_models(task: Task, catalog: Catalog, region: str, source: str | None = None) -> tuple[Model, ...]:
+    """The model of each tier, in order, all fit for their tier.
+
+    Raises:
+        BadTask: a model that cannot be resolved, a limit that the tier is above, or a budget without a price.
+
+    """
+    found: list[Model] = []
+    problems: list[str] = []
+    for number, tier in enumerate(task.tiers):
+        place = f"tiers.{number}"
+        try:
+            model = catalog.resolve(tier.model, region)
+        except BadSetting as error:
+            problems.append(f"{place}.model: {error}")
+            continue
+        found.append(model)
+        problems += [f"{place}.{problem}" for problem in _misfits(task, tier, model)]
+    if problems:
+        raise BadTask(source or f"task {task.name}", problems)
+    return tuple(found)
+
+
+def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
+    found = []
+    if tier.transport is Transport.BATCH and not model.batch:
+        found.append(f"transport: batch, but {tier.model} is not listed for batch; allowed: auto, on_demand")
+    if model.max_output_tokens and tier.max_tokens > model.max_output_tokens:
+        found.append(f"max_tokens: {tier.max_tokens}; {tier.model} writes at most {model.max_output_tokens}")
+    if model.context_tokens and task.input.max_tokens + tier.max_tokens > model.context_tokens:
+        wanted = f"input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens}"
+        found.append(f"model: {wanted} together are above the {model.context_tokens} tokens of {tier.model}")
+    if task.budget.max_usd is not None and (unknown := _unpriced(tier, model)):
+        advice = "give it in models.yaml, or leave budget.max_usd out"
+        found.append(f"model: the {unknown} price of {tier.model} is unknown, so a budget cannot be kept; {advice}")
+    return found
+
+
+def _unpriced(tier: Tier, model: Model) -> Literal["batch", "on-demand"] | None:
+    """The first price that the tier can need and nobody knows.
+
+    A tier in batch can need the price on demand too: too few records for a job are sent so.
+    """
+    if cost(model.price, Transport.ON_DEMAND, 1, 1) is None:
+        return "on-demand"
+    batch = model.batch and tier.transport is not Transport.ON_DEMAND
+    return "batch" if batch and cost(model.price, Transport.BATCH, 1, 1) is None else None

@@ -1,0 +1,1 @@
+"""The table of results, the join, findings, known answers, the run document."""

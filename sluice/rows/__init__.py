@@ -1,0 +1,1 @@
+"""Rows: containers, rows, keys."""

@@ -1,0 +1,290 @@
+r"""Rows: from a line of input to a key, and the layout in which partition hands them on.
+
+A stored row is one line, so that a block of rows splits at C speed:
+
+    \n  key (32 hex)  source (8 digits)  line (12 digits)  flag (1)  the raw row
+
+`flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order).
+`line` counts within the row's piece of the object; merge adds what the spans before it counted.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import hexlify
+from collections import defaultdict
+from hashlib import blake2b
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
+
+from sluice.reasons import REJECTIONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sluice.task.task import Task
+
+KEY = 32
+SOURCE = 40  # key, source
+PLACE = 52  # key, source, line
+RAW = 53
+GOOD = ord(" ")
+CUT = ord("~")
+FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
+REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
+OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
+HELD = 56  # bytes that a row costs beside its stored form while it is held: the object's head, its place in a list
+MAX_DIGITS = 4000
+HELD_KEY = 130  # bytes of a key in a set
+THOUSAND = 1000
+DIGITS = [b"%03d " % number for number in range(THOUSAND)]  # a line number's last digits, and the flag of a good row
+BLANK = b" \t\r"  # what JSON takes for white space
+BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these models is public
+
+# What msgspec raises on bytes that are no such row; the slow path then finds out why.
+UNDECODED = (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError)
+
+
+key_of = itemgetter(slice(1, KEY + 1))  # the key of a stored row that begins with its line feed
+
+
+class BrokenRow(bytes):
+    """A row that its container could not take apart: a byte that no decoder takes, and behind it the row's text.
+
+    Like `OVERSIZE` it is known by what it is: any file may hold the same bytes.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, text: bytes) -> Self:
+        return cls(b"\xff" + text)
+
+    @property
+    def text(self) -> bytes:
+        return self[1:]
+
+
+class Row(NamedTuple):
+    """A good row: the text that the model sees, whole, and whether it has to be cut."""
+
+    text: str
+    cut: bool
+
+
+class RowReader:
+    """Takes the text out of a raw row, as the task says. Good rows take the fast path; the others are asked why."""
+
+    def __init__(self, task: Task) -> None:
+        self.paths = [tuple(path.split(".")) for path in task.input.text]
+        self.max_bytes = task.input.max_tokens * BYTES_PER_TOKEN
+        self.cuts = task.input.when_longer == "cut"
+        self.whole_row = task.reads_row
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(row_type(self.paths, str | None)).decode
+        self.text_of = text_getter(self.paths)
+
+    def read(self, raw: bytes) -> Row | Reason:
+        """The row's text, or the reason why it has none. Slow: called for the rows that the fast path leaves."""
+        if raw is OVERSIZE:
+            return Reason.ROW_TOO_LARGE
+        if isinstance(raw, BrokenRow):
+            return Reason.ROW_NOT_CSV
+        row = parse_object(raw)
+        if isinstance(row, Reason):
+            return row
+        texts = [walk(row, path) for path in self.paths]
+        if any(text is not None and not isinstance(text, str) for text in texts):
+            return Reason.TEXT_NOT_STRING
+        if all(text is None for text in texts):
+            return Reason.TEXT_MISSING
+        text = printable(join_texts(self.paths, texts))
+        if not any(part and not part.isspace() for part in texts):
+            return Reason.TEXT_EMPTY
+        too_long = len(text.encode()) > self.max_bytes
+        if too_long and not self.cuts:
+            return Reason.TEXT_TOO_LONG
+        return Row(text, cut=too_long)
+
+    def text(self, raw: bytes) -> str:
+        """The text of a row that partition found good."""
+        try:
+            text = self.text_of(self.decode(raw))
+            text.encode()
+        except UNDECODED:
+            row = self.read(raw)
+            if isinstance(row, Reason):
+                raise ValueError(f"a good row reads as {row}") from None  # noqa: TRY004 - it is the value that is wrong
+            return row.text
+        return text
+
+    def key(self, text: bytes, raw: bytes) -> bytes:
+        """128 bits over all that the judgement depends on, in hex: the text; with rules, the whole row."""
+        digest = blake2b(text, digest_size=16)
+        if self.whole_row:
+            digest.update(b"\n" + raw)
+        return hexlify(digest.digest())
+
+
+def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct]:
+    """A struct that decodes only these paths of a JSON object; attributes f0, f1, … in the order of the first names."""
+    fields: list[tuple[str, Any, Any]] = []
+    for n, name in enumerate(dict.fromkeys(path[0] for path in paths)):
+        below = [path[1:] for path in paths if path[0] == name]
+        kind = leaf if () in below else row_type(below, leaf) | None
+        fields.append((f"f{n}", kind, msgspec.field(name=name, default=None)))
+    return msgspec.defstruct("PartialRow", fields, gc=False)
+
+
+def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
+    """From a decoded `row_type` to the text; AttributeError or TypeError where the slow path has to look."""
+    if len(paths) == 1 and len(paths[0]) == 1:
+        return attrgetter("f0")
+    firsts = list(dict.fromkeys(path[0] for path in paths))
+
+    def walk_struct(row: Any, path: tuple[str, ...], siblings: Sequence[tuple[str, ...]]) -> str | None:
+        names = list(dict.fromkeys(sibling[0] for sibling in siblings))
+        value = getattr(row, f"f{names.index(path[0])}")
+        if len(path) == 1 or value is None:
+            return value  # type: ignore[no-any-return]
+        return walk_struct(value, path[1:], [sibling[1:] for sibling in siblings if sibling[0] == path[0]])
+
+    if len(paths) == 1 and len(paths[0]) == 1:
+        return attrgetter("f0")
+    if all(len(path) == 1 for path in paths) and len(firsts) == len(paths):
+        attributes = [f"f{n}" for n in range(len(paths))]
+        return lambda row: join_texts(paths, [getattr(row, name) for name in attributes])
+    return lambda row: join_texts(paths, [walk_struct(row, path, paths) for path in paths])
+
+
+def join_texts(paths: Sequence[tuple[str, ...]], texts: Sequence[str | None]) -> str:
+    """One field stands as it is; several stand one below the other with their names."""
+    if len(paths) == 1:
+        return texts[0]  # type: ignore[return-value]
+    parts = [
+        f"{'.'.join(path)}: {text}" for path, text in zip(paths, texts, strict=True) if text and not text.isspace()
+    ]
+    return "\n".join(parts)
+
+
+def parse_object(raw: bytes) -> dict[str, Any] | Reason:
+    """A JSON object by the most lenient reader there is: NaN, lone surrogates and huge integers pass."""
+    try:
+        value = json.loads(raw.decode(), parse_int=_integer)
+    except UnicodeDecodeError:
+        return Reason.ROW_NOT_UTF8
+    except RecursionError:
+        return Reason.ROW_TOO_DEEP
+    except ValueError:
+        return Reason.ROW_NOT_JSON
+    return value if isinstance(value, dict) else Reason.ROW_NOT_OBJECT
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of thousands of digits; the fast decoder passes over them."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def walk(value: Any, path: tuple[str, ...]) -> Any:
+    """The value at a path of a decoded object, None where the path ends early."""
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def printable(text: str) -> str:
+    """The text with lone surrogates replaced, as a cut emoji leaves them: they exist in no UTF-8."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class Buckets:
+    """Rows grouped by the first hex digits of their key: the layout of a segment before it is written."""
+
+    def __init__(self, reader: RowReader, depth: int) -> None:
+        self.reader = reader
+        self.depth = depth
+        self.rejected: dict[str, int] = {}
+        self.unsent: set[bytes] = set()  # the keys of rejected rows, which are theirs alone
+        self.groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        self.rows = 0
+        self.bytes = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the rows take, about: short rows cost more than their text."""
+        return self.bytes + self.rows * (RAW + 1 + HELD) + len(self.unsent) * HELD_KEY
+
+    def add(self, lines: Sequence[bytes], source: int, first: int) -> int:
+        """Take lines of one input, numbered from `first`; blank lines are no rows. Returns the number of rows."""
+        sound, at, before = is_utf8(lines), 0, self.rows
+        while at < len(lines):
+            number = first + at
+            some = lines[at : at + THOUSAND - number % THOUSAND]
+            self.rows += self._add_thousand(some, source, number, sound=sound)
+            at += len(some)
+        return self.rows - before
+
+    def _add_thousand(self, lines: Sequence[bytes], source: int, first: int, *, sound: bool) -> int:
+        """Take lines whose numbers differ in the last three digits alone, which spares formatting each number."""
+        reader, groups, depth = self.reader, self.groups, self.depth
+        decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
+        thousands, low = divmod(first, THOUSAND)
+        place, total, added = b"%08d%09d" % (source, thousands), 0, 0
+        for line, digits in zip(lines, DIGITS[low:], strict=False):
+            try:
+                text = text_of(decode(line))
+                data = text.encode()
+                fast = 0 < len(data) <= limit and not text.isspace()
+            except UNDECODED:
+                fast = False
+            if not fast or not (sound or is_utf8((line,))):
+                added += self._add_slowly(line, source, thousands * THOUSAND + int(digits))
+                continue
+            key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
+            groups[key[:depth]].append(b"\n%b%b%b%b" % (key, place, digits, line))
+            total += len(line)
+            added += 1
+        self.bytes += total
+        return added
+
+    def _add_slowly(self, line: bytes, source: int, number: int) -> int:
+        if line is not OVERSIZE and not line.strip(BLANK):
+            return 0
+        row = self.reader.read(line)
+        if isinstance(row, Reason):
+            digest, flag = blake2b(b"%d:%d" % (source, number), digest_size=16), FLAGS[row].encode()
+            key = hexlify(digest.digest())
+            self.unsent.add(key)
+            self.rejected[row] = self.rejected.get(row, 0) + 1
+        else:
+            key, flag = self.reader.key(row.text.encode(), line), b"~" if row.cut else b" "
+        kept = b"" if line is OVERSIZE else line.text if isinstance(line, BrokenRow) else line
+        self.groups[key[: self.depth]].append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
+        self.bytes += len(kept)
+        return 1
+
+    def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
+        """The buckets in order, each with its stored rows and the keys of the good ones; leaves this empty."""
+        groups, self.groups = self.groups, defaultdict(list)
+        unsent, self.unsent = self.unsent, set()
+        self.rows = self.bytes = 0
+        self.rejected = {}
+        for name in sorted(groups):
+            group = groups.pop(name)
+            keys = set(map(key_of, group))
+            yield int(name, 16), group, keys - unsent if unsent else keys
+
+
+def is_utf8(lines: Sequence[bytes]) -> bool:
+    """Whether all lines are; the decoder of good rows does not look at the fields that it passes over."""
+    whole = b"\n".join(lines)
+    if whole.isascii():
+        return True
+    try:
+        whole.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

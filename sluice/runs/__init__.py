@@ -1,0 +1,1 @@
+"""What a run keeps: state, settings, planning, accounting, progress, inbox."""

@@ -1,0 +1,166 @@
+"""The books: rows and records in, what became of them, what they cost. What does not balance is not published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import Unbalanced
+from sluice.models.catalog import cost
+from sluice.reasons import REJECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sluice.runs.state import Counts, FrozenTier, PartBooks, RunPlan
+
+BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
+BATCH, ON_DEMAND = "batch", "on_demand"
+CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
+
+
+def check_job(counts: Counts) -> None:
+    """Hold one job's books: what was sent came back somehow, and every record went somewhere.
+
+    Raises:
+        Unbalanced: with the figures.
+
+    """
+    came = counts.answered + counts.errored + counts.missing
+    went = counts.accepted + counts.retried + counts.escalated + counts.unresolved + counts.held_back
+    left = sum(pending.records for pending in counts.pending)
+    wrong = []
+    if counts.sent != came:
+        wrong.append(f"{counts.sent} records sent, {came} answered, errored or missing")
+    if counts.records != went:
+        wrong.append(f"{counts.records} records, {went} accounted for")
+    if left != counts.retried + counts.escalated + counts.held_back:
+        wrong.append(f"{left} records pending, {counts.retried + counts.escalated + counts.held_back} to be sent again")
+    if wrong:
+        raise Unbalanced(f"round {counts.round}, job {counts.job}: {'; '.join(wrong)}")
+
+
+def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts], *, whole: bool = True) -> None:
+    """Hold the run's books: every row of the inputs stands in the parts once, and every job balances.
+
+    `whole`: every job has books, as in each run that was not cancelled; then the tokens have to agree too.
+
+    Raises:
+        Unbalanced: with all that is wrong.
+
+    """
+    rows = sum(part.rows for part in parts)
+    settled = sum(part.accepted + part.unresolved + part.rejected for part in parts)
+    reasons = merged(part.reasons for part in parts)
+    rejected = {code.value: reasons[code] for code in REJECTIONS if code in reasons}
+    wrong = []
+    if rows != plan.rows:
+        wrong.append(f"{plan.rows} rows were read and {rows} merged")
+    if settled != rows:
+        wrong.append(f"{rows} rows were merged and {settled} have a status")
+    if rejected != plan.rejected or sum(rejected.values()) != sum(part.rejected for part in parts):
+        count = sum(part.rejected for part in parts)
+        wrong.append(f"{_listed(plan.rejected)} rows were rejected and {count} stand as rejected: {_listed(rejected)}")
+    wrong += _shards(plan, parts) + [problem for counts in jobs if (problem := _job_problem(counts))]
+    for name in ("input_tokens", "output_tokens"):
+        bought, shown = (sum(getattr(item, name) for item in books) for books in (jobs, parts))
+        if whole and bought != shown:
+            wrong.append(f"the jobs took {bought} {name} and the rows show {shown}")
+    if wrong:
+        raise Unbalanced("the books do not balance, nothing is published: " + "; ".join(wrong))
+
+
+def _shards(plan: RunPlan, parts: Sequence[PartBooks]) -> list[str]:
+    """The shards whose rows are not those that the plan counted."""
+    of: Counter[int] = Counter()
+    for part in parts:
+        of[part.shard] += part.rows
+    return [
+        f"shard {shard} holds {rows} rows and {of[shard]} were merged"
+        for shard, rows in enumerate(plan.shard_rows)
+        if rows != of[shard]
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "0"
+
+
+def _job_problem(counts: Counts) -> str | None:
+    try:
+        check_job(counts)
+    except Unbalanced as error:
+        return str(error)
+    return None
+
+
+def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict[str, Any]]:
+    """`tiers` of run.json: what each tier was sent and what came of it."""
+    books: list[dict[str, Any]] = []
+    counts = list(jobs)
+    for number, tier in enumerate(tiers):
+        mine = [item for item in counts if item.tier == number]
+        figures = ("sent", "answered", "errored", "missing", "accepted", "retried", "escalated", "unresolved")
+        transports = {item.transport for item in mine if item.sent}
+        costs = [item.cost_usd for item in mine]
+        books.append(
+            {
+                "tier": number,
+                "model": tier.model_id,
+                "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
+                **{name: sum(getattr(item, name) for item in mine) for name in figures},
+                "input_tokens": sum(item.input_tokens for item in mine),
+                "output_tokens": sum(item.output_tokens for item in mine),
+                "cost_usd": total(costs),
+            }
+        )
+    return books
+
+
+def escalations(jobs: Iterable[Counts]) -> list[dict[str, Any]]:
+    """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
+    tiers: dict[int, Counter[str]] = {}
+    for item in jobs:
+        tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
+    return [
+        {"tier": tier, "reason": reason, "records": count}
+        for tier in sorted(tiers)
+        for reason, count in tiers[tier].most_common()
+    ]
+
+
+def distinct(jobs: Iterable[Counts]) -> int:
+    """How many different records were sent: each was classified first, in whatever round, and only once."""
+    return sum(item.sent for item in jobs if item.purpose == CLASSIFY)
+
+
+def total(costs: Iterable[float | None]) -> float | None:
+    """A sum of dollars, unknown as soon as one of them is."""
+    listed = list(costs)
+    return None if None in listed else sum((item for item in listed if item is not None), 0.0)
+
+
+def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float | None:
+    """What the last tier on every record would have cost, from the tokens that were really used.
+
+    Input tokens of a record are those of all answers on average, output tokens those of the last tier's answers, or,
+    where it gave none, of all answers. None when its price is unknown, or when nothing was answered.
+    """
+    last = tiers[-1]
+    transport = BATCH if last.batch else ON_DEMAND
+    records = distinct(jobs)
+    answers = [item for item in jobs if item.answered]
+    if not answers:
+        return None if records else cost(last.price, transport, 0, 0)
+    own = [item for item in answers if item.tier == len(tiers) - 1] or answers
+    tokens_in = records * sum(item.input_tokens for item in answers) / sum(item.answered for item in answers)
+    tokens_out = records * sum(item.output_tokens for item in own) / sum(item.answered for item in own)
+    return cost(last.price, transport, round(tokens_in), round(tokens_out))
+
+
+def merged(counters: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Counters added up, the most frequent first."""
+    sums: Counter[str] = Counter()
+    for counter in counters:
+        sums.update(counter)
+    return dict(sums.most_common())

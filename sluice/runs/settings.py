@@ -1,0 +1,147 @@
+"""The deployment's settings: set under `sluice` in cdk.json, overridden for one run by `--set KEY=VALUE`.
+
+Limits of Bedrock batch inference and where they stand:
+https://docs.aws.amazon.com/bedrock/latest/userguide/quotas.html (read 2026-11-20). Accounts can have less or more,
+so each is a setting.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sluice.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MiB = 1024 * 1024
+# The environment whose names carry no suffix: for whoever has one deployment, and the untouched cdk.json.
+PLAIN_ENVIRONMENT = "prod"
+ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
+# An object that cannot be read by range is read by one worker, in a Lambda function of at most 900 seconds. Partition
+# reads 56 MB of text a second as quoted CSV, its slowest kind, and 95 as gzip (rows of 300 bytes, one x86 core,
+# 2026-11-20). 720 seconds, so that a fifth is in reserve, at half that rate, for a slower core and the network:
+# 720 s * 56 MB/s / 2 = 20 GB. Text compresses by 3 to 10; at 5 that is an object of 4 GB.
+MAX_TEXT_BYTES = 20_000_000_000
+USUAL_RATIO = 5
+# Bounds that no account reaches: beyond them a number is a slip, and a Distributed Map runs at most 10,000 children.
+Positive = Annotated[int, Field(ge=1, le=10**15)]
+Children = Annotated[int, Field(ge=1, le=10_000)]
+Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
+LONGEST_SWEEP = 240  # the function sweep has 300 seconds, in which it also stops jobs before and after the pause
+
+# The settings that Service Quotas can tell; sluice/models/quotas.py knows by which quotas.
+READ = frozenset({"min_records_per_job", "max_records_per_job", "max_file_bytes", "max_jobs_in_flight"})
+
+
+class Settings(BaseModel):
+    """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start.
+
+    What `READ` names is read from Service Quotas by the start of a run where nobody has set it; null stands for that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_records_per_job: Positive = Field(
+        100, description="Fewer records than this go on demand (Bedrock's minimum). Read unless set."
+    )
+    max_records_per_job: Positive = Field(
+        50_000, description="Bedrock's quota for a file and a job: 100,000, in older accounts 50,000. Read unless set."
+    )
+    max_file_bytes: Positive = Field(
+        1_000_000_000, description="Bedrock's limit for one input file, which is a job here. Read unless set."
+    )
+    max_jobs_in_flight: Children = Field(
+        20, description="Batch jobs at once: per model 100, in older accounts 10 to 20. Read unless set."
+    )
+    span_bytes: Positive = Field(48 * MiB, description="How much input one partition worker reads.")
+    part_bytes: Positive = Field(64 * MiB, description="How many bytes of rows one merge worker joins.")
+    max_row_bytes: Positive = Field(16 * MiB, description="A longer line is rejected without being kept.")
+    max_text_bytes: Positive = Field(
+        MAX_TEXT_BYTES, description="Text in one object that a single worker has to read: CSV, Parquet, gzip, zstd."
+    )
+    max_compressed_bytes: Positive = Field(
+        MAX_TEXT_BYTES // USUAL_RATIO, description="Size of one Parquet, gzip or zstd object."
+    )
+    max_workers: Children = Field(20, description="Partition and merge workers at once.")
+    poll_seconds: Waiting = Field(60, description="First wait between two looks at a job.")
+    poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")
+    quota_seconds: Waiting = Field(
+        60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
+    )
+    sweep_seconds: Annotated[float, Field(ge=0, le=LONGEST_SWEEP)] = Field(
+        130, description="Pause between the two sweeps behind a cancelled run; longer than submit takes, 240 at most."
+    )
+    approve_above_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="A run that can cost more than this waits for `sluice approve` before anything is sent."
+    )
+    settle_seconds: Waiting = Field(
+        60, description="What was dropped is run when nothing more has come for so long; ten times that at the latest."
+    )
+    max_runs: Positive | None = Field(
+        None, description="Runs at once that the inbox adds to; what else is due waits in it. Commands start at once."
+    )
+    max_usd_per_day: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="The inbox starts no more runs today (UTC) when those of today come to so much."
+    )
+    on_demand_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        8, description="Converse calls at once in one on-demand worker."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_to_be_read(cls, given: Any) -> Any:
+        """Take null for a setting that is to be read as not setting it."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None or name not in READ}
+
+    def override(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with `changes` laid over them.
+
+        Raises:
+            BadSetting: a name that is no setting, or a value that is not allowed.
+
+        """
+        unknown = sorted(set(changes) - set(type(self).model_fields))
+        if unknown:
+            allowed = ", ".join(type(self).model_fields)
+            raise BadSetting(f"{unknown[0]} is not a setting; there are: {allowed}")
+        try:
+            merged = Settings.model_validate({**self.model_dump(exclude_unset=True), **changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = first["loc"][0]
+            raise BadSetting(f"{name} = {first['input']!r} is not allowed: {first['msg']}") from None
+        if merged.min_records_per_job > merged.max_records_per_job:
+            raise BadSetting(
+                f"min_records_per_job = {merged.min_records_per_job} is above "
+                f"max_records_per_job = {merged.max_records_per_job}"
+            )
+        return merged
+
+
+def stack_name(environment: str) -> str:
+    """The CloudFormation stack of an environment: `Sluice` for prod, `Sluice-<environment>` for any other.
+
+    Raises:
+        BadSetting: an environment may not be called so.
+    """
+    if not ENVIRONMENT.fullmatch(environment):
+        raise BadSetting(
+            f"environment = {environment!r} is not allowed: a lower-case letter, then at most 19 lower-case letters, "
+            "digits and hyphens, as in dev or team-a"
+        )
+    return "Sluice" if environment == PLAIN_ENVIRONMENT else f"Sluice-{environment}"
+
+
+def database_name(environment: str) -> str:
+    """The Glue database and the Athena workgroup of an environment; in SQL a hyphen would need quotes.
+
+    Raises:
+        BadSetting: an environment may not be called so.
+    """
+    return stack_name(environment).lower().replace("-", "_")

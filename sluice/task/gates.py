@@ -1,0 +1,67 @@
+"""What an answer must pass to be accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+from pydantic import Field, field_validator
+
+from sluice.task.answer import Confidence
+from sluice.task.base import Name, Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _refuse_remote(uri: str) -> Any:
+    raise ValueError(f"{uri} is not part of the schema")
+
+
+class Rule(Strict):
+    """A JSON Schema that an answer has to satisfy, seen together with its row."""
+
+    name: Name = Field(
+        description="The rule's name, for people; an answer that fails a rule has the reason rule_failed."
+    )
+    json_schema: dict[str, Any] = Field(alias="schema", description='JSON Schema over {"row": …, "answer": …}.')
+
+    @field_validator("json_schema")
+    @classmethod
+    def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            jsonschema_rs.validator_for(value, retriever=_refuse_remote)
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            raise ValueError(f"is no JSON Schema: {str(error).splitlines()[0]}") from None
+        strangers = [name for name in _names_at_the_top(value) if name not in ("row", "answer")]
+        if strangers:
+            raise ValueError(f"{strangers[0]} is neither row nor answer, which is all that a rule sees at the top")
+        return value
+
+    @property
+    def reads_row(self) -> bool:
+        """Whether the rule can look at the row; only a schema that plainly names the answer alone cannot."""
+        harmless = {"type", "title", "description", "properties", "required", "$schema", "$defs", "$comment"}
+        return not (set(self.json_schema) <= harmless and set(_names_at_the_top(self.json_schema)) <= {"answer"})
+
+
+def _names_at_the_top(schema: Mapping[str, Any]) -> list[str]:
+    return [*schema.get("properties", {}), *schema.get("required", [])]
+
+
+class Gates(Strict):
+    """What an answer must pass to be accepted; what fails goes on to the next tier."""
+
+    min_confidence: Confidence | None = Field(
+        None, description="The least confidence that is accepted. Default: likely, when answer.confidence is on."
+    )
+    rules: tuple[Rule, ...] = Field((), description="Rules over the row and its answer.")
+
+    @field_validator("rules")
+    @classmethod
+    def _named_apart(cls, value: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        twice = [name for name, count in Counter(rule.name for rule in value).items() if count > 1]
+        if twice:
+            raise ValueError(f"two rules are called {twice[0]}")
+        return value

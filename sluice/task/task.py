@@ -1,0 +1,228 @@
+"""The task file: what to read, the labels, how an answer is judged, which models in which order, what it may cost.
+
+People write it, so several shapes are accepted (labels as mapping, list or CSV file; text as one field or several);
+the objects here have one shape each. `Task.model_dump(mode="json")` is a task file again: so it is frozen into a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from sluice.task.answer import Answer, Confidence
+from sluice.task.base import Name, Strict
+from sluice.task.columns import column_problems
+from sluice.task.examples import MAX_EXAMPLES, Example, ExampleReader
+from sluice.task.gates import Gates
+from sluice.task.input import Input
+from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, read_labels
+from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
+from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Tier
+from sluice.task.triggers import Trigger, read_trigger
+
+
+class Task(Strict):
+    """A task, checked as a whole. Fields stand in the order in which they are checked against each other."""
+
+    name: Name = Field(description="The task's name: its folder in the buckets and its table in Athena.")
+    description: str = Field("", description="What the task is for, in a sentence; the model reads it too.")
+    input: Input = Field(description="Which fields of a row are read and kept.")
+    labels: Annotated[
+        dict[str, str],
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+                    {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+                    {"type": "string"},
+                ]
+            }
+        ),
+    ] = Field(
+        {},
+        description="The labels: a mapping of name to description, a list of names, or the path of a CSV file with "
+        f"columns name and description. At most {MAX_LABELS:,}; may be left out when answer.fields is given.",
+    )
+    choose: Annotated[
+        Literal["one", "many"] | LabelCount,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["one", "many"]},
+                    {
+                        "type": "object",
+                        "properties": {
+                            "min": {"type": "integer", "minimum": 0, "default": 1},
+                            "max": {"type": "integer", "minimum": 1},
+                        },
+                        "required": ["max"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = Field("one", description="one label; many: at least one; or {min, max}, where min: 0 allows none.")
+    none: str | None = Field(None, description="The label that says that nothing fits; one of the labels.")
+    instructions: str = Field("", max_length=20_000, description="What else the model should know, in your words.")
+    answer: Answer = Field(Answer(), validate_default=True, description="What is asked for besides the label.")
+    examples: Annotated[
+        tuple[Example, ...],
+        WithJsonSchema(
+            {
+                "type": "array",
+                "maxItems": MAX_EXAMPLES,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": ["string", "object"], "description": "The text, or the text of each field."},
+                        "label": {"type": "string", "description": "Its label."},
+                        "labels": {"type": "array", "items": {"type": "string"}, "description": "Its labels."},
+                    },
+                },
+            }
+        ),
+    ] = Field(
+        (),
+        description="Texts with their right answers, shown to the model: text (or the text fields by name), "
+        f"label or labels, and the answer fields. At most {MAX_EXAMPLES}.",
+    )
+    gates: Gates = Field(Gates(), validate_default=True, description="What an answer must pass to be accepted.")
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
+        DEFAULT_TIERS, description="The models, cheapest first; default nova-micro, then claude-haiku-4-5."
+    )
+    budget: Budget = Field(Budget(), description="The most that a run may cost.")
+    limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
+    report: Report = Field(Report(), description="What a run's report may show of the rows.")
+    trigger: Trigger = Field(
+        "on_drop",
+        description="What starts a run: on_drop, the objects that were dropped, once it is quiet; on_ready, an object "
+        "called _READY beside them; or a schedule, at whose tick what waits is run.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_left_out(cls, value: object) -> object:
+        """`answer:` with nothing behind it means the defaults."""
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _read_labels(cls, value: object, info: ValidationInfo) -> dict[str, str]:
+        return read_labels(value, (info.context or {}).get("base"))
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _read_choose(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping):
+            value = LabelCount.model_validate(value)
+        if not isinstance(value, LabelCount) and value not in ("one", "many"):
+            raise ValueError("should be one, many or {min: …, max: …}")
+        if "labels" in info.data:
+            check_choose(value, len(info.data["labels"]))
+        return value
+
+    @field_validator("none", mode="before")
+    @classmethod
+    def _none_is_a_label(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            raise ValueError(f"should be a label; {QUOTE_IT}")  # noqa: TRY004
+        labels = info.data.get("labels", {value: ""})
+        if value not in labels:
+            raise ValueError(f"should be one of the labels{nearest(value, labels)}")
+        return value
+
+    @field_validator("answer")
+    @classmethod
+    def _answer_fits(cls, value: Answer, info: ValidationInfo) -> Answer:
+        found = column_problems(info.data["input"].kept if "input" in info.data else (), value.fields)
+        if not value.fields and not info.data.get("labels", True):
+            found.append("labels: missing; a task needs labels, or answer.fields that say what to extract")
+        # What an answer and an example call their other parts.
+        taken = {"text", *(info.data["input"].text if "input" in info.data else ()), *["evidence"] * value.evidence}
+        found += [f"answer.fields.{name}: the name is taken; choose another" for name in value.fields if name in taken]
+        if found:
+            raise ProblemsError(found)
+        return value
+
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _read_examples(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError("should be a list of examples")  # noqa: TRY004
+        if len(value) > MAX_EXAMPLES:
+            raise ValueError(f"should be at most {MAX_EXAMPLES}")
+        if not {"input", "labels", "choose", "answer"} <= set(info.data):
+            return ()  # their own mistakes come first
+        reader = ExampleReader(info.data["input"].text, info.data["labels"], info.data["choose"], info.data["answer"])
+        read = [reader.read(f"examples.{number}", example) for number, example in enumerate(value)]
+        if reader.problems:
+            raise ProblemsError(reader.problems)
+        return read
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_fit(cls, value: Gates, info: ValidationInfo) -> Gates:
+        asked = info.data["answer"].confidence if "answer" in info.data else True
+        if not asked and value.min_confidence:
+            problem = f"{value.min_confidence.value!r} cannot be checked while answer.confidence is false"
+            raise ProblemsError([f"gates.min_confidence: {problem}"])
+        if asked and not value.min_confidence:
+            return value.model_copy(update={"min_confidence": Confidence.LIKELY})
+        return value
+
+    @field_validator("trigger", mode="before")
+    @classmethod
+    def _read_trigger(cls, value: object) -> object:
+        return read_trigger(value)
+
+    @property
+    def many(self) -> bool:
+        """Whether an answer holds a list of labels."""
+        return bool(self.labels) and self.choose != "one"
+
+    @property
+    def min_labels(self) -> int:
+        """The fewest labels of an accepted row; 0 for a task without labels."""
+        if not self.labels:
+            return 0
+        return self.choose.min if isinstance(self.choose, LabelCount) else 1
+
+    @property
+    def max_labels(self) -> int:
+        """The most labels of an accepted row; 0 for a task without labels."""
+        if isinstance(self.choose, LabelCount):
+            return self.choose.max
+        return len(self.labels) if self.many else min(1, len(self.labels))
+
+    @property
+    def reads_row(self) -> bool:
+        """Whether a judgement can depend on more of the row than its text."""
+        return any(rule.reads_row for rule in self.gates.rules)
+
+    @cached_property
+    def version(self) -> str:
+        """12 hex digits that change with everything in the file that can change a decision.
+
+        Left out: what is kept, budget, limits, report, trigger and transport. Name and description count, since the
+        request holds them; so does the order of labels and fields.
+        """
+        data = self.model_dump(
+            mode="json",
+            exclude={
+                "budget": True,
+                "limits": True,
+                "report": True,
+                "trigger": True,
+                "input": {"id", "gold", "keep", "keep_input"},
+                "tiers": {"__all__": {"transport", "timeout_hours"}},
+            },
+        )
+        data["labels"] = list(data["labels"].items())
+        data["answer"]["fields"] = list(data["answer"]["fields"].items())
+        canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=6).hexdigest()

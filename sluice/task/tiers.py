@@ -1,0 +1,70 @@
+"""The models of the cascade and how they are called; what a run may cost and leave open."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from sluice.task.base import Share, Strict, Whole, Yes
+
+MAX_TIERS = 10
+
+
+class Transport(StrEnum):
+    """How a tier's records reach its model."""
+
+    AUTO = "auto"
+    BATCH = "batch"
+    ON_DEMAND = "on_demand"
+
+
+class Tier(Strict):
+    """One model of the cascade and how it is called."""
+
+    model: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="A short name of the catalogue (nova-micro) or a full model or inference profile id."
+    )
+    transport: Transport = Field(
+        Transport.AUTO, description="auto: batch where there are enough records, else on demand; or batch, on_demand."
+    )
+    max_tokens: Annotated[Whole, Field(ge=1, le=64_000)] = Field(
+        200, description="The longest answer, in tokens; an answer that is cut off is not accepted."
+    )
+    temperature: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
+        0.0, description="0 for the likeliest answer, up to 1."
+    )
+    attempts: Annotated[Whole, Field(ge=1, le=10)] = Field(
+        2, description="How often a record is sent to this tier when sending, not the answer, fails."
+    )
+    # Bounds of CreateModelInvocationJob's timeoutDurationInHours.
+    timeout_hours: Annotated[Whole, Field(ge=24, le=168)] = Field(
+        24, description="After how many hours Bedrock ends a batch job."
+    )
+
+
+class Budget(Strict):
+    """What a run may cost."""
+
+    max_usd: Annotated[float, Field(strict=True, gt=0)] | None = Field(
+        None, description="Nothing is sent that would take the run above this; none: no limit."
+    )
+
+
+class Limits(Strict):
+    """Shares of the rows above which a run ends as over_limit."""
+
+    unresolved: Share | None = Field(None, description="Rows that no tier could answer; none: no limit.")
+    rejected: Share | None = Field(None, description="Rows that could not be read; none: no limit.")
+
+
+class Report(Strict):
+    """What a run's report and run.json may hold of the rows."""
+
+    examples: Yes = Field(
+        True, description="Whether some rows of each kind stand there with the beginning of their text."
+    )
+
+
+DEFAULT_TIERS = (Tier(model="nova-micro"), Tier(model="claude-haiku-4-5"))

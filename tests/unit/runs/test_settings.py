@@ -1,0 +1,27 @@
+"""The names of an environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice.errors import BadSetting
+from sluice.runs.settings import database_name, stack_name
+
+
+@pytest.mark.parametrize(
+    ("environment", "stack", "database"),
+    [
+        ("prod", "Sluice", "sluice"),
+        ("dev", "Sluice-dev", "sluice_dev"),
+        ("team-a-2", "Sluice-team-a-2", "sluice_team_a_2"),
+    ],
+)
+def test_names_follow_the_environment(environment: str, stack: str, database: str) -> None:
+    """The stack as the command line finds it, the database as SQL writes it."""
+    assert (stack_name(environment), database_name(environment)) == (stack, database)
+
+
+def test_a_wrong_environment_is_told_what_is_allowed() -> None:
+    """Before anything is looked for under a name that nothing can have."""
+    with pytest.raises(BadSetting, match="'Prod' is not allowed"):
+        stack_name("Prod")

@@ -1,0 +1,141 @@
+"""start: which objects a run is frozen over, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import gzip
+from typing import Any
+
+import msgspec
+import pytest
+
+from sluice.errors import BadInput
+from sluice.runs.state import Input, Inputs, Keys, Span, Start, read
+from sluice.steps import start
+from sluice.task.file import parse_task
+from sluice.task.task import Task
+from tests.harness.drive import Cloud, jsonl
+
+
+def make_task() -> Task:
+    written = {
+        "name": "texts",
+        "input": {"text": "text"},
+        "labels": ["a", "b"],
+        "tiers": [{"model": "nova-micro"}],
+    }
+    return parse_task(written, "test")
+
+
+def begin(cloud: Cloud, *uris: str, **command: Any) -> str:
+    asked = {"task": make_task().model_dump(mode="json"), "inputs": list(uris), "answers": "memory", **command}
+    run = start.run(cloud.services, cloud.deployment(), {"command": asked})
+    assert run is not None
+    return run
+
+
+def inputs_of(cloud: Cloud, run: str) -> list[Input]:
+    return msgspec.json.decode(cloud.work.get(Keys(run).inputs), type=Inputs).inputs
+
+
+def make_cloud(**files: bytes) -> Cloud:
+    cloud = Cloud(lambda _model, _text: "")
+    for name, data in files.items():
+        cloud.incoming.put(f"texts/{name.replace('__', '/').replace('_', '.')}", data)
+    return cloud
+
+
+ROWS = jsonl([{"text": "a"}, {"text": "b"}])
+
+
+def test_a_prefix_stands_for_the_objects_under_it() -> None:
+    """All objects in the order of their keys, without the placeholders of folders; each frozen with tag and size."""
+    packed = gzip.compress(ROWS, mtime=0)
+    cloud = make_cloud(b_jsonl=ROWS, a_csv=b"text\na\n", sub__c_parquet=b"PAR1", d_jsonl_gz=packed)
+    cloud.incoming.put("texts/sub/", b"")
+    inputs = inputs_of(cloud, begin(cloud, "s3://incoming/texts/"))
+    assert [(item.uri.rpartition("texts/")[2], item.container) for item in inputs] == [
+        ("a.csv", "csv"),
+        ("b.jsonl", "lines"),
+        ("d.jsonl.gz", "lines+gzip"),
+        ("sub/c.parquet", "parquet"),
+    ]
+    assert [item.bytes for item in inputs] == [7, len(ROWS), len(packed), 4]
+    assert all(item.etag and item.version is None for item in inputs)
+
+
+def test_many_objects_keep_their_order() -> None:
+    """Objects are looked at side by side; a row's source is their place in the list."""
+    cloud = make_cloud(**{f"{n:04d}_jsonl": ROWS for n in range(300)})
+    run = begin(cloud, "s3://incoming/texts/0299.jsonl", "s3://incoming/texts/")
+    assert [item.uri[-10:-6] for item in inputs_of(cloud, run)] == ["0299", *(f"{n:04d}" for n in range(300))]
+    spans = msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span])
+    assert [len(span.pieces) for span in spans] == [301]
+
+
+@pytest.mark.parametrize("data", [gzip.compress(ROWS, mtime=0), b"PAR1 and more", ROWS, b"", b"x"])
+def test_an_unknown_suffix_is_looked_into(data: bytes) -> None:
+    """Without a suffix that says it, the first bytes do; an empty object is lines."""
+    cloud = Cloud(lambda _model, _text: "")
+    cloud.incoming.put("texts/part-0", data)
+    (item,) = inputs_of(cloud, begin(cloud, "s3://incoming/texts/part-0"))
+    assert item.container == {b"\x1f\x8b": "lines+gzip", b"PA": "parquet"}.get(data[:2], "lines")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("texts/a.jsonl", "texts/a.jsonl is no S3 URI: s3://bucket/key"),
+        ("s3://incoming/texts/none.jsonl", "s3://incoming/texts/none.jsonl does not exist"),
+        ("s3://incoming/nothing/", "there is nothing under s3://incoming/nothing/"),
+    ],
+)
+def test_what_is_not_there_is_refused(uri: str, message: str) -> None:
+    """A wrong URI, a missing object, an empty prefix: nothing is begun."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    with pytest.raises(BadInput, match=message):
+        begin(cloud, uri)
+    assert not list(cloud.work.keys("runs/"))
+
+
+SETTINGS = {
+    "big.csv": "max_text_bytes",
+    "big.csv.gz": "max_compressed_bytes",
+    "big.jsonl.zst": "max_compressed_bytes",
+    "big.parquet": "max_compressed_bytes",
+}
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS.items())
+def test_an_object_too_large_for_one_worker_is_refused(name: str, setting: str) -> None:
+    """The message has the object, its size, the limit and what to do; lines of any size are taken."""
+    cloud = make_cloud()
+    cloud.incoming.put(f"texts/{name}", bytes(2000))
+    with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} has 2,000 bytes; .* for 1,999: split it"):
+        begin(cloud, f"s3://incoming/texts/{name}", settings={setting: 1999})
+    begin(cloud, f"s3://incoming/texts/{name}", settings={setting: 2000})
+    cloud.incoming.put("texts/big.jsonl", bytes(2000))
+    begin(cloud, "s3://incoming/texts/big.jsonl", settings={setting: 1999})
+
+
+def test_a_run_has_the_date_of_its_beginning_whatever_the_age_of_its_objects() -> None:
+    """The tables' folders begin with the first deployment; a run over last year's objects has to be among them."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    later = dt.datetime(2027, 3, 1, 0, 30, tzinfo=dt.UTC)
+    cloud.services = dataclasses.replace(cloud.services, now=lambda: later)
+    run = begin(cloud, "s3://incoming/texts/a.jsonl")
+    frozen = read(Start, cloud.work.get(Keys(run).start), run)
+    assert frozen.date == "2027-03-01"
+    assert "-20261120t" in run  # its id is that of the objects, so that the same command is the same run
+
+
+def test_the_same_request_is_the_same_run() -> None:
+    """The id follows from what is frozen: another tag, setting or nonce is another run."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    uri = "s3://incoming/texts/a.jsonl"
+    first = begin(cloud, uri)
+    assert begin(cloud, uri) == first
+    others = {begin(cloud, uri, nonce="1"), begin(cloud, uri, settings={"span_bytes": 5})}
+    cloud.incoming.put("texts/a.jsonl", ROWS + b" ")
+    assert len({first, *others, begin(cloud, uri)}) == 4
