@@ -43,7 +43,7 @@ demo: setup ## Classify the sample tickets on this machine with the real workflo
 test: setup ## Run the unit, fault, flow, infrastructure and browser tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
-bench: setup ## Measure the steps, and write the table of docs/performance.md (10 minutes)
+bench: setup ## Measure the steps, and write the table of docs/internals/performance.md (10 minutes)
 	@$(BIN)/python -m benchmarks
 
 chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice

@@ -160,14 +160,14 @@ def _figure(rows: int, size: int, step: str, took: Took, baseline: Took) -> Figu
 
 
 def main() -> None:
-    """Measure, print, and write the table into docs/performance.md."""
+    """Measure, print, and write the table into docs/internals/performance.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--turns", type=int, help="how often each step is measured")
     parser.add_argument(
         "--peaks", type=int, nargs="*", default=list(PEAKS), help="sizes at which only memory is looked at"
     )
-    parser.add_argument("--dry", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument("--dry", action="store_true", help="leave docs/internals/performance.md as it is")
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

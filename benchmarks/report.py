@@ -1,4 +1,4 @@
-"""The figures as the table of docs/performance.md."""
+"""The figures as the table of docs/internals/performance.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "internals" / "performance.md"
 BASELINES = {"partition": "plain loop", "prepare": "plain loop", "check": "bare decode", "merge": "vectorised join"}
 
 

@@ -1,4 +1,4 @@
-"""What a run of any size takes apart from tokens: `python -m benchmarks.scaling` writes the tables of docs/scaling.md.
+"""What a run of any size takes apart from tokens: `python -m benchmarks.scaling` writes docs/internals/scaling.md.
 
 Spans, jobs and parts come from the code that cuts real runs. Requests and transitions are counted per worker, as
 the steps and the state machine make them; seconds follow from the measured rates.
@@ -21,7 +21,7 @@ from sluice.runs.state import Pending
 from sluice.steps.poll import GROWTH
 from sluice.steps.selection import AHEAD, PIECE_BYTES
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "scaling.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "internals" / "scaling.md"
 SIZES = [10**n for n in range(3, 10)]
 ROW_BYTES = 300
 STORED_BYTES = 354
@@ -31,7 +31,8 @@ JOB_SECONDS = 3600  # of a batch job: real ones of 2,400 records took 20 minutes
 ANSWER_BYTES = 500  # of an output line beside the request that it echoes
 RESULT_BYTES = 150  # of a row in Parquet, beside what repeats
 
-# Rows a second on one measured core (docs/performance.md, rounded down), and what a Lambda is taken to be beside it.
+# Rows a second on one measured core (docs/internals/performance.md, rounded down); what a Lambda is taken to be beside
+# it.
 RATES = {"partition": 400_000, "prepare": 350_000, "check": 150_000, "merge": 140_000}
 SLOWER = 2  # a Graviton2 core at 1,769 MB against the measured one
 NETWORK = 75e6  # bytes a second of one Lambda
@@ -183,7 +184,7 @@ def table(settings: Settings, memory: dict[str, int]) -> str:
 
 
 def main() -> None:
-    """Print the table and write it into docs/scaling.md."""
+    """Print the table and write it into docs/internals/scaling.md."""
     from infra.functions import ROOMS  # noqa: PLC0415 - loads the CDK, which the tests of the arithmetic do not need
 
     text = table(Settings(), {step: room.memory for step, room in ROOMS.items()})

@@ -1,7 +1,7 @@
 """`python -m benchmarks.startup`: what a function carries, and how long its handler takes to import.
 
-The table of docs/performance.md is written anew. An import is timed in a fresh process, without the packages that are
-here and not in a function; it is compared with a bare `import boto3`, since seconds depend on the machine: a function
+The table of docs/internals/performance.md is written anew. An import is timed in a fresh process, without the packages
+that are here and not in a function; it is compared with a bare `import boto3`, since seconds depend on the machine: a function
 has less of a processor, and compiles what it imports. Processor time counts, which other work on the machine does not
 lengthen; all take turns, and the median of each counts.
 """
@@ -22,7 +22,7 @@ from infra.bundle import Bundle, Packages
 from infra.functions import ROOMS
 from infra.options import ROOT
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "internals" / "performance.md"
 BLOCK = re.compile(r"(<!-- startup -->\n).*?(<!-- /startup -->)", re.DOTALL)
 TURNS = 5
 MiB = 1024 * 1024

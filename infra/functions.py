@@ -39,8 +39,8 @@ class Room:
     tasks: bool = False
 
 
-# docs/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole processor, and
-# no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
+# docs/internals/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole
+# processor, and no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
 # and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
     "start": Room(1769, 512, 900, tasks=True),
@@ -90,7 +90,7 @@ class Functions(Construct):
         return self._functions.values()
 
     def configure(self, *, storage: Storage, machine: sfn.IStateMachine, role: iam.IRole) -> None:
-        """Set the environment of each function, as docs/architecture.md lists it.
+        """Set the environment of each function, as docs/internals/architecture.md lists it.
 
         Apart from making them, because the state machine, which `start` has to know, has to know them first.
         """

@@ -1,7 +1,7 @@
 """The state machine: partition, then rounds of jobs until nothing is open, then merge and publish.
 
-Its shape is drawn in docs/architecture.md. Only JSONPath, Standard child executions and readers of JSON arrays are
-used, because the local runner's engine executes those, and what is tested must be what is deployed.
+Its shape is drawn in docs/internals/architecture.md. Only JSONPath, Standard child executions and readers of JSON
+arrays are used, because the local runner's engine executes those, and what is tested must be what is deployed.
 """
 
 from __future__ import annotations

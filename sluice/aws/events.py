@@ -1,4 +1,4 @@
-"""What Sluice tells EventBridge, for whoever comes next: docs/architecture.md has the details of each event."""
+"""What Sluice tells EventBridge, for whoever comes next; docs/internals/architecture.md has each event's details."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Faults that a plan lays over a local run: how jobs end, what becomes of records, which calls are refused, who dies.
 
-docs/faults.md describes the file. Everything here is decided by a seed and by names that a second run has too, never by
-the clock: the same plan over the same input gives the same faults.
+docs/internals/faults.md describes the file. Everything here is decided by a seed and by names that a second run has
+too, never by the clock: the same plan over the same input gives the same faults.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         raise BadSetting(f"{path}: {error.strerror}") from None
     except ValueError as error:
-        raise BadSetting(f"{path}: {error}; docs/faults.md tells what a fault plan may hold") from None
+        raise BadSetting(f"{path}: {error}; docs/internals/faults.md tells what a fault plan may hold") from None
 
 
 class Faults:

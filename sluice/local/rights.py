@@ -1,4 +1,4 @@
-"""The tables of docs/roles.md: who may do what on which resource, and what for.
+"""The tables of docs/internals/roles.md: who may do what on which resource, and what for.
 
 Rendered from the template of a deployment with a customer key; tests/flow/test_roles.py holds the same rights to what
 runs do.

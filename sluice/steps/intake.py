@@ -2,7 +2,8 @@
 
 An event leaves a marker. A sweep of the inbox writes an intent for what is due, claims its objects for the run, begins
 it, and removes the markers and then the intent. Each write is conditional or the same whoever makes it, and a claim is
-never taken back: whoever finds an intent rolls it forward to the same run. `docs/architecture.md` has the protocol.
+never taken back: whoever finds an intent rolls it forward to the same run.
+`docs/internals/architecture.md` has the protocol.
 """
 
 from __future__ import annotations

@@ -322,6 +322,6 @@ def test_rules_and_functions_know_each_other(deployed: Deployed) -> None:
 
 
 def test_every_reason_is_that_of_a_right() -> None:
-    """docs/roles.md says of each action what it is for, and of no action that nobody has any more."""
+    """docs/internals/roles.md says of each action what it is for, and of no action that nobody has any more."""
     told = Deployed(Template(load(synthesized(options=TOLD)), REGION)).rights
     assert {action for rights in told.values() for action, _ in rights} == set(WHY)

@@ -77,7 +77,7 @@ def test_there_is_one_function_for_each_step(deployed: Deployed) -> None:
 
 
 def test_every_function_has_the_environment_of_the_architecture(deployed: Deployed) -> None:
-    """docs/architecture.md lists the variables; a step has no others."""
+    """docs/internals/architecture.md lists the variables; a step has no others."""
     for step, function in deployed.functions.items():
         assert set(function["Environment"]["Variables"]) == EVERYWHERE | OWN.get(step, set()), step
 

@@ -380,7 +380,7 @@ def test_recordings_and_fault_plans_are_read_before_anything_starts(tmp_path: Pa
     plan.write_text("jbos: []")
     with pytest.raises(BadSetting, match=r"line 2: .*`answers`"):
         check_answers(f"replay:{recording}")
-    with pytest.raises(BadSetting, match=r"`jbos`.*docs/faults\.md"):
+    with pytest.raises(BadSetting, match=r"`jbos`.*docs/internals/faults\.md"):
         check_faults(plan)
 
 
