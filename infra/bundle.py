@@ -32,7 +32,7 @@ SOURCES = ("sluice", "lambdas")
 # The local runner and the command line stay on the machine that has their packages.
 LEFT_OUT = ("sluice/local", "sluice/cli")
 # The library of the report's charts, which is no file of the project but made of a package that no function has.
-CHARTS = f"sluice/{BUNDLED.name}"
+CHARTS = BUNDLED.relative_to(ROOT).as_posix()
 # The user's own catalogue of models, laid over the built-in one.
 OWN_MODELS = ROOT / "models.yaml"
 # Only at the top: other packages have folders of this name too.
