@@ -1,9 +1,9 @@
 """`python -m benchmarks.startup`: what a function carries, and how long its handler takes to import.
 
 The table of docs/internals/performance.md is written anew. An import is timed in a fresh process, without the packages
-that are here and not in a function; it is compared with a bare `import boto3`, since seconds depend on the machine: a function
-has less of a processor, and compiles what it imports. Processor time counts, which other work on the machine does not
-lengthen; all take turns, and the median of each counts.
+that are here and not in a function; it is compared with a bare `import boto3`, since seconds depend on the machine: a
+function has less of a processor, and compiles what it imports. Processor time counts, which other work on the machine
+does not lengthen; all take turns, and the median of each counts.
 """
 
 from __future__ import annotations

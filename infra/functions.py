@@ -40,8 +40,8 @@ class Room:
 
 
 # docs/internals/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole
-# processor, and no more than that would help, since each step works on one core. /tmp holds the tables of a large compressed object,
-# and the replies that wait for their rows; everything else streams.
+# processor, and no more than that would help, since each step works on one core. /tmp holds the tables of a large
+# compressed object, and the replies that wait for their rows; everything else streams.
 ROOMS: Mapping[str, Room] = {
     "start": Room(1769, 512, 900, tasks=True),
     "partition": Room(2048, 4096, 900, arrow=True),
