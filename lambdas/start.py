@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lambdas.runtime import deployment, logger, step
-from sluice.steps import intake, rejudge, resume, start
+from sluice.steps import arrivals, intake, rejudge, resume, start
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
 
 
 def receive(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    notice = intake.receive(services, deployment(), event)
+    notice = arrivals.receive(services, deployment(), event)
     return {"refused": tell([notice] if notice else [])}
 
 

@@ -84,10 +84,9 @@ MUTATIONS = (
     ),
     Mutation(
         "join by order: the n-th line answers the n-th record",
-        "sluice/steps/check.py",
-        "                reply = read_line(line) if line else None\n",
-        "                reply = read_line(line) if line else None\n"
-        "                reply = reply and reply._replace(record=self.sent[-len(open_) % len(self.sent)])\n",
+        "sluice/steps/judging.py",
+        "                n = number(reply.record)\n",
+        "                n = sum(answered) if reply.record in self.sent else None\n",
     ),
     Mutation(
         "manifest trusted: what it calls a success is not looked for",
@@ -99,7 +98,7 @@ MUTATIONS = (
     ),
     Mutation(
         "error counted as done",
-        "sluice/steps/check.py",
+        "sluice/steps/judging.py",
         "self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)",
         "self.verdicts[n] = Verdict(None)",
     ),
@@ -112,14 +111,14 @@ MUTATIONS = (
     Mutation(
         "output of a Stopped job thrown away",
         "sluice/steps/check.py",
-        "in output_lines(self.run.store, self.keys.output_prefix):",
-        'in () if self.ended.status == "Stopped" else output_lines(self.run.store, self.keys.output_prefix):',
+        "Judged(run, self.keys.output_prefix, self.sent)",
+        'Judged(run, "none/" if self.ended.status == "Stopped" else self.keys.output_prefix, self.sent)',
     ),
     Mutation(
         "output read of Completed jobs alone",
         "sluice/steps/check.py",
-        "in output_lines(self.run.store, self.keys.output_prefix):",
-        'in () if self.ended.status != "Completed" else output_lines(self.run.store, self.keys.output_prefix):',
+        "Judged(run, self.keys.output_prefix, self.sent)",
+        'Judged(run, "none/" if self.ended.status != "Completed" else self.keys.output_prefix, self.sent)',
     ),
     Mutation(
         "client token not reused: a new one at each try",
@@ -201,7 +200,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a record that came twice counts twice",
-        "sluice/steps/check.py",
+        "sluice/steps/judging.py",
         "                    answered[n] = 1\n",
         "",
     ),
@@ -297,7 +296,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a doubled event marks an object that a run has",
-        "sluice/steps/intake.py",
+        "sluice/steps/arrivals.py",
         "    if not services.work.exists(claim_key(item.id)):\n        services.work.put_new(marker_key",
         "    if item:\n        services.work.put_new(marker_key",
     ),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.answers.judge import Judge, Verdict
-from sluice.answers.replies import Manifest, Reply, output_lines, read_line, read_manifest
+from sluice.answers.judge import Verdict
+from sluice.answers.replies import Manifest, read_manifest
 from sluice.answers.requests import RequestWriter, escaped_of_line
 from sluice.aws.bedrock import TERMINAL
 from sluice.aws.metrics import Measure
@@ -22,10 +20,11 @@ from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
 from sluice.rows.containers import split_lines
-from sluice.rows.record import KEY, RAW, RowReader, parse_object
+from sluice.rows.record import KEY
 from sluice.runs import accounting
 from sluice.runs.state import Counts, Ended, Failed, JobItem, Pending, Prepared, Submitted, read
-from sluice.steps.selection import PendingWriter, shard_rows
+from sluice.steps.judging import Judged
+from sluice.steps.selection import PendingWriter, shard_of
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -141,28 +140,17 @@ class _Check:
         self.tier: FrozenTier = run.tier(self.job.tier)
         self.keys = run.source.job(item.round, item.job)
         self.buys = run.start.judges is None
-        self.judge = Judge(run.task)
         lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
         self.sent = [line[:KEY].decode() for line in lines]
         self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))
-        # Of each record in the order in which they were sent; a verdict is one object for all replies that read alike.
-        self.verdicts: list[Verdict | None] = [None] * len(self.sent)
-        self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(self.sent))) for _ in range(2))
-        self.messages: Counter[str] = Counter()
-        self.unknown = self.duplicates = self.unreadable = 0
-        self.fatal: str | None = None
+        self.judged = Judged(run, self.keys.output_prefix, self.sent)
+        self.fatal = self._fatal() if self.buys else None
 
     def settle(self) -> Counts:
-        """Judge, keep the attempts by shard, keep what has to be sent again, count."""
-        if self.judge.needs_row:
-            self._judge_with_rows()
-        else:
-            self._judge_as_they_come()
-        self.settled = len(self.sent) - self.verdicts.count(None)
+        """Keep the attempts by shard, keep what has to be sent again, count."""
         if not self.buys:  # stored replies cost nothing when they are judged again
-            self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
-        self.fatal = self._fatal() if self.buys else None
-        verdicts = [verdict or self.missing for verdict in self.verdicts]
+            self.judged.forget_tokens()
+        verdicts = [verdict or self.missing for verdict in self.judged.verdicts]
         distinct = {id(verdict): verdict for verdict in verdicts}
         number = {name: n for n, name in enumerate(distinct)}
         of = [number[id(verdict)] for verdict in verdicts]
@@ -171,75 +159,6 @@ class _Check:
         outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
-
-    def _replies(self) -> Iterator[tuple[int, Reply]]:
-        """One reply for each record that came back; of several, an answer goes before an error, else the first."""
-        number = {key: n for n, key in enumerate(self.sent)}.get
-        answered, failed = bytearray(len(self.sent)), dict[int, Reply]()
-        for lines in output_lines(self.run.store, self.keys.output_prefix):
-            for line in lines:
-                reply = read_line(line) if line else None
-                if reply is None:
-                    self.unreadable += bool(line)
-                    continue
-                n = number(reply.record)
-                if n is None:
-                    self.unknown += 1
-                elif answered[n]:
-                    self.duplicates += 1
-                elif reply.reason is not None:
-                    self.duplicates += n in failed
-                    failed.setdefault(n, reply)
-                else:
-                    answered[n] = 1
-                    if failed:
-                        self.duplicates += failed.pop(n, None) is not None
-                    yield n, reply
-        yield from failed.items()
-
-    def _judge_as_they_come(self) -> None:
-        judge, verdicts = self.judge.judge, self.verdicts
-        for n, reply in self._replies():
-            if reply.reason is not None or reply.text is None:
-                self._settle_failed(n, reply)
-                continue
-            verdicts[n] = judge(reply.text, reply.stop)
-            self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
-
-    def _judge_with_rows(self) -> None:
-        """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
-        places: dict[str, tuple[int, int]] = {}
-        with tempfile.TemporaryFile() as spill:
-            for n, reply in self._replies():
-                if reply.reason is not None or reply.text is None:
-                    self._settle_failed(n, reply)
-                    continue
-                places[reply.record] = n, spill.tell()
-                spill.write(msgspec.json.encode(reply).replace(b"\n", b"") + b"\n")
-            reader = RowReader(self.run.task)
-            for raw, record in self._rows_of(places):
-                n, place = places.pop(record)
-                spill.seek(place)
-                reply = msgspec.json.decode(spill.readline(), type=Reply)
-                row = parse_object(raw)
-                self.verdicts[n] = self.judge.judge(
-                    reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
-                )
-                self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
-
-    def _rows_of(self, wanted: dict[str, tuple[int, int]]) -> Iterator[tuple[bytes, str]]:
-        """The first row of each wanted record."""
-        for shard in sorted({self._shard(key) for key in wanted}):
-            for found in shard_rows(self.run, shard):
-                for line in found.lines:
-                    record = line[:KEY].decode()
-                    if record in wanted:
-                        yield line[RAW:], record
-
-    def _settle_failed(self, n: int, reply: Reply) -> None:
-        self.messages[reply.message or ""] += 1
-        self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)
-        self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
 
     def _outcome(self, reason: Reason | None) -> Ending:
         """What becomes of a record whose attempt ended so."""
@@ -253,9 +172,6 @@ class _Check:
         last = self.job.tier + 1 >= len(self.run.start.tiers)
         return (Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
 
-    def _shard(self, key: str) -> int:
-        return bisect_right(self.run.plan.bounds, int(key[: self.run.plan.depth], 16)) - 1
-
     def _attempts(self, verdicts: Sequence[Verdict], endings: Sequence[Ending], of: Sequence[int]) -> pa.RecordBatch:
         """All attempts; of each record the number of its verdict. Verdicts repeat, and are converted once each."""
         values: dict[str, list[Any]] = {
@@ -268,7 +184,7 @@ class _Check:
         at, count = pa.array(of, pa.int32()), len(self.sent)
         columns = {name: pc.take(pa.array(found, ATTEMPTS.field(name).type), at) for name, found in values.items()}
         columns["key"] = pa.array(self.sent, pa.string())
-        for name, tokens in (("input_tokens", self.tokens_in), ("output_tokens", self.tokens_out)):
+        for name, tokens in (("input_tokens", self.judged.tokens_in), ("output_tokens", self.judged.tokens_out)):
             columns[name] = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(tokens)])
         return pa.record_batch([columns[name] for name in ATTEMPTS.names], schema=ATTEMPTS)
 
@@ -279,7 +195,7 @@ class _Check:
         else:
             of_shard: dict[int, list[int]] = {}
             for n, key in enumerate(self.sent):
-                of_shard.setdefault(self._shard(key), []).append(n)
+                of_shard.setdefault(shard_of(self.run.plan, key), []).append(n)
             places = {shard: attempts.take(pa.array(numbers)) for shard, numbers in of_shard.items()}
         for shard, some in places.items():
             self.run.store.put(self.run.keys.answer(shard, self.item.round, self.item.job), self._stream(some))
@@ -321,9 +237,9 @@ class _Check:
 
     def _counts(self, outcomes: Sequence[Ending], pending: list[Pending]) -> Counts:
         of, reasons, onward = _tally(outcomes)
-        tokens_in, tokens_out = sum(self.tokens_in), sum(self.tokens_out)
+        judged = self.judged
+        tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
-        errored = sum(self.messages.values())
         return Counts(
             round=self.item.round,
             job=self.item.job,
@@ -332,22 +248,22 @@ class _Check:
             purpose=self.job.purpose,
             transport=self.prepared.transport,
             status=self.ended.status,
-            message=self.ended.message or self._commonest_message(),
+            message=self.ended.message or judged.commonest_message,
             submitted=self.ended.submitted,
             ended=self.ended.ended,
             records=len(self.sent) + held,
             sent=len(self.sent),
             held_back=held,
-            answered=self.settled - errored,
-            errored=errored,
-            missing=len(self.sent) - self.settled,
+            answered=judged.answered,
+            errored=judged.errored,
+            missing=judged.missing,
             accepted=of[Outcome.ACCEPTED],
             retried=of[Outcome.RETRIED],
             escalated=of[Outcome.ESCALATED],
             unresolved=of[Outcome.UNRESOLVED],
-            duplicates=self.duplicates,
-            unknown=self.unknown,
-            unreadable=self.unreadable,
+            duplicates=judged.duplicates,
+            unknown=judged.unknown,
+            unreadable=judged.unreadable,
             reasons=reasons,
             escalated_for=onward,
             input_tokens=tokens_in,
@@ -358,37 +274,37 @@ class _Check:
             warnings=self._warnings(),
         )
 
-    def _commonest_message(self) -> str | None:
-        return self.messages.most_common(1)[0][0] if self.messages else None
-
     def _fatal(self) -> str | None:
         """Why sending more would fail the same way, if it would: the job or each of its records was refused."""
-        if not self.sent or self.settled - sum(self.messages.values()):
+        if not self.sent or self.judged.answered:
             return None
-        message = self.ended.message if self.ended.status == "Failed" else self._commonest_message()
+        message = self.ended.message if self.ended.status == "Failed" else self.judged.commonest_message
         if message is None or not self._lasts(message.lower()):
             return None
         return f"all {len(self.sent)} records were refused by {self.tier.model_id}: {message}"
 
     def _lasts(self, message: str) -> bool:
         """Whether trying again cannot mend what the message tells: by its words, or since it is about all alike."""
-        alike = self.ended.status == "Failed" or (len(self.messages) == 1 and self.settled > 1)
+        alike = self.ended.status == "Failed" or (len(self.judged.messages) == 1 and self.judged.settled > 1)
         return any(word in message for word in PERMANENT) or (GENERIC in message and alike)
 
     def _warnings(self) -> list[str]:
         manifest = read_manifest(self.run.store, self.keys.output_prefix) or Manifest()
-        answered = self.settled - sum(self.messages.values())
+        judged = self.judged
         place = f"round {self.item.round}, job {self.item.job}"
         found = []
-        if manifest.successRecordCount not in (None, answered):
-            found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
-        missing = len(self.sent) - self.settled
-        if missing and self.ended.status == "Completed" and self.buys:
-            found.append(f"{place}: it is {self.ended.status}, and {missing} of {len(self.sent)} records are missing")
+        if manifest.successRecordCount not in (None, judged.answered):
+            found.append(
+                f"{place}: the manifest says {manifest.successRecordCount} successes, {judged.answered} were found"
+            )
+        if judged.missing and self.ended.status == "Completed" and self.buys:
+            found.append(
+                f"{place}: it is {self.ended.status}, and {judged.missing} of {len(self.sent)} records are missing"
+            )
         for count, what in (
-            (self.duplicates, "lines were about a record that had its answer already"),
-            (self.unknown, "lines were about records that were never sent"),
-            (self.unreadable, "lines could not be read"),
+            (judged.duplicates, "lines were about a record that had its answer already"),
+            (judged.unknown, "lines were about records that were never sent"),
+            (judged.unreadable, "lines could not be read"),
         ):
             if count:
                 found.append(f"{place}: {count} {what}")

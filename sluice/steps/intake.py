@@ -1,31 +1,23 @@
-"""intake: what arrives is marked, and what is due becomes a run; each object is in exactly one, whatever breaks off.
+"""intake: what is due becomes a run; each object is in exactly one, whatever breaks off.
 
-An event leaves a marker. A sweep of the inbox writes an intent for what is due, claims its objects for the run, begins
-it, and removes the markers and then the intent. Each write is conditional or the same whoever makes it, and a claim is
-never taken back: whoever finds an intent rolls it forward to the same run.
+An event leaves a marker (`sluice.steps.arrivals`). A sweep of the inbox writes an intent for what is due, claims its
+objects for the run, begins it, and removes the markers and then the intent. Each write is conditional or the same
+whoever makes it, and a claim is never taken back: whoever finds an intent rolls it forward to the same run.
 `docs/internals/architecture.md` has the protocol.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
 from sluice.models.catalog import check_models
-from sluice.rows.containers import unreadable
-from sluice.runs.accounting import total
 from sluice.runs.inbox import (
     INBOX,
-    READY,
-    READY_GRACE_SECONDS,
-    SUBMITTED,
     Dropped,
     Intent,
     Marker,
@@ -37,16 +29,14 @@ from sluice.runs.inbox import (
     due_from,
     intent_key,
     marker_key,
-    notice_key,
     signal_key,
-    source_of,
     tick_id,
 )
 from sluice.runs.state import Input, Inputs, Keys, read
 from sluice.steps import start
-from sluice.steps.plan import counts_so_far
-from sluice.steps.services import Run
-from sluice.task.file import load_task, task_names
+from sluice.steps.arrivals import put_signal, refuse
+from sluice.steps.spending import spent_since
+from sluice.task.file import load_task
 from sluice.task.triggers import ON_DROP, effective
 
 if TYPE_CHECKING:
@@ -59,7 +49,6 @@ R = TypeVar("R")
 
 RESERVE_SECONDS = 45.0  # of the function's time: by then a sweep leaves the rest to the next one
 BATCH = 500  # objects between two looks at the clock
-EXECUTION = re.compile(r"(.*-[0-9a-f]{10})(-\d+)?")  # of a run: the first one is called like it
 
 
 @dataclass
@@ -72,73 +61,6 @@ class Swept:
     refused: list[Notice] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     held: str | None = None
-
-
-# What arrives.
-
-
-def receive(services: Services, deployment: Deployment, event: dict[str, Any]) -> Notice | None:
-    """Mark the object that an S3 event tells of; or say in a notice why nothing becomes of it."""
-    item = Dropped.of(event)
-    uploaded = item.bucket == deployment.incoming_bucket and item.key.startswith(SUBMITTED)
-    if uploaded or item.key.endswith("/"):
-        return None
-    task, reason = _task_of(deployment, item)
-    if task and item.name == READY:
-        signal = Signal(
-            task=task,
-            at=item.at,
-            bucket=item.bucket,
-            prefix=item.key.removesuffix(READY),
-            grace=READY_GRACE_SECONDS,
-        )
-        _put_signal(services, item.signal, signal)
-        return None
-    reason = reason or unreadable(item.key)
-    if reason:
-        return _refuse(services, item, reason)
-    if not services.work.exists(claim_key(item.id)):
-        services.work.put_new(marker_key(task, item.id), Marker(task=task, object=item).write())
-    return None
-
-
-def _task_of(deployment: Deployment, item: Dropped) -> tuple[str, str | None]:
-    """Whose an object is; or why it is nobody's."""
-    if item.bucket != deployment.incoming_bucket:
-        source = source_of(deployment.intake.sources, item.bucket, item.key)
-        return (source.task, None) if source else ("", f"no entry of source_buckets covers {item.uri}")
-    name, slash, _ = item.key.partition("/")
-    known = task_names(deployment.tasks)
-    if slash and name in known:
-        return name, None
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}/? " if near else ""
-    said = f"there is no task {name}" if slash else "it lies in no task's folder"
-    return "", f"{said}; {hint}Deployed are: {', '.join(known) or 'none'}"
-
-
-def _put_signal(services: Services, id_: str, signal: Signal) -> None:
-    """Note that what waits may go, unless that was said and done before."""
-    if not services.work.exists(claim_key(id_)):
-        services.work.put_new(signal_key(signal.task, id_), signal.write())
-
-
-def _refuse(services: Services, item: Dropped, reason: str) -> Notice | None:
-    """Say once why an object is in no run: to whoever listens, and in the bucket. None when it was said before.
-
-    The event goes first: after a crash between the two it is sent again rather than never.
-    """
-    if services.work.exists(notice_key(item.id)):
-        return None
-    advice = f"{reason}. Once that is mended: sluice submit '{item.uri}' --task NAME"
-    notice = Notice(bucket=item.bucket, key=item.key, version=item.version, reason=advice, at=item.at)
-    services.publish_event(Event.REFUSED, notice.detail)
-    if services.work.put_new(notice_key(item.id), notice.write()):
-        services.measure(Measure.OBJECTS_REFUSED, 1)
-    return notice
-
-
-# What becomes a run.
 
 
 def sweep(services: Services, deployment: Deployment, wanted: dict[str, Any]) -> Swept:
@@ -166,7 +88,7 @@ def _note(services: Services, task: str, time: str | None) -> None:
     """Keep a tick or a command until its run has begun, whatever happens meanwhile."""
     at = services.now().isoformat()
     id_ = tick_id(task, time or f"now {at}")
-    _put_signal(services, id_, Signal(task=task, at=at, tick=time))
+    put_signal(services, id_, Signal(task=task, at=at, tick=time))
 
 
 class _Sweep:
@@ -369,7 +291,7 @@ class _Sweep:
         try:
             return self._as_dropped(item)
         except BadInput as error:
-            if notice := _refuse(self.services, item, str(error)):
+            if notice := refuse(self.services, item, str(error)):
                 self.swept.refused.append(notice)
             return None
 
@@ -394,42 +316,3 @@ class _Sweep:
                     raise RetryLater(f"out of time after {at:,} objects; the next sweep goes on")
                 done += pool.map(call, items[at : at + BATCH])
         return done
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Dollars of a day's runs, and the runs of which nobody can tell, since a price is unknown."""
-
-    usd: float
-    unknown: list[str]
-
-    def passes(self, limit: float) -> str | None:
-        """Why nothing more may be spent; None when something may."""
-        if self.unknown:
-            return f"what the run {self.unknown[0]} costs is unknown, since a price is; give prices in models.yaml"
-        return f"today's runs come to ${self.usd:,.2f}" if self.usd >= limit else None
-
-
-def spent_since(services: Services, moment: dt.datetime) -> Spent:
-    """What the runs come to whose executions began since `moment`."""
-    if services.workflow is None:
-        return Spent(0.0, [])
-    names = (EXECUTION.fullmatch(name) for name in services.workflow.begun_since(moment))
-    costs = {run: cost_of(Run(services.work, run)) for run in sorted({match[1] for match in names if match})}
-    known = [usd for usd in costs.values() if usd is not None]
-    return Spent(sum(known), [run for run, usd in costs.items() if usd is None])
-
-
-def cost_of(opened: Run) -> float | None:
-    """Dollars of a run's settled jobs, or what it is expected to cost where that is more and it is not published yet.
-
-    None when a price is unknown.
-    """
-    if opened.start.judges is not None:
-        return 0.0
-    so_far = total(books.cost_usd for books in counts_so_far(opened))
-    ended = opened.waiting or opened.store.exists(opened.keys.published)
-    if so_far is None or ended or not opened.store.exists(opened.keys.plan):
-        return so_far
-    expected = opened.plan.expected_usd
-    return None if expected is None else max(so_far, expected)

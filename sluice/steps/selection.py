@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sluice.aws.s3 import ObjectWriter, Store
-    from sluice.runs.state import PlannedJob, PlannedSegment
+    from sluice.runs.state import PlannedJob, PlannedSegment, RunPlan
     from sluice.steps.services import Run
 
 AHEAD = 8  # ranged reads under way at once: a shard of a large run is thousands of small ones
@@ -29,6 +30,11 @@ class SegmentRows(NamedTuple):
 
     segment: PlannedSegment
     lines: list[bytes]
+
+
+def shard_of(plan: RunPlan, key: str) -> int:
+    """The shard of a record."""
+    return bisect_right(plan.bounds, int(key[: plan.depth], 16)) - 1
 
 
 def place_of(line: bytes, segment: PlannedSegment) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from sluice.models.catalog import Catalog
 from sluice.runs.inbox import Intake
 from sluice.runs.settings import Settings
 from sluice.runs.state import Inputs, Keys, Span, Start, read
-from sluice.steps import intake
+from sluice.steps import arrivals, intake
 from sluice.steps.services import Deployment, Services
 from tests.harness.s3 import MemoryS3, client_error
 
@@ -192,7 +192,7 @@ class World:
         return event
 
     def deliver(self, event: dict[str, Any]) -> Any:
-        return self.invoke(lambda: intake.receive(self.services, self.deployment, event))
+        return self.invoke(lambda: arrivals.receive(self.services, self.deployment, event))
 
     def sweep(self, **wanted: Any) -> Any:
         return self.invoke(lambda: intake.sweep(self.services, self.deployment, wanted))

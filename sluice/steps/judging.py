@@ -1,0 +1,120 @@
+"""Join what came back to what was sent, and judge it: of each record one verdict, and what it took."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sluice.answers.judge import Judge, Verdict
+from sluice.answers.replies import Reply, output_lines, read_line
+from sluice.reasons import Reason
+from sluice.rows.record import KEY, RAW, RowReader, parse_object
+from sluice.steps.selection import shard_of, shard_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sluice.steps.services import Run
+
+
+class Judged:
+    """The verdicts on a job's records, in the order in which they were sent; None where nothing came back."""
+
+    def __init__(self, run: Run, output_prefix: str, sent: Sequence[str]) -> None:
+        self.run, self.output_prefix, self.sent = run, output_prefix, sent
+        self.judge = Judge(run.task)
+        # A verdict is one object for all replies that read alike.
+        self.verdicts: list[Verdict | None] = [None] * len(sent)
+        self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(sent))) for _ in range(2))
+        self.messages: Counter[str] = Counter()
+        self.unknown = self.duplicates = self.unreadable = 0
+        if self.judge.needs_row:
+            self._judge_with_rows()
+        else:
+            self._judge_as_they_come()
+        self.settled = len(sent) - self.verdicts.count(None)
+        self.errored = sum(self.messages.values())
+        self.answered = self.settled - self.errored
+        self.missing = len(sent) - self.settled
+
+    def forget_tokens(self) -> None:
+        """Count no tokens, since what was bought before is judged again."""
+        self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
+
+    @property
+    def commonest_message(self) -> str | None:
+        """What most of the errors say."""
+        return self.messages.most_common(1)[0][0] if self.messages else None
+
+    def _replies(self) -> Iterator[tuple[int, Reply]]:
+        """One reply for each record that came back; of several, an answer goes before an error, else the first."""
+        number = {key: n for n, key in enumerate(self.sent)}.get
+        answered, failed = bytearray(len(self.sent)), dict[int, Reply]()
+        for lines in output_lines(self.run.store, self.output_prefix):
+            for line in lines:
+                reply = read_line(line) if line else None
+                if reply is None:
+                    self.unreadable += bool(line)
+                    continue
+                n = number(reply.record)
+                if n is None:
+                    self.unknown += 1
+                elif answered[n]:
+                    self.duplicates += 1
+                elif reply.reason is not None:
+                    self.duplicates += n in failed
+                    failed.setdefault(n, reply)
+                else:
+                    answered[n] = 1
+                    if failed:
+                        self.duplicates += failed.pop(n, None) is not None
+                    yield n, reply
+        yield from failed.items()
+
+    def _judge_as_they_come(self) -> None:
+        judge, verdicts = self.judge.judge, self.verdicts
+        for n, reply in self._replies():
+            if reply.reason is not None or reply.text is None:
+                self._settle_failed(n, reply)
+                continue
+            verdicts[n] = judge(reply.text, reply.stop)
+            self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
+
+    def _judge_with_rows(self) -> None:
+        """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
+        places: dict[str, tuple[int, int]] = {}
+        with tempfile.TemporaryFile() as spill:
+            for n, reply in self._replies():
+                if reply.reason is not None or reply.text is None:
+                    self._settle_failed(n, reply)
+                    continue
+                places[reply.record] = n, spill.tell()
+                spill.write(msgspec.json.encode(reply).replace(b"\n", b"") + b"\n")
+            reader = RowReader(self.run.task)
+            for raw, record in self._rows_of(places):
+                n, place = places.pop(record)
+                spill.seek(place)
+                reply = msgspec.json.decode(spill.readline(), type=Reply)
+                row = parse_object(raw)
+                self.verdicts[n] = self.judge.judge(
+                    reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
+                )
+                self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
+
+    def _rows_of(self, wanted: dict[str, tuple[int, int]]) -> Iterator[tuple[bytes, str]]:
+        """The first row of each wanted record."""
+        for shard in sorted({shard_of(self.run.plan, key) for key in wanted}):
+            for found in shard_rows(self.run, shard):
+                for line in found.lines:
+                    record = line[:KEY].decode()
+                    if record in wanted:
+                        yield line[RAW:], record
+
+    def _settle_failed(self, n: int, reply: Reply) -> None:
+        self.messages[reply.message or ""] += 1
+        self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)
+        self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
