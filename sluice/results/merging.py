@@ -261,13 +261,15 @@ class RowJoin:
         """The results of some stored rows, in their order; every row stands there once, whatever it lacks."""
         lines = [line for place in places for line in place.lines]
         of, unsent = self.places.get, len(self.places)
-        at = pa.array([of(line[:KEY], unsent) for line in lines], pa.int64())
-        columns = {name: column.take(at) for name, column in self.records.items()}
         stored = pa.array(lines, pa.binary())
+        why = _rejected_for(stored)
+        # By its flag, not by its key: where it was stored before keys of places had a domain, a text may have its key.
+        at = pc.if_else(pc.is_valid(why), unsent, pa.array([of(line[:KEY], unsent) for line in lines], pa.int64()))
+        columns = {name: column.take(at) for name, column in self.records.items()}
         source = _number(stored, KEY, SOURCE)
         line = _line_numbers(_number(stored, SOURCE, PLACE), source, places)
         columns |= _costs_on_first(columns, source, line)
-        columns |= {"source": self.sources.take(source), "line": line, **_of_place(stored, columns)}
+        columns |= {"source": self.sources.take(source), "line": line, **_of_row(stored, why, columns)}
         read, invalid = self.reader.read([line[RAW:] for line in lines])
         columns |= read
         for name, value in self.same.items():
@@ -295,15 +297,22 @@ def _costs_on_first(columns: dict[str, pa.Array], source: pa.Array, line: pa.Arr
     return {name: pc.if_else(first, columns[name], pa.scalar(0, columns[name].type)) for name in SUMMED}
 
 
-def _of_place(stored: pa.Array, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+def _flags(stored: pa.Array) -> pa.Array:
+    return pc.binary_slice(stored, PLACE, RAW).cast(pa.string())
+
+
+def _rejected_for(stored: pa.Array) -> pa.Array:
+    """Why stored rows were rejected, null for good ones."""
+    return REJECTED_FOR.take(pc.index_in(_flags(stored), value_set=FLAGS))
+
+
+def _of_row(stored: pa.Array, why: pa.Array, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
     """What the stored rows say themselves: their record, whether the text was cut, why they were rejected."""
-    flags = pc.binary_slice(stored, PLACE, RAW).cast(pa.string())
-    why = REJECTED_FOR.take(pc.index_in(flags, value_set=FLAGS))
     rejected = pc.is_valid(why)
     key = pc.binary_slice(stored, 0, KEY).cast(pa.string())
     return {
         "status": pc.if_else(rejected, Status.REJECTED.value, columns["status"]),
         "reason": pc.if_else(rejected, why, columns["reason"]),
         "record": pc.if_else(rejected, pa.scalar(None, pa.string()), key),
-        "truncated": pc.equal(flags, chr(CUT)),
+        "truncated": pc.equal(_flags(stored), chr(CUT)),
     }

@@ -5,7 +5,9 @@ A stored row is one line, so that a block of rows splits at C speed:
     \n  key (32 hex)  source (8 digits)  line (12 digits)  flag (1)  the raw row
 
 `flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order).
-`line` counts within the row's piece of the object; merge adds what the spans before it counted.
+`line` counts within the row's piece of the object; merge adds what the spans before it counted. The key of a good row
+is a hash of its text, that of a rejected one a hash of its place, in a domain of its own: no text has such a key. Rows
+that were stored before that was so may share keys; whoever looks for the row of a key passes over rejected rows.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ PLACE = 52  # key, source, line
 RAW = 53
 GOOD = ord(" ")
 CUT = ord("~")
+SENT = frozenset({GOOD, CUT})  # the flags of rows that have a record
 FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
 REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
 OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
 HELD = 56  # bytes that a row costs beside its stored form while it is held: the object's head, its place in a list
 MAX_DIGITS = 4000
 HELD_KEY = 130  # bytes of a key in a set
+OF_PLACE = b"rejected row"  # the domain of keys that are made of a place: BLAKE2b's `person`
 THOUSAND = 1000
 DIGITS = [b"%03d " % number for number in range(THOUSAND)]  # a line number's last digits, and the flag of a good row
 BLANK = b" \t\r"  # what JSON takes for white space
@@ -211,15 +215,19 @@ class Buckets:
         self.groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self.rows = 0
         self.bytes = 0
+        self.begin = 0  # of the piece that is being read, in its object
 
     @property
     def held(self) -> int:
         """Bytes of memory that the rows take, about: short rows cost more than their text."""
         return self.bytes + self.rows * (RAW + 1 + HELD) + len(self.unsent) * HELD_KEY
 
-    def add(self, lines: Sequence[bytes], source: int, first: int) -> int:
-        """Take lines of one input, numbered from `first`; blank lines are no rows. Returns the number of rows."""
-        sound, at, before = is_utf8(lines), 0, self.rows
+    def add(self, lines: Sequence[bytes], source: int, first: int, begin: int = 0) -> int:
+        """Take lines of one input, numbered from `first` within the piece that begins at the byte `begin`.
+
+        Blank lines are no rows. Returns the number of rows.
+        """
+        sound, at, before, self.begin = is_utf8(lines), 0, self.rows, begin
         while at < len(lines):
             number = first + at
             some = lines[at : at + THOUSAND - number % THOUSAND]
@@ -255,8 +263,7 @@ class Buckets:
             return 0
         row = self.reader.read(line)
         if isinstance(row, Reason):
-            digest, flag = blake2b(b"%d:%d" % (source, number), digest_size=16), FLAGS[row].encode()
-            key = hexlify(digest.digest())
+            key, flag = self._key_of_place(source, number), FLAGS[row].encode()
             self.unsent.add(key)
             self.rejected[row] = self.rejected.get(row, 0) + 1
         else:
@@ -265,6 +272,11 @@ class Buckets:
         self.groups[key[: self.depth]].append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
         self.bytes += len(kept)
         return 1
+
+    def _key_of_place(self, source: int, number: int) -> bytes:
+        """The key of a rejected row: its place in the object, which is its piece's and its line in there."""
+        place = b"%d:%d:%d" % (source, self.begin, number)
+        return hexlify(blake2b(place, digest_size=16, person=OF_PLACE).digest())
 
     def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
         """The buckets in order, each with its stored rows and the keys of the good ones; leaves this empty."""

@@ -12,7 +12,7 @@ import msgspec
 from sluice.answers.judge import Judge, Verdict
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.reasons import Reason
-from sluice.rows.record import KEY, RAW, RowReader, parse_object
+from sluice.rows.record import KEY, PLACE, RAW, SENT, RowReader, parse_object
 from sluice.steps.selection import shard_of, shard_rows
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ class Judged:
                 self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
 
     def _rows_of(self, wanted: dict[str, tuple[int, int]]) -> Iterator[tuple[bytes, str]]:
-        """The first row of each wanted record."""
+        """The first good row of each wanted record."""
         for shard in sorted({shard_of(self.run.plan, key) for key in wanted}):
             for found in shard_rows(self.run, shard):
                 for line in found.lines:
                     record = line[:KEY].decode()
-                    if record in wanted:
+                    if record in wanted and line[PLACE] in SENT:
                         yield line[RAW:], record
 
     def _settle_failed(self, n: int, reply: Reply) -> None:

@@ -75,7 +75,7 @@ class _Partition:
         whole = Container.parse(item.container).whole
         limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
         for block in lines_of_input(store, match[2], item, begin, end, limits):
-            rows += self.buckets.add(block, source, lines + 1)
+            rows += self.buckets.add(block, source, lines + 1, begin)
             lines += len(block)
             if whole and services.remaining_seconds() < RESERVE_SECONDS:
                 raise BadInput(

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sluice.answers.requests import RequestWriter, cut_middle, escape, escape_all
-from sluice.rows.record import CUT, GOOD, KEY, PLACE, RAW, UNDECODED, RowReader
+from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.runs import accounting
 from sluice.runs.state import JobItem, Prepared, read
 from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PLACE_BYTES = PLACE - KEY
 LISTED = 4096  # lines of the list written at once
 FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
-SENT = frozenset({GOOD, CUT})
 
 key_of = itemgetter(slice(KEY))
 place_in_span = itemgetter(slice(KEY, PLACE))
@@ -153,9 +152,11 @@ class _Preparation:
             seen.difference_update(keys)
         fresh, of_fresh = [], []
         for key, line in zip(keys, lines, strict=True):
+            if line[PLACE] not in SENT:
+                continue
             if key in seen:
                 self.repeated.add(key)
-            elif line[PLACE] in SENT:
+            else:
                 seen.add(key)
                 fresh.append(line)
                 of_fresh.append(key)

@@ -15,7 +15,7 @@ import msgspec
 
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.requests import Body, Line
-from sluice.rows.record import KEY, PLACE, RAW, parse_object, walk
+from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object, walk
 from sluice.runs.state import Inputs, Keys, SpanIndex, read
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FirstRow(NamedTuple):
 
 
 def first_rows(s3: S3Client, bucket: str, run: str, task: Task) -> Iterator[FirstRow]:
-    """The first row of each record of a run, in the order of the input."""
+    """The first good row of each record of a run, in the order of the input."""
     keys = Keys(run)
     inputs = read(Inputs, whole(s3, bucket, keys.inputs), keys.inputs).inputs
     path = tuple(task.input.id.split(".")) if task.input.id else None
@@ -45,7 +45,7 @@ def first_rows(s3: S3Client, bucket: str, run: str, task: Task) -> Iterator[Firs
     for span in spans(s3, bucket, keys):
         for stored in stored_rows(s3, bucket, keys.rows(span)):
             key = stored[:KEY]
-            if key not in seen:
+            if stored[PLACE] in SENT and key not in seen:
                 seen.add(key)
                 source, line = int(stored[KEY : KEY + 8]), int(stored[KEY + 8 : PLACE])
                 number = line + lines_before.get(source, 0)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from binascii import hexlify
+from hashlib import blake2b
 from typing import Any
 
 import pytest
 
+from sluice.rows.record import Buckets
 from sluice.runs.state import Counts, Keys
 from sluice.task.file import parse_task
 from sluice.task.task import Task
@@ -111,6 +114,35 @@ def test_an_unresolved_row_has_every_reason_and_no_label() -> None:
         ("escalated", "reply_not_json", None),
         ("unresolved", "low_confidence", "b"),
     ]
+
+
+PLACES = [b"{broken", {"t": "0:1"}, {"t": "0:4"}, b"{broken", {"t": "0:1"}, {"t": "0:0:1"}]
+
+
+@pytest.mark.parametrize("task", [make(), make(answer={"evidence": True, "confidence": True})], ids=["", "evidence"])
+@pytest.mark.parametrize("begun_before", [False, True])
+def test_a_text_that_reads_like_a_place_is_no_twin_of_a_rejected_row(
+    task: Task, begun_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In front of the rejected row or behind it, also in a run whose rows were stored while they shared keys."""
+    if begun_before:  # as partition made the keys of rejected rows then
+
+        def key(_buckets: Buckets, source: int, number: int) -> bytes:
+            return hexlify(blake2b(b"%d:%d" % (source, number), digest_size=16).digest())
+
+        monkeypatch.setattr(Buckets, "_key_of_place", key)
+    answer = lambda _model, text: sure(evidence=text) if task.answer.evidence else sure()  # noqa: E731
+    rows, summary = run(answer, PLACES, task)
+    assert [(row["status"], row["label"], row["attempts"]) for row in rows] == [
+        ("rejected", None, 0),
+        ("accepted", "a", 1),
+        ("accepted", "a", 1),
+        ("rejected", None, 0),
+        ("accepted", "a", 1),
+        ("accepted", "a", 1),
+    ]
+    assert [row["shared"] for row in rows] == [False, True, False, False, True, False]
+    assert summary["records"] == {"distinct": 3, "sent": 3, "shared_rows": 2}
 
 
 def test_a_rejected_row_has_its_reason_and_was_never_sent() -> None:

@@ -175,6 +175,27 @@ def test_numbers_run_on_over_thousands() -> None:
     assert [int(row[41:53]) for row in group] == list(range(998, 998 + 2500))
 
 
+def test_no_text_has_the_key_of_a_rejected_row() -> None:
+    """A text that reads like the place of a rejected row, however one writes places, is another record."""
+    places = ["0:1", "0:0:1", "0 1", "0", "1", "rejected row", ""]
+    texts = [json.dumps({"text": text}).encode() for text in places]
+    buckets = Buckets(RowReader(make_task()), 1)
+    buckets.add([b"{", *texts], 0, 1)
+    stored = [row for _, group, _ in buckets.drain() for row in group]
+    keys = {row[1 : KEY + 1] for row in stored}
+    assert len(keys) == len(stored) == 1 + len(places)
+
+
+def test_each_rejected_row_of_an_object_has_a_key_of_its_own() -> None:
+    """The line counts within a piece of the object: two pieces have the same lines, and not the same rows."""
+    keys = set()
+    for source, begin in ((0, 0), (0, 500), (0, 1000), (1, 0), (1, 500)):
+        buckets = Buckets(RowReader(make_task()), 1)
+        buckets.add([b"{", b"}"], source, 1, begin)
+        keys |= {row[1 : KEY + 1] for _, group, _ in buckets.drain() for row in group}
+    assert len(keys) == 10
+
+
 def test_with_rules_the_whole_row_is_the_key() -> None:
     """Where a rule looks at the row, equal texts in different rows are different records."""
     rule = {"name": "r", "schema": {"properties": {"row": {"required": ["n"]}}}}
