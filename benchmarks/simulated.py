@@ -15,9 +15,10 @@ from benchmarks import corpus
 from benchmarks.disk import refusal
 from sluice.aws.s3 import Store
 from sluice.models.catalog import Catalog
+from sluice.runs.keys import Keys
 from sluice.runs.planning import SKETCH, SMALL, bucket_depth, cut_spans, span_size
 from sluice.runs.settings import Settings
-from sluice.runs.state import FrozenTier, Keys, Piece, Segment, SpanIndex, Start
+from sluice.runs.state import FrozenTier, Piece, Segment, SpanIndex, Start
 from sluice.steps.services import Services
 
 RUN = "simulated"

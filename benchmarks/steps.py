@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.runs.state import JobItem, JobKeys, Keys, Part, Span
+from sluice.runs.keys import JobKeys, Keys
+from sluice.runs.state import JobItem, Part, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

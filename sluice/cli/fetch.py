@@ -18,7 +18,9 @@ from sluice.cli.summary import places_in
 from sluice.figures import size
 from sluice.forecast.files import whole_file
 from sluice.report.report import read_run, render
-from sluice.runs.state import Inputs, Keys, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,6 +11,8 @@ from sluice.cli.exits import ExitCode, print_json, reader_may_leave
 from sluice.cli.standing import standing
 from sluice.figures import NONE, dollars, moment, short_model, size
 from sluice.runs import state
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,10 +40,10 @@ def show_info(cloud: Cloud, run: str, *, as_json: bool) -> ExitCode:
 def info(cloud: Cloud, run: str) -> dict[str, Any]:
     """Gather what is known of a run: what start froze, its executions, its costs, its places."""
     now = standing(cloud, run)
-    keys = state.Keys(run)
-    frozen = state.read(state.Start, cloud.work.get(keys.start), keys.start)
-    source = state.Keys(frozen.judges or run)
-    inputs = state.read(state.Inputs, cloud.work.get(source.inputs), source.inputs).inputs
+    keys = Keys(run)
+    frozen = read(state.Start, cloud.work.get(keys.start), keys.start)
+    source = Keys(frozen.judges or run)
+    inputs = read(state.Inputs, cloud.work.get(source.inputs), source.inputs).inputs
     plan = cloud.work.find(source.plan)
     known = {name: msgspec.to_builtins(getattr(frozen, name)) for name in FROZEN}
     return {
@@ -63,8 +65,8 @@ FROZEN = ("created", "date", "answers", "judges", "task_version", "tiers", "pric
 
 
 def _resumptions(cloud: Cloud, run: str) -> Iterator[state.Resumption]:
-    for key, _ in cloud.work.keys(state.Keys(run).resumptions):
-        yield state.read(state.Resumption, cloud.work.get(key), key)
+    for key, _ in cloud.work.keys(Keys(run).resumptions):
+        yield read(state.Resumption, cloud.work.get(key), key)
 
 
 def _execution(cloud: Cloud, run: str, note: state.Resumption | None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import msgspec
 
 from sluice.cli.exits import UsageError
 from sluice.runs import state
+from sluice.runs.document import Document, read
+from sluice.runs.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +33,7 @@ GOING_ON = frozenset({RUNNING, CANCELLING})
 NO_EXECUTION = "its execution cannot be found: it never began, or ended more than 90 days ago"
 
 
-class Beginning(state.Document, frozen=True, kw_only=True):
+class Beginning(Document, frozen=True, kw_only=True):
     """Of start.json what a list of runs shows."""
 
     task: dict[str, Any]
@@ -50,7 +52,7 @@ class Beginning(state.Document, frozen=True, kw_only=True):
         return dt.datetime.fromisoformat(self.created)
 
 
-class _Plan(state.Document, frozen=True, kw_only=True):
+class _Plan(Document, frozen=True, kw_only=True):
     rows: int
 
 
@@ -105,10 +107,10 @@ def beginning(cloud: Cloud, run: str) -> Beginning:
     if "/" in run or (run and Path(run).is_dir() and not STAMP.search(run)):
         folder = "of a folder: `sluice results DIR`, `sluice report DIR`"
         raise UsageError(f"{run} is no run of the stack: RUN is a run's id, as `sluice runs` lists it; {folder}")
-    data = cloud.work.find(state.Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
+    data = cloud.work.find(Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
     if data is None:
         raise UsageError(f"the stack {cloud.stack} has no run {run}; `sluice runs` lists those that it has")
-    return state.read(Beginning, data, state.Keys(run).start)
+    return read(Beginning, data, Keys(run).start)
 
 
 def latest(cloud: Cloud, limit: int, task: str | None) -> list[Standing]:
@@ -136,20 +138,20 @@ def _stamp(run: str) -> str:
 
 def _begun(cloud: Cloud, run: str) -> Beginning | None:
     """How a run began; None for one whose beginning is not written yet."""
-    data = cloud.work.find(state.Keys(run).start)
-    return None if data is None else state.read(Beginning, data, run)
+    data = cloud.work.find(Keys(run).start)
+    return None if data is None else read(Beginning, data, run)
 
 
 def _standing(cloud: Cloud, run: str, start: Beginning) -> Standing:
-    further = sum(1 for _ in cloud.work.keys(state.Keys(run).resumptions))
-    keys = state.Keys(run, further)
+    further = sum(1 for _ in cloud.work.keys(Keys(run).resumptions))
+    keys = Keys(run, further)
     document, approval = _json(cloud, keys.published), None
     if document is None:
         status, error = _from_execution(cloud, keys, further)
         if status == FAILED:
             document = _summary_of_failed(cloud, keys, further)
         if status == WAITING:
-            approval = state.read(state.Approval, cloud.work.get(keys.approval), keys.approval)
+            approval = read(state.Approval, cloud.work.get(keys.approval), keys.approval)
     else:
         status, error = str(document.get("status")), document.get("error")
     rows = document["rows"]["in"] if document else _planned_rows(cloud, start, run)
@@ -162,12 +164,12 @@ def _json(cloud: Cloud, key: str) -> dict[str, Any] | None:
 
 
 def _planned_rows(cloud: Cloud, start: Beginning, run: str) -> int | None:
-    key = state.Keys(start.judges or run).plan
+    key = Keys(start.judges or run).plan
     data = cloud.work.find(key)
-    return None if data is None else state.read(_Plan, data, key).rows
+    return None if data is None else read(_Plan, data, key).rows
 
 
-def _from_execution(cloud: Cloud, keys: state.Keys, further: int) -> tuple[str, str | None]:
+def _from_execution(cloud: Cloud, keys: Keys, further: int) -> tuple[str, str | None]:
     """Tell the status of a run that has not been published by its latest execution, and why it failed."""
     found = cloud.execution(f"{keys.run}-{further}" if further else keys.run)
     if found is None:
@@ -190,7 +192,7 @@ def _recent(execution: Execution) -> bool:
     return execution.ended is None or dt.datetime.now(dt.UTC) - execution.ended < CLOSING
 
 
-def _summary_of_failed(cloud: Cloud, keys: state.Keys, further: int) -> dict[str, Any] | None:
+def _summary_of_failed(cloud: Cloud, keys: Keys, further: int) -> dict[str, Any] | None:
     """run.json of a run that broke off, which sweep writes; not the one of an execution before."""
     document = _json(cloud, keys.summary)
     if document is None or document.get("status") != FAILED:

@@ -25,6 +25,7 @@ from sluice.models.catalog import profile_of
 from sluice.rows.containers import Limits, lines_of_input
 from sluice.rows.record import Row, RowReader
 from sluice.runs import accounting, planning, state
+from sluice.runs.document import read
 from sluice.steps import partition, plan, start
 from sluice.steps.services import Deployment, Run, Services
 from sluice.task.tiers import Transport
@@ -145,7 +146,7 @@ def planned(
             partition.run(services, span)
         plan.run(services, opened.id, 0)
         data = opened.store.find(opened.keys.round_plan(0))
-        jobs = state.read(state.RoundPlan, data, "the plan").jobs if data else []
+        jobs = read(state.RoundPlan, data, "the plan").jobs if data else []
         texts = read_texts(opened, lot, lambda number, total: on_progress("shard", number, total))
         yield Estimate(asked, opened, len(jobs), texts, _request(services, opened))
 

@@ -20,7 +20,9 @@ from sluice.local.functions import Surroundings
 from sluice.local.sources.keys import in_common
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
-from sluice.runs.state import Approval, Keys, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Approval
 from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:

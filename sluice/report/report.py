@@ -24,7 +24,7 @@ from sluice.reasons import Status, about
 from sluice.report import charts
 from sluice.report.flow import draw_flow
 from sluice.report.vega import charts_library
-from sluice.runs.state import SHOWN
+from sluice.runs.books import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

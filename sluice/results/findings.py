@@ -19,7 +19,7 @@ from sluice.reasons import Outcome, Status
 from sluice.results.gold import GoldCount
 from sluice.results.merging import in_words
 from sluice.rows.record import KEY, RAW, RowReader
-from sluice.runs.state import SHOWN, Example, Findings
+from sluice.runs.books import SHOWN, Example, Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,7 +12,8 @@ from sluice.reasons import REJECTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sluice.runs.state import Counts, FrozenTier, PartBooks, RunPlan
+    from sluice.runs.books import Counts, PartBooks
+    from sluice.runs.state import FrozenTier, RunPlan
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"

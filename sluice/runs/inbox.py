@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from sluice.runs.state import Document
+from sluice.runs.document import Document
 from sluice.task.triggers import Overlay, read_overlay
 
 if TYPE_CHECKING:

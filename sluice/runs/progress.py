@@ -14,11 +14,13 @@ import msgspec
 
 from sluice.runs import state
 from sluice.runs.accounting import total
+from sluice.runs.document import Document, read
+from sluice.runs.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-D = TypeVar("D", bound=state.Document)
+D = TypeVar("D", bound=Document)
 
 
 class Reader(Protocol):
@@ -61,18 +63,18 @@ class _Tier(msgspec.Struct):
     model: str
 
 
-class _Start(state.Document, frozen=True, kw_only=True):
+class _Start(Document, frozen=True, kw_only=True):
     task: dict[str, Any]
     tiers: list[_Tier]
     spans: int
     judges: str | None = None
 
 
-class _Inputs(state.Document, frozen=True, kw_only=True):
+class _Inputs(Document, frozen=True, kw_only=True):
     inputs: list[msgspec.Raw]
 
 
-class _RunPlan(state.Document, frozen=True, kw_only=True):
+class _RunPlan(Document, frozen=True, kw_only=True):
     rows: int
     rejected: dict[str, int]
     distinct: int
@@ -86,24 +88,24 @@ class _PlannedJob(msgspec.Struct):
     records: int
 
 
-class _RoundPlan(state.Document, frozen=True, kw_only=True):
+class _RoundPlan(Document, frozen=True, kw_only=True):
     round: int
     jobs: list[_PlannedJob]
 
 
-class _Resumption(state.Document, frozen=True, kw_only=True):
+class _Resumption(Document, frozen=True, kw_only=True):
     max_usd: float | None = None
 
 
-class _Submitted(state.Document, frozen=True, kw_only=True):
+class _Submitted(Document, frozen=True, kw_only=True):
     at: str | None = None
 
 
-class _End(state.Document, frozen=True, kw_only=True):
+class _End(Document, frozen=True, kw_only=True):
     pass
 
 
-class _Counts(state.Document, frozen=True, kw_only=True):
+class _Counts(Document, frozen=True, kw_only=True):
     status: str
     message: str | None
     records: int
@@ -249,7 +251,7 @@ class Watch:
     def __init__(self, reader: Reader, run: str) -> None:
         self.run = run
         self._reader = reader
-        self._keys = state.Keys(run)
+        self._keys = Keys(run)
         self._kept: dict[str, Any] = {}
 
     def look(self) -> Snapshot:
@@ -257,8 +259,8 @@ class Watch:
         start = self._document(_Start, self._keys.start)
         if start is None:
             return Snapshot(self.run)
-        self._keys = state.Keys(self.run, sum(1 for _ in self._reader.keys(self._keys.resumptions)))
-        source = state.Keys(start.judges) if start.judges else self._keys
+        self._keys = Keys(self.run, sum(1 for _ in self._reader.keys(self._keys.resumptions)))
+        source = Keys(start.judges) if start.judges else self._keys
         inputs = self._document(_Inputs, source.inputs)
         plan = self._document(_RunPlan, source.plan)
         rounds = self._rounds() if plan else ()
@@ -322,7 +324,7 @@ class Watch:
             return JobProgress(job.job, job.tier, job.records, JobState.ENDED, ended.status, ended.message)
         failed = self._reader.find(keys.failed) if keys.failed in there else None
         if failed:  # goes away when the run is resumed, so it is never kept
-            cause = state.read(state.Failed, failed, keys.failed)
+            cause = read(state.Failed, failed, keys.failed)
             return JobProgress(job.job, job.tier, job.records, JobState.FAILED, cause.error, cause.cause)
         if keys.submitted in there or keys.infer_prefix in there:
             submitted = self._document(_Submitted, keys.submitted) if keys.submitted in there else None
@@ -351,7 +353,7 @@ class Watch:
             data = self._reader.find(key)
             if data is None:
                 return None
-            self._kept[key] = state.read(kind, data, key)
+            self._kept[key] = read(kind, data, key)
         kept: D = self._kept[key]
         return kept
 

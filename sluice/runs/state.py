@@ -1,133 +1,18 @@
-"""What a run keeps in S3: the keys, and the documents behind them. Each document carries a format number."""
+"""What a run keeps in S3: what it was frozen with, how its rows were cut, its jobs, and how its executions end.
+
+Behind each key of `sluice.runs.keys` lies one of these documents, or one of `sluice.runs.books`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import field
 
-from sluice.errors import Stop
 from sluice.models.catalog import Price
 from sluice.models.quotas import Quota
-
-FORMAT = 1
-READABLE = frozenset({FORMAT})  # a run outlives a deploy: the format before stays readable
-
-SHOWN = 3  # rows of each kind that a run's report shows
-
-D = TypeVar("D", bound="Document")
-
-
-class Keys:
-    """The keys of one run in the work bucket.
-
-    Nothing is ever removed: what belongs to the end of an execution, which a further one does anew, carries that
-    execution's number.
-    """
-
-    def __init__(self, run: str, execution: int = 0) -> None:
-        self.run = run
-        self.execution = execution
-        self.root = f"runs/{run}"
-        ending = f"{self.root}/end-{execution}"
-        self.end = f"{ending}/end.json"
-        self.cancel = f"{ending}/cancel.json"
-        self.approval = f"{ending}/approval.json"
-        self.published = f"{ending}/published.json"
-        self.merged_prefix = f"{ending}/merged/"
-        self.start = f"{self.root}/start.json"
-        self.inputs = f"{self.root}/inputs.json"
-        self.spans = f"{self.root}/spans.json"
-        self.plan = f"{self.root}/plan.json"
-        self.cuts = f"{self.root}/cuts.bin"
-        self.parts = f"{self.root}/parts.json"
-        self.resumptions = f"{self.root}/resumed/"
-        self.summary = f"{self.root}/run.json"
-        self.rows_prefix = f"{self.root}/rows/"
-
-    def resumption(self, number: int) -> str:
-        return f"{self.resumptions}{number:03d}.json"
-
-    def rows(self, span: int) -> str:
-        return f"{self.rows_prefix}{span:06d}"
-
-    def index(self, span: int) -> str:
-        return f"{self.rows(span)}.index"
-
-    def jobs(self, round_: int) -> str:
-        return f"{self.root}/round-{round_}/jobs.json"
-
-    def round_plan(self, round_: int) -> str:
-        return f"{self.root}/round-{round_}/plan.json"
-
-    def job(self, round_: int, job: int) -> JobKeys:
-        return JobKeys(self.root, round_, job)
-
-    def answers(self, shard: int) -> str:
-        return f"{self.root}/answers/{shard:06d}/"
-
-    def answer(self, shard: int, round_: int, job: int) -> str:
-        return f"{self.answers(shard)}{round_:02d}-{job:05d}.arrow"
-
-    def counts_of(self, answer: str) -> str:
-        """The books of the job that an answers' object came from."""
-        round_, job = answer.rpartition("/")[2].removesuffix(".arrow").split("-")
-        return self.job(int(round_), int(job)).counts
-
-    def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
-        return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
-
-    def merged(self, part: int) -> str:
-        return f"{self.merged_prefix}{part:06d}.parquet"
-
-    def merged_books(self, part: int) -> str:
-        return f"{self.merged_prefix}{part:06d}.json"
-
-    def merged_ids(self, part: int) -> str:
-        return f"{self.merged_prefix}{part:06d}.ids"
-
-
-class JobKeys:
-    """The keys of one job of one round."""
-
-    def __init__(self, root: str, round_: int, job: int) -> None:
-        self.root = f"{root}/round-{round_}/{job:05d}"
-        self.input_prefix = f"{self.root}/in/"
-        self.input = f"{self.input_prefix}part-0.jsonl"
-        self.records = f"{self.root}/records.txt"
-        self.prepared = f"{self.root}/prepared.json"
-        self.submitted = f"{self.root}/submitted.json"
-        self.ended = f"{self.root}/ended.json"
-        self.output_prefix = f"{self.root}/out/"
-        self.infer_prefix = f"{self.root}/infer/"
-        self.counts = f"{self.root}/counts.json"
-        self.failed = f"{self.root}/failed.json"
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A kept document; `read` refuses a format that this version does not know."""
-
-    format: int = FORMAT
-
-    def write(self) -> bytes:
-        return msgspec.json.encode(self)
-
-
-def read(kind: type[D], data: bytes, key: str) -> D:
-    """Decode a kept document.
-
-    Raises:
-        Stop: it was written in a format that this version cannot read, or is damaged.
-
-    """
-    try:
-        document = msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
-        raise Stop(f"{key} is no {kind.__name__}: {error}") from error
-    if document.format not in READABLE:
-        raise Stop(f"{key} has format {document.format}; this version reads {sorted(READABLE)}")
-    return document
+from sluice.runs.document import Document
 
 
 class FrozenTier(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,42 +232,6 @@ class Ended(Document, frozen=True, kw_only=True):
     ended: str | None
 
 
-class Counts(Document, frozen=True, kw_only=True):
-    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job."""
-
-    round: int
-    job: int
-    tier: int
-    attempt: int
-    purpose: str
-    transport: str
-    status: str
-    message: str | None
-    submitted: str | None
-    ended: str | None
-    records: int
-    sent: int
-    held_back: int
-    answered: int
-    errored: int
-    missing: int
-    accepted: int
-    retried: int
-    escalated: int
-    unresolved: int
-    duplicates: int
-    unknown: int
-    unreadable: int
-    reasons: dict[str, int]
-    escalated_for: dict[str, int] = field(default_factory=dict)
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
-    pending: list[Pending]
-    fatal: str | None = None
-    warnings: list[str] = field(default_factory=list)
-
-
 class End(Document, frozen=True, kw_only=True):
     """Written by the last Plan: how many rounds there were, and why no more."""
 
@@ -423,58 +272,3 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     shard: int
     first: int
     last: int
-
-
-class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """A row to look at: `text` is cut to some hundred characters, `first` what an earlier tier had answered."""
-
-    record: str
-    status: str
-    reason: str | None
-    tier: int | None
-    label: str | None
-    confidence: str | None
-    first: str | None
-    source: str
-    line: int
-    text: str
-
-
-class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows tell beyond their books, as tables that add up: the last column of each counts rows.
-
-    Answers of several labels stand as one text. `compared` counts the rows that a later tier than that of their first
-    answer settled, `changed` those among them whose answer became another one; `changes` has the most frequent pairs.
-    """
-
-    accepted: list[tuple[int, int]] = field(default_factory=list)  # tier
-    labels: list[tuple[int, str, int]] = field(default_factory=list)  # tier, label
-    confidence: list[tuple[int, str, bool, int]] = field(default_factory=list)  # tier, word, accepted
-    changes: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, accepted answer
-    compared: int = 0
-    changed: int = 0
-    known: list[tuple[int, str | None, bool, int]] = field(default_factory=list)  # tier, confidence, right
-    mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
-    examples: list[Example] = field(default_factory=list)
-
-
-class PartBooks(Document, frozen=True, kw_only=True):
-    """A merged part's books."""
-
-    part: int
-    shard: int
-    rows: int
-    accepted: int
-    unresolved: int
-    rejected: int
-    shared: int
-    reasons: dict[str, int]
-    labels: dict[str, int]
-    ids_missing: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
-    kept_invalid: dict[str, int]
-    gold: dict[str, int] | None = None
-    findings: Findings = field(default_factory=Findings)
-    bytes: int

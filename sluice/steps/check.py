@@ -22,7 +22,9 @@ from sluice.results.table import ATTEMPTS
 from sluice.rows.containers import split_lines
 from sluice.rows.record import KEY
 from sluice.runs import accounting
-from sluice.runs.state import Counts, Ended, Failed, JobItem, Pending, Prepared, Submitted, read
+from sluice.runs.books import Counts
+from sluice.runs.document import read
+from sluice.runs.state import Ended, Failed, JobItem, Pending, Prepared, Submitted
 from sluice.steps.judging import Judged
 from sluice.steps.selection import PendingWriter, shard_of
 from sluice.steps.services import Run
@@ -30,7 +32,8 @@ from sluice.steps.services import Run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sluice.runs.state import FrozenTier, JobKeys, PlannedJob
+    from sluice.runs.keys import JobKeys
+    from sluice.runs.state import FrozenTier, PlannedJob
     from sluice.steps.services import Services
 
 MISSING = {"Expired": Reason.JOB_EXPIRED, "Failed": Reason.JOB_FAILED, "Stopped": Reason.JOB_STOPPED}

@@ -19,7 +19,8 @@ from sluice.aws.s3 import ahead
 from sluice.budget import costs
 from sluice.errors import Stop
 from sluice.runs import accounting, planning
-from sluice.runs.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex, read
+from sluice.runs.document import read
+from sluice.runs.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

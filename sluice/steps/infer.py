@@ -29,7 +29,7 @@ from sluice.steps.waiting import longer_wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.runs.state import JobKeys
+    from sluice.runs.keys import JobKeys
     from sluice.steps.services import Services
 
 CHUNKS_OF_CALLS = 4  # calls per worker and chunk: what a crash can lose

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sluice.aws.metrics import Measure
 from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
 from sluice.models.catalog import check_models
+from sluice.runs.document import read
 from sluice.runs.inbox import (
     INBOX,
     Dropped,
@@ -32,7 +33,8 @@ from sluice.runs.inbox import (
     signal_key,
     tick_id,
 )
-from sluice.runs.state import Input, Inputs, Keys, read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Input, Inputs
 from sluice.steps import start
 from sluice.steps.arrivals import put_signal, refuse
 from sluice.steps.spending import spent_since

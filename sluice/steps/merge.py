@@ -19,7 +19,9 @@ from sluice.results.findings import FindingsCount
 from sluice.results.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
 from sluice.results.table import ATTEMPT, BASE
 from sluice.rows.record import KEY, PLACE
-from sluice.runs.state import End, PartBooks, read
+from sluice.runs.books import PartBooks
+from sluice.runs.document import read
+from sluice.runs.state import End
 from sluice.steps.selection import shard_rows
 from sluice.steps.services import Run
 

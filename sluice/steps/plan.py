@@ -14,24 +14,17 @@ from sluice.budget import costs
 from sluice.errors import Stop
 from sluice.reasons import Reason
 from sluice.runs import accounting, planning
-from sluice.runs.state import (
-    Counts,
-    End,
-    Failed,
-    JobItem,
-    Part,
-    PlannedJob,
-    PlanResult,
-    RoundPlan,
-    read,
-)
+from sluice.runs.books import Counts
+from sluice.runs.document import read
+from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan
 from sluice.steps.approval import must_wait
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.runs.state import JobKeys, Pending
+    from sluice.runs.keys import JobKeys
+    from sluice.runs.state import Pending
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs

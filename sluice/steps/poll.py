@@ -11,7 +11,8 @@ import msgspec
 from sluice.aws.bedrock import TERMINAL, WAITING
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater
-from sluice.runs.state import Ended, JobItem, Submitted, read
+from sluice.runs.document import read
+from sluice.runs.state import Ended, JobItem, Submitted
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:

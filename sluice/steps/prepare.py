@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sluice.answers.requests import RequestWriter, cut_middle, escape, escape_all
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.runs import accounting
-from sluice.runs.state import JobItem, Prepared, read
+from sluice.runs.document import read
+from sluice.runs.state import JobItem, Prepared
 from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
 from sluice.steps.services import Run
 

@@ -17,7 +17,10 @@ from sluice.results.findings import add_up, tell
 from sluice.results.gold import agreement
 from sluice.results.run_table import run_parquet
 from sluice.runs import accounting
-from sluice.runs.state import Counts, End, Findings, Keys, Part, PartBooks, read
+from sluice.runs.books import Counts, Findings, PartBooks
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import End, Part
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.services import Run

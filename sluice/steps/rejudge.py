@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.errors import BadTask, Stop
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from sluice.aws.metrics import ignore
 from sluice.models.catalog import Catalog
+from sluice.runs.document import read
 from sluice.runs.inbox import Intake
+from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Inputs, JobItem, Keys, PlannedJob, Resumption, RoundPlan, RunPlan, Start, read
+from sluice.runs.state import Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 

@@ -17,9 +17,11 @@ import msgspec
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.catalog import check_models
 from sluice.rows.containers import HEAD_BYTES, Container, container_of
+from sluice.runs.document import read
 from sluice.runs.fitted import fit, to_read
+from sluice.runs.keys import Keys
 from sluice.runs.planning import bucket_depth, cut_spans, span_size
-from sluice.runs.state import FrozenTier, Input, Inputs, Keys, Span, Start, read
+from sluice.runs.state import FrozenTier, Input, Inputs, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
 from sluice.task.tiers import Transport

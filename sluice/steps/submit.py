@@ -9,12 +9,13 @@ import msgspec
 
 from sluice.aws.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
-from sluice.runs.state import JobItem, Submitted, read
+from sluice.runs.document import read
+from sluice.runs.state import JobItem, Submitted
 from sluice.steps.services import Run
 from sluice.steps.waiting import longer_wait
 
 if TYPE_CHECKING:
-    from sluice.runs.state import JobKeys
+    from sluice.runs.keys import JobKeys
     from sluice.steps.services import Services
 
 

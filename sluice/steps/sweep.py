@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.aws.bedrock import TERMINAL, job_name
-from sluice.runs.state import Findings
+from sluice.runs.books import Findings
 from sluice.steps.plan import counts_so_far
 from sluice.steps.resume import begin_again, execute_again
 from sluice.steps.services import Run

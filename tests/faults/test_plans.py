@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from sluice.errors import Unbalanced
 from sluice.reasons import TRANSPORT
-from sluice.runs.state import Counts, Keys, PartBooks, read
+from sluice.runs.books import Counts, PartBooks
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
 from sluice.steps import publish
 from tests.faults.chaos import decisions, run_plan, run_seed
 from tests.faults.scenarios import draw_plan, draw_scenario, reply, small_scenario

@@ -25,7 +25,7 @@ from sluice.cli.standing import WAITING, standing
 from sluice.cli.submit import Submission, submit
 from sluice.local.runner import Request, prepare
 from sluice.local.server import INVOKE
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from sluice.task.file import load_task
 from tests.flow.local import SAMPLES
 

@@ -9,7 +9,9 @@ import pytest
 
 from infra.app import synthesize
 from sluice.local.cloud import LocalCloud
-from sluice.runs.state import Keys, Start, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Start
 from tests.flow.local import FIRST, SECOND, Flow, numbered, reply
 
 if TYPE_CHECKING:

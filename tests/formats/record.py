@@ -1,6 +1,6 @@
 """Record a run's objects in today's format: `python -m tests.formats.record`.
 
-Once for each format, when `sluice.runs.state.FORMAT` rises; a recording is never made anew, since it stands for the
+Once for each format, when `sluice.runs.document.FORMAT` rises; a recording is never made anew, since it stands for the
 runs that are under way when a deployment comes.
 """
 
@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.runs.state import FORMAT
+from sluice.runs.document import FORMAT
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine

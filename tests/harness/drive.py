@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from sluice.aws.s3 import Store
 from sluice.models.catalog import Catalog
+from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import JobItem, Keys, Part, Span
+from sluice.runs.state import JobItem, Part, Span
 from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, start, submit
 from sluice.steps.services import Deployment, Services
 from tests.harness.bedrock import MemoryBedrock

@@ -17,9 +17,11 @@ import msgspec
 from sluice.aws.s3 import Store
 from sluice.local.events import object_created
 from sluice.models.catalog import Catalog
+from sluice.runs.document import read
 from sluice.runs.inbox import Intake
+from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Inputs, Keys, Span, Start, read
+from sluice.runs.state import Inputs, Span, Start
 from sluice.steps import arrivals, intake
 from sluice.steps.services import Deployment, Services
 from tests.harness.s3 import MemoryS3, client_error

@@ -17,7 +17,8 @@ import msgspec
 
 from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
-from sluice.runs.state import JobItem, Keys, Part, Span
+from sluice.runs.keys import Keys
+from sluice.runs.state import JobItem, Part, Span
 from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, resume, submit, sweep
 from sluice.steps.services import Run, Services
 from tests.harness.drive import Cloud

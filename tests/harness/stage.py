@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.runs.state import Counts, JobItem, JobKeys, Keys, Span, read
+from sluice.runs.books import Counts
+from sluice.runs.document import read
+from sluice.runs.keys import JobKeys, Keys
+from sluice.runs.state import JobItem, Span
 from sluice.steps import check, infer, partition, plan, poll, prepare, submit
 from sluice.task.file import parse_task
 from sluice.task.task import Task

@@ -8,7 +8,7 @@ import pytest
 from infra.permissions import plain
 from sluice.local.policies import Role
 from sluice.local.template import Template
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from tests.infra.conftest import KMS_KEY, OWN_KEY
 
 if TYPE_CHECKING:

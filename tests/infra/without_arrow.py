@@ -14,8 +14,9 @@ sys.modules["pyarrow"] = None  # type: ignore[assignment]
 
 from sluice.aws.s3 import Store  # noqa: E402
 from sluice.models.catalog import Catalog  # noqa: E402 - the line above comes first
+from sluice.runs.keys import Keys  # noqa: E402
 from sluice.runs.settings import Settings  # noqa: E402
-from sluice.runs.state import JobItem, Keys  # noqa: E402
+from sluice.runs.state import JobItem  # noqa: E402
 from sluice.steps import infer, poll, prepare, start, submit  # noqa: E402
 from sluice.steps.services import Deployment, Services  # noqa: E402
 from tests.harness.bedrock import MemoryBedrock  # noqa: E402

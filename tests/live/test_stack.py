@@ -18,7 +18,9 @@ import pytest
 from infra.queries import QUERIES, Query
 from sluice.cli.cloud import Cloud, Place
 from sluice.cli.standing import GOING_ON, latest, standing
-from sluice.runs.state import Inputs, Keys, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,9 @@ import msgspec
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.requests import Body, Line
 from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object, walk
-from sluice.runs.state import Inputs, Keys, SpanIndex, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Inputs, SpanIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

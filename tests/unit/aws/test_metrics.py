@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.aws.metrics import KINDS, OF_ALL, OF_TASK, OF_TIER, Measure
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from sluice.steps import plan, publish, resume
 from sluice.task.file import parse_task
 from sluice.task.task import Task

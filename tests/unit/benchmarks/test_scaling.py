@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks.simulated import RUN, SimulatedRun
 from sluice.aws.bedrock import JobState
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
 from sluice.runs.planning import MAX_ITEMS
-from sluice.runs.state import JobItem, Keys, RunPlan, Submitted, read
+from sluice.runs.state import JobItem, RunPlan, Submitted
 from sluice.steps import plan, poll
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from sluice.cli.runs import list_runs, print_runs, watch_run
 from sluice.cli.standing import standing
 from sluice.cli.submit import Submission, command_of, submit, uris_of
 from sluice.errors import BadTask, RetryLater, Stop
+from sluice.runs.keys import Keys
 from sluice.runs.settings import stack_name
-from sluice.runs.state import Approval, Keys, Resumption
+from sluice.runs.state import Approval, Resumption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,8 +21,10 @@ from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.forecast import Asked, Forecast, forecast
 from sluice.forecast.forecast import planned as estimated
 from sluice.models.catalog import Catalog
+from sluice.runs.document import read
+from sluice.runs.keys import JobKeys, Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Approval, JobItem, JobKeys, Keys, RoundPlan, Span, read
+from sluice.runs.state import Approval, JobItem, RoundPlan, Span
 from sluice.steps import partition, plan
 from sluice.steps.services import Run
 from sluice.task.file import parse_task

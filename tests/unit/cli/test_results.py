@@ -25,7 +25,9 @@ from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.formats import cell_column, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.published import Origin, Published, Wanted, folder_of, in_folder
 from sluice.cli.results import Asked, hand_out
-from sluice.runs.state import Inputs, Keys, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Inputs
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.results.findings import EXCERPT, add_up, excerpt
-from sluice.runs.state import SHOWN, Findings
+from sluice.runs.books import SHOWN, Findings
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sluice.rows.record import Buckets
-from sluice.runs.state import Counts, Keys
+from sluice.runs.books import Counts
+from sluice.runs.keys import Keys
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl

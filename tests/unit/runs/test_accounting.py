@@ -8,7 +8,8 @@ import pytest
 from sluice.errors import Unbalanced
 from sluice.models.catalog import Price
 from sluice.runs import accounting
-from sluice.runs.state import Counts, FrozenTier, PartBooks, Pending, RunPlan
+from sluice.runs.books import Counts, PartBooks
+from sluice.runs.state import FrozenTier, Pending, RunPlan
 
 CHEAP, STRONG = Price(1.0, 2.0, 2.0, 4.0), Price(10.0, 20.0, 20.0, 40.0)
 

@@ -7,13 +7,14 @@ import pytest
 
 from sluice.errors import Stop
 from sluice.runs import state
+from sluice.runs.keys import Keys
 from sluice.runs.progress import Gauge, JobState, Snapshot, Stage, Watch, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN = "r1"
-KEYS = state.Keys(RUN)
+KEYS = Keys(RUN)
 
 
 class Bucket:
@@ -224,7 +225,7 @@ def test_a_further_execution_is_looked_at_by_its_own_end(bucket: Bucket) -> None
     assert snapshot(bucket, RUN).stage is Stage.DONE
     bucket.put(KEYS.resumption(1), {"format": 1})
     assert snapshot(bucket, RUN).stage is Stage.PARTITION
-    bucket.put(state.Keys(RUN, 1).published, {"status": "cancelled"})
+    bucket.put(Keys(RUN, 1).published, {"status": "cancelled"})
     assert snapshot(bucket, RUN).status == "cancelled"
 
 
@@ -233,6 +234,6 @@ def test_a_run_that_judges_again_shows_the_rows_of_its_source(bucket: Bucket) ->
     bucket.start()
     bucket.plan()
     start = {"task": {"name": "tickets"}, "tiers": [], "spans": 2, "judges": RUN}
-    bucket.put(state.Keys("r2").start, {"format": 1, **start})
+    bucket.put(Keys("r2").start, {"format": 1, **start})
     seen = snapshot(bucket, "r2")
     assert (seen.rows, seen.inputs, seen.stage) == (1200, 1, Stage.PLAN)

@@ -7,7 +7,9 @@ import pytest
 
 from sluice.aws.events import Event
 from sluice.errors import Stop
-from sluice.runs.state import Approval, Keys, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Approval
 from sluice.steps import plan, resume, sweep
 from sluice.steps.services import Run
 from tests.harness.faults import Killed

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from sluice.errors import Stop
-from sluice.runs.state import Ended, Failed, JobItem, Keys, Prepared, Resumption, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Ended, Failed, JobItem, Prepared, Resumption
 from sluice.steps import check, plan, poll, submit
 from tests.harness.bedrock import model_output
 from tests.harness.faults import FaultPlan

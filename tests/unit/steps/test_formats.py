@@ -15,7 +15,9 @@ import pytest
 from sluice.errors import Stop
 from sluice.report.report import read_run
 from sluice.runs import state
-from sluice.runs.state import READABLE, Document, Keys
+from sluice.runs.books import Counts, PartBooks
+from sluice.runs.document import READABLE, Document, read
+from sluice.runs.keys import Keys
 from sluice.steps import rejudge, resume
 from sluice.steps.services import Run
 from tests.formats.record import FOLDER, machine, task
@@ -32,10 +34,10 @@ KINDS: dict[str, type[Document]] = {
     r"round-\d+/\d{5}/prepared\.json": state.Prepared,
     r"round-\d+/\d{5}/submitted\.json": state.Submitted,
     r"round-\d+/\d{5}/ended\.json": state.Ended,
-    r"round-\d+/\d{5}/counts\.json": state.Counts,
+    r"round-\d+/\d{5}/counts\.json": Counts,
     r"resumed/\d{3}\.json": state.Resumption,
     r"end-\d+/end\.json": state.End,
-    r"end-\d+/merged/\d{6}\.json": state.PartBooks,
+    r"end-\d+/merged/\d{6}\.json": PartBooks,
 }
 # What the last execution wrote over: outputs of a run, which no step reads.
 OUTPUTS = re.compile(r"work/runs/[^/]+/run\.json|results/.*")
@@ -91,13 +93,13 @@ def recorded_rows(objects: dict[str, bytes]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("number", "name"), RECORDINGS)
 def test_every_document_of_an_earlier_version_is_read(number: int, name: str) -> None:
     """A field that came later has a default; a field that went is let pass."""
-    read = set()
+    found = set()
     for path, data in recording(number, name).items():
         for pattern, kind in KINDS.items():
             if re.fullmatch(f"work/runs/[^/]+/{pattern}", path):
-                assert state.read(kind, data, path).format == number
-                read.add(kind)
-    assert read == set(KINDS.values()) - ({state.Resumption} if name == "whole" else set())
+                assert read(kind, data, path).format == number
+                found.add(kind)
+    assert found == set(KINDS.values()) - ({state.Resumption} if name == "whole" else set())
 
 
 @pytest.mark.parametrize(("number", "name"), RECORDINGS)

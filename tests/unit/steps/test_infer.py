@@ -12,7 +12,8 @@ from botocore.exceptions import ReadTimeoutError
 from sluice.answers.replies import output_lines, read_line, read_manifest
 from sluice.aws.bedrock import RecordError
 from sluice.errors import Stop
-from sluice.runs.state import Ended, JobItem, read
+from sluice.runs.document import read
+from sluice.runs.state import Ended, JobItem
 from sluice.steps import check, infer, plan
 from tests.harness.bedrock import user_text
 from tests.harness.faults import Killed

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.record import KEY, PLACE, RAW, REASONS
+from sluice.runs.keys import Keys
 from sluice.runs.planning import cut_spans
-from sluice.runs.state import Keys, Span, SpanIndex
+from sluice.runs.state import Span, SpanIndex
 from sluice.steps import partition
 from sluice.steps.services import Run
 from sluice.task.file import parse_task

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from sluice.errors import Stop
-from sluice.runs.state import End, JobItem, Keys, Part, Resumption, RoundPlan, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import End, JobItem, Part, Resumption, RoundPlan
 from sluice.steps import merge, plan, publish, resume
 from tests.harness.faults import FaultPlan, Killed
 from tests.harness.stage import BATCH, SURE, Stage, cancel, stage

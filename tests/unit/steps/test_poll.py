@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.runs.state import Ended, JobItem, read
+from sluice.runs.document import read
+from sluice.runs.state import Ended, JobItem
 from sluice.steps import poll, submit
 from tests.harness.faults import FaultPlan
 from tests.harness.faulty_bedrock import ENDINGS

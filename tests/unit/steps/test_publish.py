@@ -8,7 +8,7 @@ import pytest
 
 from sluice.aws.events import Event
 from sluice.errors import RetryLater, Unbalanced
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from sluice.steps import publish
 from sluice.task.file import parse_task
 from sluice.task.task import Task

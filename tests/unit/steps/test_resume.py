@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from sluice.errors import Stop
-from sluice.runs.state import Keys, Resumption, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Resumption
 from sluice.steps import resume, start
 from sluice.steps.services import Run
 from tests.faults.chaos import decisions

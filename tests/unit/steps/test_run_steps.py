@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.aws.bedrock import JobState
-from sluice.runs.state import JobItem, Keys, Part, Span
+from sluice.runs.keys import Keys
+from sluice.runs.state import JobItem, Part, Span
 from sluice.steps import check, merge, partition, plan, poll, prepare, publish, submit
 from sluice.task.file import parse_task
 from sluice.task.task import Task

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from sluice.errors import BadInput
-from sluice.runs.state import Input, Inputs, Keys, Span, Start, read
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Input, Inputs, Span, Start
 from sluice.steps import start
 from sluice.task.file import parse_task
 from sluice.task.task import Task

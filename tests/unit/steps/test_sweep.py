@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.aws.bedrock import job_name
-from sluice.runs.state import Keys
+from sluice.runs.keys import Keys
 from sluice.steps import resume, submit, sweep
 from sluice.steps.services import Run
 from tests.harness.faults import Killed

@@ -1,0 +1,102 @@
+"""The books of a run: what was counted of each job and of each merged part."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import field
+
+from sluice.runs.document import Document
+from sluice.runs.state import Pending
+
+SHOWN = 3  # rows of each kind that a run's report shows
+
+
+class Counts(Document, frozen=True, kw_only=True):
+    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job."""
+
+    round: int
+    job: int
+    tier: int
+    attempt: int
+    purpose: str
+    transport: str
+    status: str
+    message: str | None
+    submitted: str | None
+    ended: str | None
+    records: int
+    sent: int
+    held_back: int
+    answered: int
+    errored: int
+    missing: int
+    accepted: int
+    retried: int
+    escalated: int
+    unresolved: int
+    duplicates: int
+    unknown: int
+    unreadable: int
+    reasons: dict[str, int]
+    escalated_for: dict[str, int] = field(default_factory=dict)
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    pending: list[Pending]
+    fatal: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """A row to look at: `text` is cut to some hundred characters, `first` what an earlier tier had answered."""
+
+    record: str
+    status: str
+    reason: str | None
+    tier: int | None
+    label: str | None
+    confidence: str | None
+    first: str | None
+    source: str
+    line: int
+    text: str
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows tell beyond their books, as tables that add up: the last column of each counts rows.
+
+    Answers of several labels stand as one text. `compared` counts the rows that a later tier than that of their first
+    answer settled, `changed` those among them whose answer became another one; `changes` has the most frequent pairs.
+    """
+
+    accepted: list[tuple[int, int]] = field(default_factory=list)  # tier
+    labels: list[tuple[int, str, int]] = field(default_factory=list)  # tier, label
+    confidence: list[tuple[int, str, bool, int]] = field(default_factory=list)  # tier, word, accepted
+    changes: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, accepted answer
+    compared: int = 0
+    changed: int = 0
+    known: list[tuple[int, str | None, bool, int]] = field(default_factory=list)  # tier, confidence, right
+    mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
+    examples: list[Example] = field(default_factory=list)
+
+
+class PartBooks(Document, frozen=True, kw_only=True):
+    """A merged part's books."""
+
+    part: int
+    shard: int
+    rows: int
+    accepted: int
+    unresolved: int
+    rejected: int
+    shared: int
+    reasons: dict[str, int]
+    labels: dict[str, int]
+    ids_missing: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    kept_invalid: dict[str, int]
+    gold: dict[str, int] | None = None
+    findings: Findings = field(default_factory=Findings)
+    bytes: int

@@ -1,0 +1,89 @@
+"""The keys of what a run keeps in S3."""
+
+from __future__ import annotations
+
+
+class Keys:
+    """The keys of one run in the work bucket.
+
+    Nothing is ever removed: what belongs to the end of an execution, which a further one does anew, carries that
+    execution's number.
+    """
+
+    def __init__(self, run: str, execution: int = 0) -> None:
+        self.run = run
+        self.execution = execution
+        self.root = f"runs/{run}"
+        ending = f"{self.root}/end-{execution}"
+        self.end = f"{ending}/end.json"
+        self.cancel = f"{ending}/cancel.json"
+        self.approval = f"{ending}/approval.json"
+        self.published = f"{ending}/published.json"
+        self.merged_prefix = f"{ending}/merged/"
+        self.start = f"{self.root}/start.json"
+        self.inputs = f"{self.root}/inputs.json"
+        self.spans = f"{self.root}/spans.json"
+        self.plan = f"{self.root}/plan.json"
+        self.cuts = f"{self.root}/cuts.bin"
+        self.parts = f"{self.root}/parts.json"
+        self.resumptions = f"{self.root}/resumed/"
+        self.summary = f"{self.root}/run.json"
+        self.rows_prefix = f"{self.root}/rows/"
+
+    def resumption(self, number: int) -> str:
+        return f"{self.resumptions}{number:03d}.json"
+
+    def rows(self, span: int) -> str:
+        return f"{self.rows_prefix}{span:06d}"
+
+    def index(self, span: int) -> str:
+        return f"{self.rows(span)}.index"
+
+    def jobs(self, round_: int) -> str:
+        return f"{self.root}/round-{round_}/jobs.json"
+
+    def round_plan(self, round_: int) -> str:
+        return f"{self.root}/round-{round_}/plan.json"
+
+    def job(self, round_: int, job: int) -> JobKeys:
+        return JobKeys(self.root, round_, job)
+
+    def answers(self, shard: int) -> str:
+        return f"{self.root}/answers/{shard:06d}/"
+
+    def answer(self, shard: int, round_: int, job: int) -> str:
+        return f"{self.answers(shard)}{round_:02d}-{job:05d}.arrow"
+
+    def counts_of(self, answer: str) -> str:
+        """The books of the job that an answers' object came from."""
+        round_, job = answer.rpartition("/")[2].removesuffix(".arrow").split("-")
+        return self.job(int(round_), int(job)).counts
+
+    def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
+        return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
+
+    def merged(self, part: int) -> str:
+        return f"{self.merged_prefix}{part:06d}.parquet"
+
+    def merged_books(self, part: int) -> str:
+        return f"{self.merged_prefix}{part:06d}.json"
+
+    def merged_ids(self, part: int) -> str:
+        return f"{self.merged_prefix}{part:06d}.ids"
+
+
+class JobKeys:
+    """The keys of one job of one round."""
+
+    def __init__(self, root: str, round_: int, job: int) -> None:
+        self.root = f"{root}/round-{round_}/{job:05d}"
+        self.input_prefix = f"{self.root}/in/"
+        self.input = f"{self.input_prefix}part-0.jsonl"
+        self.records = f"{self.root}/records.txt"
+        self.prepared = f"{self.root}/prepared.json"
+        self.submitted = f"{self.root}/submitted.json"
+        self.ended = f"{self.root}/ended.json"
+        self.output_prefix = f"{self.root}/out/"
+        self.infer_prefix = f"{self.root}/infer/"
+        self.counts = f"{self.root}/counts.json"
+        self.failed = f"{self.root}/failed.json"
