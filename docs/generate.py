@@ -33,7 +33,7 @@ from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
 from sluice.models.catalog import Catalog, cost, profile_of
 from sluice.reasons import REJECTIONS, TRANSPORT, Reason
-from sluice.report.report import read_run
+from sluice.results.run_document import read_run
 from sluice.runs.settings import Settings
 from sluice.task.file import json_schema, load_task
 

@@ -17,7 +17,8 @@ from sluice.cli.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.cli.summary import places_in
 from sluice.figures import size
 from sluice.forecast.files import whole_file
-from sluice.report.report import read_run, render
+from sluice.report.report import render
+from sluice.results.run_document import read_run
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs

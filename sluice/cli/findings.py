@@ -14,7 +14,7 @@ from sluice.cli.plan import cost_table, section, tier_table
 from sluice.cli.summary import WIDTH
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
 from sluice.forecast.pilot import BASIS
-from sluice.report.report import stand_in
+from sluice.results.run_document import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -153,7 +153,8 @@ class Looks:
 
 def _hand_over(document: dict[str, Any], request: Request) -> None:
     from sluice.cli.summary import places_in  # noqa: PLC0415
-    from sluice.report.report import read_run, render  # noqa: PLC0415
+    from sluice.report.report import render  # noqa: PLC0415
+    from sluice.results.run_document import read_run  # noqa: PLC0415
 
     (request.out / "report.html").write_text(render(document), encoding="utf-8")
     show(document, places_in(request.out, read_run(document)), as_json=request.json)
@@ -162,7 +163,7 @@ def _hand_over(document: dict[str, Any], request: Request) -> None:
 def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) -> None:
     """Print run.json, or the summary that is made of it."""
     from sluice.cli.summary import print_summary  # noqa: PLC0415
-    from sluice.report.report import read_run  # noqa: PLC0415
+    from sluice.results.run_document import read_run  # noqa: PLC0415
 
     if as_json:
         print_json(document)

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model
-from sluice.report.report import STATUS, bars, stand_in
+from sluice.report.report import bars
+from sluice.results.run_document import STATUS, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from sluice.report.report import Bar, Run, RunJob, RunTier
+    from sluice.report.report import Bar
+    from sluice.results.run_document import Run, RunJob, RunTier
 
 WIDTH = 100  # where there is no terminal to measure, and the widest on one
 COLOURS = {"succeeded": "green", "over_limit": "yellow", "cancelled": "yellow"}

@@ -18,7 +18,7 @@ from sluice.task.answer import Confidence
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sluice.report.report import Run, RunJob
+    from sluice.results.run_document import Run, RunJob
 
 ALL_TIERS = -1
 LINE = 26  # pixels from one bar to the next

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sluice.figures import short_model
 
 if TYPE_CHECKING:
-    from sluice.report.report import Run, RunTier
+    from sluice.results.run_document import Run, RunTier
 
 WIDTH = 1000
 TOP = 64  # room for the names above the tiers

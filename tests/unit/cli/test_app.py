@@ -25,7 +25,7 @@ from sluice.cli.run import Looks, Request, approved, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
 from sluice.errors import BadSetting, Stop
 from sluice.local.runner import models_beside, names
-from sluice.report.report import read_run
+from sluice.results.run_document import read_run
 from sluice.runs.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.runs.settings import Settings
 from sluice.runs.state import Approval

@@ -16,8 +16,9 @@ from sluice import figures
 from sluice.reasons import MEANING, Reason, about
 from sluice.report.charts import FEW, JOBS, cost, draw_charts
 from sluice.report.flow import Outcome, draw_flow
-from sluice.report.report import LISTED, bars, read_run, render, stand_in
+from sluice.report.report import LISTED, bars, render
 from sluice.report.vega import charts_library
+from sluice.results.run_document import read_run, stand_in
 from tests.harness.runs import RUN, RUNS, changed, without_prices
 
 

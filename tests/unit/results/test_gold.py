@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.report.report import read_run
+from sluice.results.run_document import read_run
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl

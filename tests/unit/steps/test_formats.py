@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.errors import Stop
-from sluice.report.report import read_run
+from sluice.results.run_document import read_run
 from sluice.runs import state
 from sluice.runs.books import Counts, PartBooks
 from sluice.runs.document import READABLE, Document, read

@@ -1,0 +1,307 @@
+"""run.json: what a run came to, as it is written for people and programs, and its one reader.
+
+A run of an earlier version, or one that failed, has fewer fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import field
+
+from sluice import figures
+from sluice.figures import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What a status means: its name for people, and a sentence.
+STATUS = {
+    "succeeded": ("Succeeded", ""),
+    "over_limit": ("Over a limit", "All rows are in the results, but a limit of the task was passed."),
+    "cancelled": ("Cancelled", "The run was stopped before its end. What had been answered by then is counted here."),
+    "failed": ("Failed", "The run did not reach its end."),
+}
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A section of run.json. A field that a failed run could not fill is missing there, and has a default here."""
+
+
+class RunInput(Part, frozen=True, kw_only=True):
+    """One input object or file."""
+
+    uri: str
+    version: str | None = None
+    bytes: int | None = None
+    rows: int | None = None
+
+
+class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):
+    """The rows' books."""
+
+    total: int = 0
+    accepted: int = 0
+    unresolved: int = 0
+    rejected: int = 0
+
+
+class Records(Part, frozen=True, kw_only=True):
+    """The records' books: `sent` counts every attempt."""
+
+    distinct: int = 0
+    sent: int = 0
+    shared_rows: int = 0
+
+
+class RunRound(Part, frozen=True, kw_only=True):
+    """What one round sent to one tier."""
+
+    round: int
+    tier: int
+    purpose: str | None = None
+    jobs: int = 0
+    sent: int = 0
+
+
+class RunTier(Part, frozen=True, kw_only=True):
+    """What one tier took, over all rounds."""
+
+    tier: int
+    model: str
+    transport: str | None = None
+    sent: int = 0
+    answered: int = 0
+    errored: int = 0
+    missing: int = 0
+    accepted: int = 0
+    retried: int = 0
+    escalated: int = 0
+    unresolved: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class RunJob(Part, frozen=True, kw_only=True):
+    """One job, as it ended."""
+
+    round: int
+    job: int | str
+    tier: int
+    status: str | None = None
+    message: str | None = None
+    records: int = 0
+    submitted: str | None = None
+    ended: str | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "Completed"
+
+
+class Prices(Part, frozen=True, kw_only=True):
+    """Where the prices come from."""
+
+    source: str | None = None
+    date: str | None = None
+
+
+class Ids(Part, frozen=True, kw_only=True):
+    """How the users' own ids look; `duplicate` is None when it was not counted."""
+
+    missing: int | None = None
+    duplicate: int | None = None
+
+
+class GoldTier(Part, frozen=True, kw_only=True):
+    """Accepted rows of one tier with a known answer, and how many agree with it."""
+
+    tier: int
+    accepted: int = 0
+    right: int = 0
+
+
+class Gold(Part, frozen=True, kw_only=True):
+    """How accepted rows agree with the answers that their owner knows."""
+
+    known: int = 0
+    accepted: int = 0
+    right: int = 0
+    tiers: list[GoldTier] = field(default_factory=list)
+
+
+class Escalations(Part, frozen=True, kw_only=True):
+    """Records of one tier that went on to the next for one reason."""
+
+    tier: int
+    reason: str
+    records: int
+
+
+class TierRows(Part, frozen=True, kw_only=True):
+    """Rows that were accepted from one tier."""
+
+    tier: int
+    rows: int
+
+
+class TierLabel(Part, frozen=True, kw_only=True):
+    """Rows that one tier gave one label."""
+
+    tier: int
+    label: str
+    rows: int
+
+
+class TierConfidence(Part, frozen=True, kw_only=True):
+    """Rows to which one tier answered that it is so sure."""
+
+    tier: int
+    confidence: str
+    accepted: bool
+    rows: int
+
+
+class Change(Part, frozen=True, kw_only=True):
+    """Rows whose first answer a later tier changed."""
+
+    first: str
+    final: str
+    rows: int
+
+
+class Known(Part, frozen=True, kw_only=True):
+    """Rows with a known answer, by tier and confidence of the given one."""
+
+    tier: int
+    confidence: str | None
+    right: bool
+    rows: int
+
+
+class Mistake(Part, frozen=True, kw_only=True):
+    """Rows that were given another answer than the known one."""
+
+    known: str
+    given: str
+    rows: int
+
+
+class Shown(Part, frozen=True, kw_only=True):
+    """A row to look at."""
+
+    status: str
+    source: str
+    line: int
+    text: str
+    reason: str | None = None
+    tier: int | None = None
+    label: str | None = None
+    confidence: str | None = None
+    first: str | None = None
+
+
+class Findings(Part, frozen=True, kw_only=True):
+    """What the rows tell beyond the books."""
+
+    accepted: list[TierRows] = field(default_factory=list)
+    labels: list[TierLabel] = field(default_factory=list)
+    confidence: list[TierConfidence] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    compared: int = 0
+    changed: int = 0
+    known: list[Known] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    examples: list[Shown] = field(default_factory=list)
+
+
+class Run(Part, frozen=True, kw_only=True):
+    """run.json."""
+
+    run_id: str = ""
+    task: str = ""
+    task_version: str = ""
+    status: str = UNKNOWN
+    error: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    seconds: float | None = None
+    answers: str = UNKNOWN
+    inputs: list[RunInput] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
+    records: Records = field(default_factory=Records)
+    rounds: list[RunRound] = field(default_factory=list)
+    tiers: list[RunTier] = field(default_factory=list)
+    jobs: list[RunJob] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    gold: Gold | None = None
+    escalations: list[Escalations] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    definition: dict[str, Any] = field(default_factory=dict)
+    cost_usd: float | None = None
+    baseline_usd: float | None = None
+    prices: Prices = field(default_factory=Prices)
+    ids: Ids = field(default_factory=Ids)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run reached its end, so that its results stand."""
+        return self.status in {"succeeded", "over_limit"}
+
+    @property
+    def saved(self) -> float | None:
+        """The share of the baseline that a complete run did not spend; None when a price is unknown."""
+        if not self.complete or self.cost_usd is None or not self.baseline_usd:
+            return None
+        return 1 - self.cost_usd / self.baseline_usd
+
+    @property
+    def agreement(self) -> str | None:
+        """How often accepted rows agree with the known answers, in a sentence; None without known answers."""
+        if self.gold is None or not self.gold.accepted:
+            return None
+        by_tier = [
+            f"{figures.short_model(self.tiers[tier.tier].model)} {figures.percent(tier.right, tier.accepted)}"
+            for tier in self.gold.tiers
+            if tier.accepted and tier.tier < len(self.tiers)
+        ]
+        return (
+            f"{figures.percent(self.gold.right, self.gold.accepted)} of {self.gold.accepted:,} accepted rows agree "
+            f"with the answer that was known for them ({', '.join(by_tier)})"
+        )
+
+    @property
+    def unfinished_jobs(self) -> list[RunJob]:
+        """Jobs that ended in any other way than Completed, or had something to say."""
+        return [job for job in self.jobs if not job.completed or job.message]
+
+
+def read_run(document: Mapping[str, object]) -> Run:
+    """Read run.json, ignoring fields of a later version; `msgspec.ValidationError` when it is no run.json."""
+    return msgspec.convert(document, Run)
+
+
+def stand_in(answers: str) -> tuple[str, str] | None:
+    """Say in a headline and a sentence where the answers came from, or None when Bedrock gave them."""
+    kind, _, rest = answers.partition(":")
+    match kind:
+        case "bedrock":
+            return None
+        case "standin":
+            return (
+                "Stand-in answers",
+                "A small program answered in place of the models: labels are its guesses, costs an estimate.",
+            )
+        case "replay":
+            return "Recorded answers", f"The answers were replayed from {rest}; no model was asked."
+        case "rejudge":
+            return "Judged again", f"The stored answers of {rest} were judged anew; nothing was bought."
+        case "openai":
+            server, _, model = rest.rpartition("#")
+            return "Answers of another model", f"{model} at {server} answered in place of the models of the task."
+        case _:
+            return "Answers of unknown origin", f"run.json names {answers} as the source of the answers."
