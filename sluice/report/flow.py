@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sluice.figures import short_model
+from sluice.report.drawing import style_of
 
 if TYPE_CHECKING:
     from sluice.results.run_document import Run, RunTier
@@ -120,7 +121,7 @@ def find_leaving(run: Run, arriving: list[int]) -> list[Leaving]:
         name = short_model(tier.model)
         parts += [
             Leaving(index + 1, arriving[index] - onward - accepted, "rest", "unresolved", f"after {name}"),
-            Leaving(index + 1, accepted, _colour(index), "accepted", f"from {name}"),
+            Leaving(index + 1, accepted, style_of(index), "accepted", f"from {name}"),
         ]
     repeats = run.rows.total - run.rows.rejected - run.records.distinct
     parts += [
@@ -177,7 +178,7 @@ class _Picture:
                 self.columns[index + 1],
                 TOP,
                 self._stream(index + 1),
-                _colour(index),
+                style_of(index),
                 short_model(tier.model),
                 _sent(tier, count),
             )
@@ -212,11 +213,6 @@ def _bends(points: list[tuple[float, float]]) -> str:
         path += f"C{middle:.1f},{y:.1f} {middle:.1f},{to_y:.1f} {to_x:.1f},{to_y:.1f}"
         x, y = to_x, to_y
     return path
-
-
-def _colour(tier: int) -> str:
-    """Name the style of a tier; those after the sixth share its colour."""
-    return f"tier-{min(tier, 5)}"
 
 
 def _inputs(count: int) -> str:

@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from sluice import figures
 from sluice.reasons import Status, about
-from sluice.report import charts
+from sluice.report.charts import draw_charts, meaning, tier_names
+from sluice.report.drawing import CONFIG, FEW, style_of
 from sluice.report.flow import draw_flow
 from sluice.report.vega import charts_library
 from sluice.results.run_document import STATUS, read_run, stand_in
@@ -69,10 +70,10 @@ def kinds_of(run: Run) -> list[Kind]:
         Kind(
             f"Accepted from {name}",
             sum(item.rows for item in run.findings.accepted if item.tier == tier),
-            charts.style_of(tier),
+            style_of(tier),
             [row for row in shown if row.status == Status.ACCEPTED and row.tier == tier],
         )
-        for tier, name in enumerate(charts.tier_names(run))
+        for tier, name in enumerate(tier_names(run))
     ]
     for status, style in ((Status.UNRESOLVED, "rest"), (Status.REJECTED, "rejected")):
         rows = [row for row in shown if row.status == status]
@@ -88,11 +89,11 @@ def render(document: Mapping[str, object]) -> str:
 
     """
     run = read_run(document)
-    drawn = charts.draw_charts(run)
+    drawn = draw_charts(run)
     scripts = [charts_library(), _resource("report.js")]
     return _template().render(
         run=run,
-        names=charts.tier_names(run),
+        names=tier_names(run),
         flow=draw_flow(run),
         stand_in=stand_in(run.answers),
         status=STATUS.get(run.status, (run.status, "")),
@@ -100,11 +101,11 @@ def render(document: Mapping[str, object]) -> str:
         kinds=kinds_of(run),
         rounds=len({item.round for item in run.rounds}),
         definition=_as_yaml(run.definition),
-        book=_in_script({"config": charts.CONFIG, "specs": {name: chart.spec for name, chart in drawn.items()}}),
+        book=_in_script({"config": CONFIG, "specs": {name: chart.spec for name, chart in drawn.items()}}),
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own, and held to by the policy
         policy=_policy(scripts),
         style_sheet=Markup(_resource("report.css")),  # noqa: S704
-        few=charts.FEW,
+        few=FEW,
         most=LISTED,
         shown=SHOWN,
     )
@@ -150,6 +151,6 @@ def _template() -> Template:
     for name in ("dollars", "percent", "duration", "size", "short_model", "moment", "elapsed", "visible", "place"):
         environment.filters[name] = getattr(figures, name)
     environment.filters["count"] = "{:,}".format
-    environment.filters["style"] = charts.style_of
-    environment.filters["meaning"] = charts.meaning
+    environment.filters["style"] = style_of
+    environment.filters["meaning"] = meaning
     return environment.get_template("report.html.j2")

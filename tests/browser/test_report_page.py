@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.report.charts import FEW
+from sluice.report.drawing import FEW
 from sluice.report.report import render
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud, jsonl

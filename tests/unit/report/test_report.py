@@ -14,7 +14,8 @@ import vl_convert
 
 from sluice import figures
 from sluice.reasons import MEANING, Reason, about
-from sluice.report.charts import FEW, JOBS, cost, draw_charts
+from sluice.report.charts import JOBS, cost, draw_charts
+from sluice.report.drawing import FEW
 from sluice.report.flow import Outcome, draw_flow
 from sluice.report.report import LISTED, bars, render
 from sluice.report.vega import charts_library
