@@ -227,5 +227,4 @@ def example_text(task: Task, example: Example) -> str:
     """An example's text as a row's text would stand in a request."""
     if "text" in example.text and "text" not in task.input.text:
         return example.text["text"]
-    paths = [tuple(path.split(".")) for path in task.input.text]
-    return join_texts(paths, [example.text.get(path) for path in task.input.text])
+    return join_texts(task.input.text, [example.text.get(path) for path in task.input.text])

@@ -20,7 +20,8 @@ from sluice.cli.exits import ExitCode, UsageError, print_json
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadTask
 from sluice.forecast.weaknesses import PLACEHOLDER
-from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable, walk
+from sluice.rows.paths import look_up
+from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable
 from sluice.task.file import parse_task
 from sluice.task.labels import MAX_LABELS
 from sluice.task.task import Task
@@ -172,7 +173,7 @@ def _leaves(row: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
     """The values of a row with the paths that a task can name."""
     for name, value in row.items():
         path = (*above, name)
-        if not name.isprintable() or not name or "." in name or value is None:
+        if not name.isprintable() or not name or value is None:
             continue
         if isinstance(value, dict):
             if len(path) < DEEPEST:
@@ -272,7 +273,7 @@ def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Label
     counts: Counter[str] = Counter()
     rows = several = 0
     for row in rows_of(sample):
-        value = walk(row, tuple(path.split(".")))
+        value = look_up(row, path)
         items = value if isinstance(value, list) else [value]
         names = [item for item in items if isinstance(item, str) and item]
         counts.update(names)
@@ -291,16 +292,15 @@ def examples_of(rows: Sequence[Mapping[str, Any]], guess: Guess, labels: Labels)
     if labels.column is None or len(labels.described) > EXAMPLES:
         return
     open_ = set(labels.described)
-    paths = [tuple(path.split(".")) for path in guess.text]
     for row in rows:
-        value = walk(row, tuple(labels.column.split(".")))
+        value = look_up(row, labels.column)
         given = value if isinstance(value, list) else [value]
-        texts = [walk(row, path) for path in paths]
+        texts = [look_up(row, path) for path in guess.text]
         if not open_.intersection(item for item in given if isinstance(item, str)):
             continue
         if not all(text is None or isinstance(text, str) for text in texts) or not any(texts):
             continue
-        text = printable(join_texts(paths, texts))
+        text = printable(join_texts(guess.text, texts))
         if len(text) in EXAMPLE and all(item in labels.described for item in given):
             open_ -= set(given)
             yield text, given

@@ -11,7 +11,8 @@ from sluice.errors import BadInput
 from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.weaknesses import Sample
 from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
-from sluice.rows.record import Row, RowReader, parse_object, walk
+from sluice.rows.paths import look_up
+from sluice.rows.record import Row, RowReader, parse_object
 from sluice.runs.settings import Settings
 from sluice.runs.state import Input
 
@@ -56,7 +57,7 @@ def sample_of(task: Task, path: Path, characters_per_token: Mapping[str, float])
     rows = [row for raw in raws if isinstance(row := parse_object(raw), dict)]
     given = task.input
     paths = [*given.text, *filter(None, (given.id, given.gold)), *given.keep]
-    having = {path: sum(walk(row, tuple(path.split("."))) is not None for row in rows) for path in paths}
+    having = {path: sum(look_up(row, path) is not None for row in rows) for path in paths}
     reader = RowReader(task)
     texts = [read.text for raw in raws if isinstance(read := reader.read(raw), Row)]
     tokens = estimated_tokens(texts, characters_per_token) / len(texts) if texts else 0.0
@@ -68,5 +69,5 @@ def sample_of(task: Task, path: Path, characters_per_token: Mapping[str, float])
 
 def _gold_values(rows: Sequence[dict[str, Any]], path: str | None) -> Iterator[str]:
     for row in rows if path else ():
-        value = walk(row, tuple((path or "").split(".")))
+        value = look_up(row, path or "")
         yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))

@@ -121,6 +121,5 @@ def _request(task: Task) -> list[str]:
 
 
 def _user(task: Task) -> str:
-    paths = [tuple(path.split(".")) for path in task.input.text]
-    text = join_texts(paths, [f"(the row's {path})" for path in task.input.text])
+    text = join_texts(task.input.text, [f"(the row's {path})" for path in task.input.text])
     return f"{OPEN}{text}{CLOSE}"

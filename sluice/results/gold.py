@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from sluice.results.table import attributes, values_at
-from sluice.rows.record import UNDECODED, parse_object, row_type, walk
+from sluice.rows.paths import MISSING, Picker, look_up, value_in
+from sluice.rows.record import UNDECODED, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,14 +25,12 @@ class GoldCount:
     """Counts the rows of a task that have a known answer; a known answer is a label, or a list of labels."""
 
     def __init__(self, task: Task) -> None:
-        self.path = tuple(task.input.gold.split(".")) if task.input.gold and task.labels else None
+        self.path = task.input.gold if task.labels else None
         self.labels = task.labels.keys()
         self.known = 0
         self.compared: Counter[tuple[int, str | None, bool]] = Counter()  # tier, confidence, right
         self.mistakes: Counter[tuple[str, str]] = Counter()  # known, given
-        paths = [self.path or ("",)]
-        self._decode = msgspec.json.Decoder(row_type(paths, Any)).decode
-        self._attributes = attributes(paths, paths[0])
+        self._picker = Picker([self.path or ""], Any, MISSING)
 
     def add(self, raws: Sequence[bytes], results: pa.Table) -> None:
         """Take raw rows with their results, in the same order."""
@@ -57,10 +53,10 @@ class GoldCount:
         """The labels that a row is known to have; None when it says nothing that could be labels."""
         assert self.path is not None
         try:
-            value = values_at([self._decode(raw)], self._attributes)[0]
+            value = value_in(self._picker.decode(raw), self._picker.places[0])
         except UNDECODED:
             row = parse_object(raw)
-            value = walk(row, self.path) if isinstance(row, dict) else None
+            value = look_up(row, self.path) if isinstance(row, dict) else None
         listed: Any = value if isinstance(value, list) else [value]
         return set(listed) if all(isinstance(item, str) for item in listed) else None
 

@@ -15,7 +15,8 @@ import msgspec
 import pyarrow as pa
 
 from sluice.answers.judge import INT64
-from sluice.rows.record import UNDECODED, parse_object, printable, row_type, walk
+from sluice.rows.paths import Picker, look_up, value_in
+from sluice.rows.record import UNDECODED, parse_object, printable
 from sluice.task.answer import FieldType
 from sluice.task.columns import KeepType
 
@@ -136,15 +137,12 @@ class RowColumns:
     """The columns that are read from the raw rows: the user's id, the kept fields, the whole row."""
 
     def __init__(self, task: Task) -> None:
-        self.id = tuple(task.input.id.split(".")) if task.input.id else None
+        self.id = task.input.id
         self.kept = task.input.kept
         self.keep_input = task.input.keep_input
         self.paths = [self.id] if self.id else []
-        self.paths += [tuple(kept.path.split(".")) for kept in self.kept]
-        inside = any(path != other and other[: len(path)] == path for path in self.paths for other in self.paths)
-        # A value and what lies inside it cannot both be taken out undecoded.
-        self._decode = None if inside else msgspec.json.Decoder(row_type(self.paths, msgspec.Raw)).decode
-        self._attributes = [] if inside else [attributes(self.paths, path) for path in self.paths]
+        self.paths += [kept.path for kept in self.kept]
+        self._picker = Picker(self.paths, msgspec.Raw)
 
     def read(self, raws: Sequence[bytes]) -> tuple[dict[str, pa.Array], dict[str, int]]:
         """Columns `id`, the kept ones and `input`; and how many values of each kept column did not parse."""
@@ -161,10 +159,10 @@ class RowColumns:
 
     def _values(self, raws: Sequence[bytes]) -> list[list[Value]]:
         """For each path the rows' values as JSON; None for a missing one, or when the row is no object."""
-        if self._decode is None:
+        if self._picker.nested:
             found = [self._values_slowly(raw) for raw in raws]
             return [[values[n] for values in found] for n in range(len(self.paths))]
-        decode, nothing = self._decode, self._decode(b"{}")
+        decode, nothing = self._picker.decode, self._picker.decode(b"{}")
         rows: list[Any] = []
         slow: dict[int, list[Value]] = {}
         for n, raw in enumerate(raws):
@@ -173,7 +171,7 @@ class RowColumns:
             except UNDECODED:
                 rows.append(nothing)
                 slow[n] = self._values_slowly(raw)
-        columns = [values_at(rows, names) for names in self._attributes]
+        columns = [values_at(rows, places) for places in self._picker.places]
         for n, values in slow.items():
             for column, value in zip(columns, values, strict=True):
                 column[n] = value
@@ -181,22 +179,14 @@ class RowColumns:
 
     def _values_slowly(self, raw: bytes) -> list[Value]:
         row = parse_object(raw)
-        return [_json(walk(row, path)) if isinstance(row, dict) else None for path in self.paths]
+        return [_json(look_up(row, path)) if isinstance(row, dict) else None for path in self.paths]
 
 
-def attributes(paths: Sequence[tuple[str, ...]], path: tuple[str, ...]) -> list[str]:
-    """Where the value at a path stands in a decoded `row_type(paths)`: f0, or f1 and in it f0."""
-    names = list(dict.fromkeys(other[0] for other in paths))
-    here = [f"f{names.index(path[0])}"]
-    return here + attributes([other[1:] for other in paths if other[0] == path[0]], path[1:]) if path[1:] else here
-
-
-def values_at(rows: Sequence[Any], names: Sequence[str]) -> list[Value]:
-    """The values at nested attributes, None where the nesting ends early."""
-    found: list[Any] = list(map(attrgetter(names[0]), rows))
-    for name in names[1:]:
-        found = [None if value is None else getattr(value, name) for value in found]
-    return found
+def values_at(rows: Sequence[Any], places: Sequence[Sequence[str]]) -> list[Value]:
+    """The rows' values at the first of some places that a row has, None where it has none."""
+    if len(places) == 1:
+        return list(map(attrgetter(places[0][0]), rows))
+    return [value_in(row, places) for row in rows]
 
 
 def _json(value: Any) -> bytes | None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import msgspec
 
 from sluice.reasons import REJECTIONS, Reason
+from sluice.rows.paths import MISSING, Picker, look_up, value_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,12 +83,13 @@ class RowReader:
     """Takes the text out of a raw row, as the task says. Good rows take the fast path; the others are asked why."""
 
     def __init__(self, task: Task) -> None:
-        self.paths = [tuple(path.split(".")) for path in task.input.text]
+        self.paths = task.input.text
         self.max_bytes = task.input.max_tokens * BYTES_PER_TOKEN
         self.cuts = task.input.when_longer == "cut"
         self.whole_row = task.reads_row
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(row_type(self.paths, str | None)).decode
-        self.text_of = text_getter(self.paths)
+        picker = Picker(self.paths, str | msgspec.UnsetType | None, MISSING)
+        self.decode: Callable[[bytes], Any] = picker.decode
+        self.text_of = text_getter(picker, self.paths)
 
     def read(self, raw: bytes) -> Row | Reason:
         """The row's text, or the reason why it has none. Slow: called for the rows that the fast path leaves."""
@@ -98,7 +100,7 @@ class RowReader:
         row = parse_object(raw)
         if isinstance(row, Reason):
             return row
-        texts = [walk(row, path) for path in self.paths]
+        texts = [look_up(row, path) for path in self.paths]
         if any(text is not None and not isinstance(text, str) for text in texts):
             return Reason.TEXT_NOT_STRING
         if all(text is None for text in texts):
@@ -131,45 +133,22 @@ class RowReader:
         return hexlify(digest.digest())
 
 
-def row_type(paths: Sequence[tuple[str, ...]], leaf: Any) -> type[msgspec.Struct]:
-    """A struct that decodes only these paths of a JSON object; attributes f0, f1, … in the order of the first names."""
-    fields: list[tuple[str, Any, Any]] = []
-    for n, name in enumerate(dict.fromkeys(path[0] for path in paths)):
-        below = [path[1:] for path in paths if path[0] == name]
-        kind = leaf if () in below else row_type(below, leaf) | None
-        fields.append((f"f{n}", kind, msgspec.field(name=name, default=None)))
-    return msgspec.defstruct("PartialRow", fields, gc=False)
+def text_getter(picker: Picker, paths: Sequence[str]) -> Callable[[Any], str]:
+    """From a decoded row to the text; AttributeError or TypeError where the slow path has to look."""
+    places = picker.places
+    if len(places) == 1 and len(places[0]) == 1:
+        return attrgetter(places[0][0][0])
+    if all(len(ways) == 1 for ways in places):
+        names = [ways[0][0] for ways in places]
+        return lambda row: join_texts(paths, [getattr(row, name) for name in names])
+    return lambda row: join_texts(paths, [value_in(row, ways) for ways in places])
 
 
-def text_getter(paths: Sequence[tuple[str, ...]]) -> Callable[[Any], str]:
-    """From a decoded `row_type` to the text; AttributeError or TypeError where the slow path has to look."""
-    if len(paths) == 1 and len(paths[0]) == 1:
-        return attrgetter("f0")
-    firsts = list(dict.fromkeys(path[0] for path in paths))
-
-    def walk_struct(row: Any, path: tuple[str, ...], siblings: Sequence[tuple[str, ...]]) -> str | None:
-        names = list(dict.fromkeys(sibling[0] for sibling in siblings))
-        value = getattr(row, f"f{names.index(path[0])}")
-        if len(path) == 1 or value is None:
-            return value  # type: ignore[no-any-return]
-        return walk_struct(value, path[1:], [sibling[1:] for sibling in siblings if sibling[0] == path[0]])
-
-    if len(paths) == 1 and len(paths[0]) == 1:
-        return attrgetter("f0")
-    if all(len(path) == 1 for path in paths) and len(firsts) == len(paths):
-        attributes = [f"f{n}" for n in range(len(paths))]
-        return lambda row: join_texts(paths, [getattr(row, name) for name in attributes])
-    return lambda row: join_texts(paths, [walk_struct(row, path, paths) for path in paths])
-
-
-def join_texts(paths: Sequence[tuple[str, ...]], texts: Sequence[str | None]) -> str:
+def join_texts(paths: Sequence[str], texts: Sequence[str | None]) -> str:
     """One field stands as it is; several stand one below the other with their names."""
     if len(paths) == 1:
         return texts[0]  # type: ignore[return-value]
-    parts = [
-        f"{'.'.join(path)}: {text}" for path, text in zip(paths, texts, strict=True) if text and not text.isspace()
-    ]
-    return "\n".join(parts)
+    return "\n".join(f"{path}: {text}" for path, text in zip(paths, texts, strict=True) if text and not text.isspace())
 
 
 def parse_object(raw: bytes) -> dict[str, Any] | Reason:
@@ -191,7 +170,7 @@ def _integer(digits: str) -> int | float:
 
 
 def walk(value: Any, path: tuple[str, ...]) -> Any:
-    """The value at a path of a decoded object, None where the path ends early."""
+    """What stands at these names of a decoded object, one inside the other; None where they end early."""
     for name in path:
         if not isinstance(value, dict):
             return None

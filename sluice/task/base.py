@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def _path(value: str) -> str:
-    if not value or "" in value.split("."):
+    if not value.strip("."):
         raise ValueError("should be the name of a field, or names with a dot between them (customer.address.city)")
     return value
 

@@ -19,7 +19,10 @@ class Input(Strict):
         tuple[FieldPath, ...],
         BeforeValidator(one_or_several),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-    ] = Field(description="The field that holds the text, or several in order; dotted paths reach into objects.")
+    ] = Field(
+        description="The field that holds the text, or several in order; a dot reaches into an object, or is part of "
+        "the name."
+    )
     id: FieldPath | None = Field(None, description="The field with your own id, copied to the output as a string.")
     max_tokens: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
         4000, description="A longer text is rejected or cut, as when_longer says."

@@ -15,7 +15,8 @@ import msgspec
 
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.requests import Body, Line
-from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object, walk
+from sluice.rows.paths import look_up
+from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs, SpanIndex
@@ -41,7 +42,7 @@ def first_rows(s3: S3Client, bucket: str, run: str, task: Task) -> Iterator[Firs
     """The first good row of each record of a run, in the order of the input."""
     keys = Keys(run)
     inputs = read(Inputs, whole(s3, bucket, keys.inputs), keys.inputs).inputs
-    path = tuple(task.input.id.split(".")) if task.input.id else None
+    path = task.input.id
     seen: set[bytes] = set()
     lines_before: dict[int, int] = {}
     for span in spans(s3, bucket, keys):
@@ -57,12 +58,12 @@ def first_rows(s3: S3Client, bucket: str, run: str, task: Task) -> Iterator[Firs
             lines_before[piece.source] = lines_before.get(piece.source, 0) + piece.lines
 
 
-def id_of(raw: bytes, path: tuple[str, ...] | None) -> str | None:
+def id_of(raw: bytes, path: str | None) -> str | None:
     """The user's id of a raw row, as text."""
     row = parse_object(raw) if path else None
     if path is None or not isinstance(row, dict):
         return None
-    return id_text(walk(row, path))
+    return id_text(look_up(row, path))
 
 
 def id_text(value: Any) -> str | None:

@@ -154,7 +154,7 @@ def test_no_text_grows_beyond_what_its_row_allows(texts: list[str | None]) -> No
     task = a_task(input={"text": ["t", "nested.u"]})
     row = {"t": texts[0], "nested": {"u": texts[1]}}
     raw = msgspec.json.encode({key: value for key, value in row.items() if value is not None})
-    rendered = json.loads(b'"' + escape(join_texts([("t",), ("nested", "u")], texts)) + b'"')
+    rendered = json.loads(b'"' + escape(join_texts(["t", "nested.u"], texts)) + b'"')
     plan = a_plan(rows=1, bytes_=54 + len(raw))
     assert len(rendered.encode()) <= Load.of_plan(task, plan).most_text_bytes
 

@@ -158,7 +158,7 @@ def test_a_recording_tells_long_ids_null_replies_and_files_of_one_name_apart(tmp
         '{"source": "/in/y/a.jsonl", "line": 1, "answers": {"nova-micro": "y"}}\n'
     )
     source = ReplaySource(str(file), task(), TIERS, None)  # type: ignore[arg-type]
-    assert id_of(f'{{"id": {long_id}}}'.encode(), ("id",)) == long_id
+    assert id_of(f'{{"id": {long_id}}}'.encode(), "id") == long_id
     source.runs["work", "r"] = {"a": source.by_id[long_id]}
     with pytest.raises(NoAnswer, match="no answer of us"):
         source.answer(Request("a", HAIKU, "", b"", 100), "work/r")

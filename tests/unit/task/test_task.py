@@ -240,7 +240,7 @@ def test_all_problems_at_once() -> None:
         ({"tiers": [{"model": "m", "temperature": float("nan")}]}, "nan", "finite"),
         ({"tiers": []}, "[]", "at least 1"),
         ({"input": {"text": "text", "when_longer": "trim"}}, "'trim'", "'cut'"),
-        ({"input": {"text": "a..b"}}, "'a..b'", "dot"),
+        ({"input": {"text": ".."}}, "'..'", "dot"),
         ({"input": {"text": []}}, "[]", "at least one"),
         ({"input": {"text": "text", "keep_input": "yes"}}, "'yes'", "boolean"),
         ({"input": {"text": "a.b", "gold": "a"}}, "'a'", "shown the answer"),
