@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import sys
 import time
 import urllib.error
@@ -20,6 +19,7 @@ from botocore.config import Config
 
 from sluice.errors import Stop
 from sluice.local import events
+from sluice.local.callers import credentials, draw_secret
 from sluice.local.children import Child
 from sluice.local.functions import Surroundings
 from sluice.local.patterns import matches
@@ -43,9 +43,7 @@ SCALE = 1 / 600  # a minute of waiting in AWS is a tenth of a second here
 TRANSFER = TransferConfig(multipart_threshold=32 * MiB, multipart_chunksize=16 * MiB, max_concurrency=2)
 LOOK_SECONDS = 0.05
 # Nothing of a local run may reach an account, nor read a profile that would.
-FAKE_CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
+NO_PROFILE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
@@ -98,6 +96,7 @@ class LocalCloud:
         self.workflow = self.template.workflow()
         self.buckets = self.template.buckets()
         self.callers_credentials = callers_credentials
+        self.secret = draw_secret()
         self.children: list[Child] = []
         self.stand_in: Child | None = None
         self.spare: Child | None = None
@@ -142,7 +141,8 @@ class LocalCloud:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             **QUIET,
-            **FAKE_CREDENTIALS,
+            **NO_PROFILE,
+            **credentials(self.secret),
             "AWS_DEFAULT_REGION": self.region,
             "NO_PROXY": "127.0.0.1,localhost",
             "PYTHONPATH": os.pathsep.join([str(self.path), *filter(None, sys.path)]),
@@ -168,11 +168,14 @@ class LocalCloud:
     def states(self) -> SFNClient:
         return self._client("stepfunctions")  # type: ignore[no-any-return]
 
+    def session(self) -> boto3.Session:
+        """A session whose clients this cloud answers."""
+        return boto3.Session(self.secret, self.secret, region_name=self.region)
+
     def _client(self, service: str) -> Any:
         clients = self.__dict__.setdefault("_clients", {})
         if service not in clients:
-            session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region)
-            clients[service] = session.client(
+            clients[service] = self.session().client(
                 service,
                 endpoint_url=self.endpoint,
                 config=Config(
@@ -215,6 +218,7 @@ class LocalCloud:
     def endpoints(self, bedrock: str) -> dict[str, str]:
         """The variables that lead an AWS client to this cloud."""
         return {
+            **credentials(self.secret),
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_BEDROCK": bedrock,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
@@ -224,7 +228,7 @@ class LocalCloud:
     def configure(self, surroundings: Surroundings) -> None:
         """Give the workers of the functions new surroundings; warm ones of others are ended."""
         Path(surroundings.logs).mkdir(parents=True, exist_ok=True)
-        self._post(CONFIGURE, pickle.dumps(surroundings))
+        self._post(CONFIGURE, msgspec.json.encode(surroundings))
 
     def invoke(self, step: str, event: dict[str, Any]) -> Any:
         """Call a step's function as Lambda would.
@@ -239,7 +243,8 @@ class LocalCloud:
         return document
 
     def _post(self, path: str, body: bytes) -> tuple[bool, bytes]:
-        request = urllib.request.Request(self.endpoint + path, data=body, method="POST")
+        headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.endpoint + path, data=body, headers=headers, method="POST")
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
                 return True, answer.read()

@@ -24,10 +24,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
 
 from sluice.local.policies import through_s3
 from sluice.local.template import PARTITION
@@ -137,7 +141,6 @@ def route_lambda_calls(host: FunctionHost, rights: Rights) -> None:
 def read_items_as_role(rights: Rights) -> None:
     """Refuse a map's items where the state machine's role could not read them."""
     module = engine(f"{MAPS}.item_reader.eval.resource_eval_s3")
-    module.boto_client_for = cache(module.boto_client_for)
     reader = module.ResourceEvalS3
     read = reader._handle_get_object  # noqa: SLF001
 
@@ -148,11 +151,16 @@ def read_items_as_role(rights: Rights) -> None:
         read(env, resource_runtime_part, state_credentials)
 
     reader._get_s3_client = staticmethod(  # noqa: SLF001
-        lambda resource_runtime_part, state_credentials: module.boto_client_for(  # noqa: ARG005
-            region=resource_runtime_part.region, service="s3"
-        )
+        lambda resource_runtime_part, state_credentials: client_of(resource_runtime_part.region)  # noqa: ARG005
     )
     reader._handle_get_object = staticmethod(guarded)  # noqa: SLF001
+
+
+@cache
+def client_of(region: str) -> Any:
+    """The engine's own way to this server's S3; moto's has credentials of its own, which are a stranger's here."""
+    endpoint = f"http://127.0.0.1:{os.environ['MOTO_PORT']}"
+    return boto3.client("s3", region_name=region, endpoint_url=endpoint, config=Config(proxies={}))
 
 
 def make_maps_strict(rights: Rights) -> None:

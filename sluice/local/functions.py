@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -17,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sluice.local.children import receive_message, send_message
-from sluice.local.faults import Faults, Plan
+from sluice.local.faults import Crash, Faults, Plan
 from sluice.local.ledger import FOLDER
 from sluice.local.zygote import QUIET, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sluice.local.faults import Crash
     from sluice.local.template import Function
 
 FUNCTION_ARN_PARTS = 7  # an eighth is the version
@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the workers of one run share."""
+    """What the workers of one run share. `endpoints`: the variables that lead their AWS clients."""
 
     logs: str
     endpoints: dict[str, str]
@@ -165,7 +165,7 @@ class FunctionHost:
         order = Order(function, self.region, self.keys, surroundings.logs, surroundings.endpoints, surroundings.crashes)
         with theirs:
             socket.send_fds(self.zygote, [b"F"], [theirs.fileno()])
-            send_message(self.zygote, pickle.dumps(order))
+            send_message(self.zygote, msgspec.json.encode(order))
         return Worker(int(self._answer_of_zygote()), ours)
 
     def _answer_of_zygote(self) -> bytes:

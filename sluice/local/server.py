@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.local.callers import own_secret, refusal
 from sluice.local.children import die_with_parent, say_ready
-from sluice.local.functions import FunctionHost
+from sluice.local.functions import FunctionHost, Surroundings
 from sluice.local.ledger import Ledger
 from sluice.local.policies import Role
 from sluice.local.template import Template
@@ -25,34 +25,43 @@ CONFIGURE = "/_sluice/configure"
 
 
 class Front:
-    """The WSGI application: two paths of our own, everything else is moto's."""
+    """The WSGI application: two paths of our own, everything else is moto's, and all of it for this cloud alone."""
 
-    def __init__(self, host: FunctionHost, moto: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, host: FunctionHost, moto: Callable[..., Iterable[bytes]], secret: str) -> None:
         self.host = host
         self.moto = moto
+        self.secret = secret
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if not path.startswith("/_sluice/"):
+        refused = refusal(lambda name: environ.get(f"HTTP_{name.upper()}"), self.secret, int(environ["SERVER_PORT"]))
+        if refused:
+            status, answer = "403 Forbidden", error("AccessDenied", refused)
+        elif not path.startswith("/_sluice/"):
             return self.moto(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        if path == CONFIGURE:
-            self.host.configure(pickle.loads(body))
-            status, answer = "200 OK", b"{}"
         else:
-            status, answer = self.invoke(path.removeprefix(INVOKE), body)
+            status, answer = self._command(path, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
         return [answer]
+
+    def _command(self, path: str, body: bytes) -> tuple[str, bytes]:
+        if path != CONFIGURE:
+            return self.invoke(path.removeprefix(INVOKE), body)
+        self.host.configure(msgspec.json.decode(body, type=Surroundings))
+        return "200 OK", b"{}"
 
     def invoke(self, name: str, payload: bytes) -> tuple[str, bytes]:
         """Run a function: status 200 and its result, or 500 and the error's description."""
         function = self.host.find(name)
         if function is None:
-            return "404 Not Found", msgspec.json.encode(
-                {"errorType": "ResourceNotFoundException", "errorMessage": name}
-            )
+            return "404 Not Found", error("ResourceNotFoundException", name)
         answer = self.host.invoke(function, payload)
         return ("500 Internal Server Error" if answer.failed else "200 OK"), answer.payload
+
+
+def error(kind: str, message: str) -> bytes:
+    """An error's description, in the form in which Lambda has one."""
+    return msgspec.json.encode({"errorType": kind, "errorMessage": message})
 
 
 def main() -> None:
@@ -87,7 +96,7 @@ def serve(host: FunctionHost, template: Template, keys: dict[str, str], scale: f
     workflow = template.workflow()
     role = Role(workflow.statements, Ledger(host.ledgers, "workflow"))
     patch(host, Rights(role, workflow.arn, keys), scale)
-    application = Front(host, Objects(DomainDispatcherApplication(create_backend_app)))
+    application = Front(host, Objects(DomainDispatcherApplication(create_backend_app)), own_secret())
 
     class Quiet(MotoRequestHandler):
         def log(self, kind: str, message: str, *args: Any) -> None:

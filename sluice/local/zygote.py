@@ -11,7 +11,6 @@ import gc
 import importlib
 import json
 import os
-import pickle
 import pkgutil
 import signal
 import socket
@@ -24,16 +23,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sluice.local.children import die_with_starter, receive_message, send_message
 from sluice.local.faults import Crash, WriteCounter
 from sluice.local.guard import Guard, install
 from sluice.local.ledger import FOLDER, Ledger
 from sluice.local.policies import Role
+from sluice.local.template import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sluice.local.template import Function
 
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 PRELOADED = (
@@ -108,7 +108,7 @@ def serve(channel: socket.socket) -> None:
         _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not descriptors:
             return
-        order: Order = pickle.loads(receive_message(channel) or b"")
+        order: Order = msgspec.json.decode(receive_message(channel) or b"", type=Order)
         threads = len(list(Path("/proc/self/task").iterdir())) if sys.platform == "linux" else 1
         if threads != 1:
             raise RuntimeError(f"{threads} threads: a fork would lose all but one of them")
@@ -153,8 +153,6 @@ def take_surroundings(order: Order) -> None:
         AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
         AWS_REGION=order.region,
         AWS_DEFAULT_REGION=order.region,
-        AWS_ACCESS_KEY_ID="local",
-        AWS_SECRET_ACCESS_KEY="local",
         AWS_EC2_METADATA_DISABLED="true",
         LANG="C.UTF-8",
         PATH="/usr/bin:/bin",

@@ -73,7 +73,7 @@ class Session(boto3.Session):
     """Leads every service to the local cloud, and Lambda to its functions."""
 
     def __init__(self, cloud: LocalCloud, functions: str) -> None:
-        super().__init__("local", "local", region_name=cloud.region)
+        super().__init__(cloud.secret, cloud.secret, region_name=cloud.region)
         self.cloud = cloud
         self.functions = functions
 

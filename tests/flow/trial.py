@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
 import msgspec
 import yaml
 
@@ -145,13 +144,7 @@ class Trial:
     @cached_property
     def bedrock(self) -> Any:
         """A client of the stand-in, as somebody in the console has one."""
-        return boto3.client(
-            "bedrock",
-            region_name=self.cloud.region,
-            endpoint_url=self.cloud.bedrock,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        return self.cloud.session().client("bedrock", endpoint_url=self.cloud.bedrock)
 
     def jobs(self) -> list[Bought]:
         """All Bedrock jobs of the run, the oldest first."""

@@ -9,6 +9,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from sluice.local.callers import own_secret
 from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
 from sluice.local.ledger import FOLDER, Ledger
@@ -61,7 +62,7 @@ def build(configuration: Configuration) -> Server:
     ledger = Ledger(lambda: journal.parent / FOLDER, "bedrock") if journal else None
     factory = Factory(s3, source, settings, faults, Access(template, region, ledger), configuration.scale)
     quotas = QuotaList(settings, settings.max_jobs_in_flight)
-    return Server(Api(jobs, factory, faults, Journal(journal), quotas))
+    return Server(Api(jobs, factory, faults, Journal(journal), quotas), own_secret())
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from sluice.local.callers import refusal
 from sluice.local.rules import Refused, check_request
 from sluice.local.sources import NoAnswer
 from sluice.local.standin.jobs import Counts
@@ -158,13 +159,14 @@ class Api:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the operations on a free port of this machine."""
+    """Serves the operations on a free port of this machine, to callers that show the secret."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, secret: str) -> None:
         self.api = api
+        self.secret = secret
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -183,9 +185,15 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
+        if refused := refusal(self.headers.get, self.server.secret, self.server.server_port):
+            self.close_connection = True  # its body is left unread
+            self._send(403, "AccessDeniedException", msgspec.json.encode({"message": refused}))
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        status, code, answer = self.server.api.handle(self.command, self.path, body, action)
+        self._send(*self.server.api.handle(self.command, self.path, body, action))
+
+    def _send(self, status: int, code: str | None, answer: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))

@@ -360,7 +360,7 @@ def test_a_plan_refuses_calls() -> None:
 def test_converse_over_http() -> None:
     """boto3 understands answers and errors, the ARN of a job in a path included."""
     b = bench(Plan(calls=(CallFault(operation="Converse", error="ThrottlingException", times=1),)))
-    server = Server(b.api)
+    server = Server(b.api, "x")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
