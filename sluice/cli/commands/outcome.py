@@ -1,0 +1,133 @@
+"""Commands for what a run came to, in AWS or in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.cli.calls import here, in_cloud
+from sluice.cli.choices import Format, Shape
+from sluice.cli.help import examples
+from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
+from sluice.reasons import Status
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog=examples(
+        "sluice results tickets-20261120t101500-0123456789",
+        "sluice results out/demo --status unresolved",
+        "sluice results out/demo --label billing --label other --format csv > some.csv",
+        "sluice results out/demo --format parquet --out all.parquet",
+        "sluice results out/demo --status unresolved --as input > again.jsonl",
+    )
+)
+def results(  # noqa: PLR0913, PLR0917 - one for each option
+    run: RunOrFolder,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="LABEL", help="Rows with this label; repeat it for others.")
+    ] = None,
+    status: Annotated[
+        list[Status] | None,
+        typer.Option("--status", metavar="STATUS", help="Rows that are accepted, unresolved or rejected."),
+    ] = None,
+    reason: Annotated[
+        list[str] | None, typer.Option("--reason", metavar="CODE", help="Rows with this reason code.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many rows; of a table 20.")
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", "-f", help="How the rows are written; else a table.")
+    ] = None,
+    as_: Annotated[
+        Shape | None,
+        typer.Option("--as", help="input: the rows as lines of JSON as they stood in the input; else the results."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="PATH", help="A file for rows, a folder for a whole run."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print run.json on standard output, and nothing else.")] = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Download a run's files, or print the rows that you ask for.
+
+    RUN is a run of the deployment, or the folder of a local one. Without a filter or a format, the Parquet files,
+    run.json and the report are downloaded, laid out as `sluice run` does it; of a folder the summary is shown. The run
+    has to have ended.
+
+    Cells of CSV that a spreadsheet would run as a formula get a quote in front of them. --as input gives the
+    unresolved rows where no filter says otherwise; it needs the inputs as they were, or the column input.
+
+    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
+    """
+    from sluice.cli.exits import ExitCode, complain  # noqa: PLC0415
+    from sluice.cli.published import folder_of, in_folder  # noqa: PLC0415
+    from sluice.cli.results import Asked, conflict, hand_out  # noqa: PLC0415
+
+    asked = Asked(
+        labels=tuple(label or ()),
+        statuses=tuple(status or ()),
+        reasons=tuple(reason or ()),
+        limit=limit,
+        format=format_,
+        shape=as_,
+        out=out,
+    )
+    folder = folder_of(run)
+    if wrong := conflict(asked, folder, as_json=json):
+        complain(wrong)
+        raise typer.Exit(ExitCode.USAGE)
+    if folder is not None:
+        from sluice.cli.fetch import show_folder  # noqa: PLC0415
+
+        raise here(lambda: hand_out(in_folder(folder), asked) if asked.for_rows else show_folder(folder, as_json=json))
+    from sluice.cli.fetch import fetch_results, published  # noqa: PLC0415
+
+    raise in_cloud(
+        (env, region, profile),
+        lambda cloud: (
+            hand_out(published(cloud, run), asked)
+            if asked.for_rows
+            else fetch_results(cloud, run, out or Path(run), as_json=json)
+        ),
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "sluice report tickets-20261120t101500-0123456789 --open",
+        "sluice report out/demo --open",
+    )
+)
+def report(
+    run: RunOrFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html here.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Download a run's report, and print where it lies.
+
+    Of a local run, named by its folder, the report is there already; --out copies it.
+
+    Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none.
+    """
+    from sluice.cli.fetch import fetch_report, show_report  # noqa: PLC0415
+    from sluice.cli.published import folder_of  # noqa: PLC0415
+
+    folder = folder_of(run)
+    if folder is not None:
+        raise here(lambda: show_report(folder, out, show_it=open_it, as_json=json))
+    place = out or Path(f"{run}.html")
+    raise in_cloud((env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it, as_json=json))
