@@ -53,7 +53,7 @@ mutants: setup ## Break the code on purpose in known ways, and see the tests cat
 	@$(BIN)/python -m tests.mutations $(MUTANTS_FLAGS)
 
 docs: setup ## Render the generated blocks of README and docs anew
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

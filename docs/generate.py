@@ -1,4 +1,4 @@
-"""Render the generated parts of the documentation anew: `python docs/generate.py`.
+"""Render the generated parts of the documentation anew: `python -m docs.generate`.
 
 They stand between `<!-- made: NAME -->` and `<!-- /made -->`, and come from the code and from a run of the sample data
 with the stand-in's answers. tests/flow/test_docs.py holds the pages to what is rendered here.
