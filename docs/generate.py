@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("operations", "cli", "operating", "security", "tasks", "internals/roles")),
+    *(f"docs/{page}.md" for page in ("cli", "operating", "operations", "results", "security", "tasks")),
+    "docs/internals/promises.md",
+    "docs/internals/roles.md",
 )
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day.
