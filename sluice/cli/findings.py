@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sluice.forecast.forecast import Forecast
+    from sluice.forecast.estimate import Forecast
     from sluice.forecast.pilot import Findings, Share
 
 SHOWN = 10  # pairs of labels

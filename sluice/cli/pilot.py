@@ -22,7 +22,9 @@ from sluice.cli.requests import check_answers, check_out, parse_settings
 from sluice.cli.run import Looks, approved, local_runner
 from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.figures import dollars, short_model
-from sluice.forecast.forecast import Asked, planned, warnings_of
+from sluice.forecast.cautions import warnings_of
+from sluice.forecast.estimate import Asked
+from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import Tokens, answered, bill, find, tokens_of
 from sluice.forecast.texts import Lot
 from sluice.reasons import Reason
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from sluice.aws.s3 import Store
     from sluice.cli.run import Runner
-    from sluice.forecast.forecast import Estimate, Forecast
+    from sluice.forecast.estimate import Estimate, Forecast
     from sluice.forecast.texts import Drawn
     from sluice.task.task import Task
 

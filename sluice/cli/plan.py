@@ -20,7 +20,8 @@ from sluice.cli.requests import find_inputs, parse_settings
 from sluice.cli.summary import WIDTH
 from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model, size
-from sluice.forecast.forecast import Asked, forecast
+from sluice.forecast.estimate import Asked
+from sluice.forecast.forecast import forecast
 from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sluice.aws.s3 import Store
-    from sluice.forecast.forecast import Forecast, Progress, TierForecast
+    from sluice.forecast.estimate import Forecast, TierForecast
+    from sluice.forecast.forecast import Progress
 
 S3 = "s3://"
 READING = "reading the inputs"

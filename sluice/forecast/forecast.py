@@ -3,116 +3,34 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, cut_middle, escape, system_prompt
+from sluice.answers.requests import CLOSE, OPEN, cut_middle, escape, system_prompt
 from sluice.aws.bedrock import AwsBedrock
-from sluice.budget import costs
 from sluice.errors import BadInput
-from sluice.figures import dollars, short_model
+from sluice.forecast.cautions import warnings_of
+from sluice.forecast.estimate import Asked, Estimate, Forecast
 from sluice.forecast.files import LOCAL, Folder
-from sluice.forecast.texts import Lot, Texts, read_texts
-from sluice.forecast.weaknesses import weaknesses
-from sluice.models.catalog import profile_of
+from sluice.forecast.texts import Lot, read_texts
 from sluice.rows.containers import Limits, lines_of_input
 from sluice.rows.record import Row, RowReader
-from sluice.runs import accounting, planning, state
 from sluice.runs.document import read
+from sluice.runs.state import RoundPlan, Span
 from sluice.steps import partition, plan, start
 from sluice.steps.services import Deployment, Run, Services
-from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from sluice.aws.s3 import Store
-    from sluice.models.catalog import Catalog, Model
-    from sluice.runs.settings import Settings
-    from sluice.runs.state import FrozenTier
-    from sluice.task.task import Task
 
 QUOTE = b'"'
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of a tier's records that go on, for which the cost is told
-FRAME_TOKENS = 10  # of a request's roles and turns
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be forecast: S3 URIs or paths, a task that can be run, and the share of records that escalates."""
-
-    inputs: Sequence[str]
-    task: Task
-    settings: Settings
-    catalog: Catalog
-    region: str
-    escalate: float
-
-
-@dataclass(frozen=True, slots=True)
-class TierForecast:
-    """What one tier is expected to take; `ceiling_usd` holds for every record and attempt. Times in seconds."""
-
-    model: str
-    transport: str
-    cheapest: str | None
-    records: int
-    jobs: int
-    waves: int
-    input_tokens: int
-    output_tokens: int
-    expected_usd: float | None
-    ceiling_usd: float | None
-    seconds: tuple[float, float]
-    timed: bool  # whether jobs of this model have been timed by anybody
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A run as it is expected; `budget` tells whether the task's budget lets it reach its end, None without one.
-
-    `approval` tells whether the run will wait for one, None where the settings ask for none.
-
-    `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
-    """
-
-    task: str
-    inputs: list[dict[str, Any]]
-    rows: int
-    rejected: dict[str, int]
-    rejected_rows: list[dict[str, Any]]
-    records: int
-    escalate: float
-    tiers: list[TierForecast]
-    expected_usd: float | None
-    ceiling_usd: float | None
-    shares: list[dict[str, Any]]
-    strongest: dict[str, Any]
-    tokens: dict[str, Any]
-    longest: dict[str, Any]
-    duration: dict[str, Any]
-    budget: dict[str, Any] | None
-    approval: dict[str, Any] | None
-    warnings: list[str]
-    prices: dict[str, str]
-    request: dict[str, str] | None
-
-    def as_document(self) -> dict[str, Any]:
-        """Make the document that a program reads."""
-        rejected = sum(self.rejected.values())
-        return {
-            "schema_version": 1,
-            **{field.name: msgspec.to_builtins(getattr(self, field.name)) for field in fields(self)},
-            "rows": {"in": self.rows, "good": self.rows - rejected, "rejected": rejected},
-            "records": {"distinct": self.records},
-        }
 
 
 class Progress(Protocol):
@@ -129,7 +47,8 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
 
     """
     with planned(asked, bucket, on_progress) as plan:
-        return plan.forecast()
+        made = plan.forecast()
+        return replace(made, warnings=list(warnings_of(made, plan)))
 
 
 @contextmanager
@@ -140,13 +59,13 @@ def planned(
     with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder, _plain_names():
         services = _services(Folder("work", Path(folder)), bucket)
         opened = _begun(services, asked)
-        spans = msgspec.json.decode(opened.store.get(opened.keys.spans), type=list[state.Span])
+        spans = msgspec.json.decode(opened.store.get(opened.keys.spans), type=list[Span])
         for number, span in enumerate(spans):
             on_progress("span", number, len(spans))
             partition.run(services, span)
         plan.run(services, opened.id, 0)
         data = opened.store.find(opened.keys.round_plan(0))
-        jobs = read(state.RoundPlan, data, "the plan").jobs if data else []
+        jobs = read(RoundPlan, data, "the plan").jobs if data else []
         texts = read_texts(opened, lot, lambda number, total: on_progress("shard", number, total))
         yield Estimate(asked, opened, len(jobs), texts, _request(services, opened))
 
@@ -213,252 +132,3 @@ def _request(services: Services, opened: Run) -> dict[str, str] | None:
 def _user(text: str, reader: RowReader, *, cut: bool) -> str:
     shown = escape(cut_middle(text, reader.max_bytes) if cut else text)
     return f"{OPEN}{json.loads(b'%b%b%b' % (QUOTE, shown, QUOTE))}{CLOSE}"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Works out a forecast from the texts of a run that has been cut into `first_jobs` jobs."""
-
-    asked: Asked
-    opened: Run
-    first_jobs: int
-    texts: Texts
-    request: dict[str, str] | None
-
-    def forecast(self, shares: Sequence[float] | None = None) -> Forecast:
-        """The forecast, when these shares of each tier's records go on; by default the one that was asked for."""
-        opened, task = self.opened, self.asked.task
-        tiers = self.tiers(self.shares if shares is None else shares)
-        expected = accounting.total(tier.expected_usd for tier in tiers)
-        made = Forecast(
-            task=task.name,
-            inputs=[
-                {"uri": self.name(number), "bytes": item.bytes} for number, item in enumerate(opened.inputs.inputs)
-            ],
-            rows=opened.plan.rows,
-            rejected=opened.plan.rejected,
-            rejected_rows=[
-                {"source": self.name(row.source), "line": row.line, "reason": row.reason.value}
-                for row in self.texts.refused
-            ],
-            records=self.texts.records,
-            escalate=self.asked.escalate,
-            tiers=tiers,
-            expected_usd=expected,
-            ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
-            shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
-            strongest=self.strongest(),
-            tokens=self.tokens(),
-            longest=self.longest(tiers),
-            duration=self.duration(tiers),
-            budget=self.budget(tiers),
-            approval=self.approval(),
-            warnings=[],
-            prices=opened.start.prices,
-            request=self.request,
-        )
-        return replace(made, warnings=list(warnings_of(made, self)))
-
-    @property
-    def shares(self) -> list[float]:
-        """The asked share for each tier but the last."""
-        return [self.asked.escalate] * (len(self.opened.start.tiers) - 1)
-
-    @cached_property
-    def models(self) -> list[Model]:
-        """The tiers' models, as the catalogue knows them."""
-        return [self.asked.catalog.resolve(tier.model, self.asked.region) for tier in self.opened.start.tiers]
-
-    def name(self, number: int) -> str:
-        """An input as people call it."""
-        return self.opened.inputs.inputs[number].uri.replace(f"s3://{LOCAL}/", "/")
-
-    @cached_property
-    def load(self) -> costs.Load:
-        """What the good rows come to as requests."""
-        task, characters, texts = self.asked.task, self.asked.catalog.tokens.characters, self.texts
-        sampled = costs.estimated_tokens(texts.sample, characters)
-        prompt = costs.estimated_tokens([system_prompt(task), OPEN, CLOSE], characters)
-        return costs.Load(
-            records=texts.records,
-            text_tokens=round(sampled / max(1, texts.sampled_bytes) * texts.bytes),
-            prompt_tokens=round(prompt) + FRAME_TOKENS,
-            answer_tokens=answer_tokens(task),
-            most_records=texts.records,
-            most_text_bytes=texts.bytes,
-        )
-
-    def tiers(self, shares: Sequence[float]) -> list[TierForecast]:
-        """Each tier gets the assumed share of what the tier before it got."""
-        frozen, counts = self.opened.start.tiers, costs.sent(self.load.records, shares)
-        return [self.tier(number, records) for number, records in zip(range(len(frozen)), counts, strict=True)]
-
-    def tier(self, number: int, records: int) -> TierForecast:
-        """Figure out one tier; too few records for a batch job go on demand."""
-        tier, model, settings = self.opened.start.tiers[number], self.models[number], self.asked.settings
-        jobs = self.first_jobs if number == 0 else self.jobs_for(tier, records)
-        transport = costs.expected_transport(tier, records // max(1, jobs), settings.min_records_per_job)
-        tokens_in, tokens_out = self.load.expected_tokens(records)
-        return TierForecast(
-            model=tier.model_id,
-            transport=transport.value,
-            cheapest=costs.cheapest(replace_batch(tier, model), self.load, records, settings.min_records_per_job),
-            records=records,
-            jobs=jobs,
-            waves=math.ceil(jobs / settings.max_jobs_in_flight),
-            input_tokens=tokens_in,
-            output_tokens=tokens_out,
-            expected_usd=costs.expected_usd(tier, self.load, transport, records),
-            ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load),
-            seconds=self.seconds(tier, model, transport, records, jobs),
-            timed=self.asked.catalog.durations.knows(model.name),
-        )
-
-    def seconds(
-        self, tier: FrozenTier, model: Model, transport: Transport, records: int, jobs: int
-    ) -> tuple[float, float]:
-        """The shortest and the longest that a tier may take; a job that runs into its time-out is ended there."""
-        known, settings = self.asked.catalog.durations, self.asked.settings
-        if not records:
-            return 0.0, 0.0
-        if transport is Transport.ON_DEMAND:
-            at_once = settings.on_demand_concurrency * min(jobs, settings.max_jobs_in_flight)
-            low, high = (seconds * math.ceil(records / at_once) for seconds in known.calls)
-            return low, high
-        waves = math.ceil(jobs / settings.max_jobs_in_flight)
-        low, high = known.job_minutes(model.name, math.ceil(records / jobs))
-        return waves * low * 60, waves * min(high * 60, tier.timeout_hours * 3600.0)
-
-    def jobs_for(self, tier: FrozenTier, records: int) -> int:
-        """Count the jobs of a later round, as planning packs them."""
-        text = round(self.texts.bytes / max(1, self.texts.records) * records)
-        marks = [0] * (records // planning.MARK_EVERY + 1)
-        pending = [state.Pending(key="", tier=0, attempt=1, records=records, bytes=text, marks=marks)]
-        settings = self.asked.settings
-        limits = planning.Limits(settings.max_records_per_job, settings.max_file_bytes)
-        return len(planning.pack_pending(pending, limits, RequestWriter(self.asked.task, tier).constant_bytes))
-
-    def expected_at(self, share: float) -> float | None:
-        """What the run is expected to cost at a share."""
-        least = self.asked.settings.min_records_per_job
-        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, share)
-
-    def strongest(self) -> dict[str, Any]:
-        """What the last tier alone would cost, in batch and on demand; None where it cannot be had or has no price."""
-        tier, load = self.opened.start.tiers[-1], self.load
-        batch = self.models[-1].batch and load.records >= self.asked.settings.min_records_per_job
-        return {
-            "model": tier.model_id,
-            "batch_usd": costs.expected_usd(tier, load, Transport.BATCH, load.records) if batch else None,
-            "on_demand_usd": costs.expected_usd(tier, load, Transport.ON_DEMAND, load.records),
-        }
-
-    def tokens(self) -> dict[str, Any]:
-        """How tokens were estimated, and how many of those that are read are instructions."""
-        known, load = self.asked.catalog.tokens, self.load
-        instructions, read = load.records * load.prompt_tokens, load.expected_tokens(load.records)[0]
-        text = load.text_tokens
-        return {
-            "basis": f"characters per token by script: {known.source}",
-            "date": known.date,
-            "sampled_records": len(self.texts.sample),
-            "bytes_per_token": round(self.texts.bytes / text, 2) if text else None,
-            "instructions": load.prompt_tokens,
-            "instructions_share": instructions / read if read else None,
-        }
-
-    def longest(self, tiers: Sequence[TierForecast]) -> dict[str, Any]:
-        """What the longest hundredth of the texts costs, over all tiers."""
-        records = math.ceil(self.load.records / 100)
-        bytes_, shortest = self.texts.longest(records)
-        share = bytes_ / self.texts.bytes if self.texts.bytes else 0.0
-        part = replace(self.load, records=records, text_tokens=round(self.load.text_tokens * share))
-        usd = [
-            costs.expected_usd(frozen, part, tier.transport, round(records * tier.records / max(1, self.load.records)))
-            for frozen, tier in zip(self.opened.start.tiers, tiers, strict=True)
-        ]
-        return {
-            "records": records,
-            "from_bytes": shortest,
-            "share_of_text": share,
-            "expected_usd": accounting.total(usd),
-        }
-
-    def duration(self, tiers: Sequence[TierForecast]) -> dict[str, Any]:
-        """How long the tiers may take one after the other, and what is known of it."""
-        known = self.asked.catalog.durations
-        return {
-            "seconds": [sum(tier.seconds[0] for tier in tiers), sum(tier.seconds[1] for tier in tiers)],
-            "basis": f"{known.source} ({known.date})",
-            "not_timed": [tier.model for tier in tiers if tier.transport == Transport.BATCH and not tier.timed],
-        }
-
-    def budget(self, tiers: Sequence[TierForecast]) -> dict[str, Any] | None:
-        """Hold each round against the budget, as the step plan will when the round comes: it sees bytes, not texts."""
-        limit, spent = self.asked.task.budget.max_usd, 0.0
-        if limit is None:
-            return None
-        for number, (frozen, tier) in enumerate(zip(self.opened.start.tiers, tiers, strict=True)):
-            expected = costs.expected_usd(frozen, self.rough, tier.transport, tier.records) or 0.0
-            if spent + expected * accounting.BUDGET_MARGIN > limit:
-                return {"max_usd": limit, "fits": False, "stops_before_tier": number}
-            spent += tier.expected_usd or 0.0
-        return {"max_usd": limit, "fits": True, "stops_before_tier": None}
-
-    @cached_property
-    def rough(self) -> costs.Load:
-        """The load as the run's own plan will know it, from its rows' bytes."""
-        return costs.Load.of_plan(self.asked.task, self.opened.plan)
-
-    def approval(self) -> dict[str, Any] | None:
-        """Hold the ceiling that the run itself will find against what may be spent without an approval."""
-        limit = self.asked.settings.approve_above_usd
-        if limit is None:
-            return None
-        ceiling = self.opened.plan.ceiling_usd
-        return {"above_usd": limit, "ceiling_usd": ceiling, "waits": ceiling is None or ceiling > limit}
-
-
-def replace_batch(tier: FrozenTier, model: Model) -> FrozenTier:
-    """The tier as it would be if it left the transport to us."""
-    return msgspec.structs.replace(tier, batch=model.batch)
-
-
-def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
-    """What a user should know before the run is bought."""
-    asked = estimate.asked
-    yield from (str(weakness) for weakness in weaknesses(asked.task, estimate.models))
-    yield from _too_long(estimate)
-    if made.budget is not None and made.expected_usd is not None and made.expected_usd > made.budget["max_usd"]:
-        yield f"budget.max_usd: {dollars(made.budget['max_usd'])} is below the expected {dollars(made.expected_usd)}"
-    for tier, frozen in zip(made.tiers, asked.task.tiers, strict=True):
-        if tier.cheapest is not None and tier.records and tier.cheapest != tier.transport:
-            wanted, cheap = (name.replace("_", " ") for name in (frozen.transport, tier.cheapest))
-            yield f"tiers: {short_model(tier.model)} is sent {wanted}; {cheap} would be cheaper"
-    yield from _leaving(made, asked.region)
-
-
-def _too_long(estimate: Estimate) -> Iterator[str]:
-    """Texts that do not fit into a model's context with the instructions and the answer."""
-    load, texts = estimate.load, estimate.texts
-    per_byte = load.text_tokens / texts.bytes if texts.bytes else 0.0
-    for tier, model in zip(estimate.opened.start.tiers, estimate.models, strict=True):
-        if model.context_tokens is None:
-            continue
-        room = model.context_tokens - load.prompt_tokens - tier.max_tokens
-        count = sum(number for length, number in texts.lengths.items() if length * per_byte > room)
-        if count:
-            limit = f"{model.context_tokens:,} tokens of {model.name}"
-            what = "text is" if count == 1 else "texts are"
-            yield f"input.max_tokens: {count:,} {what} too long, with the instructions, for the {limit}"
-
-
-def _leaving(made: Forecast, region: str) -> Iterator[str]:
-    """Profiles by which texts may leave the Region, each once."""
-    profiles: dict[str, list[str]] = {}
-    for tier in made.tiers:
-        if (profile := profile_of(tier.model)) is not None:
-            profiles.setdefault(profile, []).append(short_model(tier.model))
-    for profile, models in profiles.items():
-        where = "any Region" if profile == "global" else f"any Region of {profile}"
-        yield f"texts may leave {region}: the profile {profile} of {', '.join(models)} sends them to {where}"

@@ -12,7 +12,8 @@ import pyarrow.dataset as ds
 import pytest
 
 from sluice.budget.costs import ESCALATED
-from sluice.forecast.forecast import Asked, forecast
+from sluice.forecast.estimate import Asked
+from sluice.forecast.forecast import forecast
 from sluice.models.catalog import Catalog
 from sluice.reasons import REJECTIONS
 from sluice.runs.settings import Settings

@@ -17,7 +17,8 @@ from sluice.cli.app import app
 from sluice.cli.exits import ExitCode, UsageError
 from sluice.cli.pilot import Request, bill_at, pilot_run
 from sluice.figures import dollars
-from sluice.forecast.forecast import Asked, planned
+from sluice.forecast.estimate import Asked
+from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import Tokens, share
 from sluice.forecast.texts import Lot
 from sluice.models.catalog import Catalog, cost

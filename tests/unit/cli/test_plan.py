@@ -17,8 +17,9 @@ from sluice.answers.requests import RequestWriter
 from sluice.cli.app import app
 from sluice.cli.plan import declared_settings, print_forecast
 from sluice.errors import BadInput, BadSetting, Stop
+from sluice.forecast.estimate import Asked, Forecast
 from sluice.forecast.files import LOCAL, Folder
-from sluice.forecast.forecast import Asked, Forecast, forecast
+from sluice.forecast.forecast import forecast
 from sluice.forecast.forecast import planned as estimated
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
