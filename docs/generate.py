@@ -200,6 +200,7 @@ def task_reference(_: Sample) -> str:
 # The parts of a task file, and under which definition each stands in the schema.
 PARTS = {
     "input": "Input",
+    "input.keep.*": "KeptAs",
     "answer": "Answer",
     "gates": "Gates",
     "gates.rules[]": "Rule",

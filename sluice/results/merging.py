@@ -274,7 +274,8 @@ class RowJoin:
         columns |= read
         for name, value in self.same.items():
             columns[name] = pa.repeat(pa.scalar(value, self.schema.field(name).type), len(lines))
-        return Joined(pa.table([columns[name] for name in self.schema.names], schema=self.schema), at, invalid)
+        table = pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+        return Joined(table, at, {name: len(values) for name, values in invalid.items()})
 
 
 def _line_numbers(number: pa.Array, source: pa.Array, places: Sequence[Place]) -> pa.Array:

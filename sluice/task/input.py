@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from sluice.task.base import FieldPath, Strict, Whole, Yes, one_or_several
-from sluice.task.columns import KeepType, Kept
+from sluice.task.columns import KeepType, Kept, format_problem
+
+
+class KeptAs(Strict):
+    """A kept field whose dates are written in a form of their own."""
+
+    type: KeepType = Field(description="The column's type: date or timestamp.")
+    format: str | None = Field(
+        None,
+        description="How dates are written, like %m/%d/%Y; or unix_seconds, unix_milliseconds, excel_days. "
+        "ISO 8601 is read as well.",
+    )
+
+    @model_validator(mode="after")
+    def _format_fits(self) -> KeptAs:
+        if self.format is not None and (problem := format_problem(self.format, self.type)):
+            raise ValueError(problem)
+        return self
+
+
+def _type_or_form(value: object) -> KeepType | KeptAs:
+    """A column's type as the task file gives it: a word, or a mapping with a format."""
+    if isinstance(value, Mapping | KeptAs):
+        return KeptAs.model_validate(value)
+    if isinstance(value, str) and value in set(KeepType):
+        return KeepType(value)
+    raise ValueError(f"should be {', '.join(KeepType)}, or {{type: date, format: '%m/%d/%Y'}}")
 
 
 class Input(Strict):
@@ -33,10 +60,11 @@ class Input(Strict):
     gold: FieldPath | None = Field(
         None, description="The field with the known answer, for reports; never shown to a model."
     )
-    keep: dict[FieldPath, KeepType] = Field(
+    keep: dict[FieldPath, Annotated[KeepType | KeptAs, BeforeValidator(_type_or_form)]] = Field(
         {},
-        description="Fields copied to typed columns: a path and its type. A column is called like its path, "
-        "with _ for dots and all else that is no letter, digit or underscore.",
+        description="Fields copied to typed columns: a path and its type, or {type, format} for dates that are not "
+        "written in ISO 8601. A column is called like its path, with _ for dots and all else that is no letter, digit "
+        "or underscore.",
     )
     keep_input: Yes = Field(False, description="Whether the whole row stands in the output, as JSON in column input.")
 
@@ -60,7 +88,12 @@ class Input(Strict):
     @property
     def kept(self) -> tuple[Kept, ...]:
         """The kept columns in the order of the task file."""
-        return tuple(Kept(re.sub(r"\W", "_", path), path, kind) for path, kind in self.keep.items())
+        return tuple(
+            Kept(re.sub(r"\W", "_", path), path, kind.type, kind.format)
+            if isinstance(kind, KeptAs)
+            else Kept(re.sub(r"\W", "_", path), path, kind)
+            for path, kind in self.keep.items()
+        )
 
 
 def _within(path: str, other: str) -> bool:

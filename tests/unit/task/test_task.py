@@ -590,3 +590,33 @@ def test_labels_survive_yaml(labels: list[str]) -> None:
         return
     read = yaml.safe_load(yaml.safe_dump({**SMALL, "labels": labels}, allow_unicode=True))
     assert list(parse_task(read, "t").labels) == list(before.labels) == labels
+
+
+def test_a_kept_date_may_be_written_in_a_form_of_its_own() -> None:
+    """The short form and the one with a format stand side by side, and a dumped task reads back as the same."""
+    made = task(input={"text": "t", "keep": {"a": "date", "b": {"type": "timestamp", "format": "%d.%m.%Y %H:%M"}}})
+    assert made.input.kept == (
+        Kept("a", "a", KeepType.DATE),
+        Kept("b", "b", KeepType.TIMESTAMP, "%d.%m.%Y %H:%M"),
+    )
+    assert parse_task(made.model_dump(mode="json"), "t") == made
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ("strin", "input.keep.x: 'strin': should be string, int, double, bool, date, timestamp, or {type: date"),
+        ({"format": "%Y%m%d"}, "input.keep.x.type: is required"),
+        ({"type": "date", "formt": "%Y"}, "input.keep.x.formt: no such field"),
+        ({"type": "int", "format": "%Y%m%d"}, "belongs to a date or a timestamp, not to int"),
+        ({"type": "date", "format": "MM/DD/YYYY"}, "like %m/%d/%Y"),
+        ({"type": "date", "format": "%Y-%m"}, "like %m/%d/%Y"),
+        ({"type": "date", "format": "%Y-%-m-%d"}, "%- is no part of a date"),
+        ({"type": "date", "format": "%d.%m.%Y %Z"}, "%Z is no part of a date"),
+        ({"type": "date", "format": "%m/%d/%Y%"}, "% is no part of a date"),
+        ({"type": "date", "format": "%Y%Y%m%d"}, "names %Y twice"),
+    ],
+)
+def test_a_kept_column_that_cannot_be_is_refused(kept: object, message: str) -> None:
+    """A format that is no date, or for no date, is told with what it could be."""
+    assert message in "\n".join(problems_with(input={"text": "t", "keep": {"x": kept}}))
