@@ -55,10 +55,11 @@ mutants: setup ## Break the code on purpose in known ways, and see the tests cat
 docs: setup ## Render the generated blocks of README and docs anew
 	@$(BIN)/python -m docs.generate
 
-check: setup ## Lint, formatting and types
+check: setup ## Lint, formatting, types, and which folder may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 format: setup ## Apply the formatter and the linter's safe fixes
 	@$(BIN)/ruff check --fix --quiet .

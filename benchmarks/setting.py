@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import corpus, plain
+from benchmarks.services import INPUT, peak_mb, services_of
 from benchmarks.steps import run_of
-from benchmarks.work import INPUT, services_of
 from sluice.runs.state import End, Ended
 from sluice.steps.services import Run
 
@@ -79,7 +79,6 @@ def end(directory: Path) -> None:
 def billion(_directory: Path) -> str:
     """Plan a thousand million rows in ten thousand objects, whose indexes are made up; what it took, in a sentence."""
     from benchmarks.simulated import RUN, SimulatedRun  # noqa: PLC0415
-    from benchmarks.work import peak_mb  # noqa: PLC0415
     from sluice.steps import plan  # noqa: PLC0415
 
     run = SimulatedRun(1_000_000_000, 10_000)

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from benchmarks.services import services_of
 from benchmarks.steps import run_of
-from benchmarks.work import services_of
 from sluice.results.table import schema
 from sluice.rows.record import KEY, PLACE, RAW, SOURCE
 from sluice.runs.state import Part

@@ -7,19 +7,17 @@ imports is a Lambda's; what comes after the imports is measured.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from benchmarks.services import peak_mb, services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sluice.steps.services import Services
-
-INPUT = "rows.jsonl"
 STEPS = ("partition", "plan", "prepare", "check", "merge")
 
 
@@ -29,27 +27,6 @@ class WithoutPandas(MetaPathFinder):
     def find_spec(self, name: str, *_where: object) -> None:
         if name == "pandas":
             raise ModuleNotFoundError(name)
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process so far. A process begins with that of its parent, which has to be small."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def services_of(directory: Path) -> Services:
-    """The edges of a step, with files in place of S3 and no Bedrock."""
-    from benchmarks.disk import DiskS3  # noqa: PLC0415 - what a piece of work does not need is not loaded
-    from sluice.aws.s3 import Store  # noqa: PLC0415
-    from sluice.steps.services import Services  # noqa: PLC0415
-
-    client: Any = DiskS3(directory)
-    nobody: Any = None
-    return Services(
-        work=Store(client, "work"),
-        results=Store(client, "results"),
-        bucket=lambda name: Store(client, name),
-        bedrock=nobody,
-    )
 
 
 def prepare_work(directory: Path, what: str, numbers: list[int]) -> Callable[[], object]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.cli.exits import UsageError
+from sluice.local.sources import SOURCES
 from sluice.rows.containers import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
 
 
 def find_inputs(names: Sequence[str]) -> list[Path]:

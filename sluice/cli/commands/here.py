@@ -9,6 +9,7 @@ import typer
 
 from sluice.cli.help import examples
 from sluice.cli.options import CallsRegionOption, JsonOption, ProfileOption, SettingsOption, TaskOption
+from sluice.local.sources import SOURCES
 
 commands = typer.Typer()
 
@@ -66,7 +67,7 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     records: Annotated[int, typer.Option("-n", metavar="COUNT", min=1, help="How many records are drawn.")] = 200,
     answers: Annotated[
         str,
-        typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
+        typer.Option(metavar="SOURCE", help=f"{SOURCES}."),
     ] = "standin",
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", min=-(2**63), max=2**63 - 1, help="Another number draws other records.")
@@ -117,7 +118,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results, run.json and report go.")],
     answers: Annotated[
         str,
-        typer.Option(metavar="SOURCE", help="standin, replay:FILE, openai:URL#MODEL or bedrock."),
+        typer.Option(metavar="SOURCE", help=f"{SOURCES}."),
     ] = "standin",
     settings: SettingsOption = None,
     region: CallsRegionOption = "us-east-1",

@@ -16,12 +16,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.aws.bedrock import THROTTLES, UNREACHED
-from sluice.local.sources import NoAnswer, Reply
+from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sluice.local.standin.requests import Request
+    from sluice.local.requests import Request
 
 CONCURRENCY = 8
 THROTTLED, UNAVAILABLE, TIMED_OUT = 429, 503, 408  # what each end of a call without an answer is told as

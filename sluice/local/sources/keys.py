@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from sluice.local.sources import NoAnswer
-from sluice.local.standin.requests import Body, Line
+from sluice.local.requests import Body, Line
+from sluice.local.sources.source import NoAnswer
 from sluice.rows.paths import look_up
 from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object
 from sluice.runs.document import read

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sluice.local.sources import Reply
+from sluice.local.sources.source import Reply
 from sluice.task.answer import FieldType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sluice.local.sources import Tiers
-    from sluice.local.standin.requests import Request
+    from sluice.local.requests import Request
+    from sluice.local.sources.source import Tiers
     from sluice.task.answer import AnswerField
     from sluice.task.task import Task
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import urllib3
 
-from sluice.local.sources import NoAnswer, Reply
+from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
-    from sluice.local.standin.requests import Request
+    from sluice.local.requests import Request
 
 CONCURRENCY = 8
 ATTEMPTS = 6

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.errors import BadSetting
-from sluice.local.sources import NoAnswer, Reply
 from sluice.local.sources.keys import RecordKeys, first_rows, id_text, in_common
+from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3.client import S3Client
 
-    from sluice.local.sources import Tiers
+    from sluice.local.requests import Request
     from sluice.local.sources.keys import FirstRow
-    from sluice.local.standin.requests import Request
+    from sluice.local.sources.source import Tiers
     from sluice.task.task import Task
 
 SHAPE = 'a line is {"id": <the row\'s id>, "answers": {"<model>": "<reply>"}}, or has source and line in place of id'

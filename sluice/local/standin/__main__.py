@@ -13,7 +13,8 @@ from sluice.local.callers import own_secret
 from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
 from sluice.local.ledger import FOLDER, Ledger
-from sluice.local.sources import Tiers, open_source
+from sluice.local.sources import open_source
+from sluice.local.sources.source import Tiers
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
 from sluice.local.standin.jobs import JOBS_PER_MODEL, JobTable

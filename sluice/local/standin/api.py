@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from sluice.local.callers import refusal
+from sluice.local.requests import BadRequest, RequestReader
 from sluice.local.rules import Refused, check_request
-from sluice.local.sources import NoAnswer
+from sluice.local.sources.source import NoAnswer
 from sluice.local.standin.jobs import Counts
 from sluice.local.standin.journal import Journal
 from sluice.local.standin.quotas import QuotaList
 from sluice.local.standin.records import model_output
-from sluice.local.standin.requests import BadRequest, RequestReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,14 +9,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.local.sources import NoAnswer, Reply
-from sluice.local.standin.requests import BYTES_PER_TOKEN, BadRequest, Line, Request, RequestReader
+from sluice.local.requests import BYTES_PER_TOKEN, BadRequest, Line, Request, RequestReader
+from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluice.local.faults import Faults, RecordFault
-    from sluice.local.sources import Source
+    from sluice.local.sources.source import Source
     from sluice.local.standin.jobs import Counts, Job
 
 BATCH = 2000

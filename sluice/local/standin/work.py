@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from sluice.local.faults import Faults, JobFault
-    from sluice.local.sources import Source
+    from sluice.local.sources.source import Source
     from sluice.local.standin.access import Access
     from sluice.local.standin.jobs import Job
     from sluice.runs.settings import Settings

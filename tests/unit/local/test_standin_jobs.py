@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 
 from sluice.local.faults import CallFault, Faults, JobFault, Plan, RecordFault
-from sluice.local.sources import NoAnswer, Reply
+from sluice.local.sources.source import NoAnswer, Reply
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
 from sluice.local.standin.jobs import JobTable
@@ -25,7 +25,7 @@ from sluice.runs.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.local.standin.requests import Request
+    from sluice.local.requests import Request
 
 WORK = "s3://work"
 

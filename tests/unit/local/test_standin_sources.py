@@ -13,14 +13,15 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from sluice.errors import BadSetting
 from sluice.local.faults import read_plan
-from sluice.local.sources import NoAnswer, Reply, Tiers, open_source
+from sluice.local.requests import Request
+from sluice.local.sources import open_source
 from sluice.local.sources.bedrock import ONCE, TRIES, BedrockSource
 from sluice.local.sources.keys import FirstRow, id_of
 from sluice.local.sources.lexical import LexicalSource
 from sluice.local.sources.openai import OpenAISource, read_completion
 from sluice.local.sources.replay import ReplaySource
+from sluice.local.sources.source import NoAnswer, Reply, Tiers
 from sluice.local.standin.api import NO_ANSWER
-from sluice.local.standin.requests import Request
 from sluice.local.standin.shuffle import BLOCK_BYTES, Shuffle
 from sluice.task.file import parse_task
 
