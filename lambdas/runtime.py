@@ -86,6 +86,7 @@ def services(remaining_seconds: Callable[[], float]) -> Services:
         publish_event=publish_event,
         quotas=lambda: ServiceQuotas(client("service-quotas", QUOTA_CLIENT)).of_bedrock(),
         measure=measure,
+        warn=logger.warning,
         remaining_seconds=remaining_seconds,
     )
 

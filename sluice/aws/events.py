@@ -6,6 +6,8 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from sluice.errors import RetryLater
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class EventBus:
         """Send one event.
 
         Raises:
-            RetryLater: the bus did not take it, which it says in its answer to a call that succeeds.
+            RetryLater: the bus did not take it, which it says in its answer to a call that succeeds, or the call
+                failed, for whatever reason: somebody may still mend the right to say so.
 
         """
         entry = {
@@ -43,6 +46,12 @@ class EventBus:
             "DetailType": kind,
             "Detail": json.dumps({"environment": self._environment, **detail}),
         }
-        sent = self._client.put_events(Entries=[entry])["Entries"][0]  # type: ignore[list-item]
+        try:
+            sent = self._client.put_events(Entries=[entry])["Entries"][0]  # type: ignore[list-item]
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise RetryLater(f"EventBridge did not take the event {kind!r}: {code}") from error
+        except BotoCoreError as error:
+            raise RetryLater(f"EventBridge could not be told the event {kind!r}: {type(error).__name__}") from error
         if "ErrorCode" in sent:
             raise RetryLater(f"EventBridge did not take the event {kind!r}: {sent['ErrorCode']}")

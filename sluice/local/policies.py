@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 NEGATED = {"StringNotEquals", "StringNotLike", "ArnNotLike", "ArnNotEquals"}
 EXACT = {"StringEquals", "StringNotEquals", "Bool"}
+NULL = "Null"
+# What a call may have several of, by AWS's Service Authorization Reference (ArrayOf…): a condition without a set
+# operator in front need not match there.
+MULTIVALUED = {"events:source", "aws:TagKeys", "aws:CalledVia", "aws:PrincipalOrgPaths", "aws:SourceOrgPaths"}
+SETS = ("ForAllValues", "ForAnyValue")
 LIKE = {"StringLike", "StringNotLike", "ArnLike", "ArnNotLike", "ArnEquals", "ArnNotEquals"}
 
 
@@ -48,7 +53,7 @@ class Statement:
             for key, values in keys.items()
         )
         for operator, _, _ in conditions:
-            if operator not in EXACT | LIKE:
+            if _plain(operator) not in EXACT | LIKE | {NULL}:
                 raise Stop(f"the local runner does not know the condition operator {operator}")
         return cls(raw["Effect"] == "Allow", tuple(listed(raw["Action"])), tuple(listed(raw["Resource"])), conditions)
 
@@ -57,7 +62,7 @@ class Statement:
         return (
             any(like(pattern.lower(), action.lower()) for pattern in self.actions)
             and any(like(pattern, resource) for pattern in self.resources)
-            and all(fulfilled(operator, context.get(key), values) for operator, key, values in self.conditions)
+            and all(fulfilled(operator, key, context.get(key), values) for operator, key, values in self.conditions)
         )
 
     def rights(self, action: str, resource: str) -> Iterator[Right]:
@@ -95,12 +100,25 @@ def through_s3(region: str) -> dict[str, str]:
     return {"kms:ViaService": f"s3.{region}.amazonaws.com"}
 
 
-def fulfilled(operator: str, value: str | None, accepted: tuple[str, ...]) -> bool:
-    """One condition: a key that the call does not carry fails it, a negated operator excepted."""
+def fulfilled(operator: str, key: str, value: str | None, accepted: tuple[str, ...]) -> bool:
+    """One condition: a key that the call does not carry fails it, a negated operator and `ForAllValues` excepted.
+
+    On a key that has several values only a set operator matches, as the strictest reading of AWS has it.
+    """
+    if operator == NULL:
+        return (value is None) == (accepted == ("true",))
+    if (key in MULTIVALUED) != operator.startswith(SETS):
+        return False
     if value is None:
-        return operator in NEGATED
+        return operator.startswith("ForAllValues") or operator in NEGATED
+    operator = _plain(operator)
     matches = any(value == item if operator in EXACT else like(item, value) for item in accepted)
     return matches != (operator in NEGATED)
+
+
+def _plain(operator: str) -> str:
+    """The operator without the set that it is about."""
+    return operator.removeprefix("ForAllValues:").removeprefix("ForAnyValue:")
 
 
 def like(pattern: str, value: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sluice.local.policies import NULL
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import ACCOUNT, PARTITION, Template
 
@@ -112,7 +113,8 @@ def rights(statements: Iterable[Statement], names: Names) -> set[Right]:
 
 def told(statement: Statement) -> str:
     """The conditions of a statement."""
-    conditions = (f"`{key}` is `{', '.join(values)}`" for _, key, values in statement.conditions)
+    given = ((key, values) for operator, key, values in statement.conditions if operator != NULL)
+    conditions = (f"`{key}` is `{', '.join(values)}`" for key, values in given)
     return "; ".join(conditions).replace(f".{REGION}.", ".<region>.")
 
 

@@ -22,5 +22,5 @@ def must_wait(services: Services, opened: Run) -> bool:
     noted = Approval(ceiling_usd=ceiling, expected_usd=expected, approve_above_usd=limit, at=services.now().isoformat())
     services.work.put(opened.keys.approval, noted.write())
     detail = {"ceiling_usd": ceiling, "expected_usd": expected, "approve_above_usd": limit}
-    services.publish_event(Event.APPROVAL_NEEDED, {"run_id": opened.id, "task": opened.task.name, **detail})
+    services.announce(Event.APPROVAL_NEEDED, {"run_id": opened.id, "task": opened.task.name, **detail})
     return True

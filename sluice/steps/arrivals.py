@@ -83,7 +83,7 @@ def refuse(services: Services, item: Dropped, reason: str) -> Notice | None:
         return None
     advice = f"{reason}. Once that is mended: sluice submit '{item.uri}' --task NAME"
     notice = Notice(bucket=item.bucket, key=item.key, version=item.version, reason=advice, at=item.at)
-    services.publish_event(Event.REFUSED, notice.detail)
+    services.announce(Event.REFUSED, notice.detail)
     if services.work.put_new(notice_key(item.id), notice.write()):
         services.measure(Measure.OBJECTS_REFUSED, 1)
     return notice

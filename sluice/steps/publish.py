@@ -64,7 +64,10 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     services.results.put(f"runs/run_date={opened.start.date}/{run_id}.parquet", run_parquet(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
     # Before the mark behind which a further call does nothing: told twice is better than not at all.
-    services.publish_event(Event.FINISHED, _finished(services, opened, summary))
+    if problem := services.announce(Event.FINISHED, _finished(services, opened, summary)):
+        summary["warnings"].append(problem)
+        services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
+        services.work.put(opened.keys.summary, msgspec.json.encode(summary))
     services.work.put(opened.keys.published, msgspec.json.encode(summary))
     _measure(services, opened, summary)
     return summary

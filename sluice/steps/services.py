@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sluice.aws.metrics import ignore
+from sluice.errors import SluiceError
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
 from sluice.runs.inbox import Intake
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from sluice.models.quotas import Listed
     from sluice.runs.state import FrozenTier
 
+ANNOUNCE_PAUSES = (0.5, 2.0)  # seconds between tries to announce something
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -42,10 +45,31 @@ class Services:
     publish_event: Callable[[str, Mapping[str, object]], None] = lambda _kind, _detail: None
     quotas: Callable[[], list[Listed]] | None = None
     measure: Meter = ignore
+    warn: Callable[[str], None] = lambda _problem: None
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     sleep: Callable[[float], None] = time.sleep
     at_once: int = 32  # calls of S3 that intake makes at a time
     remaining_seconds: Callable[[], float] = lambda: 900.0
+
+    def announce(self, kind: str, detail: Mapping[str, object]) -> str | None:
+        """Tell whoever listens what is a fact already, trying again for some seconds; a failure decides nothing.
+
+        Returns:
+            What went wrong, for a warning; None when it was told.
+
+        """
+        for pause in (*ANNOUNCE_PAUSES, None):
+            try:
+                self.publish_event(kind, detail)
+            except SluiceError as error:
+                if pause is None:
+                    problem = f"{error}; what it tells of has happened all the same"
+                    self.warn(problem)
+                    return problem
+                self.sleep(pause)
+            else:
+                break
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,7 +227,10 @@ def test_events_are_sent_in_our_own_name_alone(deployed: Deployed) -> None:
     """Publish cannot pose as another source on the account's bus."""
     [(_, resources, conditions)] = [found for found in deployed.step("publish") if "events:PutEvents" in found[0]]
     assert resources == {"arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus/default"}
-    assert conditions == {"StringEquals": {"events:source": "sluice"}}
+    assert conditions == {
+        "ForAllValues:StringEquals": {"events:source": ["sluice"]},
+        "Null": {"events:source": "false"},
+    }
 
 
 def _on_the_key(deployed: Deployed, key: str) -> dict[str, tuple[set[str], dict[str, Any]]]:

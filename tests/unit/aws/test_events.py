@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from sluice.aws.events import Event, EventBus
 from sluice.errors import RetryLater
@@ -35,3 +36,21 @@ def test_a_refused_event_is_an_error() -> None:
     bus = Bus({"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"})
     with pytest.raises(RetryLater, match="ThrottlingException"):
         EventBus(bus, "dev").publish(Event.FINISHED, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutEvents"), "AccessDenied"),
+        (EndpointConnectionError(endpoint_url="https://events"), "EndpointConnectionError"),
+    ],
+)
+def test_a_call_that_fails_is_an_error_of_ours(error: Exception, said: str) -> None:
+    """Denied or unreachable: who announces need not know botocore."""
+
+    class Broken:
+        def put_events(self, **_: Any) -> Any:
+            raise error
+
+    with pytest.raises(RetryLater, match=said):
+        EventBus(Broken(), "dev").publish(Event.FINISHED, {})  # type: ignore[arg-type]

@@ -50,6 +50,20 @@ def test_a_condition_that_the_call_does_not_carry_fails() -> None:
     assert role(statement("a:b", StringNotLike={"k": "v*"})).allows("a:b", "x")
 
 
+def test_several_values_need_an_operator_on_sets() -> None:
+    """A plain operator need not match there, and the set operator alone would let pass a call that names nothing."""
+    ours: Any = {"ForAllValues:StringEquals": {"events:source": ["sluice"]}, "Null": {"events:source": "false"}}
+    announcing = role(statement("events:PutEvents", **ours))
+    assert announcing.allows("events:PutEvents", "bus", {"events:source": "sluice"})
+    assert not announcing.allows("events:PutEvents", "bus", {"events:source": "other"})
+    assert not announcing.allows("events:PutEvents", "bus")
+    plain = role(statement("events:PutEvents", StringEquals={"events:source": "sluice"}))
+    assert not plain.allows("events:PutEvents", "bus", {"events:source": "sluice"})
+    alone: Any = {"ForAllValues:StringEquals": {"events:source": "sluice"}}
+    loose = role(statement("events:PutEvents", **alone))
+    assert loose.allows("events:PutEvents", "bus")
+
+
 def test_what_is_not_understood_is_an_error() -> None:
     """A policy that is read only in part would allow too much."""
     with pytest.raises(Stop, match="NumericLessThan"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +182,8 @@ def test_the_completion_event_says_what_came_of_the_run_and_where_it_lies() -> N
     assert [key for key, _ in deployed.results.keys(folder)] == [key for key in published(deployed) if "part" in key]
 
 
-def test_an_event_that_is_not_taken_is_no_event() -> None:
-    """A publish whose event was refused is retried, and sends it then."""
+def test_an_event_that_is_not_taken_is_sent_again() -> None:
+    """A moment later, within the same call."""
     sent: list[str] = []
 
     def refuse(kind: str, _detail: Any) -> None:
@@ -192,18 +193,33 @@ def test_an_event_that_is_not_taken_is_no_event() -> None:
 
     deployed = cloud()
     run = merged(deployed)
-    services = listening(deployed, refuse)
-    with pytest.raises(RetryLater):
-        publish.run(services, run)
-    publish.run(services, run)
+    summary = publish.run(listening(deployed, refuse), run)
     assert sent == [Event.FINISHED, Event.FINISHED]
+    assert summary["warnings"] == []
+
+
+def test_an_announcement_never_decides_a_run() -> None:
+    """All is bought and published when it is sent: where it never is, run.json says so and the run has succeeded."""
+    warned: list[str] = []
+
+    def refuse(kind: str, _detail: Any) -> None:
+        raise RetryLater(f"EventBridge did not take the event {kind!r}: AccessDeniedException")
+
+    deployed = cloud()
+    run = merged(deployed)
+    services = dataclasses.replace(listening(deployed, refuse), warn=warned.append)
+    summary = publish.run(services, run)
+    assert summary["status"] == "succeeded"
+    [warning] = summary["warnings"]
+    assert warned == [warning]
+    assert "AccessDenied" in warning
+    assert json.loads(deployed.results.get(f"reports/{run}/run.json")) == summary
+    assert publish.run(services, run) == summary
 
 
 def listening(deployed: Cloud, publish_event: Any) -> Any:
     """The cloud's services with an ear on its events."""
-    import dataclasses
-
-    return dataclasses.replace(deployed.services, publish_event=publish_event)
+    return dataclasses.replace(deployed.services, publish_event=publish_event, sleep=lambda _: None)
 
 
 def test_the_parts_are_the_merged_ones_byte_for_byte() -> None:
