@@ -164,19 +164,7 @@ class SimulatedRun:
 
     def _start(self) -> Start:
         task, catalog = corpus.bench_task(), Catalog.load()
-        tiers = [
-            FrozenTier(
-                model=tier.model,
-                model_id=tier.model,
-                batch=True,
-                max_tokens=tier.max_tokens,
-                temperature=0.0,
-                attempts=2,
-                timeout_hours=24,
-                price=None,
-            )
-            for tier in task.tiers
-        ]
+        tiers = [FrozenTier(**tier.model_dump(), model_id=tier.model, batch=True, price=None) for tier in task.tiers]
         return Start(
             run=RUN,
             task=task.model_dump(mode="json"),

@@ -45,13 +45,13 @@ def info(cloud: Cloud, run: str) -> dict[str, Any]:
     source = Keys(frozen.judges or run)
     inputs = read(state.Inputs, cloud.work.get(source.inputs), source.inputs).inputs
     plan = cloud.work.find(source.plan)
-    known = {name: msgspec.to_builtins(getattr(frozen, name)) for name in FROZEN}
+    kept = msgspec.json.decode(frozen.write())
     return {
         "run_id": run,
         "status": now.status,
         "error": now.error,
         "approval": msgspec.to_builtins(now.approval),
-        **known,
+        **{name: kept[name] for name in FROZEN},
         "inputs": msgspec.to_builtins(inputs),
         "rows": now.rows,
         "cost_usd": now.cost_usd,

@@ -306,4 +306,4 @@ class Estimate:
 
 def replace_batch(tier: FrozenTier, model: Model) -> FrozenTier:
     """The tier as it would be if it left the transport to us."""
-    return msgspec.structs.replace(tier, batch=model.batch)
+    return tier.model_copy(update={"batch": model.batch})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from sluice.errors import Stop
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 FORMAT = 1
 READABLE = frozenset({FORMAT})  # a run outlives a deploy: the format before stays readable
@@ -15,12 +18,19 @@ D = TypeVar("D", bound="Document")
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A kept document; `read` refuses a format that this version does not know."""
+    """A kept document; `read` refuses a format that this version does not know.
+
+    It may hold parts of a task as they are, which pydantic reads and writes.
+    """
 
     format: int = FORMAT
 
     def write(self) -> bytes:
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(self, enc_hook=lambda part: part.model_dump(mode="json"))
+
+
+def _part(kind: type[BaseModel], value: object) -> BaseModel:
+    return kind.model_validate(value)
 
 
 def read(kind: type[D], data: bytes, key: str) -> D:
@@ -31,7 +41,7 @@ def read(kind: type[D], data: bytes, key: str) -> D:
 
     """
     try:
-        document = msgspec.json.decode(data, type=kind)
+        document = msgspec.json.decode(data, type=kind, dec_hook=_part)
     except msgspec.MsgspecError as error:
         raise Stop(f"{key} is no {kind.__name__}: {error}") from error
     if document.format not in READABLE:

@@ -9,22 +9,24 @@ from typing import Any
 
 import msgspec
 from msgspec import field
+from pydantic import ConfigDict
 
 from sluice.models.catalog import Price
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
+from sluice.task.tiers import Tier
 
 
-class FrozenTier(msgspec.Struct, frozen=True, kw_only=True):
-    """One tier as the run uses it: the model resolved, the price frozen; `batch`: whether batch jobs are wanted."""
+class FrozenTier(Tier):
+    """A tier as the run uses it: the task's, with its model resolved and the price frozen.
 
-    model: str
+    `batch`: whether batch jobs are wanted. An option that came after the run began has its default.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
     model_id: str
     batch: bool
-    max_tokens: int
-    temperature: float
-    attempts: int
-    timeout_hours: int
     price: Price | None
 
 

@@ -24,7 +24,7 @@ from sluice.runs.planning import bucket_depth, cut_spans, span_size
 from sluice.runs.state import FrozenTier, Input, Inputs, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
-from sluice.task.tiers import Transport
+from sluice.task.tiers import Tier, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,15 +200,6 @@ def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> 
         return fit(settings, models, (), "Service Quotas could not be read"), [warning]
 
 
-def _frozen(tier: Any, model: Model) -> FrozenTier:
-    wanted = Transport(tier.transport)
-    return FrozenTier(
-        model=tier.model,
-        model_id=model.id,
-        batch=wanted is Transport.BATCH or (wanted is Transport.AUTO and model.batch),
-        max_tokens=tier.max_tokens,
-        temperature=tier.temperature,
-        attempts=tier.attempts,
-        timeout_hours=tier.timeout_hours,
-        price=model.price,
-    )
+def _frozen(tier: Tier, model: Model) -> FrozenTier:
+    batch = tier.transport is Transport.BATCH or (tier.transport is Transport.AUTO and model.batch)
+    return FrozenTier(**tier.model_dump(), model_id=model.id, batch=batch, price=model.price)

@@ -29,8 +29,6 @@ TIER = FrozenTier(
     batch=True,
     max_tokens=120,
     temperature=0.5,
-    attempts=2,
-    timeout_hours=24,
     price=None,
 )
 # A text as rows hand it over: lone surrogates are gone by then.

@@ -68,9 +68,7 @@ def tier(price: Price | None, *, batch: bool = True, attempts: int = 1, max_toke
         model_id="m",
         batch=batch,
         max_tokens=max_tokens,
-        temperature=0.0,
         attempts=attempts,
-        timeout_hours=24,
         price=price,
     )
 

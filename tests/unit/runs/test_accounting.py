@@ -19,10 +19,6 @@ def tier(price: Price | None, *, batch: bool = True) -> FrozenTier:
         model="m",
         model_id="vendor.m",
         batch=batch,
-        max_tokens=100,
-        temperature=0.0,
-        attempts=2,
-        timeout_hours=24,
         price=price,
     )
 
