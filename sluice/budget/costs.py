@@ -9,8 +9,6 @@ on estimates: tokens by the characters of each script, answers by their form, an
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ from sluice.runs.accounting import total
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from sluice.runs.state import FrozenTier, RunPlan
     from sluice.task.task import Task
@@ -29,22 +27,7 @@ if TYPE_CHECKING:
 LONGEST_ESCAPE = 5  # bytes that one byte of a text can become in a request: & is &amp;
 NAME_FRAME = 3  # bytes around the name of a text field in a request: a colon, a blank, a line feed
 STORED_FRAME = RAW + 1  # bytes of a stored row before the row itself
-OTHER = "other"
 ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
-
-# Where the blocks of a script begin, by code point; what lies between belongs to the one before.
-_BLOCKS: tuple[tuple[int, str], ...] = (
-    (0x0000, "latin"), (0x0370, "greek"), (0x0400, "cyrillic"), (0x0530, OTHER), (0x0590, "hebrew"),
-    (0x0600, "arabic"), (0x0700, OTHER), (0x0750, "arabic"), (0x0780, OTHER), (0x08A0, "arabic"), (0x0900, "indic"),
-    (0x0E00, "thai"), (0x0E80, OTHER), (0x1100, "hangul"), (0x1200, OTHER), (0x1C80, "cyrillic"), (0x1C90, OTHER),
-    (0x1E00, "latin"), (0x1F00, "greek"), (0x2000, "latin"), (0x2100, OTHER), (0x2DE0, "cyrillic"), (0x2E00, "latin"),
-    (0x2E80, "han"), (0x3040, "kana"), (0x3100, "han"), (0x3130, "hangul"), (0x3190, "han"), (0x31F0, "kana"),
-    (0x3200, "han"), (0xA000, OTHER), (0xAC00, "hangul"), (0xD7B0, OTHER), (0xF900, "han"), (0xFB00, "latin"),
-    (0xFB1D, "hebrew"), (0xFB50, "arabic"), (0xFE00, OTHER), (0xFE70, "arabic"), (0xFF00, "han"), (0xFF66, "kana"),
-    (0xFFA0, "hangul"), (0xFFE0, OTHER), (0x20000, "han"), (0x32000, OTHER),
-)  # fmt: skip
-_BEGINS = [begin for begin, _ in _BLOCKS]
-SCRIPTS = frozenset(script for _, script in _BLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +125,3 @@ def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> st
     offered = {Transport.ON_DEMAND, expected_transport(tier, records, min_records)}
     priced = [(usd, name) for name in offered if (usd := expected_usd(tier, load, name, records)) is not None]
     return min(priced)[1].value if priced else None
-
-
-def script_of(character: str) -> str:
-    """The script that a character counts as; digits, blanks and punctuation count as Latin."""
-    return _BLOCKS[bisect_right(_BEGINS, ord(character)) - 1][1]
-
-
-def estimated_tokens(texts: Iterable[str], characters_per_token: Mapping[str, float]) -> float:
-    """Tokens of texts together, by the scripts of their characters; a script without a figure counts as `other`."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text)
-    scripts: Counter[str] = Counter()
-    for character, count in counts.items():
-        scripts[script_of(character)] += count
-    rest = characters_per_token[OTHER]
-    return math.fsum(count / characters_per_token.get(script, rest) for script, count in scripts.items())

@@ -224,6 +224,8 @@ def _cost(made: Forecast) -> str:
     if made.expected_usd is not None and alone and len(made.tiers) > 1:
         saved = 1 - made.expected_usd / alone
         sentence += f"; the tiers together cost {percent(abs(saved), 1)} {'less' if saved > 0 else 'more'}"
+    if (below := made.strongest["pays_below_share"]) is not None:
+        sentence += f".\nThey pay while less than {percent(below, 1)} of a tier's records go on"
     if made.expected_usd is None:
         sentence += "; give the unknown prices in models.yaml"
     return f"{sentence}.\nPrices of {made.prices['date']}: {made.prices['source']}"
@@ -259,8 +261,16 @@ def _tokens(made: Forecast) -> str:
         f"{share} of the tokens in are instructions, labels and examples ({each:,} in each request).\n"
         f"The longest 1% of texts ({longest['records']:,}, from {from_} on) hold {held} of the text and cost "
         f"{dollars(longest['expected_usd'])}.\n"
-        f"Estimated by the characters of each script (models.yaml, {tokens['date']}); no tokenizer of these models is "
-        "public."
+        f"{_counted(tokens)}"
+    )
+
+
+def _counted(tokens: dict[str, Any]) -> str:
+    """Say how the texts' tokens were counted, and between which counts the truth may lie."""
+    low, high = map(amount, tokens["range"])
+    return (
+        f"The texts: about {amount(tokens['text'])} tokens; {low} to {high} by the tokenizers that are public "
+        f"(models.yaml, {tokens['date']}), which those of these models are not."
     )
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.budget.costs import estimated_tokens
+from sluice.budget.tokens import estimated_tokens
 from sluice.errors import BadInput
 from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.weaknesses import Sample

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluice.figures import dollars, short_model
+from sluice.budget.tokens import poorly_known
+from sluice.figures import dollars, percent, short_model
 from sluice.forecast.weaknesses import weaknesses
 from sluice.models.catalog import profile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sluice.forecast.estimate import Estimate, Forecast
+    from sluice.models.catalog import Tokens
+
+SCRIPTS_NAMED = 5
 
 
 def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
@@ -19,6 +23,8 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     asked = estimate.asked
     yield from (str(weakness) for weakness in weaknesses(asked.task, estimate.models))
     yield from _too_long(estimate)
+    yield from poor_estimates(estimate.characters, asked.catalog.tokens)
+    yield from _dearer(made)
     if made.budget is not None and made.expected_usd is not None and made.expected_usd > made.budget["max_usd"]:
         yield f"budget.max_usd: {dollars(made.budget['max_usd'])} is below the expected {dollars(made.expected_usd)}"
     for tier, frozen in zip(made.tiers, asked.task.tiers, strict=True):
@@ -41,6 +47,28 @@ def _too_long(estimate: Estimate) -> Iterator[str]:
             limit = f"{model.context_tokens:,} tokens of {model.name}"
             what = "text is" if count == 1 else "texts are"
             yield f"input.max_tokens: {count:,} {what} too long, with the instructions, for the {limit}"
+
+
+def poor_estimates(characters: Mapping[str, int], known: Tokens) -> Iterator[str]:
+    """Tell of texts in scripts of which tokenizers count very different numbers of tokens."""
+    if poor := poorly_known(characters, known):
+        scripts = ", ".join(f"{percent(each.share, 1)} {each.script}" for each in poor[:SCRIPTS_NAMED])
+        yield (
+            f"tokens: the estimate is poor for these texts ({scripts} of the characters): public tokenizers differ by "
+            f"up to {max(each.times for each in poor):.1f} times there. The highest counts are taken; `sluice "
+            "pilot` finds out"
+        )
+
+
+def _dearer(made: Forecast) -> Iterator[str]:
+    """Say when the tiers before the last are likely to cost more than they spare."""
+    alone = made.strongest["batch_usd"] if made.strongest["batch_usd"] is not None else made.strongest["on_demand_usd"]
+    if len(made.tiers) > 1 and alone is not None and made.expected_usd is not None and made.expected_usd > alone:
+        yield (
+            f"tiers: if {percent(made.escalate, 1)} of a tier's records go on, all tiers together cost "
+            f"{dollars(made.expected_usd)}, and {short_model(made.strongest['model'])} alone {dollars(alone)}: a first "
+            "tier that settles next to nothing only costs"
+        )
 
 
 def _leaving(made: Forecast, region: str) -> Iterator[str]:

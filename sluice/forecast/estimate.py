@@ -11,12 +11,14 @@ import msgspec
 
 from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, system_prompt
 from sluice.budget import costs
+from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.files import LOCAL
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from sluice.forecast.texts import Texts
@@ -161,9 +163,9 @@ class Estimate:
     @cached_property
     def load(self) -> costs.Load:
         """What the good rows come to as requests."""
-        task, characters, texts = self.asked.task, self.asked.catalog.tokens.characters, self.texts
-        sampled = costs.estimated_tokens(texts.sample, characters)
-        prompt = costs.estimated_tokens([system_prompt(task), OPEN, CLOSE], characters)
+        task, figures, texts = self.asked.task, self.asked.catalog.tokens.characters, self.texts
+        sampled = tokens_of(self.characters, figures)
+        prompt = estimated_tokens([system_prompt(task), OPEN, CLOSE], figures)
         return costs.Load(
             records=texts.records,
             text_tokens=round(sampled / max(1, texts.sampled_bytes) * texts.bytes),
@@ -172,6 +174,11 @@ class Estimate:
             most_records=texts.records,
             most_text_bytes=texts.bytes,
         )
+
+    @cached_property
+    def characters(self) -> Counter[str]:
+        """Characters of the sampled texts by script."""
+        return characters_of(self.texts.sample)
 
     def tiers(self, shares: Sequence[float]) -> list[TierForecast]:
         """Each tier gets the assumed share of what the tier before it got."""
@@ -232,21 +239,36 @@ class Estimate:
         """What the last tier alone would cost, in batch and on demand; None where it cannot be had or has no price."""
         tier, load = self.opened.start.tiers[-1], self.load
         batch = self.models[-1].batch and load.records >= self.asked.settings.min_records_per_job
+        in_batch = costs.expected_usd(tier, load, Transport.BATCH, load.records) if batch else None
+        on_demand = costs.expected_usd(tier, load, Transport.ON_DEMAND, load.records)
         return {
             "model": tier.model_id,
-            "batch_usd": costs.expected_usd(tier, load, Transport.BATCH, load.records) if batch else None,
-            "on_demand_usd": costs.expected_usd(tier, load, Transport.ON_DEMAND, load.records),
+            "batch_usd": in_batch,
+            "on_demand_usd": on_demand,
+            "pays_below_share": self.pays_below(on_demand if in_batch is None else in_batch),
         }
+
+    def pays_below(self, alone: float | None) -> float | None:
+        """The share that goes on up to which the tiers together cost less than the last alone, to a thousandth."""
+        if alone is None or len(self.opened.start.tiers) < 2 or self.expected_at(0.0) is None:
+            return None
+        steps = range(1, 1001)  # no search by halves: with records enough for a batch job more can cost less
+        return next((step - 1 for step in steps if (self.expected_at(step / 1000) or 0.0) > alone), 1000) / 1000
 
     def tokens(self) -> dict[str, Any]:
         """How tokens were estimated, and how many of those that are read are instructions."""
         known, load = self.asked.catalog.tokens, self.load
         instructions, read = load.records * load.prompt_tokens, load.expected_tokens(load.records)[0]
-        text = load.text_tokens
+        text, characters = load.text_tokens, self.characters
+        sampled = tokens_of(characters, known.characters)
+        fewest, most = token_range(characters, known)
         return {
             "basis": f"characters per token by script: {known.source}",
             "date": known.date,
             "sampled_records": len(self.texts.sample),
+            "scripts": {script: count / characters.total() for script, count in characters.most_common()},
+            "text": text,
+            "range": [round(text * counted / sampled) for counted in (fewest, most)] if sampled else [0, 0],
             "bytes_per_token": round(self.texts.bytes / text, 2) if text else None,
             "instructions": load.prompt_tokens,
             "instructions_share": instructions / read if read else None,

@@ -153,6 +153,7 @@ class Tokens(_Part):
     date: Annotated[str, BeforeValidator(_month)]
     source: str
     characters: dict[str, Above0]
+    range: dict[str, Range] = Field({})
 
     @field_validator("characters")
     @classmethod

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluice.answers.requests import escape
 from sluice.budget import costs
-from sluice.budget.costs import Load, ceiling_usd, cheapest, estimated_tokens, expected_usd, run_ceiling_usd, sent
+from sluice.budget.costs import Load, ceiling_usd, cheapest, expected_usd, run_ceiling_usd, sent
 from sluice.models.catalog import Price
 from sluice.rows.record import join_texts
 from sluice.runs.accounting import total
@@ -202,22 +202,6 @@ def test_the_cheapest_transport_is_one_that_can_be_used() -> None:
     assert cheapest(tier(CHEAP), load(), 99, 100) == "on_demand"
     assert cheapest(tier(CHEAP, batch=False), load(), 100, 100) == "on_demand"
     assert cheapest(tier(None), load(), 100, 100) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"), [("abcd 12.", 2.0), ("Жук", 1.5), ("請求", 2.0), ("ありが", 3.0), ("\N{LARGE RED CIRCLE}", 2.0)]
-)
-def test_tokens_are_estimated_by_script(text: str, tokens: float) -> None:
-    """Each script has its own figure; what has none counts as `other`."""
-    figures = {"latin": 4.0, "cyrillic": 2.0, "han": 1.0, "kana": 1.0, "other": 0.5}
-    assert estimated_tokens([text], figures) == pytest.approx(tokens)
-    assert estimated_tokens([text, text], figures) == pytest.approx(2 * tokens)
-
-
-@given(st.characters(codec="utf-8"))
-def test_every_character_has_a_script(character: str) -> None:
-    """No text is left out of an estimate."""
-    assert costs.script_of(character) in costs.SCRIPTS
 
 
 def test_a_plan_gives_the_load_that_it_can_see() -> None:

@@ -129,7 +129,7 @@ def test_the_cost_is_told_for_a_range_of_shares(rows: str) -> None:
     """From none of the records going on to all of them; the asked share is among the figures."""
     said = planned(rows, escalate=0.1)
     found = {item["share"]: item["expected_usd"] for item in said.shares}
-    assert list(found.values()) == sorted(found.values())
+    assert (min(found.values()), max(found.values())) == (found[0.0], found[1.0])
     assert found[0.0] == said.tiers[0].expected_usd
     assert found[0.1] == pytest.approx(said.expected_usd)
 
@@ -535,3 +535,22 @@ def test_the_ceiling_of_an_approval_is_the_runs_own(rows: str) -> None:
     noted = read(Approval, cloud.work.get(Keys(run).approval), "approval")
     assert said is not None
     assert noted.ceiling_usd == pytest.approx(said["ceiling_usd"])
+
+
+def test_a_first_tier_that_settles_nothing_is_warned_of(rows: str) -> None:
+    """It costs more than the last tier alone; the share from which on that is so is told too."""
+    warned = [line for line in planned(rows, escalate=1.0).warnings if "settles next to nothing" in line]
+    assert len(warned) == 1
+    cheap = planned(rows, escalate=0.1)
+    assert not any("settles next to nothing" in line for line in cheap.warnings)
+    assert 0.1 < cheap.strongest["pays_below_share"] < 1
+
+
+def test_texts_that_tokenizers_disagree_on_are_warned_of(tmp_path: Path) -> None:
+    """The scripts are named, and the range of the tokens is told."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(jsonl([{"text": f"ஒரு அட்டை வரவில்லை {n}"} for n in range(150)]))
+    said = planned(str(path))
+    assert any(line.startswith("tokens: the estimate is poor") and "tamil" in line for line in said.warnings)
+    low, high = said.tokens["range"]
+    assert low * 2 < said.tokens["text"] <= high

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.budget.costs import SCRIPTS
+from sluice.budget.tokens import SCRIPTS
 from sluice.errors import BadSetting, BadTask
 from sluice.models.catalog import Catalog, Model, Price, check_models, cost, profile_of
 from sluice.task.file import parse_task
