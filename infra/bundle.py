@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 LOCK = ROOT / "requirements-lambda.lock"
 CACHE = ROOT / ".build"
 SOURCES = ("sluice", "lambdas")
-# The local runner and the command line stay on the machine that has their packages.
-LEFT_OUT = ("sluice/local", "sluice/cli")
+# What serves one machine stays there: the local runner, what looks at a deployment from outside, and who calls them.
+LEFT_OUT = ("sluice/local", "sluice/forecast", "sluice/deployment", "sluice/api", "sluice/cli")
 # The library of the report's charts, which is no file of the project but made of a package that no function has.
 CHARTS = BUNDLED.relative_to(ROOT).as_posix()
 # The user's own catalogue of models, laid over the built-in one.

@@ -9,19 +9,21 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sluice.cli.cloud import Cloud
+    from sluice.api.deployment import Deployment
     from sluice.cli.exits import ExitCode
 
 
 def here(command: Callable[[], ExitCode]) -> typer.Exit:
     """Run a command that needs no deployment; the exit that it comes to."""
-    from sluice.cli.cloud import concluded  # noqa: PLC0415
+    from sluice.cli.exits import concluded  # noqa: PLC0415
 
     return typer.Exit(concluded(command))
 
 
-def in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Cloud], ExitCode]) -> typer.Exit:
+def in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Deployment], ExitCode]) -> typer.Exit:
     """Run a command on a deployed stack, given by its environment, Region and profile; the exit that it comes to."""
-    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.api.deployment import Deployment  # noqa: PLC0415
+    from sluice.cli.exits import concluded  # noqa: PLC0415
 
-    return typer.Exit(concluded(lambda: command(Cloud.at(Place(*place)))))
+    name, region, profile = place
+    return typer.Exit(concluded(lambda: command(Deployment(name, region=region, profile=profile))))

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sluice.aws.errors import translated
 from sluice.aws.service_quotas import ServiceQuotas
-from sluice.cli.cloud import sentence
-from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
-from sluice.cli.plan import declared_settings
-from sluice.errors import BadSetting, SluiceError
+from sluice.cli.exits import ExitCode, complain, reader_may_leave
+from sluice.errors import BadRequest, BadSetting, SluiceError
 from sluice.models.catalog import PROFILE_ID, profile_of
 from sluice.runs.fitted import fit
-from sluice.runs.settings import Settings
+from sluice.runs.settings import Settings, declared_settings
 from sluice.task.file import load_task, task_names
 from sluice.task.tiers import DEFAULT_TIERS, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sluice.cli.cloud import Cloud
+    from sluice.aws.stack import Stack
     from sluice.models.catalog import Catalog, Model
     from sluice.task.task import Task
 
@@ -71,7 +70,7 @@ class Found(NamedTuple):
 class Patient:
     """What is looked at: a deployment, with the tasks and the models of this folder. `calls`: models may be asked."""
 
-    cloud: Cloud
+    cloud: Stack
     tasks: Sequence[Task]
     catalog: Catalog
     calls: bool
@@ -120,14 +119,14 @@ class Patient:
         """What Athena's workgroup and the database are called."""
         if name := self.cloud.outputs.get("Workgroup"):
             return name
-        raise UsageError(f"the stack {self.cloud.stack} names no workgroup of Athena")
+        raise BadRequest(f"the stack {self.cloud.name} names no workgroup of Athena")
 
     @property
     def settings(self) -> Settings:
         """The deployment's settings; those that this folder declares where there is no deployment to ask."""
         try:
             variables = self.start["Environment"]["Variables"]
-        except (UsageError, ClientError, KeyError):
+        except (BadRequest, ClientError, KeyError):
             return declared_settings(Path("cdk.json"))
         return Settings.model_validate_json(variables["SLUICE_SETTINGS"])
 
@@ -183,18 +182,19 @@ def _made(name: str, check: Check, patient: Patient, when_denied: Status) -> Ite
     try:
         for found in check(patient):
             yield Finding(name, *found)
-    except (UsageError, SluiceError, ClientError, BotoCoreError) as error:
+    except (SluiceError, ClientError, BotoCoreError) as error:
         yield Finding(name, *_failed(check, error, when_denied))
 
 
-def _failed(check: Check, error: Exception, when_denied: Status) -> Found:
+def _failed(check: Check, error: SluiceError | ClientError | BotoCoreError, when_denied: Status) -> Found:
     """What an error says of a check: what only the caller may not see is no problem of a run."""
     cause = error.__cause__ if isinstance(error, SluiceError) else error
-    if isinstance(error, UsageError) and check is not stack:
-        return Found(Status.UNKNOWN, f"nothing to look at: {sentence(error).partition(':')[0]}")
+    said = str(translated(error))
+    if isinstance(error, BadRequest) and check is not stack:
+        return Found(Status.UNKNOWN, f"nothing to look at: {said.partition(':')[0]}")
     if isinstance(cause, ClientError) and _code(cause) in DENIED:
-        return Found(when_denied, sentence(error), f"allow yourself {cause.operation_name}, or ask somebody who may")
-    return Found(Status.PROBLEM, sentence(error))
+        return Found(when_denied, said, f"allow yourself {cause.operation_name}, or ask somebody who may")
+    return Found(Status.PROBLEM, said)
 
 
 def _code(error: ClientError) -> str:
@@ -220,7 +220,7 @@ def credentials(patient: Patient) -> Iterator[Found]:
 
 def stack(patient: Patient) -> Iterator[Found]:
     """The deployment is finished, and its code is in use."""
-    name, outputs = patient.cloud.stack, patient.cloud.outputs
+    name, outputs = patient.cloud.name, patient.cloud.outputs
     status = patient.cloud.status
     if status not in STEADY:
         yield Found(Status.PROBLEM, f"{name} is {status}", "look at its events in CloudFormation; `make deploy` again")
@@ -254,7 +254,7 @@ def profiles(patient: Patient) -> Iterator[Found]:
     here = {profile["inferenceProfileId"] for page in pages for profile in page["inferenceProfileSummaries"]}
     for name, model in patient.models.items():
         if isinstance(model, BadSetting):
-            yield Found(Status.PROBLEM, sentence(model))
+            yield Found(Status.PROBLEM, str(model))
         elif model.id.startswith("arn:") or profile_of(model.id) is None:
             yield Found(Status.OK, f"{name} is {model.id}")
         elif model.id in here:
@@ -278,7 +278,7 @@ def _answers(patient: Patient, name: str, model: Model) -> Found:
     except ClientError as error:
         if _code(error) in BUSY:
             return Found(Status.OK, f"{name} is there, and busy at the moment ({_code(error)})")
-        return Found(Status.PROBLEM, f"{name}: {sentence(error)}", _remedy(_code(error), str(error)))
+        return Found(Status.PROBLEM, f"{name}: {translated(error)}", _remedy(_code(error), str(error)))
     return Found(Status.OK, f"{name} answered after {said['metrics']['latencyMs']} ms")
 
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from sluice.errors import BadInput, BadRequest, BadSetting, BadTask, SluiceError
 
-    from sluice.errors import BadTask
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class ExitCode(IntEnum):
@@ -45,8 +45,34 @@ OF_STATUS = {
 }
 
 
-class UsageError(Exception):
-    """What was asked for cannot be done, and nothing has been started."""
+# Nothing has been started, and another command line would do.
+USAGE = (BadTask, BadInput, BadSetting, BadRequest)
+
+
+def concluded(command: Callable[[], ExitCode]) -> ExitCode:
+    """Run a command to its exit code: whatever goes wrong ends in one sentence on standard error."""
+    from sluice.aws.errors import translating  # noqa: PLC0415 (help does without boto3)
+
+    try:
+        with translating():
+            return command()
+    except SluiceError as error:
+        return complain_of(error)
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return ExitCode.FAILED
+
+
+def complain_of(error: SluiceError) -> ExitCode:
+    """Say what went wrong; the exit code that it comes to."""
+    match error:
+        case BadTask():
+            complain_of_task(error)
+        case BadRequest(argument=str()):
+            complain(f"--{error}")
+        case _:
+            complain(str(error))
+    return ExitCode.USAGE if isinstance(error, USAGE) else OF_STATUS.get(getattr(error, "status", ""), ExitCode.FAILED)
 
 
 def complain(message: str) -> None:

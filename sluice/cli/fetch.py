@@ -1,72 +1,82 @@
-"""`sluice results` and `sluice report`: fetch what a run has published."""
+"""`sluice results` and `sluice report`: fetch what a run has published, or show what lies in a folder."""
 
 from __future__ import annotations
 
 import sys
 import webbrowser
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from sluice.api.local import open_run
+from sluice.aws.folder import whole_file
 from sluice.cli.display import byte_bar
-from sluice.cli.exits import ExitCode, UsageError, print_json
-from sluice.cli.published import Origin, Published, read_document
-from sluice.cli.requests import check_out
+from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.run import show
-from sluice.cli.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.cli.summary import places_in
+from sluice.deployment.standing import STAMP
+from sluice.errors import BadRequest
 from sluice.figures import size
-from sluice.forecast.files import whole_file
-from sluice.report.report import render
 from sluice.results.run_document import read_run
-from sluice.runs.document import read
-from sluice.runs.keys import Keys
-from sluice.runs.state import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from sluice.aws.s3 import Store
-    from sluice.cli.cloud import Cloud
-    from sluice.cli.standing import Standing
+    from sluice.api.deployment import Deployment
+    from sluice.api.local import Run
 
 
-def fetch_results(cloud: Cloud, run: str, out: Path, *, as_json: bool) -> ExitCode:
+def folder_of(name: str) -> Path | None:
+    """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
+    if "/" in name:
+        return Path(name)
+    return Path(name) if not STAMP.search(name) and Path(name).is_dir() else None
+
+
+def fetch_results(deployment: Deployment, run: str, out: Path, *, as_json: bool) -> ExitCode:
     """Download a run's Parquet files, run.json and report, laid out as `sluice run` does it."""
-    check_out(out)
-    now = _published(cloud, run)
-    assert now.document is not None
-    start = now.beginning
-    prefix = f"results/{start.name}/run_date={start.date}/{run}-part-"
-    parts = list(cloud.results.keys(prefix))
-    whole = sum(size_ for _, size_ in parts)
-    _say(f"{len(parts):,} Parquet {'file' if len(parts) == 1 else 'files'}, {size(whole)}")
+    return _shown(deployment.run(run).download(out, on_download=downloading), as_json=as_json)
+
+
+@contextmanager
+def downloading(files: int, whole: int) -> Iterator[Callable[[int], None]]:
+    """Show what comes, and how far that is."""
+    text = f"{files:,} Parquet {'file' if files == 1 else 'files'}, {size(whole)}"
+    print(f"downloading {text}", file=sys.stderr, flush=True)
     with byte_bar("downloading", whole) as advance:
-        for key, _ in parts:
-            download(cloud.results, key, out / key, advance)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_bytes(_report(cloud, now))
-    (out / "run.json").write_bytes(msgspec.json.encode(now.document))
-    show(now.document, places_in(out, read_run(now.document)), as_json=as_json)
+        yield advance
+
+
+def show_folder(folder: Path, *, as_json: bool) -> ExitCode:
+    """Show the summary of the run that lies in a folder."""
+    return _shown(open_run(folder), as_json=as_json)
+
+
+def _shown(run: Run, *, as_json: bool) -> ExitCode:
+    show(run.summary, places_in(run.out, read_run(run.summary)), as_json=as_json)
     return ExitCode.SUCCEEDED
 
 
-def fetch_report(cloud: Cloud, run: str, out: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
+def fetch_report(deployment: Deployment, run: str, out: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
     """Download a run's report; that of a run that failed is made here, of what it left behind."""
-    now = _ended(cloud, run)
-    report = _report(cloud, now)
+    report = deployment.run(run).report()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(report)
     return _hand_over(out, show_it=show_it, as_json=as_json)
 
 
-def _report(cloud: Cloud, now: Standing) -> bytes:
-    """Get the published report, or make one of what a failed run left behind."""
-    published = None if now.status == FAILED else cloud.results.find(f"reports/{now.run}/report.html")
-    if published is None and now.document is None:
-        raise UsageError(f"run {now.run} has no report, since it failed before it had counted its rows: {now.error}")
-    return published or render(now.document or {}).encode()
+def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json: bool = False) -> ExitCode:
+    """Print where the report of the run in a folder lies, or the copy of it that is asked for."""
+    report = folder / "report.html"
+    if not report.is_file():
+        raise BadRequest(
+            f"there is no report in {folder}; name the folder that `sluice run` was given as --out, "
+            "or a run by its id, as `sluice runs` lists it"
+        )
+    if out is not None:
+        with whole_file(out) as copy:
+            copy.write(report.read_bytes())
+    return _hand_over(out or report, show_it=show_it, as_json=as_json)
 
 
 def _hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
@@ -78,68 +88,3 @@ def _hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
     if show_it:
         webbrowser.open(report.resolve().as_uri())
     return ExitCode.SUCCEEDED
-
-
-def published(cloud: Cloud, run: str) -> Published:
-    """Open the rows of a run that has been published; `UsageError` when it has not."""
-    now = _published(cloud, run)
-    folder = f"results/{now.beginning.name}/run_date={now.beginning.date}/"
-    return Published(cloud.results, run, f"{folder}{run}-part-", lambda: _origins(cloud, now))
-
-
-def _origins(cloud: Cloud, now: Standing) -> Iterator[Origin]:
-    key = Keys(now.beginning.judges or now.run).inputs
-    for frozen in read(Inputs, cloud.work.get(key), key).inputs:
-        bucket, _, name = frozen.uri.removeprefix("s3://").partition("/")
-        yield Origin(cloud.bucket(bucket), name, frozen)
-
-
-def _published(cloud: Cloud, run: str) -> Standing:
-    now = _ended(cloud, run)
-    if now.document is None or now.status == FAILED:
-        raise UsageError(
-            f"run {run} has published nothing, since it failed: {now.error}; `sluice resume {run}` goes on"
-        )
-    return now
-
-
-def _ended(cloud: Cloud, run: str) -> Standing:
-    now = standing(cloud, run)
-    if now.status == WAITING:
-        raise UsageError(f"run {run} has sent nothing yet: it waits for `sluice approve {run}`")
-    if now.status in GOING_ON:
-        raise UsageError(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
-    return now
-
-
-def show_folder(folder: Path, *, as_json: bool) -> ExitCode:
-    """Show the summary of the run that lies in a folder."""
-    document = read_document(folder)
-    show(document, places_in(folder, read_run(document)), as_json=as_json)
-    return ExitCode.SUCCEEDED
-
-
-def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json: bool = False) -> ExitCode:
-    """Print where the report of the run in a folder lies, or the copy of it that is asked for."""
-    report = folder / "report.html"
-    if not report.is_file():
-        raise UsageError(
-            f"there is no report in {folder}; name the folder that `sluice run` was given as --out, "
-            "or a run by its id, as `sluice runs` lists it"
-        )
-    if out is not None:
-        with whole_file(out) as copy:
-            copy.write(report.read_bytes())
-    return _hand_over(out or report, show_it=show_it, as_json=as_json)
-
-
-def download(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:
-    """Copy an object into a file, which appears when it is whole."""
-    with whole_file(path) as file:
-        for block in store.blocks(key):
-            file.write(block)
-            advance(len(block))
-
-
-def _say(text: str) -> None:
-    print(f"downloading {text}", file=sys.stderr, flush=True)

@@ -1,11 +1,9 @@
-"""What a pilot found, for the eye and for programs."""
+"""What a pilot found, for the eye."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -14,76 +12,17 @@ from sluice.cli.plan import cost_table, section, tier_table
 from sluice.cli.summary import WIDTH
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
 from sluice.forecast.pilot import BASIS
-from sluice.results.run_document import stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import RenderableType
 
-    from sluice.forecast.estimate import Forecast
-    from sluice.forecast.pilot import Findings, Share
+    from sluice.forecast.pilot import Share
+    from sluice.forecast.trial import Pilot
 
 SHOWN = 10  # pairs of labels
-
-
-@dataclass(frozen=True, slots=True)
-class Pilot:
-    """A pilot: what was found on the sample, and what it says of all `records`.
-
-    Of `plan` the tiers, their sum and the warnings go by what was measured, the rest is what a plan estimates.
-    """
-
-    task: str
-    answers: str
-    seed: int
-    records: int
-    findings: Findings
-    expected_usd: float | None
-    low_usd: float | None
-    high_usd: float | None
-    strongest_usd: float | None
-    spent_usd: float | None
-    gold: Sequence[dict[str, Any] | None]
-    plan: Forecast
-    rows: list[dict[str, Any]]
-
-    @property
-    def note(self) -> tuple[str, str] | None:
-        """Where the answers came from, if not from the task's models."""
-        return stand_in(self.answers)
-
-    def as_document(self) -> dict[str, Any]:
-        """Make the document that a program reads; it holds no row's text."""
-        found = self.findings
-        return {
-            "schema_version": 1,
-            "task": self.task,
-            "answers": self.answers,
-            "stand_in": None if self.note is None else self.note[1],
-            "n": found.records,
-            "seed": self.seed,
-            "basis": f"{BASIS}; drawn uniformly from {self.records:,} distinct records",
-            "agreement": _document(found.agreement),
-            "differences": [
-                {"first": first, "strongest": second, "records": count} for first, second, count in found.differences
-            ],
-            "unanswered_by_strongest": found.unanswered,
-            "escalated": [_document(part) for part in found.escalated],
-            "gold": list(self.gold),
-            "expected_usd": self.expected_usd,
-            "expected_low_usd": self.low_usd,
-            "expected_high_usd": self.high_usd,
-            "strongest_usd": self.strongest_usd,
-            "spent_usd": self.spent_usd,
-            "plan": msgspec.to_builtins(self.plan.as_document()),
-            "rows": self.rows,
-        }
-
-
-def _document(part: Share) -> dict[str, Any]:
-    return {**asdict(part), "share": part.value if part.of else None}
 
 
 def print_pilot(pilot: Pilot, out: Path) -> None:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, print_json, reader_may_leave
-from sluice.cli.standing import standing
 from sluice.figures import NONE, dollars, moment, short_model, size
-from sluice.runs import state
-from sluice.runs.document import read
-from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,83 +15,20 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from sluice.cli.cloud import Cloud
+    from sluice.api.deployment import Deployment
 
 WIDEST = 160  # where there is no terminal
 INPUTS = 5  # that are named; --json has them all
 
 
-def show_info(cloud: Cloud, run: str, *, as_json: bool) -> ExitCode:
+def show_info(deployment: Deployment, run: str, *, as_json: bool) -> ExitCode:
     """Print what is known of a run."""
-    document = info(cloud, run)
+    document = deployment.run(run).info()
     if as_json:
         print_json(document)
     else:
         _print(document)
     return ExitCode.SUCCEEDED
-
-
-def info(cloud: Cloud, run: str) -> dict[str, Any]:
-    """Gather what is known of a run: what start froze, its executions, its costs, its places."""
-    now = standing(cloud, run)
-    keys = Keys(run)
-    frozen = read(state.Start, cloud.work.get(keys.start), keys.start)
-    source = Keys(frozen.judges or run)
-    inputs = read(state.Inputs, cloud.work.get(source.inputs), source.inputs).inputs
-    plan = cloud.work.find(source.plan)
-    kept = msgspec.json.decode(frozen.write())
-    return {
-        "run_id": run,
-        "status": now.status,
-        "error": now.error,
-        "approval": msgspec.to_builtins(now.approval),
-        **{name: kept[name] for name in FROZEN},
-        "inputs": msgspec.to_builtins(inputs),
-        "rows": now.rows,
-        "cost_usd": now.cost_usd,
-        **{name: msgspec.json.decode(plan).get(name) if plan else None for name in ("ceiling_usd", "expected_usd")},
-        "executions": [_execution(cloud, run, note) for note in (None, *_resumptions(cloud, run))],
-        "places": {"work": cloud.work.uri(f"{keys.root}/"), **_results(cloud, now.document, frozen)},
-    }
-
-
-FROZEN = ("created", "date", "answers", "judges", "task_version", "tiers", "prices", "settings", "task")
-
-
-def _resumptions(cloud: Cloud, run: str) -> Iterator[state.Resumption]:
-    for key, _ in cloud.work.keys(Keys(run).resumptions):
-        yield read(state.Resumption, cloud.work.get(key), key)
-
-
-def _execution(cloud: Cloud, run: str, note: state.Resumption | None) -> dict[str, Any]:
-    """Describe an execution; Step Functions forgets those that ended more than 90 days ago."""
-    name = f"{run}-{note.number}" if note else run
-    found = cloud.execution(name)
-    return {
-        "name": name,
-        "status": found.status.lower() if found else None,
-        "began": found.began.isoformat() if found else None,
-        "ended": found.ended.isoformat() if found and found.ended else None,
-        "why": _why(note),
-        "cause": (found.cause or None) if found else None,
-    }
-
-
-def _why(note: state.Resumption | None) -> str:
-    if note is None:
-        return "started"
-    if note.cancelled:
-        return "closes the cancelled run"
-    budget = f", for at most {dollars(note.max_usd)}" if note.max_usd is not None else ""
-    return ("approved" if note.approved else "resumed") + budget
-
-
-def _results(cloud: Cloud, document: dict[str, Any] | None, frozen: state.Start) -> dict[str, str]:
-    """Tell where the results lie, of a run that has published any."""
-    if document is None or document.get("status") == "failed":
-        return {}
-    folder = f"results/{frozen.task['name']}/run_date={frozen.date}/{frozen.run}-part-"
-    return {"results": cloud.results.uri(folder), "report": cloud.results.uri(f"reports/{frozen.run}/report.html")}
 
 
 # For the eye.

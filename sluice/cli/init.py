@@ -16,9 +16,9 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from sluice.cli.exits import ExitCode, UsageError, print_json
+from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.samples import FIRST, rows_of
-from sluice.errors import BadTask
+from sluice.errors import BadRequest, BadTask
 from sluice.forecast.weaknesses import PLACEHOLDER
 from sluice.rows.paths import look_up
 from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable
@@ -107,7 +107,7 @@ class Labels:
 def init_task(request: Request) -> ExitCode:
     """Write a task file, and say what was guessed and what to do next."""
     if not request.sample.is_file():
-        raise UsageError(f"{request.sample} is not a file; name a file with some of your rows")
+        raise BadRequest(f"{request.sample} is not a file; name a file with some of your rows")
     rows = list(islice(rows_of(request.sample), FIRST))
     columns = columns_of(rows)
     labels = labels_of(request, columns)
@@ -115,7 +115,7 @@ def init_task(request: Request) -> ExitCode:
     name = request.name or name_of(request.sample)
     path = TASKS / f"{name}.yaml"
     if path.exists() and not request.force:
-        raise UsageError(f"{path} exists; --force writes over it, --name gives another name")
+        raise BadRequest(f"{path} exists; --force writes over it, --name gives another name")
     text = render(name, request.sample, guess, labels, columns, list(examples_of(rows, guess, labels)))
     _checked(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def _checked(text: str, path: Path) -> Task:
     try:
         return parse_task(yaml.safe_load(text), str(path))
     except BadTask as error:
-        raise UsageError(f"no task can be made of this: {'; '.join(error.problems)}") from None
+        raise BadRequest(f"no task can be made of this: {'; '.join(error.problems)}") from None
 
 
 def _said(path: Path, name: str, sample: Path, guess: Guess, labels: Labels) -> Iterator[str]:
@@ -186,12 +186,12 @@ def guess_fields(columns: Mapping[str, Column], rows: int, gold: str | None) -> 
     """The text, with a title if there is one beside it, and the id.
 
     Raises:
-        UsageError: no field holds texts.
+        BadRequest: no field holds texts.
 
     """
     texts = {path: column for path, column in columns.items() if column.strings and path != gold}
     if not texts:
-        raise UsageError("no field of the rows holds text; name a file of rows with a text in each")
+        raise BadRequest("no field of the rows holds text; name a file of rows with a text in each")
     body = max(texts, key=lambda path: _weight(path, texts[path], rows))
     column = texts[body]
     why = f"the longest texts, {column.mean:,.0f} characters on average in {column.strings:,} of {rows:,} rows"
@@ -231,12 +231,12 @@ def labels_of(request: Request, columns: Mapping[str, Column]) -> Labels:
     """The labels that were named, or a draft.
 
     Raises:
-        UsageError: several sources were named, or one that has no labels.
+        BadRequest: several sources were named, or one that has no labels.
 
     """
     given = [source for source in (request.labels, request.column, request.file) if source is not None]
     if len(given) > 1:
-        raise UsageError("--labels, --label-column and --labels-file say the same: give one of them")
+        raise BadRequest("--labels, --label-column and --labels-file say the same: give one of them")
     if request.labels is not None:
         names = list(dict.fromkeys(filter(None, (name.strip() for name in request.labels.split(",")))))
         return Labels(dict.fromkeys(names, PLACEHOLDER), "as given")
@@ -259,7 +259,7 @@ def described(file: Path) -> dict[str, str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--labels-file {file} cannot be read: {error}") from None
+        raise BadRequest(f"--labels-file {file} cannot be read: {error}") from None
     lines = text.splitlines()
     if lines and "name" in next(csv.reader(lines[:1])):
         return {row["name"]: row.get("description") or PLACEHOLDER for row in csv.DictReader(lines)}
@@ -269,7 +269,7 @@ def described(file: Path) -> dict[str, str]:
 def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Labels:
     """The values of a field over all rows, the most frequent first."""
     if path not in columns:
-        raise UsageError(f"--label-column {path}: no such field; there are: {', '.join(columns)}")
+        raise BadRequest(f"--label-column {path}: no such field; there are: {', '.join(columns)}")
     counts: Counter[str] = Counter()
     rows = several = 0
     for row in rows_of(sample):
@@ -280,9 +280,9 @@ def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Label
         rows += bool(names)
         several += isinstance(value, list)
         if len(counts) > MAX_LABELS:
-            raise UsageError(f"--label-column {path}: it has more than {MAX_LABELS:,} values, so they are no labels")
+            raise BadRequest(f"--label-column {path}: it has more than {MAX_LABELS:,} values, so they are no labels")
     if not counts:
-        raise UsageError(f"--label-column {path}: no row has a text there")
+        raise BadRequest(f"--label-column {path}: no row has a text there")
     origin = f"the values of {path} in {rows:,} rows, which are the known answers (input.gold)"
     return Labels(dict.fromkeys((name for name, _ in counts.most_common()), PLACEHOLDER), origin, path, several > 0)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from sluice.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RegionOption = Annotated[
     str,
@@ -63,3 +68,14 @@ TaskOption = Annotated[
         autocompletion=_tasks_here,
     ),
 ]
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
+    """Split KEY=VALUE pairs; the last of a key counts."""
+    settings: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadRequest(f"{pair}: a setting is given as KEY=VALUE", "set")
+        settings[key.strip()] = value.strip()
+    return settings

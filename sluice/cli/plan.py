@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sluice.api.forecasting import asked_for
 from sluice.cli.display import busy, visible
-from sluice.cli.exits import ExitCode, UsageError, reader_may_leave
-from sluice.cli.requests import find_inputs, parse_settings
+from sluice.cli.exits import ExitCode, reader_may_leave
+from sluice.cli.options import parse_settings
 from sluice.cli.summary import WIDTH
-from sluice.cli.tasks import catalog_here, load_runnable_task
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model, size
-from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import forecast
-from sluice.runs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +29,8 @@ if TYPE_CHECKING:
     from sluice.aws.s3 import Store
     from sluice.forecast.estimate import Forecast, TierForecast
     from sluice.forecast.forecast import Progress
+    from sluice.runs.settings import Settings
 
-S3 = "s3://"
 READING = "reading the inputs"
 
 
@@ -51,9 +48,8 @@ class Request:
 
 def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
     """Print what a run would be; `bucket` gives the buckets of inputs that lie in S3."""
-    task, _ = load_runnable_task(request.task, request.region)
-    settings = declared_settings(Path("cdk.json")).override(parse_settings(request.settings))
-    asked = Asked(find_all(request.inputs), task, settings, catalog_here(), request.region, request.escalate)
+    settings = parse_settings(request.settings)
+    asked = asked_for(request.inputs, request.task, settings, request.escalate, request.region)
     with busy(READING) as say:
         made = forecast(asked, bucket, progress(say))
     with reader_may_leave():
@@ -61,26 +57,8 @@ def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
             encoded = msgspec.json.encode(made.as_document())
             sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
         else:
-            print_forecast(made, settings)
+            print_forecast(made, asked.settings)
     return ExitCode.SUCCEEDED
-
-
-def declared_settings(file: Path) -> Settings:
-    """Read the settings that the project in this folder deploys; without one, those of an untouched project."""
-    try:
-        context = json.loads(file.read_text(encoding="utf-8")).get("context", {})
-    except FileNotFoundError:
-        return Settings()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
-    return Settings().override(context.get("sluice", {}))
-
-
-def find_all(names: list[str]) -> list[str]:
-    """List the files that paths name, and the URIs of S3 as they are."""
-    remote = [name for name in names if name.startswith(S3)]
-    local = find_inputs([name for name in names if not name.startswith(S3)])
-    return [*(str(path) for path in local), *remote]
 
 
 def progress(say: Callable[[str], None]) -> Progress:

@@ -8,19 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from sluice.aws.folder import whole_file
 from sluice.cli import formats
 from sluice.cli.choices import Format, Shape
 from sluice.cli.display import busy, byte_bar
-from sluice.cli.exits import ExitCode, UsageError, complain, reader_may_leave
-from sluice.cli.published import Wanted
-from sluice.forecast.files import whole_file
-from sluice.reasons import Reason, Status
+from sluice.cli.exits import ExitCode, complain, reader_may_leave
+from sluice.errors import BadRequest
+from sluice.reasons import Status
+from sluice.results.published import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sluice.cli.published import Published
+    from sluice.results.published import Published
 
 TABLE_ROWS = 20  # of a table without a limit
 
@@ -72,15 +73,12 @@ def hand_out(published: Published, asked: Asked) -> ExitCode:
 
 
 def _check(asked: Asked) -> None:
-    unknown = next((name for name in asked.reasons if name not in set(Reason)), None)
-    if unknown is not None:
-        raise UsageError(f"--reason {unknown} is no reason; there are: {', '.join(Reason)}")
     if asked.as_input and asked.format not in (None, Format.JSONL):
-        raise UsageError(f"--as input gives lines of JSON, not --format {asked.format}")
+        raise BadRequest(f"--as input gives lines of JSON, not --format {asked.format}")
     if asked.out is not None and asked.out.is_dir():
-        raise UsageError(f"--out {asked.out} is a folder; rows go to a file")
+        raise BadRequest(f"--out {asked.out} is a folder; rows go to a file")
     if asked.out is not None and not asked.as_input and asked.format in (None, Format.TABLE):
-        raise UsageError("a table is for the eye; for a file give --format csv, jsonl or parquet")
+        raise BadRequest("a table is for the eye; for a file give --format csv, jsonl or parquet")
 
 
 def _wanted(asked: Asked, *, open_rows: bool = False, limit: int | None = None) -> Wanted:
@@ -143,7 +141,7 @@ def _target(asked: Asked) -> Iterator[IO[bytes]]:
     """Open the file, which stands under its name when it is whole, or standard output."""
     if asked.out is None:
         if asked.format is Format.PARQUET and formats.is_terminal(sys.stdout.buffer):
-            raise UsageError("Parquet is not for a terminal: give --out FILE, or lead it into a file")
+            raise BadRequest("Parquet is not for a terminal: give --out FILE, or lead it into a file")
         with reader_may_leave():
             yield sys.stdout.buffer
         return

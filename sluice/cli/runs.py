@@ -7,16 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ConnectionError as NoConnection
-from botocore.exceptions import HTTPClientError
-
 from sluice.cli.display import IN_AWS, busy, costs_of, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, complain, print_json, reader_may_leave
 from sluice.cli.run import show
-from sluice.cli.standing import CANCELLING, FAILED, GOING_ON, RUNNING, beginning, latest, standing
-from sluice.errors import RetryLater
+from sluice.deployment.standing import CANCELLING, FAILED, GOING_ON, RUNNING
 from sluice.figures import NONE, dollars, moment
-from sluice.runs.progress import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,19 +19,19 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from sluice.cli.cloud import Cloud
+    from sluice.api.deployment import DeployedRun, Deployment
+    from sluice.aws.stack import Stack
     from sluice.cli.display import Display
-    from sluice.cli.standing import Standing
+    from sluice.deployment.standing import Standing
 
-LOOK_SECONDS = 5.0
 WIDEST = 160
 STYLES = {"succeeded": "green", RUNNING: "cyan", FAILED: "red"}
 
 
-def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> ExitCode:
+def list_runs(deployment: Deployment, limit: int, task: str | None, *, as_json: bool) -> ExitCode:
     """Print the latest runs, newest first."""
     with busy("reading the runs"):
-        found = latest(cloud, limit, task)
+        found = [run.last for run in deployment.runs(task, limit) if run.last is not None]
     if as_json:
         print_json([item.as_document() for item in found])
         return ExitCode.SUCCEEDED
@@ -44,7 +39,7 @@ def list_runs(cloud: Cloud, limit: int, task: str | None, *, as_json: bool) -> E
         if found:
             print_runs(found)
         else:
-            complain(f"the stack {cloud.stack} has no runs yet" + (f" of the task {task}" if task else ""))
+            complain(f"the stack {deployment.stack.name} has no runs yet" + (f" of the task {task}" if task else ""))
     return ExitCode.SUCCEEDED
 
 
@@ -89,42 +84,40 @@ def _cells(item: Standing, *, tasks: bool) -> list[Text]:
     ]
 
 
-def watch_run(cloud: Cloud, run: str, *, as_json: bool, pause: Callable[[float], None] = time.sleep) -> ExitCode:
+def watch_run(
+    deployment: Deployment, run_id: str, *, as_json: bool, pause: Callable[[float], None] = time.sleep
+) -> ExitCode:
     """Show a run until it ends, then its summary; the exit code is the run's, as that of `sluice run`."""
-    start = beginning(cloud, run)
+    run = deployment.run(run_id)
+    start, now = run.beginning, run.standing
     elapsed = (dt.datetime.now(dt.UTC) - start.at).total_seconds()
-    now = standing(cloud, run)
     try:
         if now.status in GOING_ON:
             with display_for(sys.stderr, start.name, IN_AWS, elapsed) as display:
-                now = _followed(cloud, now, display, pause)
+                now = _followed(run, display, pause)
     except KeyboardInterrupt:
-        complain(f"the run goes on; `sluice watch {run}` shows it again, `sluice cancel {run}` stops it")
+        complain(f"the run goes on; `sluice watch {run_id}` shows it again, `sluice cancel {run_id}` stops it")
         return ExitCode.INTERRUPTED
     if now.approval and not as_json:
         complain(waits_for(now))
     elif now.document is None and not as_json:
-        complain(f"run {run} failed: {now.error}; `sluice resume {run}` goes on with it")
+        complain(f"run {run_id} failed: {now.error}; `sluice resume {run_id}` goes on with it")
     else:
-        show(document_of(now), places_in_aws(cloud, now), as_json=as_json)
+        show(document_of(now), places_in_aws(deployment.stack, now), as_json=as_json)
     return OF_STATUS.get(now.status, ExitCode.FAILED)
 
 
-def _followed(cloud: Cloud, now: Standing, display: Display, pause: Callable[[float], None]) -> Standing:
-    """Look until the run has ended; a look that the network fails is made again."""
-    watch, told = Watch(cloud.work, now.run), False
-    while now.status in GOING_ON:
+def _followed(run: DeployedRun, display: Display, pause: Callable[[float], None]) -> Standing:
+    told: list[str] = []
+
+    def on_status(now: Standing) -> None:
         if now.status == CANCELLING and not told:
             complain("the run is being cancelled: its jobs are stopped, then it is closed with what was answered")
-            told = True
-        try:
-            display.show(watch.look())
-            pause(LOOK_SECONDS)
-            now = standing(cloud, now.run)
-        except (RetryLater, NoConnection, HTTPClientError):
-            pause(LOOK_SECONDS)
-    display.show(watch.look())
-    return now
+            told.append(now.status)
+
+    run.wait(on_progress=display.show, on_status=on_status, pause=pause)
+    assert run.last is not None
+    return run.last
 
 
 def waits_for(now: Standing) -> str:
@@ -143,13 +136,13 @@ def document_of(now: Standing) -> dict[str, Any]:
     return now.document or {**known, "error": now.error, **({"approval": now.approval} if now.approval else {})}
 
 
-def places_in_aws(cloud: Cloud, now: Standing) -> dict[str, str]:
+def places_in_aws(stack: Stack, now: Standing) -> dict[str, str]:
     """Tell where a run's files lie in AWS, and which commands fetch them."""
     if now.status == FAILED:
-        return {"Working files": cloud.work.uri(f"runs/{now.run}/"), "Go on": f"sluice resume {now.run}"}
+        return {"Working files": stack.work.uri(f"runs/{now.run}/"), "Go on": f"sluice resume {now.run}"}
     folder = f"results/{now.beginning.name}/run_date={now.beginning.date}/"
     return {
-        "Parquet": cloud.results.uri(folder),
-        "Report": cloud.results.uri(f"reports/{now.run}/report.html"),
+        "Parquet": stack.results.uri(folder),
+        "Report": stack.results.uri(f"reports/{now.run}/report.html"),
         "Fetch": f"sluice results {now.run}",
     }

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluice.aws.folder import LOCAL, Folder
 from sluice.budget.tokens import estimated_tokens
 from sluice.errors import BadInput
-from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.weaknesses import Sample
 from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
 from sluice.rows.paths import look_up

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from sluice.answers.requests import CLOSE, OPEN, system_prompt
+from sluice.api.tasks import catalog_here, runnable
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
 from sluice.cli.samples import sample_of
 from sluice.errors import BadTask
 from sluice.forecast.weaknesses import weaknesses
-from sluice.models.catalog import Catalog, check_models
 from sluice.rows.record import join_texts
-from sluice.task.file import json_schema, load_task
+from sluice.task.file import json_schema
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sluice.forecast.weaknesses import Weakness
     from sluice.models.catalog import Model
     from sluice.task.task import Task
-
-
-def load_runnable_task(name_or_path: str, region: str) -> tuple[Task, tuple[Model, ...]]:
-    """Load a task and resolve its models; `BadTask` or `BadSetting` tells why it cannot be run in this Region."""
-    task = load_task(name_or_path)
-    return task, check_models(task, catalog_here(), region, name_or_path)
-
-
-def catalog_here() -> Catalog:
-    """Load the models, with those that this folder or SLUICE_MODELS lays over them."""
-    return Catalog.of_project(Path(), os.environ)
 
 
 def print_schema() -> ExitCode:
@@ -59,7 +48,7 @@ class Question:
 def check_task(asked: Question) -> ExitCode:
     """Print what a task does, what is weak about it and the request that a row becomes; or every mistake of it."""
     try:
-        task, models = load_runnable_task(asked.task, asked.region)
+        task, models = runnable(asked.task, asked.region)
     except BadTask as error:
         if asked.json:
             _print_json({"task": asked.task, "ok": False, "mistakes": error.problems, "weaknesses": []})

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, system_prompt
+from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
-from sluice.forecast.files import LOCAL
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending
 from sluice.task.tiers import Transport

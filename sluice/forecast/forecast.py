@@ -13,10 +13,10 @@ import msgspec
 
 from sluice.answers.requests import CLOSE, OPEN, cut_middle, escape, system_prompt
 from sluice.aws.bedrock import AwsBedrock
+from sluice.aws.folder import LOCAL, Folder
 from sluice.errors import BadInput
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
-from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.texts import Lot, read_texts
 from sluice.rows.containers import Limits, lines_of_input
 from sluice.rows.record import Row, RowReader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,27 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.aws.s3 import ahead
-from sluice.errors import BadSetting, BadTask, Stop
-from sluice.local.cloud import SCALE, LocalCloud
+from sluice.aws.s3 import Store, ahead
+from sluice.errors import BadSetting, BadTask, Interrupted, SluiceError, Stop, as_raised
+from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
-from sluice.local.sources.keys import in_common
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
+from sluice.report.report import render
+from sluice.rows.inputs import names
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
+from sluice.runs.progress import Watch
 from sluice.runs.state import Approval
 from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sluice.runs.progress import Reader, Snapshot
     from sluice.task.task import Task
     from sluice.task.tiers import Tier
 
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
+LOOK_SECONDS = 0.4  # the runner offers a look far more often than a person can read
 LONG_SCALE = 1 / 120  # a minute is half a second
 
 # Pauses that a handler makes inside itself, where the engine's clock does not reach: a call that AWS may take minutes
@@ -49,21 +54,23 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     settings: Mapping[str, object] | None = None,
     region: str = "us-east-1",
     faults: Path | None = None,
-    on_progress: Callable[[LocalCloud, str], None] | None = None,
+    on_progress: Callable[[Snapshot], None] | None = None,
     approve: Callable[[Approval], bool] = lambda _approval: False,
     part_of: Task | None = None,
 ) -> dict[str, Any]:
     """Classify local files with the real workflow; results, report, run.json and logs land in `out`.
 
     `part_of` is the task whose tiers the stand-in knows, where this one has only some of them.
-    `on_progress` is called with the cloud and the run's id at every look at the execution; `approve` decides about a
-    run that waits for an approval of its cost, and cancels one that does not get it.
+    `on_progress` is told how the run stands, about twice a second; `approve` decides about a run that waits for an
+    approval of its cost, and cancels one that does not get it.
 
     Returns:
         The document run.json.
 
     Raises:
+        BadTask, BadInput, BadSetting: the run's start refuses it.
         Stop: an input that is not there, an app that does not synthesize, a run that did not even start.
+        Interrupted: Ctrl-C; the run was cancelled, and what it had answered is collected.
     """
     files = [existing(Path(name)) for name in inputs]
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
@@ -74,7 +81,7 @@ def run_local(  # noqa: PLR0913 - what the command line can say
         return run_in(
             cloud,
             Request(files, task, out, answers, settings or {}, faults, part_of),
-            None if on_progress is None else lambda run: on_progress(cloud, run),
+            None if on_progress is None else Looks(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), on_progress),
             approve,
         )
 
@@ -101,6 +108,9 @@ def run_in(
     """Run a request in a cloud that is up, and that other requests can use before and after; its run.json.
 
     Ctrl-C cancels the run, and what it has answered by then is collected; so does a cost that is not approved.
+
+    Raises:
+        Interrupted: Ctrl-C.
     """
     prepare(cloud, request)
     run = start(cloud, request)
@@ -111,7 +121,35 @@ def run_in(
             settle(cloud, run, look, agreed=approve(asked))
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
+        raise Interrupted(collect(cloud, run, request.out, request.files)) from None
     return collect(cloud, run, request.out, request.files)
+
+
+class Looks:
+    """Tells somebody how a run stands, as the work bucket shows it, when the last time is long enough ago."""
+
+    def __init__(
+        self, work: Reader, tell: Callable[[Snapshot], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._work = work
+        self._tell = tell
+        self._clock = clock
+        self._next = 0.0
+        self._watch: Watch | None = None
+
+    def __call__(self, run: str) -> None:
+        """Look at a run."""
+        if self._clock() < self._next:
+            return
+        if self._watch is None:
+            self._watch = Watch(self._work, run)
+        try:
+            snapshot = self._watch.look()
+        except SluiceError:  # a run goes on when a look at it fails
+            pass
+        else:
+            self._tell(snapshot)
+        self._next = self._clock() + LOOK_SECONDS
 
 
 def waiting(cloud: LocalCloud, run: str) -> Approval | None:
@@ -157,7 +195,10 @@ def start(cloud: LocalCloud, request: Request) -> str:
         "answers": request.answers,
         "nonce": uuid.uuid4().hex,
     }
-    return str(cloud.invoke("start", {"command": command})["run"])
+    try:
+        return str(cloud.invoke("start", {"command": command})["run"])
+    except FunctionFailed as error:
+        raise as_raised(error.kind, str(error)) or error from error
 
 
 def models_beside(task: Task, region: str) -> list[str]:
@@ -219,20 +260,8 @@ def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:
     return list(ahead(lambda place: cloud.upload(place[0], bucket, f"{task}/{place[1]}"), places, UPLOADS_AT_ONCE))
 
 
-def names(files: Sequence[Path]) -> Iterator[str]:
-    """A key for each file: its base name, with as many folders before it as tell it from others that share the name."""
-    paths = [Path(os.path.abspath(file)).parts[1:] for file in files]  # noqa: PTH100 (links keep their names)
-    alike: dict[str, list[tuple[str, ...]]] = {}
-    for path in paths:
-        alike.setdefault(path[-1], []).append(path)
-    for path in paths:
-        others = [other for other in alike[path[-1]] if other != path]
-        depth = 1 + max((in_common(path, other) for other in others), default=0)
-        yield "/".join(path[-depth:])
-
-
 def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
-    """Copy what the run has published into `out`; its run.json, which says of each input from which file it came.
+    """Copy what the run has published into `out`, with its report; run.json, which names the file of each input.
 
     Raises:
         Stop: the run has left no run.json.
@@ -241,9 +270,6 @@ def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) 
     for key in cloud.keys(results, "results/"):
         if Path(key).name.startswith(run):
             cloud.download(results, key, out)
-    report = cloud.read(results, f"reports/{run}/report.html")
-    if report is not None:
-        (out / "report.html").write_bytes(report)
     summary = cloud.read(cloud.bucket("SLUICE_WORK_BUCKET"), f"runs/{run}/run.json")
     if summary is None:
         cause = cloud.execution(run).document
@@ -252,4 +278,5 @@ def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) 
     for item, file in zip(document["inputs"], files, strict=False):  # a run that broke off may not list them all
         item["path"] = str(file.resolve())
     (out / "run.json").write_bytes(msgspec.json.encode(document))
+    (out / "report.html").write_text(render(document), encoding="utf-8")  # also of a run that published none
     return document

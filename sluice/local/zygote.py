@@ -53,7 +53,8 @@ PRELOADED = (
     "pydantic",
     "yaml",
 )
-HEAVY = {"sluice.cli", "sluice.local"}  # not part of what is deployed
+# Not part of what is deployed.
+HEAVY = {f"sluice.{name}" for name in ("__main__", "api", "cli", "deployment", "forecast", "local")}
 INIT_ERRORS = {"ModuleNotFoundError": "Runtime.ImportModuleError", "SyntaxError": "Runtime.UserCodeSyntaxError"}
 
 

@@ -7,6 +7,7 @@ so each is a setting.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from sluice.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 MiB = 1024 * 1024
 # The environment whose names carry no suffix: for whoever has one deployment, and the untouched cdk.json.
@@ -122,6 +124,21 @@ class Settings(BaseModel):
                 f"max_records_per_job = {merged.max_records_per_job}"
             )
         return merged
+
+
+def declared_settings(file: Path) -> Settings:
+    """The settings that a project deploys by its cdk.json; where there is none, those of an untouched project.
+
+    Raises:
+        BadSetting: the file cannot be read, or declares a setting that is not allowed.
+    """
+    try:
+        context = json.loads(file.read_text(encoding="utf-8")).get("context", {})
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"{file} cannot be read: {error}") from None
+    return Settings().override(context.get("sluice", {}))
 
 
 def stack_name(environment: str) -> str:

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluice.local.cloud import LocalCloud
+from tests.flow.deployed import as_deployment
 from tests.flow.local import TICKETS, Flow, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sluice.api.deployment import Deployment
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,10 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
 def tickets(flow: Flow) -> Outcome:
     """A run of the sample tickets with the stand-in's answers."""
     return flow.classify([TICKETS], "tickets")
+
+
+@pytest.fixture(scope="session")
+def deployment(flow: Flow) -> Iterator[Deployment]:
+    """The same cloud, reached as a deployment is."""
+    with as_deployment(flow.cloud) as made:
+        yield made

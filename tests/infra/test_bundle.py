@@ -101,7 +101,8 @@ def test_the_bundle_holds_what_steps_need_and_not_what_serves_one_machine(bundle
     ):
         assert (bundled / name).is_file(), name
     assert list(bundled.glob("pyarrow/libarrow_substrait*"))
-    for name in ("sluice/local", "sluice/cli", "infra", "pyarrow/tests", "pyarrow/include", "moto"):
+    rooms = ("local", "forecast", "deployment", "api", "cli")
+    for name in (*(f"sluice/{room}" for room in rooms), "infra", "pyarrow/tests", "pyarrow/include", "moto"):
         assert not (bundled / name).exists(), name
     assert not list(bundled.rglob("__pycache__"))
 

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.queries import QUERIES, Query
-from sluice.cli.cloud import Cloud, Place
-from sluice.cli.standing import GOING_ON, latest, standing
+from sluice.api.deployment import Deployment
+from sluice.deployment.standing import GOING_ON, latest, standing
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sluice.aws.stack import Stack
 
 pytestmark = pytest.mark.live
 
@@ -44,39 +46,39 @@ def until(seconds: float, pause: float) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def cloud(pytestconfig: pytest.Config) -> Cloud:
-    return Cloud.at(Place(str(pytestconfig.getoption("--env"))))
+def stack(pytestconfig: pytest.Config) -> Stack:
+    return Deployment(str(pytestconfig.getoption("--env"))).stack
 
 
 @pytest.fixture(scope="module")
-def run(cloud: Cloud) -> str:
+def run(stack: Stack) -> str:
     """The run that a dropped file started: the first 120 tickets, under a name of their own."""
     rows = b"\n".join(line for line in TICKETS.read_bytes().split(b"\n") if line.strip())
     key = f"tickets/live-{uuid.uuid4().hex}.jsonl"
-    cloud.incoming.put(key, b"\n".join(rows.split(b"\n")[:ROWS]) + b"\n")
+    stack.incoming.put(key, b"\n".join(rows.split(b"\n")[:ROWS]) + b"\n")
     for _ in until(START_SECONDS, 3):
-        for begun in latest(cloud, 20, "tickets"):
+        for begun in latest(stack, 20, "tickets"):
             kept = Keys(begun.run).inputs
-            inputs = read(Inputs, cloud.work.get(kept), kept).inputs
+            inputs = read(Inputs, stack.work.get(kept), kept).inputs
             if any(frozen.uri.endswith(key) for frozen in inputs):
                 return begun.run
     raise AssertionError
 
 
 @pytest.fixture(scope="module")
-def document(cloud: Cloud, run: str) -> dict[str, Any]:
+def document(stack: Stack, run: str) -> dict[str, Any]:
     """run.json, once the run has ended."""
     for _ in until(RUN_SECONDS, 30):
-        now = standing(cloud, run)
+        now = standing(stack, run)
         if now.status not in GOING_ON:
             assert now.document is not None, now.error
             return now.document
     raise AssertionError
 
 
-def query(cloud: Cloud, sql: str) -> list[list[str | None]]:
+def query(stack: Stack, sql: str) -> list[list[str | None]]:
     """The rows of a query in the stack's workgroup and database, which have one name."""
-    athena, workgroup = cloud.session.client("athena"), cloud.outputs["Workgroup"]
+    athena, workgroup = stack.session.client("athena"), stack.outputs["Workgroup"]
     begun = athena.start_query_execution(QueryString=sql.format(database=f'"{workgroup}"'), WorkGroup=workgroup)
     for _ in until(QUERY_SECONDS, 1):
         status = athena.get_query_execution(QueryExecutionId=begun["QueryExecutionId"])["QueryExecution"]["Status"]
@@ -98,21 +100,21 @@ def test_the_run_succeeds_with_every_row_accounted_for(document: dict[str, Any])
 
 
 @pytest.mark.parametrize("table", ["tickets", "tickets_current", "results"])
-def test_athena_reads_the_rows(cloud: Cloud, run: str, document: dict[str, Any], table: str) -> None:
+def test_athena_reads_the_rows(stack: Stack, run: str, document: dict[str, Any], table: str) -> None:
     """The task's table, its view of the latest runs and the view of all tasks hold the run, status by status."""
-    found = query(cloud, f"select status, count(*) from {{database}}.{table} where run_id = '{run}' group by 1")
+    found = query(stack, f"select status, count(*) from {{database}}.{table} where run_id = '{run}' group by 1")
     counted = Counter({str(status): int(str(count)) for status, count in found})
     assert counted == Counter({name: count for name, count in document["rows"].items() if name != "in"})
 
 
-def test_athena_reads_the_table_of_runs(cloud: Cloud, run: str, document: dict[str, Any]) -> None:
+def test_athena_reads_the_table_of_runs(stack: Stack, run: str, document: dict[str, Any]) -> None:
     """One row for the run, with what its tiers were sent."""
     sql = "select status, rows_in, cardinality(tiers), tiers[1].sent from {database}.runs where run_id = "
-    [found] = query(cloud, f"{sql}'{run}'")
+    [found] = query(stack, f"{sql}'{run}'")
     assert found == ["succeeded", str(ROWS), str(len(document["tiers"])), str(document["tiers"][0]["sent"])]
 
 
 @pytest.mark.parametrize("saved", QUERIES, ids=[saved.name for saved in QUERIES])
-def test_athena_runs_the_saved_queries(cloud: Cloud, document: dict[str, Any], saved: Query) -> None:
+def test_athena_runs_the_saved_queries(stack: Stack, document: dict[str, Any], saved: Query) -> None:
     """Each is valid in Athena's own SQL; the run gives all but those about rows without a label something to show."""
-    assert query(cloud, saved.sql) or "without a label" in saved.name, document["run_id"]
+    assert query(stack, saved.sql) or "without a label" in saved.name, document["run_id"]

@@ -54,7 +54,7 @@ def submit(
     from sluice.cli.submit import submit as submit_inputs  # noqa: PLC0415
 
     asked = Submission(inputs or [], task, settings or [], again, json)
-    raise in_cloud((env, region, profile), lambda cloud: submit_inputs(cloud, asked))
+    raise in_cloud((env, region, profile), lambda deployment: submit_inputs(deployment, asked))
 
 
 @commands.command(
@@ -78,7 +78,7 @@ def runs(
     """
     from sluice.cli.runs import list_runs  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: list_runs(cloud, limit, task, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: list_runs(deployment, limit, task, as_json=json))
 
 
 @commands.command(
@@ -101,7 +101,7 @@ def watch(
     """
     from sluice.cli.runs import watch_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: watch_run(cloud, run, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: watch_run(deployment, run, as_json=json))
 
 
 @commands.command(
@@ -126,7 +126,7 @@ def info(
     """
     from sluice.cli.info import show_info  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: show_info(cloud, run, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: show_info(deployment, run, as_json=json))
 
 
 @commands.command(
@@ -147,7 +147,7 @@ def approve(
     """
     from sluice.cli.control import approve_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: approve_run(cloud, run, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: approve_run(deployment, run, as_json=json))
 
 
 @commands.command(
@@ -168,7 +168,7 @@ def cancel(
     """
     from sluice.cli.control import cancel_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: cancel_run(cloud, run, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: cancel_run(deployment, run, as_json=json))
 
 
 @commands.command(
@@ -195,7 +195,7 @@ def resume(
     """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: resume_run(cloud, run, max_usd, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: resume_run(deployment, run, max_usd, as_json=json))
 
 
 @commands.command(
@@ -219,4 +219,4 @@ def rejudge(
     """
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda cloud: rejudge_run(cloud, run, task, as_json=json))
+    raise in_cloud((env, region, profile), lambda deployment: rejudge_run(deployment, run, task, as_json=json))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sluice.cli.calls import here
 from sluice.cli.help import examples
 from sluice.cli.options import CallsRegionOption, JsonOption, ProfileOption, SettingsOption, TaskOption
 from sluice.local.sources import SOURCES
@@ -42,13 +43,11 @@ def plan(
 
     Exit codes: 0 planned, 1 an input cannot be reached, 2 wrong usage or a bad task.
     """
-    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.api.forecasting import buckets_of  # noqa: PLC0415
     from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
 
     request = Request(inputs, task, settings or [], escalate, region, json)
-    raise typer.Exit(
-        concluded(lambda: plan_run(request, lambda name: Cloud.at(Place("prod", region, profile)).bucket(name)))
-    )
+    raise here(lambda: plan_run(request, buckets_of(region, profile)))
 
 
 @commands.command(
@@ -89,13 +88,11 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
 
     Exit codes: 0 piloted, 1 failed, 2 wrong usage or a bad task, 3 cancelled.
     """
-    from sluice.cli.cloud import Cloud, Place, concluded  # noqa: PLC0415
+    from sluice.api.forecasting import buckets_of  # noqa: PLC0415
     from sluice.cli.pilot import Request, pilot_run  # noqa: PLC0415
 
     request = Request(inputs, task, records, seed, answers, out, settings or [], region, json)
-    raise typer.Exit(
-        concluded(lambda: pilot_run(request, lambda name: Cloud.at(Place("prod", region, profile)).bucket(name)))
-    )
+    raise here(lambda: pilot_run(request, buckets_of(region, profile)))
 
 
 @commands.command(

@@ -68,8 +68,9 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
     """
     from sluice.cli.exits import ExitCode, complain  # noqa: PLC0415
-    from sluice.cli.published import folder_of, in_folder  # noqa: PLC0415
+    from sluice.cli.fetch import fetch_results, folder_of, show_folder  # noqa: PLC0415
     from sluice.cli.results import Asked, conflict, hand_out  # noqa: PLC0415
+    from sluice.results.published import in_folder  # noqa: PLC0415
 
     asked = Asked(
         labels=tuple(label or ()),
@@ -85,17 +86,13 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
         complain(wrong)
         raise typer.Exit(ExitCode.USAGE)
     if folder is not None:
-        from sluice.cli.fetch import show_folder  # noqa: PLC0415
-
         raise here(lambda: hand_out(in_folder(folder), asked) if asked.for_rows else show_folder(folder, as_json=json))
-    from sluice.cli.fetch import fetch_results, published  # noqa: PLC0415
-
     raise in_cloud(
         (env, region, profile),
-        lambda cloud: (
-            hand_out(published(cloud, run), asked)
+        lambda deployment: (
+            hand_out(deployment.run(run).published(), asked)
             if asked.for_rows
-            else fetch_results(cloud, run, out or Path(run), as_json=json)
+            else fetch_results(deployment, run, out or Path(run), as_json=json)
         ),
     )
 
@@ -123,11 +120,12 @@ def report(
 
     Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none.
     """
-    from sluice.cli.fetch import fetch_report, show_report  # noqa: PLC0415
-    from sluice.cli.published import folder_of  # noqa: PLC0415
+    from sluice.cli.fetch import fetch_report, folder_of, show_report  # noqa: PLC0415
 
     folder = folder_of(run)
     if folder is not None:
         raise here(lambda: show_report(folder, out, show_it=open_it, as_json=json))
     place = out or Path(f"{run}.html")
-    raise in_cloud((env, region, profile), lambda cloud: fetch_report(cloud, run, place, show_it=open_it, as_json=json))
+    raise in_cloud(
+        (env, region, profile), lambda deployment: fetch_report(deployment, run, place, show_it=open_it, as_json=json)
+    )

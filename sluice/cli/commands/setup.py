@@ -36,12 +36,12 @@ def doctor(
 
     Exit codes: 0 no problem, 1 a problem was found.
     """
+    from sluice.api.tasks import catalog_here  # noqa: PLC0415
     from sluice.cli.doctor import Patient, see_doctor, tasks_here  # noqa: PLC0415
-    from sluice.cli.tasks import catalog_here  # noqa: PLC0415
 
     raise in_cloud(
         (env, region, profile),
-        lambda cloud: see_doctor(Patient(cloud, tasks_here(), catalog_here(), calls), as_json=json),
+        lambda deployment: see_doctor(Patient(deployment.stack, tasks_here(), catalog_here(), calls), as_json=json),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sluice.cli.calls import here
 from sluice.cli.help import examples
 from sluice.cli.options import JsonOption, RegionOption
 
@@ -39,11 +40,10 @@ def init(
 
     Exit codes: 0 written, 2 wrong usage, or no task can be made of it.
     """
-    from sluice.cli.cloud import concluded  # noqa: PLC0415
     from sluice.cli.init import Request, init_task  # noqa: PLC0415
 
     request = Request(sample, labels, label_column, labels_file, name, force, json)
-    raise typer.Exit(concluded(lambda: init_task(request)))
+    raise here(lambda: init_task(request))
 
 
 @commands.command(
@@ -66,7 +66,6 @@ def check(
 
     Exit codes: 0 the task can be run, however weak; 2 it has mistakes.
     """
-    from sluice.cli.cloud import concluded  # noqa: PLC0415
     from sluice.cli.tasks import Question, check_task  # noqa: PLC0415
 
-    raise typer.Exit(concluded(lambda: check_task(Question(task, region, sample, json))))
+    raise here(lambda: check_task(Question(task, region, sample, json)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import threading
 from hashlib import blake2b
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs, SpanIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from mypy_boto3_s3.client import S3Client
 
@@ -69,12 +68,6 @@ def id_of(raw: bytes, path: str | None) -> str | None:
 def id_text(value: Any) -> str | None:
     """An id as text, whatever it is in JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def in_common(path: Sequence[str], other: Sequence[str]) -> int:
-    """How many of the last parts of two paths are the same."""
-    pairs = zip(reversed(path), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def index_head(data: bytes) -> bytes:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.errors import BadSetting
-from sluice.local.sources.keys import RecordKeys, first_rows, id_text, in_common
+from sluice.local.sources.keys import RecordKeys, first_rows, id_text
 from sluice.local.sources.source import NoAnswer, Reply
+from sluice.rows.inputs import in_common
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

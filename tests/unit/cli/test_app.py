@@ -18,14 +18,17 @@ from typer.testing import CliRunner
 from sluice.cli import run as command
 from sluice.cli.app import app
 from sluice.cli.display import Lines, busy, byte_bar, meter, news, picture
-from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.exits import ExitCode
+from sluice.cli.options import parse_settings
 from sluice.cli.plan import READING, progress
-from sluice.cli.requests import check_answers, check_faults, check_out, find_inputs, parse_settings
-from sluice.cli.run import Looks, Request, approved, run_files
+from sluice.cli.run import Request, approved, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
-from sluice.errors import BadSetting, Stop
-from sluice.local.runner import models_beside, names
+from sluice.errors import BadInput, BadRequest, BadSetting, Interrupted, SluiceError, Stop, Unbalanced
+from sluice.local.checks import check_answers, check_faults
+from sluice.local.runner import models_beside
+from sluice.results.published import check_out
 from sluice.results.run_document import read_run
+from sluice.rows.inputs import find_inputs, names
 from sluice.runs.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.runs.settings import Settings
 from sluice.runs.state import Approval
@@ -156,10 +159,10 @@ def test_without_json_a_summary_is_printed(ask: Callable[..., Request], capsys: 
     assert "chatter" not in out
 
 
-def test_the_report_lies_beside_the_results(ask: Callable[..., Request], tmp_path: Path) -> None:
-    """Every run leaves a report, also one that was cancelled before it could publish."""
-    run_files(ask(), FakeRunner({**RUN, "status": "cancelled"}))
-    assert "Cancelled" in (tmp_path / "out" / "report.html").read_text()
+def test_ctrl_c_shows_what_was_answered(ask: Callable[..., Request], capsys: pytest.CaptureFixture[str]) -> None:
+    """The cancelled run has its summary, and an exit code of its own."""
+    assert run_files(ask(), FakeRunner(Interrupted({**RUN, "status": "cancelled"}))) == ExitCode.CANCELLED
+    assert capsys.readouterr().out.startswith("tickets cancelled")
 
 
 def test_the_runner_is_asked_for_what_the_command_line_says(ask: Callable[..., Request], tmp_path: Path) -> None:
@@ -223,11 +226,13 @@ def test_an_error_of_the_runner_is_a_failure(ask: Callable[..., Request], capsys
     assert "sluice: the app does not synthesize" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("kind", "code"), [("BadInput", ExitCode.USAGE), ("Unbalanced", ExitCode.FAILED)])
-def test_a_refusal_by_the_first_step_is_wrong_usage(ask: Callable[..., Request], kind: str, code: ExitCode) -> None:
-    """What start refuses arrives as the name of its error."""
-    error = Stop("refused")
-    error.kind = kind  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("error", "code"), [(BadInput("refused"), ExitCode.USAGE), (Unbalanced("a row is missing"), ExitCode.FAILED)]
+)
+def test_a_refusal_by_the_first_step_is_wrong_usage(
+    ask: Callable[..., Request], error: SluiceError, code: ExitCode
+) -> None:
+    """Nothing has been started then; what breaks later is a failure."""
     assert run_files(ask(), FakeRunner(error)) == code
 
 
@@ -348,7 +353,7 @@ def test_any_file_can_be_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
     """An empty run is rarely meant."""
-    with pytest.raises(UsageError, match=r"holds no file that ends in \.jsonl"):
+    with pytest.raises(BadRequest, match=r"holds no file that ends in \.jsonl"):
         find_inputs([str(tmp_path)])
 
 
@@ -369,7 +374,7 @@ def test_known_sources_of_answers(source: str) -> None:
 )
 def test_unknown_sources_of_answers(source: str) -> None:
     """What is no source is refused before a run is started with it."""
-    with pytest.raises(UsageError, match="--answers"):
+    with pytest.raises(BadRequest, match="answers "):
         check_answers(source)
 
 
@@ -436,14 +441,14 @@ def test_other_peoples_folders_are_refused(tmp_path: Path, content: dict[str, st
     for name, text in content.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match="no run of Sluice"):
+    with pytest.raises(BadRequest, match="no run of Sluice"):
         check_out(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """DIR has to be a folder."""
     (tmp_path / "out").touch()
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(BadRequest, match="not a folder"):
         check_out(tmp_path / "out")
 
 
@@ -575,38 +580,6 @@ def test_a_terminal_sees_how_far_the_reading_is() -> None:
     told("span", 0, 1)
     told("span", 1, 3_000)
     assert said == [READING, "reading span 2 of 3,000"]
-
-
-def test_looks_are_taken_now_and_then() -> None:
-    """The runner offers a look twenty times a second; reading the bucket each time would slow the run."""
-    shown: list[Snapshot] = []
-    moments = iter([0.0, 0.0, 0.1, 0.5, 0.5])
-
-    class Display(Lines):
-        def show(self, snapshot: Snapshot) -> None:
-            shown.append(snapshot)
-
-    class Watch:
-        def look(self) -> Snapshot:
-            return Snapshot("r1")
-
-    looks = Looks(Display(io.StringIO(), "t"), lambda: next(moments))
-    looks._watch = Watch()
-    for _ in range(3):
-        looks(None, "r1")  # type: ignore[arg-type]
-    assert len(shown) == 2
-
-
-def test_a_look_that_fails_does_not_end_the_run() -> None:
-    """The display is not worth a run."""
-
-    class Watch:
-        def look(self) -> Snapshot:
-            raise Stop("the bucket is gone")
-
-    looks = Looks(Lines(io.StringIO(), "t"), lambda: 0.0)
-    looks._watch = Watch()
-    looks(None, "r1")  # type: ignore[arg-type]
 
 
 # The summary.

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
-from sluice.cli.cloud import Cloud
+from sluice.aws.stack import Stack
 from sluice.cli.doctor import Finding, Patient, Status, examine, see_doctor, tasks_here
 from sluice.cli.exits import ExitCode
 from sluice.models.catalog import Catalog
@@ -156,7 +156,7 @@ def patient(
     opened.append(session)
     tiers = [{"model": "nova-micro", **tier}]
     task = parse_task({"name": "t", "input": {"text": "x"}, "labels": ["a", "b"], "tiers": tiers}, "task")
-    return Patient(Cloud(session, "Sluice"), [task], Catalog.load(), calls)
+    return Patient(Stack(session, "Sluice"), [task], Catalog.load(), calls)
 
 
 def findings(of: Patient) -> dict[str, list[Finding]]:
@@ -314,7 +314,7 @@ def test_without_any_credentials_the_command_says_how_to_sign_in(opened: list[Se
         def client(self, *_: Any, **__: Any) -> Any:
             raise NoCredentialsError
 
-    examined = Patient(Cloud(Nobody({}), "Sluice"), [], Catalog.load(), calls=False)
+    examined = Patient(Stack(Nobody({}), "Sluice"), [], Catalog.load(), calls=False)
     assert "aws sso login" in findings(examined)["credentials"][0].found
 
 
@@ -323,7 +323,7 @@ def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    found = findings(Patient(Cloud(boto3.Session(), "Sluice"), [], Catalog.load(), calls=True))
+    found = findings(Patient(Stack(boto3.Session(), "Sluice"), [], Catalog.load(), calls=True))
     assert list(found) == ["region"]
     assert found["region"][0].do == "give --region, or set AWS_REGION"
 

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
-from sluice.cli.exits import UsageError
 from sluice.cli.init import (
     Guess,
     Labels,
@@ -33,6 +32,7 @@ from sluice.cli.init import (
     quoted,
     render,
 )
+from sluice.errors import BadRequest
 from sluice.task.file import load_task, parse_task
 from tests.harness.drive import jsonl
 
@@ -306,7 +306,7 @@ def test_any_rows_make_a_task_or_a_sentence(rows: list[dict[str, Any]], column: 
         Path("in.jsonl").write_bytes(jsonl(rows))
         try:
             init_task(Request(Path("in.jsonl"), column=column))
-        except UsageError:
+        except BadRequest:
             assert not Path("tasks").exists()
         else:
             assert load_task("in").input.text

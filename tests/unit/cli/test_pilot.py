@@ -14,13 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
-from sluice.cli.exits import ExitCode, UsageError
-from sluice.cli.pilot import Request, bill_at, pilot_run
+from sluice.cli.exits import ExitCode, concluded
+from sluice.cli.pilot import Request, pilot_run
+from sluice.errors import BadRequest
 from sluice.figures import dollars
 from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import Tokens, share
 from sluice.forecast.texts import Lot
+from sluice.forecast.trial import bill_at
 from sluice.models.catalog import Catalog, cost
 from sluice.runs.settings import Settings
 from sluice.runs.state import PlannedSegment
@@ -216,7 +218,7 @@ def test_a_budget_is_held_against_what_was_measured(project: Path) -> None:
 def test_a_pilot_that_its_budget_stops_shows_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Shares of records that were never asked would be wrong; the budget is kept all the same."""
     Path("plain.yaml").write_text(json.dumps({**TASK, "budget": {"max_usd": 0.001}}))
-    assert pilot_run(asking(), nowhere, MemoryRunner()) == ExitCode.FAILED
+    assert concluded(lambda: pilot_run(asking(), nowhere, MemoryRunner())) == ExitCode.FAILED
     assert "draw fewer records" in capsys.readouterr().err
     assert not Path("out/plain-pilot/pilot.json").exists()
 
@@ -244,7 +246,7 @@ def test_a_task_of_one_tier_has_nobody_to_agree_with(project: Path, capsys: pyte
 def test_a_run_that_breaks_off_ends_the_pilot(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second run is not begun, nothing is concluded, and the exit code is the run's."""
     runner = MemoryRunner(status="cancelled")
-    assert pilot_run(asking(), nowhere, runner) == ExitCode.CANCELLED
+    assert concluded(lambda: pilot_run(asking(), nowhere, runner)) == ExitCode.CANCELLED
     assert len(runner.tasks) == 1
     assert "broke off" in capsys.readouterr().err
     assert not Path("out/plain-pilot/pilot.json").exists()
@@ -253,7 +255,7 @@ def test_a_run_that_breaks_off_ends_the_pilot(project: Path, capsys: pytest.Capt
 def test_without_a_good_row_there_is_nothing_to_ask(project: Path) -> None:
     """It is told before anything runs."""
     Path("in.jsonl").write_bytes(jsonl([[1], [2]]))
-    with pytest.raises(UsageError, match="no row that could be sent"):
+    with pytest.raises(BadRequest, match="no row that could be sent"):
         pilot_run(asking(), nowhere, MemoryRunner())
 
 

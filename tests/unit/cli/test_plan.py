@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.answers.requests import RequestWriter
+from sluice.aws.folder import LOCAL, Folder
 from sluice.cli.app import app
-from sluice.cli.plan import declared_settings, print_forecast
+from sluice.cli.plan import print_forecast
 from sluice.errors import BadInput, BadSetting, Stop
 from sluice.forecast.estimate import Asked, Forecast
-from sluice.forecast.files import LOCAL, Folder
 from sluice.forecast.forecast import forecast
 from sluice.forecast.forecast import planned as estimated
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
 from sluice.runs.keys import JobKeys, Keys
-from sluice.runs.settings import Settings
+from sluice.runs.settings import Settings, declared_settings
 from sluice.runs.state import Approval, JobItem, RoundPlan, Span
 from sluice.steps import partition, plan
 from sluice.steps.services import Run

@@ -21,10 +21,12 @@ from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.choices import Format, Shape
-from sluice.cli.exits import ExitCode, UsageError
+from sluice.cli.exits import ExitCode
+from sluice.cli.fetch import folder_of
 from sluice.cli.formats import cell_column, shown, write_csv, write_jsonl, write_parquet
-from sluice.cli.published import Origin, Published, Wanted, folder_of, in_folder
 from sluice.cli.results import Asked, hand_out
+from sluice.errors import BadRequest
+from sluice.results.published import Origin, Published, Wanted, in_folder
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs
@@ -291,7 +293,7 @@ def test_no_row_is_said(run: Published, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"reasons": ("nonsense",)}, "--reason nonsense is no reason; there are: row_not_utf8"),
+        ({"reasons": ("nonsense",)}, "reason nonsense is no reason; there are: row_not_utf8"),
         ({"shape": Shape.INPUT, "format": Format.CSV}, "--as input gives lines of JSON, not --format csv"),
         ({"limit": 1, "out": "rows.txt"}, "a table is for the eye"),
     ],
@@ -299,7 +301,7 @@ def test_no_row_is_said(run: Published, capsys: pytest.CaptureFixture[str]) -> N
 def test_what_cannot_be_written_is_refused(run: Published, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
     """Before anything is read."""
     changes = {**wrong, **({"out": tmp_path / wrong["out"]} if "out" in wrong else {})}
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(BadRequest, match=said):
         hand_out(run, asked(**changes))
 
 
@@ -332,7 +334,7 @@ def test_an_input_that_is_not_what_it_was_is_refused(folder: Path, change: bytes
     """A line number of another file means another row; the sentence says how rows are kept."""
     rows = folder.parent / "a.jsonl"
     rows.unlink() if change is None else rows.write_bytes(rows.read_bytes() + change)
-    with pytest.raises(UsageError, match=rf"{said}, and with it the rows; with `input.keep_input: true`"):
+    with pytest.raises(BadRequest, match=rf"{said}, and with it the rows; with `input.keep_input: true`"):
         lines_of(in_folder(folder))
 
 
@@ -343,7 +345,7 @@ def test_a_runs_id_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert folder_of("tickets-20261120t101500-0123456789") is None
     assert folder_of("./tickets-20261120t101500-0123456789") is not None
     assert folder_of("nowhere") is None
-    with pytest.raises(UsageError, match="no/where holds no run"):
+    with pytest.raises(BadRequest, match="no/where holds no run"):
         in_folder(Path("no/where"))
 
 

@@ -1,4 +1,4 @@
-"""How runs stand: read from the work bucket, and from Step Functions where the bucket cannot know."""
+"""How deployed runs stand: read from the work bucket, and from Step Functions where the bucket cannot know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.cli.exits import UsageError
+from sluice.errors import BadRequest
 from sluice.runs import state
 from sluice.runs.document import Document, read
 from sluice.runs.keys import Keys
@@ -19,7 +19,7 @@ from sluice.runs.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sluice.cli.cloud import Cloud, Execution
+    from sluice.aws.stack import Execution, Stack
 
 RUNS = "runs/"
 AT_ONCE = 16
@@ -87,46 +87,46 @@ class Standing:
         }
 
 
-def standing(cloud: Cloud, run: str) -> Standing:
+def standing(stack: Stack, run: str) -> Standing:
     """Find out how a run stands.
 
     Raises:
-        UsageError: there is no such run.
+        BadRequest: there is no such run.
 
     """
-    return _standing(cloud, run, beginning(cloud, run))
+    return _standing(stack, run, beginning(stack, run))
 
 
-def beginning(cloud: Cloud, run: str) -> Beginning:
+def beginning(stack: Stack, run: str) -> Beginning:
     """Read how a run began.
 
     Raises:
-        UsageError: there is no such run, or a folder is named.
+        BadRequest: there is no such run, or a folder is named.
 
     """
     if "/" in run or (run and Path(run).is_dir() and not STAMP.search(run)):
         folder = "of a folder: `sluice results DIR`, `sluice report DIR`"
-        raise UsageError(f"{run} is no run of the stack: RUN is a run's id, as `sluice runs` lists it; {folder}")
-    data = cloud.work.find(Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
+        raise BadRequest(f"{run} is no run of the stack: RUN is a run's id, as `sluice runs` lists it; {folder}")
+    data = stack.work.find(Keys(run).start) if re.fullmatch(r"[\w-]+", run) else None
     if data is None:
-        raise UsageError(f"the stack {cloud.stack} has no run {run}; `sluice runs` lists those that it has")
+        raise BadRequest(f"the stack {stack.name} has no run {run}; `sluice runs` lists those that it has")
     return read(Beginning, data, Keys(run).start)
 
 
-def latest(cloud: Cloud, limit: int, task: str | None) -> list[Standing]:
+def latest(stack: Stack, limit: int, task: str | None) -> list[Standing]:
     """List the runs that began last, newest first."""
-    found = sorted(run_ids(cloud), key=_stamp, reverse=True)[:READ]
+    found = sorted(run_ids(stack), key=_stamp, reverse=True)[:READ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun = list(zip(found, pool.map(lambda run: _begun(cloud, run), found), strict=True))
+        begun = list(zip(found, pool.map(lambda run: _begun(stack, run), found), strict=True))
         known = [(run, start) for run, start in begun if start is not None and task in (None, start.name)]
         known.sort(key=lambda item: item[1].at, reverse=True)
-        return list(pool.map(lambda item: _standing(cloud, *item), known[:limit]))
+        return list(pool.map(lambda item: _standing(stack, *item), known[:limit]))
 
 
-def run_ids(cloud: Cloud) -> Iterator[str]:
+def run_ids(stack: Stack) -> Iterator[str]:
     """List all runs that the work bucket holds, without what lies in them."""
-    pages = cloud.work.client.get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=cloud.work.bucket, Prefix=RUNS, Delimiter="/"):
+    pages = stack.work.client.get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=stack.work.bucket, Prefix=RUNS, Delimiter="/"):
         for item in page.get("CommonPrefixes", []):
             yield item["Prefix"].removeprefix(RUNS).rstrip("/")
 
@@ -136,55 +136,55 @@ def _stamp(run: str) -> str:
     return match[1] if match else ""
 
 
-def _begun(cloud: Cloud, run: str) -> Beginning | None:
+def _begun(stack: Stack, run: str) -> Beginning | None:
     """How a run began; None for one whose beginning is not written yet."""
-    data = cloud.work.find(Keys(run).start)
+    data = stack.work.find(Keys(run).start)
     return None if data is None else read(Beginning, data, run)
 
 
-def _standing(cloud: Cloud, run: str, start: Beginning) -> Standing:
-    further = sum(1 for _ in cloud.work.keys(Keys(run).resumptions))
+def _standing(stack: Stack, run: str, start: Beginning) -> Standing:
+    further = sum(1 for _ in stack.work.keys(Keys(run).resumptions))
     keys = Keys(run, further)
-    document, approval = _json(cloud, keys.published), None
+    document, approval = _json(stack, keys.published), None
     if document is None:
-        status, error = _from_execution(cloud, keys, further)
+        status, error = _from_execution(stack, keys, further)
         if status == FAILED:
-            document = _summary_of_failed(cloud, keys, further)
+            document = _summary_of_failed(stack, keys, further)
         if status == WAITING:
-            approval = read(state.Approval, cloud.work.get(keys.approval), keys.approval)
+            approval = read(state.Approval, stack.work.get(keys.approval), keys.approval)
     else:
         status, error = str(document.get("status")), document.get("error")
-    rows = document["rows"]["in"] if document else _planned_rows(cloud, start, run)
+    rows = document["rows"]["in"] if document else _planned_rows(stack, start, run)
     return Standing(run, start, status, error or (document or {}).get("error"), rows, document, approval)
 
 
-def _json(cloud: Cloud, key: str) -> dict[str, Any] | None:
-    data = cloud.work.find(key)
+def _json(stack: Stack, key: str) -> dict[str, Any] | None:
+    data = stack.work.find(key)
     return None if data is None else msgspec.json.decode(data)
 
 
-def _planned_rows(cloud: Cloud, start: Beginning, run: str) -> int | None:
+def _planned_rows(stack: Stack, start: Beginning, run: str) -> int | None:
     key = Keys(start.judges or run).plan
-    data = cloud.work.find(key)
+    data = stack.work.find(key)
     return None if data is None else read(_Plan, data, key).rows
 
 
-def _from_execution(cloud: Cloud, keys: Keys, further: int) -> tuple[str, str | None]:
+def _from_execution(stack: Stack, keys: Keys, further: int) -> tuple[str, str | None]:
     """Tell the status of a run that has not been published by its latest execution, and why it failed."""
-    found = cloud.execution(f"{keys.run}-{further}" if further else keys.run)
+    found = stack.execution(f"{keys.run}-{further}" if further else keys.run)
     if found is None:
-        noted = cloud.work.head(keys.resumption(further) if further else keys.start)
+        noted = stack.work.head(keys.resumption(further) if further else keys.start)
         if noted and dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(noted.modified) < BEGINNING:
             return RUNNING, None
         return FAILED, NO_EXECUTION
-    cancelled = found.status == "ABORTED" or cloud.work.exists(keys.cancel)
+    cancelled = found.status == "ABORTED" or stack.work.exists(keys.cancel)
     if found.status in ENDED_BADLY and cancelled and _recent(found):
         return CANCELLING, None
     if found.status in ENDED_BADLY:
         return FAILED, found.cause or found.status.lower().replace("_", " ")
     if cancelled:
         return CANCELLING, None
-    waits = found.status == "SUCCEEDED" and cloud.work.exists(keys.approval)
+    waits = found.status == "SUCCEEDED" and stack.work.exists(keys.approval)
     return (WAITING if waits else RUNNING), None
 
 
@@ -192,14 +192,14 @@ def _recent(execution: Execution) -> bool:
     return execution.ended is None or dt.datetime.now(dt.UTC) - execution.ended < CLOSING
 
 
-def _summary_of_failed(cloud: Cloud, keys: Keys, further: int) -> dict[str, Any] | None:
+def _summary_of_failed(stack: Stack, keys: Keys, further: int) -> dict[str, Any] | None:
     """run.json of a run that broke off, which sweep writes; not the one of an execution before."""
-    document = _json(cloud, keys.summary)
+    document = _json(stack, keys.summary)
     if document is None or document.get("status") != FAILED:
         return None
     if not further:
         return document
-    head = cloud.work.head(keys.resumption(further))
+    head = stack.work.head(keys.resumption(further))
     began = dt.datetime.fromisoformat(head.modified) if head else None
     finished = document.get("finished")
     fresh = began and finished and dt.datetime.fromisoformat(finished) >= began

@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.cli.exits import UsageError
-from sluice.cli.standing import STAMP
-from sluice.errors import BadInput
-from sluice.forecast.files import Folder
+from sluice.aws.folder import Folder
+from sluice.errors import BadInput, BadRequest
+from sluice.reasons import Reason, Status
 from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
 from sluice.rows.containers.columnar import RangedFile
 from sluice.rows.record import OVERSIZE, BrokenRow
@@ -54,6 +53,20 @@ class Wanted:
     statuses: Sequence[str] = ()
     reasons: Sequence[str] = ()
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no row can have.
+
+        Raises:
+                BadRequest: a status or a reason that does not exist, or a limit below 1.
+
+        """
+        for name, values, known in (("status", self.statuses, Status), ("reason", self.reasons, Reason)):
+            unknown = next((value for value in values if value not in set(known)), None)
+            if unknown is not None:
+                raise BadRequest(f"{unknown} is no {name}; there are: {', '.join(known)}", name)
+        if self.limit is not None and self.limit < 1:
+            raise BadRequest(f"{self.limit} is no number of rows: give 1 or more, or none", "limit")
 
     def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Pick the rows that are meant; the limit is not looked at."""
@@ -94,9 +107,9 @@ class Published:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns; `UsageError` when the files are gone."""
+        """The columns; `BadRequest` when the files are gone."""
         if not self.parts:
-            raise UsageError(f"there are no results of run {self.run}: nothing lies under {self.prefix}")
+            raise BadRequest(f"there are no results of run {self.run}: nothing lies under {self.prefix}")
         with self._open(*self.parts[0]) as opened:
             return opened.schema_arrow
 
@@ -126,6 +139,23 @@ class Published:
                         return
             advance(part[1])
 
+    def table(self, wanted: Wanted, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read the rows that are meant into memory.
+
+        Raises:
+            BadRequest: a column that the results do not have.
+
+        """
+        self.check_columns(columns)
+        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_batches(self.batches(wanted, columns), schema)
+
+    def check_columns(self, columns: Sequence[str] | None) -> None:
+        """Refuse a column that the results do not have."""
+        for name in columns or ():
+            if name not in self.schema.names:
+                raise BadRequest(f"{name} is none of the results; there are: {', '.join(self.schema.names)}", "column")
+
     def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the rows that are meant as they stood in the input, as lines of JSON without the line's end.
 
@@ -133,7 +163,7 @@ class Published:
         They come from the column `input` where there is one, else from the inputs themselves.
 
         Raises:
-            UsageError: the inputs are needed, and are gone or have changed.
+            BadRequest: the inputs are needed, and are gone or have changed.
 
         """
         if INPUT in self.schema.names:
@@ -171,23 +201,44 @@ def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
             if at == len(wanted):
                 return
     except BadInput as error:
-        raise UsageError(f"{error}; {KEEP}") from error
+        raise BadRequest(f"{error}; {KEEP}") from error
 
 
 # A run in a folder.
 
 
-def folder_of(name: str) -> Path | None:
-    """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
-    if "/" in name:
-        return Path(name)
-    return Path(name) if not STAMP.search(name) and Path(name).is_dir() else None
+def check_out(out: Path) -> None:
+    """Refuse a folder with other people's files: it must be new, empty, or hold an earlier run's run.json.
+
+    Raises:
+        BadRequest: it is no folder, or holds other files.
+
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise BadRequest(f"{out} is not a folder", "out")
+    if any(not entry.name.startswith(".") for entry in out.iterdir()) and not _holds_a_run(out):
+        what = "holds files that are no run of Sluice"
+        raise BadRequest(f"{out} {what}; name a new, an empty or a run's folder", "out")
+
+
+def _holds_a_run(out: Path) -> bool:
+    """Whether Sluice has written here: a finished run's document, or the logs of one that never got so far."""
+    names = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+    if names == {"logs"}:
+        return True
+    try:
+        document = msgspec.json.decode((out / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and {"run_id", "task"} <= document.keys()
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a folder; `UsageError` when it is none."""
+    """Read the run.json of a folder; `BadRequest` when it is none."""
     if not (folder / "run.json").is_file():
-        raise UsageError(
+        raise BadRequest(
             f"{folder} holds no run: there is no {folder / 'run.json'}; "
             "name the folder that `sluice run` was given as --out, or a run by its id, as `sluice runs` lists it"
         )
@@ -195,7 +246,7 @@ def read_document(folder: Path) -> dict[str, Any]:
         document = msgspec.json.decode((folder / "run.json").read_bytes())
         assert {"run_id", "task", "status"} <= document.keys()
     except (ValueError, AssertionError, AttributeError):
-        raise UsageError(f"{folder / 'run.json'} is no run of Sluice") from None
+        raise BadRequest(f"{folder / 'run.json'} is no run of Sluice") from None
     found: dict[str, Any] = document
     return found
 
@@ -212,11 +263,11 @@ def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
     for item in document["inputs"]:
         path = item.get("path")
         if path is None:
-            raise UsageError(f"the rows of {item['uri']} are not on this machine: name the run by its id")
+            raise BadRequest(f"the rows of {item['uri']} are not on this machine: name the run by its id")
         head = root.head(path.lstrip("/"))
         if head is None or head.size != item["bytes"]:
             what = "was changed" if head else "cannot be found"
-            raise UsageError(f"{path} {what}, and with it the rows; {KEEP}")
+            raise BadRequest(f"{path} {what}, and with it the rows; {KEEP}")
         yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag))
 
 

@@ -1,0 +1,184 @@
+"""Runs on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.api.rows import Rows
+from sluice.api.tasks import Inputs, listed, region_here, runnable
+from sluice.local.checks import check_answers, check_faults
+from sluice.results.published import check_out, in_folder, read_document
+from sluice.rows.inputs import find_inputs
+from sluice.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sluice.results.published import Published
+    from sluice.runs.progress import Snapshot
+    from sluice.runs.state import Approval
+    from sluice.task.task import Task
+
+    Runner = Callable[..., Mapping[str, Any]]
+
+
+def run(
+    inputs: Inputs,
+    task: Task | str | Path,
+    *,
+    out: str | Path,
+    answers: str = "standin",
+    settings: Mapping[str, object] | None = None,
+    region: str | None = None,
+    on_progress: Callable[[Snapshot], None] | None = None,
+    approve: Callable[[Approval], bool] | None = None,
+) -> Run:
+    """Run the deployed workflow over files, on this machine, and wait for its end.
+
+    Nothing is printed and no signal is handled, so that a notebook, a thread or a worker of a scheduler can call it,
+    as often as it likes. The processes that it starts end with it, however it ends. Ctrl-C cancels the run, which
+    takes some seconds and keeps what was answered, and comes out as `Interrupted`; a second Ctrl-C leaves at once.
+
+    Args:
+        inputs: one or several files or folders.
+        task: a task, or its name or path.
+        out: the folder for results, run.json, report and logs: new, empty, or of an earlier run.
+        answers: `standin` (nothing is asked, labels are made up from the text), `replay:FILE`, `openai:URL#MODEL`, or
+            `bedrock`, which asks the task's models with your credentials and costs money.
+        settings: settings of a deployment, as `{"approve_above_usd": 1}`.
+        region: the AWS Region whose models are meant; else AWS_REGION, else us-east-1.
+        on_progress: is told how the run stands, about twice a second.
+        approve: decides about a run that can cost more than `approve_above_usd`; without it such a run sends nothing
+            and ends as cancelled.
+
+    Returns:
+        The run, also one that failed: look at its `status`, or call `raise_for_status()`.
+
+    Raises:
+        BadTask, BadInput, BadSetting, BadRequest: something cannot be used; nothing has been started.
+        Stop: the run could not be started, or left nothing behind.
+        Interrupted: Ctrl-C; its `document` is run.json of the cancelled run.
+
+    """
+    return job_of(inputs, task, out, answers, settings, region).run(local_runner(), on_progress, approve)
+
+
+def open_run(out: str | Path) -> Run:
+    """Open the run that lies in a folder: `out` of a run here, or of one that was downloaded.
+
+    Raises:
+        BadRequest: there is none.
+
+    """
+    return Run(Path(out), read_document(Path(out)))
+
+
+class Run(Rows):
+    """A run that has ended, in a folder of this machine."""
+
+    def __init__(self, out: Path, summary: Mapping[str, Any]) -> None:
+        self.out = out
+        self.summary = dict(summary)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id}: {self.status}, {self.summary['rows']['in']:,} rows, in {self.out}>"
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return str(self.summary["run_id"])
+
+    @property
+    def status(self) -> str:
+        """How it ended: `succeeded`, `over_limit`, `cancelled` or `failed`."""
+        return str(self.summary["status"])
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; None where it did not."""
+        return self.summary.get("error")
+
+    @property
+    def report(self) -> Path:
+        """The file with the report, one page of HTML that needs nothing from outside."""
+        return self.out / "report.html"
+
+    @property
+    def files(self) -> list[Path]:
+        """The Parquet files with the results, in order."""
+        return [self.out / key for key, _ in self.published().parts]
+
+    def published(self) -> Published:
+        """Open the rows, to be read batch by batch."""
+        return in_folder(self.out)
+
+    def ending(self) -> tuple[str, str | None]:
+        """How it ended, and why if it failed."""
+        return self.status, self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that has been made sure of, and not been started."""
+
+    inputs: Sequence[Path]
+    task: Task
+    out: Path
+    answers: str
+    settings: Mapping[str, object]
+    region: str
+    faults: Path | None = None
+
+    def run(
+        self,
+        runner: Runner,
+        on_progress: Callable[[Snapshot], None] | None = None,
+        approve: Callable[[Approval], bool] | None = None,
+    ) -> Run:
+        """Run it, and wait for its end."""
+        document = runner(
+            inputs=self.inputs,
+            task=self.task,
+            out=self.out,
+            answers=self.answers,
+            settings=self.settings,
+            region=self.region,
+            faults=self.faults,
+            on_progress=on_progress,
+            approve=approve or refused,
+        )
+        return Run(self.out, document)
+
+
+def job_of(
+    inputs: Inputs,
+    task: Task | str | Path,
+    out: str | Path,
+    answers: str = "standin",
+    settings: Mapping[str, object] | None = None,
+    region: str | None = None,
+    faults: Path | None = None,
+) -> Job:
+    """Check everything that can be checked before anything is started: task, models, settings, inputs, places."""
+    where = region_here(region)
+    known, _ = runnable(task, where)
+    typed = Settings().override(settings or {})
+    check_answers(answers)
+    check_faults(faults)
+    files = find_inputs(listed(inputs))
+    check_out(Path(out))
+    return Job(files, known, Path(out), answers, {name: getattr(typed, name) for name in settings or {}}, where, faults)
+
+
+def local_runner() -> Runner:
+    """Load the runner of this machine."""
+    from sluice.local.runner import run_local  # noqa: PLC0415 (a wrong request is refused without loading moto)
+
+    return run_local
+
+
+def refused(_asked: Approval) -> bool:
+    """Nobody has agreed to the cost."""
+    return False

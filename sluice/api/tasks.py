@@ -1,0 +1,51 @@
+"""Tasks and inputs as a program names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sluice.models.catalog import Catalog, Model, check_models
+from sluice.task import file as task_file
+from sluice.task.task import Task
+
+Inputs = str | Path | Sequence[str | Path]
+USUAL_REGION = "us-east-1"
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """Load the task of this name in the folder `tasks`, or the one in the file at this path.
+
+    Raises:
+        BadTask: there is none, or it has mistakes; `problems` holds a sentence for each.
+
+    """
+    return task_file.load_task(str(name_or_path))
+
+
+def runnable(task: Task | str | Path, region: str) -> tuple[Task, tuple[Model, ...]]:
+    """Take or load a task, and find its models.
+
+    Raises:
+        BadTask: it cannot be run in this Region.
+        BadSetting: the catalogue of models that this folder lays over the built-in one has mistakes.
+
+    """
+    known = task if isinstance(task, Task) else load_task(task)
+    return known, check_models(known, catalog_here(), region, None if isinstance(task, Task) else str(task))
+
+
+def catalog_here() -> Catalog:
+    """Load the models, with those that this folder or SLUICE_MODELS lays over them."""
+    return Catalog.of_project(Path(), os.environ)
+
+
+def region_here(region: str | None) -> str:
+    """The Region whose models are meant where none is named."""
+    return region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or USUAL_REGION
+
+
+def listed(inputs: Inputs) -> list[str]:
+    """The names of inputs, of which there may be one alone."""
+    return [str(inputs)] if isinstance(inputs, str | Path) else [str(name) for name in inputs]

@@ -1,0 +1,112 @@
+"""What a run has published: its rows, its files, its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from sluice.aws.folder import whole_file
+from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
+from sluice.errors import BadRequest
+from sluice.report.report import render
+from sluice.results.published import Origin, Published
+from sluice.runs.document import read
+from sluice.runs.keys import Keys
+from sluice.runs.state import Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import Protocol
+
+    from sluice.aws.s3 import Store
+    from sluice.aws.stack import Stack
+    from sluice.deployment.standing import Standing
+
+    class OnDownload(Protocol):
+        """Is told how many files of how many bytes come; what it gives takes the bytes that are through."""
+
+        def __call__(self, files: int, size: int, /) -> AbstractContextManager[Callable[[int], None]]: ...
+
+
+class Outcome(NamedTuple):
+    """A run that has published its results, and how it stands."""
+
+    now: Standing
+    rows: Published
+
+
+def outcome(stack: Stack, run: str) -> Outcome:
+    """Open what a run has published.
+
+    Raises:
+        BadRequest: it has published nothing: it has not ended, waits, failed, or there is no such run.
+
+    """
+    now = _ended(stack, run)
+    if now.document is None or now.status == FAILED:
+        raise BadRequest(
+            f"run {run} has published nothing, since it failed: {now.error}; `sluice resume {run}` goes on"
+        )
+    prefix = f"results/{now.beginning.name}/run_date={now.beginning.date}/{run}-part-"
+    return Outcome(now, Published(stack.results, run, prefix, lambda: _origins(stack, now)))
+
+
+def _origins(stack: Stack, now: Standing) -> Iterator[Origin]:
+    key = Keys(now.beginning.judges or now.run).inputs
+    for frozen in read(Inputs, stack.work.get(key), key).inputs:
+        bucket, _, name = frozen.uri.removeprefix("s3://").partition("/")
+        yield Origin(stack.bucket(bucket), name, frozen)
+
+
+def _ended(stack: Stack, run: str) -> Standing:
+    now = standing(stack, run)
+    if now.status == WAITING:
+        raise BadRequest(f"run {run} has sent nothing yet: it waits for `sluice approve {run}`")
+    if now.status in GOING_ON:
+        raise BadRequest(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
+    return now
+
+
+def download(stack: Stack, run: str, out: Path, on_download: OnDownload) -> Standing:
+    """Copy a run's Parquet files, run.json and report into a folder, laid out as those of a local run.
+
+    Raises:
+        BadRequest: the run has published nothing.
+
+    """
+    now, rows = outcome(stack, run)
+    with on_download(len(rows.parts), rows.size) as advance:
+        for key, _ in rows.parts:
+            _copy(stack.results, key, out / key, advance)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_bytes(_report(stack, now))
+    (out / "run.json").write_bytes(msgspec.json.encode(now.document))
+    return now
+
+
+def _copy(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:
+    """Copy an object into a file, which appears when it is whole."""
+    with whole_file(path) as file:
+        for block in store.blocks(key):
+            file.write(block)
+            advance(len(block))
+
+
+def report(stack: Stack, run: str) -> bytes:
+    """Get the report of a run that has ended; that of a run that failed is made here, of what it left behind.
+
+    Raises:
+        BadRequest: the run has not ended, or failed before there was anything to tell.
+
+    """
+    return _report(stack, _ended(stack, run))
+
+
+def _report(stack: Stack, now: Standing) -> bytes:
+    published = None if now.status == FAILED else stack.results.find(f"reports/{now.run}/report.html")
+    if published is None and now.document is None:
+        raise BadRequest(f"run {now.run} has no report, since it failed before it had counted its rows: {now.error}")
+    return published or render(now.document or {}).encode()

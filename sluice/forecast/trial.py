@@ -1,0 +1,268 @@
+"""A pilot: a sample is answered by the first and the strongest tier, before everything is bought."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pyarrow.parquet as pq
+
+from sluice.budget import costs
+from sluice.errors import BadRequest, Unfinished
+from sluice.forecast.cautions import warnings_of
+from sluice.forecast.forecast import planned
+from sluice.forecast.pilot import BASIS, Tokens, answered, bill, find, tokens_of
+from sluice.forecast.texts import Lot
+from sluice.reasons import Reason
+from sluice.results.run_document import stand_in
+from sluice.runs import accounting
+from sluice.task.file import parse_task
+from sluice.task.tiers import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sluice.aws.s3 import Store
+    from sluice.forecast.estimate import Asked, Estimate, Forecast
+    from sluice.forecast.forecast import Progress
+    from sluice.forecast.pilot import Findings, Share
+    from sluice.forecast.texts import Drawn
+    from sluice.task.task import Task
+
+    Runner = Callable[..., Mapping[str, Any]]
+
+SAMPLE = "sample.jsonl"
+FINDINGS = "pilot.json"
+STRONGEST = "strongest"  # the folder of the strongest tier's own run
+ENDED_WELL = frozenset({"succeeded", "over_limit"})
+
+
+class Purchase(NamedTuple):
+    """What a pilot is about to ask: calls by model id, and dollars; None where a price is unknown."""
+
+    calls: list[tuple[str, int]]
+    expected_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """A pilot: what was found on the sample, and what it says of all `records`. Costs are dollars, None where unknown.
+
+    `expected_usd` is what all records cost, between `low_usd` and `high_usd` by the 95% interval of the shares that go
+    on; `strongest_usd` what the last tier alone would, `spent_usd` what the pilot itself did. Of `plan` the tiers,
+    their sum and the warnings go by what was measured, the rest is what a plan estimates. `rows` names the drawn rows.
+    """
+
+    task: str
+    answers: str
+    seed: int
+    records: int
+    findings: Findings
+    expected_usd: float | None
+    low_usd: float | None
+    high_usd: float | None
+    strongest_usd: float | None
+    spent_usd: float | None
+    gold: Sequence[dict[str, Any] | None]
+    plan: Forecast
+    rows: list[dict[str, Any]]
+
+    @property
+    def note(self) -> tuple[str, str] | None:
+        """Where the answers came from, if not from the task's models."""
+        return stand_in(self.answers)
+
+    def as_document(self) -> dict[str, Any]:
+        """Make the document that a program reads; it holds no row's text."""
+        found = self.findings
+        return {
+            "schema_version": 1,
+            "task": self.task,
+            "answers": self.answers,
+            "stand_in": None if self.note is None else self.note[1],
+            "n": found.records,
+            "seed": self.seed,
+            "basis": f"{BASIS}; drawn uniformly from {self.records:,} distinct records",
+            "agreement": _document(found.agreement),
+            "differences": [
+                {"first": first, "strongest": second, "records": count} for first, second, count in found.differences
+            ],
+            "unanswered_by_strongest": found.unanswered,
+            "escalated": [_document(part) for part in found.escalated],
+            "gold": list(self.gold),
+            "expected_usd": self.expected_usd,
+            "expected_low_usd": self.low_usd,
+            "expected_high_usd": self.high_usd,
+            "strongest_usd": self.strongest_usd,
+            "spent_usd": self.spent_usd,
+            "plan": msgspec.to_builtins(self.plan.as_document()),
+            "rows": self.rows,
+        }
+
+
+def _document(part: Share) -> dict[str, Any]:
+    return {**asdict(part), "share": part.value if part.of else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is to be tried: `records` are drawn by `seed`, and answered by `answers`, into the folder `out`.
+
+    `settings` are those that somebody has chosen for the runs over the sample.
+    """
+
+    asked: Asked
+    records: int
+    seed: int
+    answers: str
+    out: Path
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def run(
+        self,
+        bucket: Callable[[str], Store],
+        runner: Runner,
+        on_reading: Progress,
+        before: Callable[[Purchase], None] = lambda _purchase: None,
+    ) -> Pilot:
+        """Draw the sample, have it answered, and conclude; `before` is told what is about to be asked.
+
+        `runner` runs a file of rows by a task, leaves the results in a folder, and returns run.json.
+
+        Raises:
+            BadRequest: no row can be sent.
+            Unfinished: a run over the sample did not reach its end, or its budget kept records out.
+
+        """
+        lot = Lot(self.records, self.seed)
+        with planned(self.asked, bucket, on_reading, lot) as estimate:
+            if not lot.drawn:
+                raise BadRequest("the inputs hold no row that could be sent; `sluice plan` shows why")
+            before(purchase(estimate, len(lot.drawn)))
+            documents = self._answers(runner, lot.drawn)
+            made = conclude(self, estimate, lot.drawn, documents)
+        document = msgspec.json.format(msgspec.json.encode(made.as_document()), indent=2)
+        (self.out / FINDINGS).write_bytes(document + b"\n")
+        return made
+
+    def _answers(self, runner: Runner, drawn: Sequence[Drawn]) -> list[Mapping[str, Any]]:
+        """Run the task as it is, on demand, and where it has several tiers the strongest alone; each run.json."""
+        task = self.asked.task
+        places = [(self.out, on_demand(task, slice(None)))]
+        if len(task.tiers) > 1:
+            places.append((self.out / STRONGEST, on_demand(task, slice(-1, None))))
+        documents = []
+        with tempfile.TemporaryDirectory(prefix="sluice-pilot-") as folder:
+            sample = Path(folder) / SAMPLE
+            sample.write_bytes(b"".join(row.raw + b"\n" for row in drawn))
+            for out, part in places:
+                document = runner(
+                    inputs=[sample],
+                    task=part,
+                    out=out,
+                    answers=self.answers,
+                    settings=self.settings,
+                    region=self.asked.region,
+                    part_of=task,
+                )
+                shutil.copy(sample, self.out / SAMPLE)
+                documents.append(_whole(document))
+        if any(Reason.BUDGET in document["reasons"] for document in documents):
+            what = "budget.max_usd of the task stopped the pilot, so it shows nothing: draw fewer records (-n)"
+            raise Unfinished(what, "failed")
+        return documents
+
+
+def _whole(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document of a run that has reached its end."""
+    if (status := str(document["status"])) not in ENDED_WELL:
+        why = document.get("error") or "see its report"
+        raise Unfinished(f"the pilot broke off, its run is {status}: {why}", status)
+    return document
+
+
+def purchase(estimate: Estimate, drawn: int) -> Purchase:
+    """What the tiers are about to be asked for a sample, and what that is expected to cost."""
+    tiers, load = estimate.opened.start.tiers, estimate.load
+    asked = costs.sent(drawn, estimate.shares)
+    if len(tiers) > 1:
+        asked[-1] += drawn
+    usd = accounting.total(
+        costs.expected_usd(tier, load, Transport.ON_DEMAND, count) for tier, count in zip(tiers, asked, strict=True)
+    )
+    return Purchase([(tier.model_id, count) for tier, count in zip(tiers, asked, strict=True)], usd)
+
+
+def on_demand(task: Task, tiers: slice) -> Task:
+    """The task with some of its tiers, each asked on demand: a sample is too small for batch jobs, and soon needed."""
+    data = task.model_dump(mode="json")
+    data["tiers"] = [{**tier, "transport": Transport.ON_DEMAND.value} for tier in data["tiers"][tiers]]
+    data["limits"] = {}
+    return parse_task(data, f"the pilot of {task.name}")
+
+
+def rows_in(out: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a run in the order of the sample."""
+    parts = sorted((out / "results" / document["task"]).glob(f"**/{document['run_id']}-part-*.parquet"))
+    columns = ["line", "status", "labels", "tier", "trail"]
+    rows = [row for part in parts for row in pq.ParquetFile(part).read(columns).to_pylist()]
+    return sorted(rows, key=lambda row: row["line"])
+
+
+def conclude(trial: Trial, estimate: Estimate, drawn: Sequence[Drawn], documents: Sequence[Mapping[str, Any]]) -> Pilot:
+    """What the runs over the sample say of all records."""
+    strongest = documents[1] if len(documents) > 1 else None
+    rows = rows_in(trial.out, documents[0])
+    others = rows_in(trial.out / STRONGEST, strongest) if strongest else None
+    tiers = estimate.opened.start.tiers
+    whole = len(drawn) == estimate.load.records
+    found = find(answered(rows, others), len(tiers), all_of_them=whole)
+    measured = tokens_of(documents[0]["tiers"], strongest["tiers"][0] if strongest else None)
+    guessed = Tokens(*(count / max(1, found.records) for count in estimate.load.expected_tokens(found.records)))
+    tokens = [mean or guessed for mean in measured]
+    made = estimate.forecast([part.value for part in found.escalated])
+    each = bill_at(estimate, tokens, [part.value for part in found.escalated])
+    alone = costs.expected_transport(tiers[-1], estimate.load.records, estimate.asked.settings.min_records_per_job)
+    return Pilot(
+        task=documents[0]["task"],
+        answers=trial.answers,
+        seed=trial.seed,
+        records=estimate.load.records,
+        findings=found,
+        expected_usd=accounting.total(each),
+        low_usd=accounting.total(bill_at(estimate, tokens, [part.low for part in found.escalated])),
+        high_usd=accounting.total(bill_at(estimate, tokens, [part.high for part in found.escalated])),
+        strongest_usd=bill(tiers[-1:], tokens[-1:], [estimate.load.records], [alone])[0],
+        spent_usd=accounting.total(document["cost_usd"] for document in documents),
+        gold=[document.get("gold") for document in documents],
+        plan=measured_plan(estimate, made, tokens, each),
+        rows=[{"source": estimate.name(row.source), "line": row.line} for row in drawn],
+    )
+
+
+def bill_at(estimate: Estimate, tokens: Sequence[Tokens], shares: Sequence[float]) -> list[float | None]:
+    """What each tier costs when these shares go on: as many records as then reach it, sent as so many are sent."""
+    made = estimate.tiers(shares)
+    counts, transports = [tier.records for tier in made], [tier.transport for tier in made]
+    return bill(estimate.opened.start.tiers, tokens, counts, transports)
+
+
+def measured_plan(
+    estimate: Estimate, made: Forecast, tokens: Sequence[Tokens], each: Sequence[float | None]
+) -> Forecast:
+    """The plan with each tier's tokens and cost as they were measured, and what there is to warn of then."""
+    tiers = [
+        replace(
+            tier,
+            input_tokens=round(tier.records * mean.read),
+            output_tokens=round(tier.records * mean.written),
+            expected_usd=usd,
+        )
+        for tier, mean, usd in zip(made.tiers, tokens, each, strict=True)
+    ]
+    found = replace(made, tiers=tiers, expected_usd=accounting.total(each))
+    return replace(found, warnings=list(warnings_of(found, estimate)))

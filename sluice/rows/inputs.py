@@ -1,0 +1,86 @@
+"""Which files are meant as inputs, and what they are called where they are uploaded."""
+
+from __future__ import annotations
+
+import os
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.errors import BadRequest
+from sluice.rows.containers import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+S3 = "s3://"
+
+
+def in_s3(name: str) -> bool:
+    """Whether an input is an object or a prefix of S3."""
+    return name.startswith(S3)
+
+
+def find_inputs(names: Iterable[str | Path]) -> list[Path]:
+    """List the files that names and folders mean, each once; a folder stands for the supported files in it, sorted.
+
+    Raises:
+        BadRequest: one of them is not there, cannot be read, or is a folder without such a file.
+
+    """
+    found: dict[Path, Path] = {}
+    for name in names:
+        for file in _files(Path(name)):
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def find_all(names: Iterable[str | Path]) -> list[str]:
+    """List the files that paths mean, and behind them the URIs of S3 as they are.
+
+    Raises:
+        BadRequest: a path that cannot be an input.
+
+    """
+    given = [str(name) for name in names]
+    remote = [name for name in given if in_s3(name)]
+    return [*map(str, find_inputs(name for name in given if not in_s3(name))), *remote]
+
+
+def _files(place: Path) -> Iterable[Path]:
+    if place.is_dir():
+        found = sorted(file for file in place.iterdir() if file.is_file() and _supported(file))
+        if not found:
+            raise BadRequest(f"{place} holds no file that ends in {', '.join(SUFFIXES)}")
+        return found
+    if not place.exists():
+        raise BadRequest(f"{place} does not exist")
+    if not place.is_file():
+        raise BadRequest(f"{place} is neither a file nor a folder")
+    try:
+        place.open("rb").close()
+    except OSError as error:
+        raise BadRequest(f"{place} cannot be read: {error.strerror}") from None
+    return [place]
+
+
+def _supported(file: Path) -> bool:
+    return not file.name.startswith(".") and file.name.lower().endswith(tuple(SUFFIXES))
+
+
+def names(files: Sequence[Path]) -> Iterator[str]:
+    """A key for each file: its base name, with as many folders before it as tell it from others that share the name."""
+    paths = [Path(os.path.abspath(file)).parts[1:] for file in files]  # noqa: PTH100 (links keep their names)
+    alike: dict[str, list[tuple[str, ...]]] = {}
+    for path in paths:
+        alike.setdefault(path[-1], []).append(path)
+    for path in paths:
+        others = [other for other in alike[path[-1]] if other != path]
+        depth = 1 + max((in_common(path, other) for other in others), default=0)
+        yield "/".join(path[-depth:])
+
+
+def in_common(path: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the last parts of two paths are the same."""
+    pairs = zip(reversed(path), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
