@@ -5,16 +5,24 @@ Behind each key of `sluice.runs.keys` lies one of these documents, or one of `sl
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import field
 from pydantic import ConfigDict
+from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
 from sluice.models.catalog import Price
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
 from sluice.task.tiers import Tier
+
+
+class _ReadByMsgspec:
+    """A dataclass among the fields of pydantic, which would load its own dataclasses for it into every function."""
+
+    def __get_pydantic_core_schema__(self, source: Any, _handler: object) -> CoreSchema:
+        return no_info_plain_validator_function(lambda value: msgspec.convert(value, source, from_attributes=True))
 
 
 class FrozenTier(Tier):
@@ -27,7 +35,7 @@ class FrozenTier(Tier):
 
     model_id: str
     batch: bool
-    price: Price | None
+    price: Annotated[Price | None, _ReadByMsgspec()]
 
 
 class Start(Document, frozen=True, kw_only=True):
