@@ -1,1 +1,1 @@
-"""AWS: the only rooms that know boto3."""
+"""AWS: S3, Bedrock, Step Functions, Service Quotas, EventBridge, metrics. Nothing is decided here."""

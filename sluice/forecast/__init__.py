@@ -1,1 +1,1 @@
-"""A dry run: forecast, pilot, weaknesses."""
+"""A dry run: what a run is expected to take, a pilot, what is weak about a task."""

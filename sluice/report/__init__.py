@@ -1,1 +1,1 @@
-"""The report of a run: page, charts, flow."""
+"""The page of a run: its text, its charts, the picture of its flow."""

@@ -1,1 +1,1 @@
-"""The table of results, the join, findings, known answers, the run document."""
+"""What a run comes to: the table of results and its join, findings, known answers, run.json."""

@@ -1,1 +1,1 @@
-"""Rows: containers, rows, keys."""
+"""Rows: the containers that they come in, their keys, the paths to their fields."""

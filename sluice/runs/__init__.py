@@ -1,1 +1,1 @@
-"""What a run keeps: state, settings, planning, accounting, progress, inbox."""
+"""What a run keeps in S3: keys, documents, books; settings, planning, accounting, progress, the inbox."""

@@ -1,1 +1,1 @@
-"""The steps of a run, one module each: what is decided is in the pure modules, what is stored is named in `state`."""
+"""The steps of a run, one module each: they join what decides to what calls AWS."""

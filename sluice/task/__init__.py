@@ -1,1 +1,1 @@
-"""The task file."""
+"""The task file, a module for each of its parts."""
