@@ -15,7 +15,7 @@ from sluice.errors import BadRequest
 from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import forecast
 from sluice.forecast.trial import Trial
-from sluice.local.checks import check_answers
+from sluice.local.sources import check_answers
 from sluice.results.published import check_out
 from sluice.rows.inputs import find_all
 from sluice.runs.settings import declared_settings

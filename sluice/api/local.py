@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.api.rows import Rows
 from sluice.api.tasks import Inputs, listed, region_here, runnable
-from sluice.local.checks import check_answers, check_faults
+from sluice.local.checks import check_faults
+from sluice.local.sources import check_answers
 from sluice.results.published import check_out, in_folder, read_document
 from sluice.rows.inputs import find_inputs
 from sluice.runs.settings import Settings

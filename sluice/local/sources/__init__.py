@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.errors import BadSetting
+from sluice.errors import BadRequest, BadSetting
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -13,6 +14,37 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
+
+
+def check_answers(source: str) -> None:
+    """Refuse a source of answers that does not exist.
+
+    Raises:
+        BadRequest: it is none, or its file is not there.
+        BadSetting: the file holds no recording.
+    """
+    kind, _, rest = source.partition(":")
+    match kind:
+        case "standin" | "bedrock" if not rest:
+            return
+        case "replay" if Path(rest).is_file():
+            _check_recording(Path(rest))
+            return
+        case "replay":
+            raise BadRequest(f"{source}: there is no file {rest or 'named'}", "answers")
+        case "openai":
+            url, _, model = rest.rpartition("#")
+            if url.startswith(("http://", "https://")) and model:
+                return
+            raise BadRequest(f"{source}: write openai:URL#MODEL, as openai:http://localhost:11434/v1#qwen3", "answers")
+    raise BadRequest(f"{source} is not known; there are: {SOURCES}", "answers")
+
+
+def _check_recording(path: Path) -> None:
+    from sluice.local.sources.replay import read_recording  # noqa: PLC0415 (the other sources do without)
+
+    for _ in read_recording(path):
+        pass
 
 
 def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:

@@ -24,8 +24,9 @@ from sluice.cli.plan import READING, progress
 from sluice.cli.run import Request, approved, run_files
 from sluice.cli.summary import cost_sentence, places_in, summary
 from sluice.errors import BadInput, BadRequest, BadSetting, Interrupted, SluiceError, Stop, Unbalanced
-from sluice.local.checks import check_answers, check_faults
+from sluice.local.checks import check_faults
 from sluice.local.runner import models_beside
+from sluice.local.sources import check_answers
 from sluice.results.published import check_out
 from sluice.results.run_document import read_run
 from sluice.rows.inputs import find_inputs, names
