@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sluice.errors import BadRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def check_faults(plan: Path | None) -> None:
