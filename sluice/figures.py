@@ -96,3 +96,10 @@ def _sign(code: int) -> str:
 def place(uri: str) -> str:
     """Name an input by its last part, as people do."""
     return uri.rstrip("/").rsplit("/", 1)[-1] or uri
+
+
+def row_number(uri: str, line: int) -> str:
+    """Write a row's number as its owner's program shows it: an editor's line, a spreadsheet's row below its header."""
+    if re.search(r"\.(csv|tsv)(\.(gz|zst|zstd))?$", uri, re.IGNORECASE):
+        return f"row {line + 1:,}"
+    return f"row {line:,}" if uri.lower().endswith(".parquet") else f"line {line:,}"

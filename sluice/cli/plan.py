@@ -18,7 +18,7 @@ from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
 from sluice.cli.summary import WIDTH
-from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model, size
+from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sluice.runs.settings import Settings
 
 READING = "reading the inputs"
+FILES = 20  # files with rejected rows that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     yield Text.assemble((made.task, "bold"), " ", ("planned", "bold green"), "; nothing has been sent")
     yield from section("Rows", _rows(made))
     if made.rejected_rows:
-        yield from section("Rejected rows", _rejected(made))
+        yield from section("Rejected rows", *rejected_parts(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
     yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_shares(made), *_ceiling(made))
     yield from section("Tokens", Text(_tokens(made)))
@@ -117,10 +118,29 @@ def _rows(made: Forecast) -> Text:
     return text
 
 
+def rejected_parts(made: Forecast) -> Iterator[RenderableType]:
+    """Lay out which files have rejected rows, and the first of these."""
+    if len(made.inputs) > 1:
+        yield _rejecting_files(made)
+    yield _rejected(made)
+
+
+def _rejecting_files(made: Forecast) -> Table:
+    """List the files with rejected rows, those with the most first."""
+    table = _table("File", "Rows", "Rejected")
+    files = sorted((item for item in made.inputs if item["rejected"]), key=lambda item: -item["rejected"])
+    for item in files[:FILES]:
+        table.add_row(visible(_shown(item["uri"])), f"{item['rows']:,}", f"{item['rejected']:,}")
+    if len(files) > FILES:
+        table.add_row(f"and {len(files) - FILES:,} more files", "", "", style="dim")
+    return table
+
+
 def _rejected(made: Forecast) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for row in made.rejected_rows:
-        table.add_row(Text(f"{visible(_shown(row['source']))}:{row['line']}", overflow="fold"), row["reason"])
+        place = f"{visible(_shown(row['source']))}, {row_number(row['source'], row['line'])}"
+        table.add_row(Text(place, overflow="fold"), row["reason"])
     more = sum(made.rejected.values()) - len(made.rejected_rows)
     if more > 0:
         table.add_row(Text(f"and {more:,} more", "dim"), "")

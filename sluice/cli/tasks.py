@@ -54,18 +54,29 @@ def check_task(asked: Question) -> ExitCode:
             _print_json({"task": asked.task, "ok": False, "mistakes": error.problems, "weaknesses": []})
         complain_of_task(error)
         return ExitCode.USAGE
-    sample = None
+    sample, seen = None, None
     if asked.sample is not None:
         sample = sample_of(task, asked.sample, catalog_here().tokens.characters)
+        from sluice.cli.seen import seen_in  # noqa: PLC0415 - the steps of a run, which only a sample needs
+
+        seen = seen_in(asked.sample, task, catalog_here(), asked.region)
     found = weaknesses(task, models, sample)
     if asked.json:
-        _print_json(_document(task, models, found))
+        _print_json({**_document(task, models, found), **({"sample": seen} if seen else {})})
         return ExitCode.SUCCEEDED
     with reader_may_leave():
         console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-        console.print(Text(visible("\n".join([*_overview(task, models), "", *_weak(found), ""]))))
+        console.print(Text(visible("\n".join([*_overview(task, models), "", *_weak(found), "", *_sampled(seen)]))))
         print(visible("\n".join(_request(task))))
     return ExitCode.SUCCEEDED
+
+
+def _sampled(seen: dict[str, Any] | None) -> list[str]:
+    if seen is None:
+        return []
+    rows, cautions = seen["rows"], seen["cautions"]
+    beginning = f"{rows['in']:,} rows of the sample, {rows['rejected']:,} of them rejected before any model"
+    return [beginning + (":" if cautions else "."), *(f"  - {caution}" for caution in cautions), ""]
 
 
 def _print_json(document: dict[str, Any]) -> None:

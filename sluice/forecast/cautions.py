@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice.budget.tokens import poorly_known
 from sluice.figures import dollars, percent, short_model
+from sluice.forecast.survey import refusals, sentences
 from sluice.forecast.weaknesses import weaknesses
 from sluice.models.catalog import profile_of
 
@@ -22,6 +23,7 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     """What a user should know before the run is bought."""
     asked = estimate.asked
     yield from (str(weakness) for weakness in weaknesses(asked.task, estimate.models))
+    yield from sentences(made.found, {kept.path: kept.type for kept in asked.task.input.kept})
     yield from _too_long(estimate)
     yield from poor_estimates(estimate.characters, asked.catalog.tokens)
     yield from _dearer(made)
@@ -32,6 +34,17 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
             wanted, cheap = (name.replace("_", " ") for name in (frozen.transport, tier.cheapest))
             yield f"tiers: {short_model(tier.model)} is sent {wanted}; {cheap} would be cheaper"
     yield from _leaving(made, asked.region)
+
+
+def sample_cautions(made: Forecast, estimate: Estimate) -> list[str]:
+    """What a run would find in the rows of a sample that its owner should know."""
+    asked = estimate.asked
+    return [
+        *refusals(made.found),
+        *sentences(made.found, {kept.path: kept.type for kept in asked.task.input.kept}),
+        *_too_long(estimate),
+        *poor_estimates(estimate.characters, asked.catalog.tokens),
+    ]
 
 
 def _too_long(estimate: Estimate) -> Iterator[str]:

@@ -13,6 +13,7 @@ from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, s
 from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
+from sluice.forecast.survey import documents
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending
 from sluice.task.tiers import Transport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
+    from sluice.forecast.survey import Survey
     from sluice.forecast.texts import Texts
     from sluice.models.catalog import Catalog, Model
     from sluice.runs.settings import Settings
@@ -68,6 +70,8 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
+    `found` is what the rows hold beside their texts: see `survey.documents`.
+
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
     """
 
@@ -76,6 +80,7 @@ class Forecast:
     rows: int
     rejected: dict[str, int]
     rejected_rows: list[dict[str, Any]]
+    found: dict[str, Any]
     records: int
     escalate: float
     tiers: list[TierForecast]
@@ -111,6 +116,7 @@ class Estimate:
     opened: Run
     first_jobs: int
     texts: Texts
+    survey: Survey
     request: dict[str, str] | None
 
     def forecast(self, shares: Sequence[float] | None = None) -> Forecast:
@@ -120,15 +126,14 @@ class Estimate:
         expected = accounting.total(tier.expected_usd for tier in tiers)
         return Forecast(
             task=task.name,
-            inputs=[
-                {"uri": self.name(number), "bytes": item.bytes} for number, item in enumerate(opened.inputs.inputs)
-            ],
+            inputs=self.inputs(),
             rows=opened.plan.rows,
             rejected=opened.plan.rejected,
             rejected_rows=[
                 {"source": self.name(row.source), "line": row.line, "reason": row.reason.value}
                 for row in self.texts.refused
             ],
+            found=documents(self.survey, self.name),
             records=self.texts.records,
             escalate=self.asked.escalate,
             tiers=tiers,
@@ -159,6 +164,19 @@ class Estimate:
     def name(self, number: int) -> str:
         """An input as people call it."""
         return self.opened.inputs.inputs[number].uri.replace(f"s3://{LOCAL}/", "/")
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """Each input with its rows, and how many of them are rejected."""
+        rows, rejected = self.opened.plan.input_rows, self.survey.rejected
+        return [
+            {
+                "uri": self.name(number),
+                "bytes": item.bytes,
+                "rows": rows.get(str(number), 0),
+                "rejected": sum(found.rows for found in rejected[number].values()) if number in rejected else 0,
+            }
+            for number, item in enumerate(self.opened.inputs.inputs)
+        ]
 
     @cached_property
     def load(self) -> costs.Load:

@@ -17,6 +17,7 @@ from sluice.aws.folder import LOCAL, Folder
 from sluice.errors import BadInput
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
+from sluice.forecast.survey import Survey
 from sluice.forecast.texts import Lot, read_texts
 from sluice.rows.containers import Limits, lines_of_input
 from sluice.rows.record import Row, RowReader
@@ -66,8 +67,9 @@ def planned(
         plan.run(services, opened.id, 0)
         data = opened.store.find(opened.keys.round_plan(0))
         jobs = read(RoundPlan, data, "the plan").jobs if data else []
-        texts = read_texts(opened, lot, lambda number, total: on_progress("shard", number, total))
-        yield Estimate(asked, opened, len(jobs), texts, _request(services, opened))
+        survey = Survey(opened)
+        texts = read_texts(opened, lot, survey, lambda number, total: on_progress("shard", number, total))
+        yield Estimate(asked, opened, len(jobs), texts, survey, _request(services, opened))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sluice.steps.selection import place_of, shard_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sluice.forecast.survey import Survey
     from sluice.runs.state import PlannedSegment
     from sluice.steps.selection import SegmentRows
     from sluice.steps.services import Run
@@ -104,7 +105,7 @@ def _drawn(line: bytes, segment: PlannedSegment) -> Drawn:
     return Drawn(*place_of(line, segment), line[RAW:])
 
 
-def read_texts(opened: Run, lot: Lot | None, on_shard: Callable[[int, int], None]) -> Texts:
+def read_texts(opened: Run, lot: Lot | None, survey: Survey, on_shard: Callable[[int, int], None]) -> Texts:
     """Read the rows of a planned run once; `on_shard` is told how many shards of how many have been read."""
     reading, shards = _Reading(opened, lot), len(opened.plan.shard_rows)
     for shard in range(shards):
@@ -112,6 +113,7 @@ def read_texts(opened: Run, lot: Lot | None, on_shard: Callable[[int, int], None
         reading.seen.clear()  # equal keys lie in one shard
         for found in shard_blocks(opened, shard):
             reading.take(found)
+            survey.take(found)
     return reading.texts
 
 

@@ -34,7 +34,7 @@ class GoldCount:
 
     def add(self, raws: Sequence[bytes], results: pa.Table) -> None:
         """Take raw rows with their results, in the same order."""
-        known = [self._gold(raw) for raw in raws]
+        known = [self.known_answer(raw) for raw in raws]
         columns = (results[name].to_pylist() for name in ("labels", "tier", "confidence"))
         for gold, labels, tier, confidence in zip(known, *columns, strict=True):
             if gold is None:
@@ -49,7 +49,7 @@ class GoldCount:
     def _in_words(self, gold: set[str]) -> str:
         return ", ".join(sorted(gold)) if gold <= self.labels else NO_LABEL
 
-    def _gold(self, raw: bytes) -> set[str] | None:
+    def known_answer(self, raw: bytes) -> set[str] | None:
         """The labels that a row is known to have; None when it says nothing that could be labels."""
         assert self.path is not None
         try:

@@ -80,7 +80,7 @@ def test_the_rows_are_those_of_a_run(rows: str) -> None:
     """Rows, rejected rows by reason and distinct records come from partition itself."""
     said = planned(rows)
     assert (said.rows, said.rejected, said.records) == (602, {"row_not_object": 1, "text_missing": 1}, 500)
-    assert said.inputs == [{"uri": rows, "bytes": Path(rows).stat().st_size}]
+    assert said.inputs == [{"uri": rows, "bytes": Path(rows).stat().st_size, "rows": 602, "rejected": 2}]
 
 
 @pytest.mark.parametrize(("records", "flight"), [(50_000, 20), (120, 3), (100, 2)])
@@ -384,7 +384,7 @@ def test_the_page_shows_figures_assumption_and_request(project: Path) -> None:
         "500 distinct",
         "Assumed: 10%",
         "At most",
-        "in.jsonl:1 ",
+        "in.jsonl, line 1 ",
         "text 0\n",
     ):
         assert said in result.stdout
