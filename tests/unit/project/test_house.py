@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import grimp
+import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 MOST_LINES = 400
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
+]
 
 
 def floors() -> set[str]:
@@ -41,3 +48,18 @@ def test_no_module_is_too_long_to_be_read() -> None:
         path: path.read_text().count("\n") for name in LINTER["root_packages"] for path in (ROOT / name).rglob("*.py")
     }
     assert {str(path): lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_folders_that_a_page_names_are_there(page: str) -> None:
+    """Whoever is sent to a module finds it, also after it has moved."""
+    named = re.findall(r"`((?:sluice|infra|lambdas|benchmarks|tests|docs)/[\w./-]*)`", (ROOT / page).read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_map_of_changes_leads_to_three_files_at_most() -> None:
+    """A change that takes more says that its subject lies in too many places."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text().partition("### What to touch")[2].partition("##")[0].splitlines()
+    rows = [line for line in lines if line.startswith("| a")]
+    assert len(rows) == 12
+    assert [row for row in rows if row.count(";") > 2] == []
