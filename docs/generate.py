@@ -23,7 +23,7 @@ from rich.console import Console
 
 from docs import house, listings
 from docs.markdown import fenced, table
-from sluice.cli.summary import places_in, summary
+from sluice.cli.summary import next_after, places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
 from sluice.models.catalog import Catalog, cost, profile_of
@@ -82,7 +82,7 @@ def summary_of(sample: Sample) -> str:
     run = read_run(sample.run)
     places = {name: place.replace(str(sample.out), "out/demo") for name, place in places_in(sample.out, run).items()}
     console = Console(file=io.StringIO(), width=WIDTH, highlight=False, color_system=None)
-    for part in summary(run, places):
+    for part in summary(run, places, next_after(run, Path("out/demo"))):
         console.print(part)
     return fenced(console.file.getvalue())  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import BadInput, BadRequest, BadSetting, BadTask, SluiceError
+from sluice.errors import BadInput, BadRequest, BadSetting, BadTask, NotInstalled, SluiceError
 from sluice.files import plain
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ OF_STATUS = {
 # What a write can meet; files that are written name themselves, standard output does not.
 OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Nothing has been started, and another command line would do.
-USAGE = (BadTask, BadInput, BadSetting, BadRequest)
+USAGE = (BadTask, BadInput, BadSetting, BadRequest, NotInstalled)
 
 
 def concluded(command: Callable[[], ExitCode]) -> ExitCode:

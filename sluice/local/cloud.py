@@ -26,9 +26,10 @@ from sluice.local.functions import Surroundings
 from sluice.local.patterns import matches
 from sluice.local.server import CONFIGURE, INVOKE
 from sluice.local.sources.bedrock import CALLERS
-from sluice.local.synthesis import ROOT, load, synthesized
+from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template
 from sluice.local.zygote import QUIET
+from sluice.places import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,7 @@ class LocalCloud:
         region: str = "us-east-1",
         scale: float = SCALE,
         template: Path | None = None,
-        path: Path = ROOT,
+        path: Path = PROJECT,
         callers_credentials: bool = False,
     ) -> None:
         self.directory = directory

@@ -77,7 +77,7 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     """
     files = [existing(Path(name)) for name in inputs]
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
-    template = synthesized(models=models_beside(task, region))
+    template = synthesized(models=models_beside(task, region), tasks=False)
     with (
         full_disk_told(out),
         LocalCloud(
@@ -198,7 +198,7 @@ def prepare(cloud: LocalCloud, request: Request) -> None:
     cloud.configure(
         Surroundings(
             logs=str(logs.resolve()),
-            endpoints=cloud.endpoints(bedrock),
+            variables={**cloud.endpoints(bedrock), **own_models()},
             crashes=crashes(plan, (logs / "writes").resolve()),
             plan=plan,
         )
@@ -218,6 +218,12 @@ def start(cloud: LocalCloud, request: Request) -> str:
         return str(cloud.invoke("start", {"command": command})["run"])
     except FunctionFailed as error:
         raise as_raised(error.kind, str(error)) or error from error
+
+
+def own_models() -> dict[str, str]:
+    """Where the functions find the catalogue of this folder; deployed ones have it in their code."""
+    own = Path(os.environ.get("SLUICE_MODELS") or "models.yaml")
+    return {"SLUICE_MODELS": str(own.resolve())} if own.is_file() else {}
 
 
 def models_beside(task: Task, region: str) -> list[str]:

@@ -23,7 +23,7 @@ from sluice.cli.exits import ExitCode
 from sluice.cli.options import parse_settings
 from sluice.cli.plan import READING, progress
 from sluice.cli.run import Request, approved, run_files
-from sluice.cli.summary import cost_sentence, places_in, summary
+from sluice.cli.summary import cost_sentence, next_after, places_in, summary
 from sluice.errors import BadInput, BadRequest, BadSetting, Interrupted, SluiceError, Stop, Unbalanced
 from sluice.local import runner
 from sluice.local.checks import check_faults
@@ -664,6 +664,21 @@ def test_the_summary_tells_what_a_run_came_to(tmp_path: Path) -> None:
         "Stand-in answers.",
     ):
         assert expected in text
+
+
+def test_the_summary_ends_with_what_to_do_next(tmp_path: Path) -> None:
+    """The report, what is left to a person if anything is, and one's own rows where these answers were made up."""
+    run = read_run(RUN)
+    steps = next_after(run, tmp_path / "my out")
+    assert steps == {
+        "Open the report": f"sluice report '{tmp_path}/my out' --open",
+        "See what is unresolved": f"sluice results '{tmp_path}/my out' --status unresolved",
+        "Try your own file": "sluice init FILE",
+    }
+    text = "".join(drawn(part, 300) for part in summary(run, places_in(tmp_path, run), steps))
+    assert text.rstrip().endswith("sluice init FILE")
+    settled = read_run({**RUN, "answers": "bedrock", "rows": {"in": 1, "accepted": 1}})
+    assert list(next_after(settled, tmp_path)) == ["Open the report"]
 
 
 def test_real_answers_are_not_called_a_stand_in() -> None:
