@@ -27,6 +27,7 @@ REGIONS: Mapping[str, tuple[str, ...]] = {
     "apac": ("ap-*",),
     "jp": ("ap-northeast-*",),
     "au": ("ap-southeast-*",),
+    "in": ("ap-south-*",),
     "ca": ("ca-*",),
     "global": ("*",),
 }

@@ -72,10 +72,7 @@ class RequestWriter:
     """Renders records of one task for one tier."""
 
     def __init__(self, task: Task, tier: FrozenTier) -> None:
-        body = {
-            "system": [{"text": system_prompt(task)}],
-            "inferenceConfig": {"maxTokens": tier.max_tokens, "temperature": tier.temperature},
-        }
+        body = {"system": [{"text": system_prompt(task)}], **parameters(tier)}
         self.head = MESSAGE + msgspec.json.encode(OPEN)[1:-1]
         self.tail = msgspec.json.encode(CLOSE)[1:-1] + END_OF_MESSAGE + msgspec.json.encode(body)[1:] + b"}\n"
         self.constant_bytes = len(RECORD) + KEY + len(self.head) + len(self.tail)
@@ -89,6 +86,15 @@ class RequestWriter:
         parts = [RECORD, b"", self.head, b"", self.tail] * len(keys)
         parts[1::5], parts[3::5] = keys, escaped
         return b"".join(parts)
+
+
+def parameters(tier: FrozenTier) -> dict[str, Any]:
+    """How a tier's model is asked, as the Converse API has it: what it refuses is left out."""
+    inference: dict[str, Any] = {"maxTokens": tier.max_tokens}
+    if tier.temperature is not None:
+        inference["temperature"] = tier.temperature
+    own = {"additionalModelRequestFields": tier.request} if tier.request else {}
+    return {"inferenceConfig": inference, **own}
 
 
 def escaped_of_line(line: bytes, writer: RequestWriter) -> bytes:

@@ -60,10 +60,10 @@ class Load:
             most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
         )
 
-    def expected_tokens(self, records: int) -> tuple[int, int]:
-        """Input and output tokens of so many of the records, whichever they are."""
+    def expected_tokens(self, records: int, factor: float = 1.0) -> tuple[int, int]:
+        """Input and output tokens of so many of the records, whichever they are, as a model of that factor counts."""
         texts = self.text_tokens * records / self.records if self.records else 0
-        return round(records * self.prompt_tokens + texts), records * self.answer_tokens
+        return round((records * self.prompt_tokens + texts) * factor), round(records * self.answer_tokens * factor)
 
 
 def name_bytes(task: Task) -> int:
@@ -85,7 +85,7 @@ def ceiling_usd(task: Task, tier: FrozenTier, load: Load) -> float | None:
 
 def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> float | None:
     """What sending so many of the records to a tier is expected to cost; None when the price is unknown."""
-    return cost(tier.price, transport, *load.expected_tokens(records))
+    return cost(tier.price, transport, *load.expected_tokens(records, tier.token_factor))
 
 
 def expected_transport(tier: FrozenTier, records: int, min_records: int) -> Transport:

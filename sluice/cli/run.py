@@ -54,11 +54,10 @@ def _run(request: Request, runner: Runner) -> ExitCode:
     settings = parse_settings(request.settings)
     job = job_of(request.inputs, request.task, request.out, request.answers, settings, request.region, request.faults)
     run = _under_display(job, runner)
-    from sluice.cli.summary import next_after, places_in  # noqa: PLC0415
+    from sluice.cli.summary import places_in  # noqa: PLC0415
     from sluice.results.run_document import read_run  # noqa: PLC0415
 
-    document = read_run(run.summary)
-    show(run.summary, places_in(run.out, document), next_after(document, run.out), as_json=request.json)
+    show(run.summary, places_in(run.out, read_run(run.summary)), as_json=request.json)
     return OF_STATUS.get(run.status, ExitCode.FAILED)
 
 
@@ -84,9 +83,7 @@ def approved(asked: Approval, display: Display) -> bool:
             return False
 
 
-def show(
-    document: dict[str, Any], places: Mapping[str, str], next_: Mapping[str, str] | None = None, *, as_json: bool
-) -> None:
+def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) -> None:
     """Print run.json, or the summary that is made of it."""
     from sluice.cli.summary import print_summary  # noqa: PLC0415
     from sluice.results.run_document import read_run  # noqa: PLC0415
@@ -95,4 +92,4 @@ def show(
         print_json(document)
         return
     with reader_may_leave():
-        print_summary(read_run(document), places, next_)
+        print_summary(read_run(document), places)

@@ -11,7 +11,9 @@ import msgspec
 
 BYTES_PER_TOKEN = 4  # an estimate; no tokenizer of these models is public
 CONTEXT_TOKENS = {"nova-micro": 128_000, "nova-": 300_000}
-MAX_OUTPUT_TOKENS = {"nova-": 5_000}
+MAX_OUTPUT_TOKENS = {"nova-2": 64_000, "nova-": 10_000}
+# Claude from Opus 4.7 on answers a sampling parameter with an error on every record (bug reports, 2026).
+WITHOUT_SAMPLING = ("claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-sonnet-5", "claude-haiku-5")
 
 
 class BadRequest(Exception):
@@ -47,6 +49,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     system: msgspec.Raw = msgspec.Raw(b"[]")
     inferenceConfig: Inference | None = None  # noqa: N815
     outputConfig: msgspec.Raw | None = None  # noqa: N815
+    additionalModelRequestFields: dict[str, Any] | None = None  # noqa: N815
 
 
 class Line(msgspec.Struct):
@@ -81,6 +84,7 @@ class RequestReader:
         self.model = model
         self.context = limit(CONTEXT_TOKENS, model, 200_000)
         self.most = limit(MAX_OUTPUT_TOKENS, model, 64_000)
+        self.without_sampling = any(family in model for family in WITHOUT_SAMPLING)
 
     def read(self, record: str, raw: bytes) -> Request:
         """A request from its JSON body.
@@ -110,6 +114,9 @@ class RequestReader:
     def _check(self, config: Inference) -> None:
         if config.maxTokens is not None and not 1 <= config.maxTokens <= self.most:
             raise BadRequest(f"inferenceConfig.maxTokens: {config.maxTokens} is not between 1 and {self.most}")
+        given = {"temperature": config.temperature, "top_p": config.topP}
+        if refused := [name for name, value in given.items() if value is not None and self.without_sampling]:
+            raise BadRequest(f"`{refused[0]}` is deprecated for this model.")
         for name, value in (("temperature", config.temperature), ("topP", config.topP)):
             if value is not None and not 0 <= value <= 1:
                 raise BadRequest(f"inferenceConfig.{name}: {value} is not between 0 and 1")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 BUILT_IN = Path(__file__).with_name("models.yaml")
 PER = 1_000_000
 
-# Geographies of inference profiles, by the beginning of the Region's name. Regions of none of them: global.
-GEOGRAPHIES = {"us-gov-": "us-gov", "us-": "us", "eu-": "eu", "ap-": "apac"}
-PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|ca|global)\.)?(.+)")
+PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|in|ca|global)\.)?(.+)")
 FULL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[.:/][A-Za-z0-9._:/-]+")
 # What may follow the beginning of an id that `recognise` gives: a date, a version. Keeps opus-4 from meaning opus-4-5.
 ID_ENDING = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)*(?::\d+k)?")
@@ -52,6 +51,9 @@ class Model:
 
     `name` is the short name, or the id of a model that the catalogue does not know. `batch`: whether it is listed for
     batch inference; a model that is not in the catalogue is taken to be, and the tier's transport can say otherwise.
+    `refuses`: parameters of inferenceConfig that it answers with an error; `request`: fields that every request to it
+    takes beside. `token_factor`: how many tokens it counts where the catalogue's figures are one. The price holds for
+    requests of up to `priced_to_tokens` input tokens.
     """
 
     name: str
@@ -60,6 +62,10 @@ class Model:
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     price: Price | None = None
+    refuses: frozenset[str] = frozenset()
+    request: Mapping[str, Any] = field(default_factory=dict)
+    token_factor: float = 1.0
+    priced_to_tokens: int | None = None
 
 
 def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: int) -> float | None:
@@ -110,11 +116,17 @@ class _Entry(_Part):
     recognise: str | None = None
     profiles: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    plain_only: tuple[str, ...] = ()
     batch: bool = True
     context_tokens: Annotated[int, Field(ge=1)] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     price: _Prices | None = None
     profile_prices: dict[str, _Prices] = Field({})
+    region_prices: dict[str, _Prices] = Field({})
+    refuses: tuple[str, ...] = ()
+    request: dict[str, Any] = Field({})
+    token_factor: Annotated[float, Field(strict=True, gt=0, le=10)] = 1.0
+    priced_to_tokens: Annotated[int, Field(ge=1)] | None = None
 
     def is_model(self, base: str) -> bool:
         """Whether an id without its profile's prefix belongs to this entry."""
@@ -123,24 +135,27 @@ class _Entry(_Part):
         start = self.recognise
         return start is not None and base.startswith(start) and bool(ID_ENDING.fullmatch(base[len(start) :]))
 
-    def price_of(self, profile: str | None) -> Price | None:
-        """The price under a profile, or (None) of the plain id; unknown where the table says nothing."""
+    def price_of(self, profile: str | None, region: str | None = None) -> Price | None:
+        """The price under a profile, or (None) of the plain id in a Region; unknown where the table says nothing."""
+        if profile is None and region in self.region_prices:
+            return self.region_prices[region].as_price()
         if profile in self.profile_prices:
             return self.profile_prices[profile].as_price()
         known = self.price is not None and (profile is None or profile in self.profiles)
         return self.price.as_price() if self.price and known else None
 
-    def id_in(self, region: str) -> str | None:
-        """The profile of the Region's geography, else the plain id, else the global profile."""
+    def id_in(self, region: str, geography: str | None) -> str | None:
+        """The plain id where a Region has only that, else the profile of its geography, else the plain id, else none.
+
+        Never the global profile, which takes texts out of the geography.
+        """
         if self.id is None:
             return None
-        profiles = {*self.profiles, *self.profile_prices}
-        geography = next((name for start, name in GEOGRAPHIES.items() if region.startswith(start)), "global")
-        if geography in profiles:
-            return f"{geography}.{self.id}"
-        if region in self.regions:
+        if region in self.plain_only:
             return self.id
-        return f"global.{self.id}" if "global" in profiles else None
+        if geography is not None and geography in {*self.profiles, *self.profile_prices}:
+            return f"{geography}.{self.id}"
+        return self.id if region in self.regions else None
 
 
 Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -193,6 +208,7 @@ class _File(_Part):
     date: Annotated[str, BeforeValidator(_month)] | None = None
     source: str | None = None
     models: dict[str, _Entry] = Field({})
+    geographies: dict[str, tuple[str, ...]]
     tokens: Tokens
     durations: Durations
 
@@ -209,6 +225,7 @@ class Catalog:
     entries: Mapping[str, _Entry]
     tokens: Tokens
     durations: Durations
+    regions: Mapping[str, tuple[str, ...]]  # of each geography, as patterns
     geographies: tuple[str, ...] = ()  # of the profiles that may be used; without any, all
 
     @classmethod
@@ -226,9 +243,10 @@ class Catalog:
         models = dict(data["models"])
         for name, entry in own.get("models", {}).items():
             before = models.get(name, {})
-            models[name] = {**before, **entry} if isinstance(entry, Mapping) else entry
+            models[name] = _entry_over(before, entry) if isinstance(entry, Mapping) else entry
         source = f"{own.get('source') or extra.name}, over: {data['source']}"
-        sections = {name: _laid_over(data[name], own.get(name, {})) for name in ("tokens", "durations")}
+        kept = ("geographies", "tokens", "durations")
+        sections = {name: _laid_over(data[name], own.get(name, {})) for name in kept}
         return cls._of({**data, **own, **sections, "models": models, "source": source}, str(extra))
 
     @classmethod
@@ -247,7 +265,18 @@ class Catalog:
             file = _File.model_validate(dict(data))
         except ValidationError as error:
             raise BadSetting("\n".join(f"{name}: {problem}" for problem in problems_of(error, _PLACES))) from None
-        return cls(file.date or "unknown", file.source or name, file.models, file.tokens, file.durations)
+        return cls(
+            file.date or "unknown", file.source or name, file.models, file.tokens, file.durations, file.geographies
+        )
+
+    def geography_of(self, region: str) -> str | None:
+        """The profile to which a Region's texts may go by a short name; None where there is none."""
+        fitting = (name for name, regions in self.regions.items() if any(fnmatchcase(region, one) for one in regions))
+        return next(fitting, None)
+
+    def id_in(self, name: str, region: str) -> str | None:
+        """The id by which a Region calls the model of a short name; None where it is not known to have it."""
+        return self.entries[name].id_in(region, self.geography_of(region))
 
     def resolve(self, model: str, region: str) -> Model:
         """The model that a task calls `model`, as `region` calls it.
@@ -258,12 +287,12 @@ class Catalog:
 
         """
         if model in self.entries:
-            found = self.entries[model].id_in(region)
+            found = self.id_in(model, region)
             if found is None:
-                raise BadSetting(f"{model!r} has no known id in {region}; write its full id, or give it in models.yaml")
-            return self._full(self._within(found))
+                raise BadSetting(f"{model!r} has no known id in {region}{self._elsewhere(model)}")
+            return self._full(self._within(found), region)
         if FULL_ID.fullmatch(model):
-            return self._full(self._within(model))
+            return self._full(self._within(model), region)
         near = get_close_matches(model, self.entries, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise BadSetting(f"{model!r} is no known model{hint} There are: {', '.join(self.entries)}, and full ids")
@@ -278,12 +307,32 @@ class Catalog:
             )
         return id_
 
-    def _full(self, id_: str) -> Model:
+    def _elsewhere(self, model: str) -> str:
+        """What to do about a model that the Region is not known to have."""
+        entry = self.entries[model]
+        if entry.id is not None and "global" in entry.profile_prices:
+            return (
+                f"; write global.{entry.id} if its texts may be answered anywhere in the world, the full id of a model "
+                "that stays there, or give it in models.yaml"
+            )
+        return "; write its full id, or give it in models.yaml"
+
+    def _full(self, id_: str, region: str) -> Model:
         profile, base = _profile_and_base(id_)
         for name, entry in self.entries.items():
             if entry.is_model(base):
-                known = Model(name, id_, entry.batch, entry.context_tokens, entry.max_output_tokens)
-                return replace(known, price=entry.price_of(profile))
+                return Model(
+                    name,
+                    id_,
+                    entry.batch,
+                    entry.context_tokens,
+                    entry.max_output_tokens,
+                    entry.price_of(profile, region),
+                    frozenset(entry.refuses),
+                    entry.request,
+                    entry.token_factor,
+                    entry.priced_to_tokens,
+                )
         return Model(id_, id_)
 
 
@@ -296,6 +345,16 @@ def _profile_and_base(id_: str) -> tuple[str | None, str]:
 def profile_of(model_id: str) -> str | None:
     """The geography of an inference profile, `us` or `global`, of which any Region may answer; None of a plain id."""
     return _profile_and_base(model_id)[0]
+
+
+def _entry_over(before: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's entry with the user's laid over it: a price of theirs holds for every profile that they do not name."""
+    entry = {**before, **own}
+    if "price" in own:
+        entry["profiles"] = [*own.get("profiles", before.get("profiles", ())), *before.get("profile_prices", ())]
+        entry["profile_prices"] = own.get("profile_prices", {})
+        entry["region_prices"] = own.get("region_prices", {})
+    return entry
 
 
 def _laid_over(data: Mapping[str, Any], own: object) -> object:
@@ -349,6 +408,13 @@ def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
     found = []
     if tier.transport is Transport.BATCH and not model.batch:
         found.append(f"transport: batch, but {tier.model} is not listed for batch; allowed: auto, on_demand")
+    if tier.temperature and "temperature" in model.refuses:
+        found.append(f"temperature: {tier.temperature}; {tier.model} refuses it on every record: leave it out")
+    if model.priced_to_tokens and task.input.max_tokens > model.priced_to_tokens:
+        found.append(
+            f"model: the price of {tier.model} holds to {model.priced_to_tokens:,} input tokens; input.max_tokens is "
+            f"{task.input.max_tokens:,}"
+        )
     if model.max_output_tokens and tier.max_tokens > model.max_output_tokens:
         found.append(f"max_tokens: {tier.max_tokens}; {tier.model} writes at most {model.max_output_tokens}")
     if model.context_tokens and task.input.max_tokens + tier.max_tokens > model.context_tokens:

@@ -28,7 +28,9 @@ class _ReadByMsgspec:
 class FrozenTier(Tier):
     """A tier as the run uses it: the task's, with its model resolved and the price frozen.
 
-    `batch`: whether batch jobs are wanted. An option that came after the run began has its default.
+    `batch`: whether batch jobs are wanted. `temperature` is None for a model that refuses it, and `request` holds what
+    the model needs beside what the task gives. `token_factor`: how many tokens it counts where the estimates say one.
+    An option that came after the run began has its default.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -36,6 +38,7 @@ class FrozenTier(Tier):
     model_id: str
     batch: bool
     price: Annotated[Price | None, _ReadByMsgspec()]
+    token_factor: float = 1.0
 
 
 class Start(Document, frozen=True, kw_only=True):

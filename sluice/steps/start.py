@@ -202,4 +202,8 @@ def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> 
 
 def _frozen(tier: Tier, model: Model) -> FrozenTier:
     batch = tier.transport is Transport.BATCH or (tier.transport is Transport.AUTO and model.batch)
-    return FrozenTier(**tier.model_dump(), model_id=model.id, batch=batch, price=model.price)
+    as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
+    if "temperature" in model.refuses:
+        as_taken["temperature"] = None
+    facts = {"model_id": model.id, "batch": batch, "price": model.price, "token_factor": model.token_factor}
+    return FrozenTier(**{**tier.model_dump(), **as_taken, **facts})

@@ -222,6 +222,9 @@ class Task(Strict):
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
             },
         )
+        for tier in data["tiers"]:
+            if not tier["request"]:
+                del tier["request"]  # so that a task without it keeps its version
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

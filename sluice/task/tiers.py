@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -32,8 +32,12 @@ class Tier(Strict):
     max_tokens: Annotated[Whole, Field(ge=1, le=64_000)] = Field(
         200, description="The longest answer, in tokens; an answer that is cut off is not accepted."
     )
-    temperature: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
-        0.0, description="0 for the likeliest answer, up to 1."
+    temperature: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        0.0,
+        description="0 for the likeliest answer, up to 1; null leaves it out, as it is for models that refuse it.",
+    )
+    request: dict[str, Any] = Field(
+        {}, description="Fields of the model's own that every request takes beside (additionalModelRequestFields)."
     )
     attempts: Annotated[Whole, Field(ge=1, le=10)] = Field(
         2, description="How often a record is sent to this tier when sending, not the answer, fails."

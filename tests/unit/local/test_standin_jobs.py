@@ -124,7 +124,7 @@ class Bench:
 
 def bench(plan: Plan | None = None, quota: int = 100, **settings: Any) -> Bench:
     s3, source, faults = MemoryS3(), Echo(), Faults(plan)
-    limits = Settings(**{"min_records_per_job": 1, **settings})
+    limits = Settings().override({"min_records_per_job": 1, **settings})
     factory = Factory(s3, source, limits, faults, Access(None, REGION), scale=0.0)  # type: ignore[arg-type]
     return Bench(s3, Api(JobTable(REGION, quota, lambda _: 0), factory, faults), source)
 
@@ -184,12 +184,21 @@ def test_the_manifest_and_get_count_alike() -> None:
     assert (job["successRecordCount"], job["errorRecordCount"], job["totalRecordCount"]) == (1, 2, 3)
 
 
+@pytest.mark.parametrize("name", ["temperature", "topP"])
+def test_a_model_refuses_what_newer_ones_refuse(name: str) -> None:
+    """On every record, in Bedrock's words."""
+    b = bench()
+    job = b.run([line(1, inferenceConfig={name: 0})], modelId="us.anthropic.claude-opus-5")
+    [row] = rows(b.output(job))
+    assert "is deprecated for this model." in row["error"]["errorMessage"]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"modelId": MODEL}, "modelId: Extra inputs are not permitted"),
         ({"toolConfig": {}}, "toolConfig is not supported"),
-        ({"inferenceConfig": {"maxTokens": 5001}}, "maxTokens: 5001"),
+        ({"inferenceConfig": {"maxTokens": 10_001}}, "maxTokens: 10001"),
         ({"inferenceConfig": {"temperature": 2}}, "temperature: 2"),
         ({"messages": []}, "must start with a user message"),
         ({"messages": [{"role": "user", "content": [{"text": "  "}]}]}, "is blank"),
