@@ -1,25 +1,22 @@
 # The commands of the project. Everything runs from .venv, which `make setup` prepares with Python 3.11+ alone.
 
 PYTHON ?= python3
-UV_VERSION := 0.13.8
-# 3.x of the CDK command line cannot read what aws-cdk-lib 2 writes.
-CDK_VERSION := 2.1148.1
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)
 
 BIN := .venv/bin
 STAMP := .venv/.stamp-$(UV_VERSION)
-CDK := npx --yes aws-cdk@$(CDK_VERSION)
 # Which deployment is meant, where it is not that of cdk.json: make deploy ENV=dev. CDK_FLAGS go to CDK as they are.
-OPTIONS = $(if $(ENV),--context environment=$(ENV)) $(CDK_FLAGS)
+OPTIONS = $(if $(ENV),--env $(ENV)) $(if $(CDK_FLAGS),-- $(CDK_FLAGS))
 TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra tests/browser)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
 PYTEST_FLAGS ?= -n 2
 
-# npx finds the venv's Node, and cdk.json's `python app.py` the venv's Python, on any machine.
+# Whoever calls CDK here by hand has the venv's Node, and cdk.json's `python app.py` the venv's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench chaos docs prices mutants check format lock synth deploy live destroy clean
+.PHONY: help setup demo test bench chaos docs prices mutants check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,20 +69,24 @@ lock: setup ## Resolve the dependencies anew into the two lock files
 	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --universal --python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
-	  --python-version 3.13 --python-platform aarch64-manylinux_2_28 pyproject.toml --output-file requirements-lambda.lock
+	  --python-version 3.13 --python-platform aarch64-manylinux_2_28 --constraint requirements.lock \
+	  --group functions --output-file requirements-lambda.lock
 
 synth: setup ## Synthesize the CloudFormation template into cdk.out; no AWS account
-	@$(CDK) synth --quiet $(OPTIONS)
+	@$(BIN)/sluice synth $(OPTIONS)
+
+bootstrap: setup ## Prepare an account and Region for deployments by CDK; once for each
+	@$(BIN)/sluice bootstrap $(OPTIONS)
 
 deploy: setup ## Deploy to the account and Region of your AWS credentials; asks before it widens rights
-	@$(CDK) deploy $(OPTIONS)
+	@$(BIN)/sluice deploy $(OPTIONS)
 
 live: setup ## Send 120 rows through a deployed stack: needs AWS credentials, costs some cents, takes hours
 	@$(BIN)/python -m pytest tests/live --live $(if $(ENV),--env $(ENV))
 
 destroy: setup ## Remove the deployment; asks before, data stays unless removal=destroy was deployed
-	@$(CDK) destroy $(OPTIONS)
+	@$(BIN)/sluice destroy $(OPTIONS)
 
 clean: ## Remove caches and build output; .venv and out/ stay
-	@rm -rf .build build cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .build build dist cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

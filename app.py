@@ -1,4 +1,4 @@
-"""Entry point of the CDK command line: `make synth`, `make deploy`, `make destroy`."""
+"""Entry point of the CDK command line, as `sluice deploy` and its like call it."""
 
 import sys
 

@@ -19,27 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow.parquet as pq
-import typer.main
-from pydantic import BaseModel
 from rich.console import Console
 
-from docs import house
-from infra.options import Options, Thresholds
-from sluice.aws.metrics import Measure, Unit
-from sluice.cli.app import app
-from sluice.cli.exits import MEANINGS, ExitCode
-from sluice.cli.help import examples_in
-from sluice.cli.summary import places_in, summary
+from docs import house, listings
+from docs.markdown import fenced, table
+from sluice.cli.summary import next_after, places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
 from sluice.models.catalog import Catalog, cost, profile_of
-from sluice.reasons import REJECTIONS, TRANSPORT, Reason
 from sluice.results.run_document import read_run
-from sluice.runs.settings import Settings
 from sluice.task.file import json_schema, load_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -82,19 +74,6 @@ class Sample:
         return sorted(rows, key=lambda row: row["line"])
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay out a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
-def fenced(text: str, language: str = "text") -> str:
-    """Fence a text."""
-    body = "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
-    return f"```{language}\n{body}\n```\n"
-
-
 # The run of the sample.
 
 
@@ -103,7 +82,7 @@ def summary_of(sample: Sample) -> str:
     run = read_run(sample.run)
     places = {name: place.replace(str(sample.out), "out/demo") for name, place in places_in(sample.out, run).items()}
     console = Console(file=io.StringIO(), width=WIDTH, highlight=False, color_system=None)
-    for part in summary(run, places):
+    for part in summary(run, places, next_after(run, Path("out/demo"))):
         console.print(part)
     return fenced(console.file.getvalue())  # type: ignore[attr-defined]
 
@@ -278,103 +257,6 @@ def _default(schema: dict[str, Any]) -> str:
     return f"`{json.dumps(value)}`".replace('"', "")
 
 
-MEANING = {
-    "row": "the row; rejected before anything is sent",
-    "answer": "the answer; the next tier is asked",
-    "transport": "the transport; the same tier is asked again, up to its `attempts`, then the next one",
-    "run": "the run, which ended before the record was asked again",
-}
-
-
-def reasons(_: Sample) -> str:
-    """List the reason codes by what they are about."""
-    ended = (Reason.BUDGET, Reason.CANCELLED)
-    about: dict[str, list[Reason]] = {
-        "row": list(REJECTIONS),
-        "answer": [reason for reason in Reason if reason not in {*REJECTIONS, *TRANSPORT, *ended}],
-        "transport": [reason for reason in Reason if reason in TRANSPORT],
-        "run": list(ended),
-    }
-    rows = [[MEANING[name], ", ".join(f"`{code.value}`" for code in codes)] for name, codes in about.items()]
-    return table(["about", "codes"], rows)
-
-
-def settings(_: Sample) -> str:
-    """List the settings of a run."""
-    return _options(Settings)
-
-
-def options(_: Sample) -> str:
-    """List what cdk.json may say."""
-    return _options(Options)
-
-
-def _options(model: type[BaseModel]) -> str:
-    rows = []
-    for name, field in model.model_fields.items():
-        value = field.get_default(call_default_factory=True, validated_data={})
-        shown = "none" if value in ((), {}, None) else value
-        shown = "its defaults" if isinstance(value, BaseModel) else f"{shown:,}" if type(shown) is int else shown
-        rows.append([f"`{name}`", str(shown).lower(), field.description])
-    return table(["name", "default", "what it is"], rows)
-
-
-def alarms(_: Sample) -> str:
-    """List the alarms, each with its section of the runbook."""
-    from infra.alarms import ALARMS  # noqa: PLC0415 - starts CDK's Node, which only this page needs
-
-    usual = Thresholds()
-    rows = [[f"[{alarm.id}](#{alarm.anchor})", alarm.reason(usual), alarm.act] for alarm in ALARMS]
-    return table(["alarm", "goes off when", "first of all"], rows)
-
-
-def metrics(_: Sample) -> str:
-    """List the metrics."""
-    rows = []
-    for measure in Measure:
-        kind = measure.kind
-        unit = "" if kind.unit is Unit.NONE else f" ({kind.unit.lower()})"
-        sets = "; ".join(", ".join(names) for names in kind.dimension_sets)
-        rows.append([f"`{measure}`", f"{kind.about}{unit}", sets])
-    return table(["metric", "what", "kept by"], rows)
-
-
-def commands(_: Sample) -> str:
-    """List the commands with the first sentence of their help."""
-    group: Any = typer.main.get_command(app)
-    rows = [[f"`sluice {name}`", (command.help or "").split("\n\n")[0]] for name, command in group.commands.items()]
-    return table(["command", "what it does"], rows)
-
-
-def exit_codes(_: Sample) -> str:
-    """List the exit codes."""
-    return table(["code", "meaning"], [[code.value, MEANINGS[code]] for code in ExitCode])
-
-
-def reference(_: Sample) -> str:
-    """Describe every command: its help, what it takes, how it is called."""
-    group: Any = typer.main.get_command(app)
-    return "\n".join(_command(name, command) for name, command in group.commands.items())
-
-
-def _command(name: str, command: Any) -> str:
-    """Describe one command as its `--help` does."""
-    context = typer.Context(command, info_name=name)
-    usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
-    rows = [_option(parameter, context) for parameter in command.params]
-    parts = [f"### `sluice {name}`\n", fenced(f"sluice {name} {usage}"), command.help.replace("<", "\\<") + "\n"]
-    parts += [table(["option", "what it is"], rows)] if rows else []
-    parts += [fenced("\n".join(examples_in(command.epilog)), "sh")] if command.epilog else []
-    return "\n".join(parts)
-
-
-def _option(parameter: Any, context: Any) -> tuple[str, str]:
-    """Describe an argument or an option in the words of its help."""
-    names, text = parameter.get_help_record(context)
-    names = parameter.metavar if parameter.param_type_name == "argument" else names
-    return f"`{names}`", text.replace("  [", " [")
-
-
 def models(_: Sample) -> str:
     """Name the models of the sample task as its Region calls them."""
     task = load_task("tickets", ROOT / "tasks")
@@ -420,14 +302,14 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "prices": prices,
     "costs": costs,
     "task": task_reference,
-    "reasons": reasons,
-    "settings": settings,
-    "options": options,
-    "alarms": alarms,
-    "metrics": metrics,
-    "commands": commands,
-    "exit-codes": exit_codes,
-    "cli": reference,
+    "reasons": listings.reasons,
+    "settings": listings.settings,
+    "options": listings.options,
+    "alarms": listings.alarms,
+    "metrics": listings.metrics,
+    "commands": listings.commands,
+    "exit-codes": listings.exit_codes,
+    "cli": listings.reference,
     "models": models,
     "travel": travel,
     "roles": lambda _: role_tables(table),

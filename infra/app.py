@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -14,12 +15,15 @@ from infra.tasks import Tasks
 from sluice.runs.settings import stack_name
 
 
-def build(*, outdir: str | None = None, **context: Any) -> cdk.App:
-    """The app with the context of cdk.json, over which `context` is laid, and over both CDK's command line."""
+def build(*, outdir: str | None = None, with_tasks: bool = True, **context: Any) -> cdk.App:
+    """The app with the context of its cdk.json, over which `context` is laid, and over both CDK's command line.
+
+    The tasks are those of the working folder; `with_tasks` is false where no task is deployed.
+    """
     declared = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(context={**declared, **context}, outdir=outdir, analytics_reporting=False)
     options = Options.of(app.node)
-    tasks = Tasks.load(ROOT / options.tasks)
+    tasks = Tasks.load(Path(options.tasks)) if with_tasks else Tasks()
     tasks.check_waiting(options.alarms.waiting_hours)
     SluiceStack(app, stack_name(options.environment), options=options, tasks=tasks)
     return app

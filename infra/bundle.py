@@ -21,20 +21,22 @@ import jsii
 from aws_cdk import aws_lambda as lambda_
 
 from infra.options import ROOT
+from sluice.errors import Stop
+from sluice.places import PACKAGE, made, user_cache
 from sluice.report.vega import BUNDLED, charts_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK = ROOT / "requirements-lambda.lock"
-CACHE = ROOT / ".build"
-SOURCES = ("sluice", "lambdas")
+SOURCES = (PACKAGE, ROOT / "lambdas")
 # What serves one machine stays there: the local runner, what looks at a deployment from outside, and who calls them.
-LEFT_OUT = ("sluice/local", "sluice/forecast", "sluice/deployment", "sluice/api", "sluice/cli")
+# An installed package has the app inside, too.
+LEFT_OUT = tuple(PACKAGE / name for name in ("local", "forecast", "deployment", "api", "cli", "_project"))
 # The library of the report's charts, which is no file of the project but made of a package that no function has.
-CHARTS = BUNDLED.relative_to(ROOT).as_posix()
-# The user's own catalogue of models, laid over the built-in one.
-OWN_MODELS = ROOT / "models.yaml"
+CHARTS = BUNDLED.relative_to(PACKAGE.parent).as_posix()
+# The user's own catalogue of models in the working folder, laid over the built-in one.
+OWN_MODELS = Path("models.yaml")
 # Only at the top: other packages have folders of this name too.
 ARROW = ("pyarrow", "pyarrow-*.dist-info", "pyarrow.libs")
 # Raise it when the way of installing changes, so that a cached installation is made anew.
@@ -122,11 +124,10 @@ class Bundle:
 
     def sources(self) -> Iterator[tuple[str, Path]]:
         """Yield the project's own files that the functions need, each with its place in the bundle, in stable order."""
-        left_out = tuple(ROOT / folder for folder in LEFT_OUT)
         for folder in SOURCES:
-            for path in _files(ROOT / folder):
-                if not any(path.is_relative_to(other) for other in left_out):
-                    yield path.relative_to(ROOT).as_posix(), path
+            for path in _files(folder):
+                if not any(path.is_relative_to(other) for other in LEFT_OUT):
+                    yield path.relative_to(folder.parent).as_posix(), path
         if self._tasks is not None:
             for path in _files(self._tasks):
                 yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path
@@ -147,11 +148,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def installed_packages() -> Path:
     """Return the folder with the locked packages; installed at the first call for a lock file, then found again."""
-    target = CACHE / f"packages-{_lock_hash()[:16]}"
+    target = user_cache() / f"packages-{_lock_hash()[:16]}"
     if target.exists():
         return target
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="packages-") as scratch:
+    with tempfile.TemporaryDirectory(dir=made(target.parent), prefix="packages-") as scratch:
         folder = Path(scratch) / "site"
         _install(folder)
         _strip(folder)
@@ -172,20 +172,27 @@ def _install(folder: Path) -> None:
     """Install with uv or, where only pip's own configuration knows the index, with pip.
 
     Raises:
-        RuntimeError: neither could; the message ends with what pip said.
+        Stop: neither could; the message ends with what both said.
     """
-    common = ["--quiet", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(LOCK)]
-    uv = [sys.executable, "-m", "uv", "pip", "install", "--python-version", PYTHON]
-    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
-    pip += ["--implementation", "cp", "--python-version", PYTHON]
-    pip += [part for platform in PLATFORMS for part in ("--platform", platform)]
-    for command in ([*uv, "--no-deps", "--python-platform", "aarch64-manylinux_2_28", *common], [*pip, *common]):
+    said = ""
+    for command in _installers(folder):
         # Both write to stdout what CDK would take for its own output.
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
         if result.returncode == 0:
             return
+        said += result.stderr[-1000:]
         shutil.rmtree(folder, ignore_errors=True)
-    raise RuntimeError(f"the functions' packages of {LOCK.name} could not be installed:\n{result.stderr[-2000:]}")
+    raise Stop(f"the functions' packages of {LOCK.name} could not be installed:\n{said}")
+
+
+def _installers(folder: Path) -> Iterator[list[str]]:
+    """Yield the commands that could install the locked packages."""
+    common = ["--quiet", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(LOCK)]
+    common += ["--no-deps", "--python-version", PYTHON]
+    uv = ["pip", "install", "--python-platform", "aarch64-manylinux_2_28"]
+    yield [sys.executable, "-m", "uv", *uv, *common]
+    pip = ["pip", "install", "--disable-pip-version-check", "--implementation", "cp"]
+    yield [sys.executable, "-m", *pip, *common, *(part for platform in PLATFORMS for part in ("--platform", platform))]
 
 
 def _strip(folder: Path) -> None:

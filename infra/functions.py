@@ -67,7 +67,7 @@ ACCEPTED = {
 class Functions(Construct):
     """The functions by the name of their step: `functions["plan"]`."""
 
-    def __init__(self, scope: Construct, id_: str, *, tasks: Path, options: Options) -> None:
+    def __init__(self, scope: Construct, id_: str, *, tasks: Path | None, options: Options) -> None:
         super().__init__(scope, id_)
         self._options = options
         self._tasks = tasks

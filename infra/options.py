@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Problem = Any
 
+# The folder of the app: the root of a checkout, or that folder of the installed package (`sluice/places.py`).
 ROOT = Path(__file__).resolve().parent.parent
 # CDK's own context has a colon or an at sign in its names: feature flags, look-ups, what its command line passes on.
 OWN_NAME = re.compile(r"[A-Za-z_][\w-]*")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.options import ROOT
 from sluice.errors import BadSetting
 from sluice.models.catalog import PROFILE_ID, Catalog
 from sluice.results.table import schema
@@ -18,7 +18,6 @@ from sluice.task.triggers import Schedule, effective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -30,10 +29,10 @@ SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|infe
 
 @dataclass(frozen=True)
 class Tasks:
-    """The tasks of one folder."""
+    """The tasks of one folder, or none."""
 
-    folder: Path
-    tasks: tuple[Task, ...]
+    folder: Path | None = None
+    tasks: tuple[Task, ...] = ()
 
     @classmethod
     def load(cls, folder: Path) -> Tasks:
@@ -53,7 +52,7 @@ class Tasks:
         Which profile a Region uses is decided by the run; the model behind it is the same. The models of the default
         tiers are always among them, so that a first task needs no deployment of its own.
         """
-        catalog = Catalog.of_project(ROOT, os.environ)
+        catalog = Catalog.of_project(Path(), os.environ)
         names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
 

@@ -7,6 +7,7 @@
         ├── BadInput    an object that cannot be read as rows at all
         ├── BadSetting  a deployment setting or an override that is not allowed
         ├── BadRequest  what was asked for cannot be done as things stand, and nothing has been started
+        ├── NotInstalled  what was asked for needs an extra of the distribution
         ├── Unfinished  a run or a pilot that did not succeed, for who asked that it should
         └── Unbalanced  the books of a run do not balance: nothing is published
 
@@ -60,6 +61,10 @@ class BadRequest(Stop):
     def __init__(self, message: str, argument: str | None = None) -> None:
         self.argument = argument
         super().__init__(f"{argument} {message}" if argument else message)
+
+
+class NotInstalled(Stop):
+    """An extra of the distribution is missing; the message says how to install it."""
 
 
 class Unfinished(Stop):

@@ -107,6 +107,7 @@ def pilot(  # noqa: PLR0913 - what a pilot can be told
 
     Raises:
         BadTask, BadInput, BadSetting, BadRequest: something cannot be used; nothing has been started.
+        NotInstalled: the extra `local` is missing.
         Unfinished: a run over the sample did not reach its end, or the budget kept records of it out.
         Interrupted: Ctrl-C.
 

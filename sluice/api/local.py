@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.api.rows import Rows
 from sluice.api.tasks import Inputs, listed, region_here, runnable
+from sluice.extras import Extra, require
 from sluice.local.checks import check_faults
 from sluice.local.sources import check_answers
 from sluice.results.published import check_out, in_folder, read_document
@@ -59,6 +60,7 @@ def run(
 
     Raises:
         BadTask, BadInput, BadSetting, BadRequest: something cannot be used; nothing has been started.
+        NotInstalled: the extra `local` is missing.
         Stop: the run could not be started, or left nothing behind.
         Interrupted: Ctrl-C; its `document` is run.json of the cancelled run.
 
@@ -174,7 +176,13 @@ def job_of(
 
 
 def local_runner() -> Runner:
-    """Load the runner of this machine."""
+    """Load the runner of this machine.
+
+    Raises:
+        NotInstalled: the extra that it needs is missing.
+
+    """
+    require(Extra.LOCAL, "a run on this machine")
     from sluice.local.runner import run_local  # noqa: PLC0415 (a wrong request is refused without loading moto)
 
     return run_local

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast
 
 from sluice.aws.s3 import BLOCK_BYTES, Head, ObjectWriter, Store
 from sluice.errors import BadInput, Stop
@@ -16,19 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 LOCAL = "local-files"  # the bucket whose keys are paths of this machine
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name when it is whole, in a folder that may be new; else nothing stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 class Folder(Store):

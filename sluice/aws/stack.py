@@ -78,7 +78,7 @@ class Stack:
                 raise
             where = self.session.region_name
             raise BadRequest(
-                f"there is no stack {self.name} in {where}: deploy it with `make deploy`, "
+                f"there is no stack {self.name} in {where}: deploy it with `sluice deploy`, "
                 "or name another with --env, --region or --profile"
             ) from None
 

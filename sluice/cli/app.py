@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.commands import deployment, here, outcome, setup, tasks
+from sluice.cli.commands import deployment, here, outcome, setup, stack, tasks
 
 app = typer.Typer(
     name="sluice",
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (tasks, here, deployment, outcome, setup):
+for group in (tasks, here, stack, deployment, outcome, setup):
     app.add_typer(group.commands)
 
 
@@ -24,7 +24,9 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
-        typer.echo(f"sluice {version('sluice')}")
+        from sluice.extras import DISTRIBUTION  # noqa: PLC0415
+
+        typer.echo(f"sluice {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

@@ -33,7 +33,7 @@ STEADY = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 EVERYBODY = "IAM_ALLOWED_PRINCIPALS"  # Lake Formation's name for: IAM alone decides
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
 BUSY = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceUnavailableException"})
-LOST = "there is none", "`make deploy` does not make a lost bucket anew: `make destroy` first"
+LOST = "there is none", "`sluice deploy` does not make a lost bucket anew: `sluice destroy` first"
 BARRED = "no access", "allow yourself s3:ListBucket on it"
 SPARE = 10  # functions that run beside the workers of a map
 QUESTION = {"messages": [{"role": "user", "content": [{"text": "Answer with the word yes."}]}]}
@@ -223,14 +223,14 @@ def stack(patient: Patient) -> Iterator[Found]:
     name, outputs = patient.cloud.name, patient.cloud.outputs
     status = patient.cloud.status
     if status not in STEADY:
-        yield Found(Status.PROBLEM, f"{name} is {status}", "look at its events in CloudFormation; `make deploy` again")
+        yield Found(Status.PROBLEM, f"{name} is {status}", "see its events in CloudFormation; `sluice deploy` again")
         return
     function = patient.start
     state, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
     if (state, update) != ("Active", "Successful"):
         why = function.get("StateReason") or function.get("LastUpdateStatusReason") or "no reason is given"
         said = f"{outputs['StartFunction']} is {state}, its update {update}: {why}"
-        yield Found(Status.PROBLEM, said, "`make deploy` again")
+        yield Found(Status.PROBLEM, said, "`sluice deploy` again")
         return
     yield Found(Status.OK, f"{name} is {status}; its code is of {function['LastModified'][:19]}, {function['Runtime']}")
 

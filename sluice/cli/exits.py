@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import BadInput, BadRequest, BadSetting, BadTask, SluiceError
+from sluice.errors import BadInput, BadRequest, BadSetting, BadTask, NotInstalled, SluiceError
+from sluice.files import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,8 +47,10 @@ OF_STATUS = {
 }
 
 
+# What a write can meet; files that are written name themselves, standard output does not.
+OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Nothing has been started, and another command line would do.
-USAGE = (BadTask, BadInput, BadSetting, BadRequest)
+USAGE = (BadTask, BadInput, BadSetting, BadRequest, NotInstalled)
 
 
 def concluded(command: Callable[[], ExitCode]) -> ExitCode:
@@ -59,7 +63,7 @@ def concluded(command: Callable[[], ExitCode]) -> ExitCode:
     except SluiceError as error:
         return complain_of(error)
     except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        complain(of_a_file(error))
         return ExitCode.FAILED
 
 
@@ -68,11 +72,17 @@ def complain_of(error: SluiceError) -> ExitCode:
     match error:
         case BadTask():
             complain_of_task(error)
-        case BadRequest(argument=str()):
-            complain(f"--{error}")
+        case BadRequest():
+            complain(plain(f"--{error}" if error.argument else error))
         case _:
             complain(str(error))
     return ExitCode.USAGE if isinstance(error, USAGE) else OF_STATUS.get(getattr(error, "status", ""), ExitCode.FAILED)
+
+
+def of_a_file(error: OSError) -> str:
+    """What the system says of a file: a full disk, a folder that may not be written."""
+    unnamed = "standard output" if error.errno in OUT_OF_ROOM else "a file"
+    return f"{plain(error.filename or unnamed)}: {error.strerror or error}"
 
 
 def complain(message: str) -> None:
@@ -83,9 +93,9 @@ def complain(message: str) -> None:
 def complain_of_task(error: BadTask) -> None:
     """List every mistake of a task."""
     count = len(error.problems)
-    complain(f"{error.source} cannot be run: {count} {'mistake' if count == 1 else 'mistakes'}")
+    complain(f"{plain(error.source)} cannot be run: {count} {'mistake' if count == 1 else 'mistakes'}")
     for problem in error.problems:
-        print(f"  - {problem}", file=sys.stderr)
+        print(f"  - {plain(problem)}", file=sys.stderr)
 
 
 def print_json(document: object) -> None:
@@ -103,6 +113,27 @@ def report_change(change: dict[str, Any], text: str, *, as_json: bool) -> None:
     else:
         print(text)
     complain(f"`sluice watch {change['run_id']}` shows how it goes on")
+
+
+@contextmanager
+def output_is_written() -> Iterator[None]:
+    """End in one sentence where standard output cannot be written, as on a full disk; else as the command ends."""
+    code: Any = ExitCode.SUCCEEDED
+    try:
+        yield
+    except SystemExit as ending:
+        code = ending.code
+    except OSError as error:
+        complain(of_a_file(error))
+        code = ExitCode.FAILED
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would be tried again at exit
+        if not code and not isinstance(error, BrokenPipeError):
+            complain(f"standard output: {error.strerror or error}")
+            code = ExitCode.FAILED
+    sys.exit(code)
 
 
 @contextmanager

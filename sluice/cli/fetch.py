@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.api.local import open_run
-from sluice.aws.folder import whole_file
 from sluice.cli.display import byte_bar
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.run import show
@@ -17,6 +16,7 @@ from sluice.cli.summary import places_in
 from sluice.deployment.standing import STAMP
 from sluice.errors import BadRequest
 from sluice.figures import size
+from sluice.files import write_whole
 from sluice.results.run_document import read_run
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def _shown(run: Run, *, as_json: bool) -> ExitCode:
 def fetch_report(deployment: Deployment, run: str, out: Path, *, show_it: bool, as_json: bool = False) -> ExitCode:
     """Download a run's report; that of a run that failed is made here, of what it left behind."""
     report = deployment.run(run).report()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(report)
+    write_whole(out, report)
     return _hand_over(out, show_it=show_it, as_json=as_json)
 
 
@@ -74,8 +73,7 @@ def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json
             "or a run by its id, as `sluice runs` lists it"
         )
     if out is not None:
-        with whole_file(out) as copy:
-            copy.write(report.read_bytes())
+        write_whole(out, report.read_bytes())
     return _hand_over(out or report, show_it=show_it, as_json=as_json)
 
 

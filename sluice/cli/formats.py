@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 WIDEST = 160  # of a table that is not on a terminal
 SHOWN = ("line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+# Control characters, and those that turn the direction of what stands beside them: a terminal obeys the ones, and
+# what is read differs from what is there by the others. Tabs and line ends stay, inside quotes.
+HIDDEN = (*range(9), 0xB, 0xC, *range(0xE, 0x20), *range(0x7F, 0xA0))
+TURNING = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+ESCAPES = {code: f"\\u{code:04x}" for code in (*HIDDEN, *TURNING)}
+ESCAPED = "[" + "".join(f"\\x{{{code:x}}}" for code in ESCAPES) + "]"
 # A sign that begins a formula, plain or of full width, at once or behind what a spreadsheet may pass over: blanks and
 # control characters, blanks of no break or of another width, marks of byte order and of no width. And a tab or an end
 # of a line at the beginning, with which a cell may fall apart when it is pasted.
@@ -61,16 +67,27 @@ def _fields(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 
 def cell_column(column: pa.Array) -> pa.Array:
-    """Make a column's cells of CSV: a text that a spreadsheet would run gets a quote in front of it."""
+    """Make a column's cells of CSV: a text that a spreadsheet would run gets a quote in front of it.
+
+    Characters that nobody sees, and that do something all the same, stand as their escapes.
+    """
     if pa.types.is_nested(column.type):
         values = column.to_pylist()
-        return pa.array([None if value is None else msgspec.json.encode(value).decode() for value in values])
+        return escaped(pa.array([None if value is None else msgspec.json.encode(value).decode() for value in values]))
     if not pa.types.is_string(column.type):
         return column
     risky = pc.match_substring_regex(column, FORMULA)
-    if not pc.any(risky).as_py():
+    if pc.any(risky).as_py():
+        column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+    return escaped(column)
+
+
+def escaped(column: pa.Array) -> pa.Array:
+    """A column of texts with its hidden characters escaped: each as a backslash, u and its number."""
+    if not pa.types.is_string(column.type) or not pc.any(pc.match_substring_regex(column, ESCAPED)).as_py():
         return column
-    return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+    values = column.to_pylist()
+    return pa.array([None if value is None else value.translate(ESCAPES) for value in values], pa.string())
 
 
 def write_jsonl(batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:

@@ -19,6 +19,7 @@ from rich.text import Text
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadRequest, BadTask
+from sluice.files import plain, write_whole
 from sluice.forecast.weaknesses import PLACEHOLDER
 from sluice.rows.paths import look_up
 from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable
@@ -107,7 +108,7 @@ class Labels:
 def init_task(request: Request) -> ExitCode:
     """Write a task file, and say what was guessed and what to do next."""
     if not request.sample.is_file():
-        raise BadRequest(f"{request.sample} is not a file; name a file with some of your rows")
+        raise BadRequest(f"{plain(request.sample)} is not a file; name a file with some of your rows")
     rows = list(islice(rows_of(request.sample), FIRST))
     columns = columns_of(rows)
     labels = labels_of(request, columns)
@@ -118,8 +119,7 @@ def init_task(request: Request) -> ExitCode:
         raise BadRequest(f"{path} exists; --force writes over it, --name gives another name")
     text = render(name, request.sample, guess, labels, columns, list(examples_of(rows, guess, labels)))
     _checked(text, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode())
     if request.json:
         found = {"text": guess.text, "id": guess.id, "labels": list(labels.described), "gold": labels.column}
         print_json({"path": str(path), "name": name, **found})

@@ -47,10 +47,11 @@ class Request:
 
 def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner | None = None) -> ExitCode:
     """Draw a sample, have it answered, and print what it says of all; `bucket` gives the buckets of S3 inputs."""
+    run_local = runner or local_runner()
     settings = parse_settings(request.settings)
     asked = asked_for(request.inputs, request.task, settings, ESCALATED, request.region)
     trial = trial_of(asked, request.records, request.seed, request.answers, request.out, settings)
-    shown = partial(_under_display, runner or local_runner())
+    shown = partial(_under_display, run_local)
     try:
         with ExitStack() as reading:
             say = reading.enter_context(busy(READING))

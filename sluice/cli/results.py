@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from sluice.aws.folder import whole_file
 from sluice.cli import formats
 from sluice.cli.choices import Format, Shape
 from sluice.cli.display import busy, byte_bar
 from sluice.cli.exits import ExitCode, complain, reader_may_leave
 from sluice.errors import BadRequest
+from sluice.files import whole_file
 from sluice.reasons import Status
 from sluice.results.published import Wanted
 

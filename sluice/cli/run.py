@@ -54,10 +54,11 @@ def _run(request: Request, runner: Runner) -> ExitCode:
     settings = parse_settings(request.settings)
     job = job_of(request.inputs, request.task, request.out, request.answers, settings, request.region, request.faults)
     run = _under_display(job, runner)
-    from sluice.cli.summary import places_in  # noqa: PLC0415
+    from sluice.cli.summary import next_after, places_in  # noqa: PLC0415
     from sluice.results.run_document import read_run  # noqa: PLC0415
 
-    show(run.summary, places_in(run.out, read_run(run.summary)), as_json=request.json)
+    document = read_run(run.summary)
+    show(run.summary, places_in(run.out, document), next_after(document, run.out), as_json=request.json)
     return OF_STATUS.get(run.status, ExitCode.FAILED)
 
 
@@ -83,7 +84,9 @@ def approved(asked: Approval, display: Display) -> bool:
             return False
 
 
-def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) -> None:
+def show(
+    document: dict[str, Any], places: Mapping[str, str], next_: Mapping[str, str] | None = None, *, as_json: bool
+) -> None:
     """Print run.json, or the summary that is made of it."""
     from sluice.cli.summary import print_summary  # noqa: PLC0415
     from sluice.results.run_document import read_run  # noqa: PLC0415
@@ -92,4 +95,4 @@ def show(document: dict[str, Any], places: Mapping[str, str], *, as_json: bool) 
         print_json(document)
         return
     with reader_may_leave():
-        print_summary(read_run(document), places)
+        print_summary(read_run(document), places, next_)

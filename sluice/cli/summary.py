@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -30,16 +31,19 @@ WIDEST = 400  # of a table that may be as wide as it likes
 SHOWN = 20  # labels, jobs and warnings; the report has them all
 
 
-def print_summary(run: Run, places: Mapping[str, str]) -> None:
-    """Print the summary of a run whose results lie in these places, each with what lies there."""
+def print_summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None = None) -> None:
+    """Print the summary of a run whose results lie in these places, each with what lies there.
+
+    `next_` says at the end what can be done now, each with its command.
+    """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a label may hold what the terminal's encoding lacks
     console = Console(highlight=False, emoji=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    console.print(Group(*summary(run, places)), soft_wrap=False)
+    console.print(Group(*summary(run, places, next_)), soft_wrap=False)
 
 
-def summary(run: Run, places: Mapping[str, str]) -> Iterator[RenderableType]:
+def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None = None) -> Iterator[RenderableType]:
     """Make the sections of the summary."""
     yield _headline(run)
     yield from _origin(run)
@@ -57,6 +61,8 @@ def summary(run: Run, places: Mapping[str, str]) -> Iterator[RenderableType]:
     if run.warnings:
         yield from _section("Warnings", *_listed(run.warnings))
     yield from _section("Files", _listed_places(places))
+    if next_:
+        yield from _section("Next", _listed_places(next_))
 
 
 def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
@@ -198,6 +204,17 @@ def _listed_places(places: Mapping[str, str]) -> Table:
     for name, place in places.items():
         table.add_row(name, Text(place, overflow="fold"))
     return table
+
+
+def next_after(run: Run, out: Path) -> dict[str, str]:
+    """Tell what to do after a run on this machine, each with its command."""
+    folder = shlex.quote(str(out))
+    steps = {"Open the report": f"sluice report {folder} --open"}
+    if run.rows.unresolved:
+        steps["See what is unresolved"] = f"sluice results {folder} --status unresolved"
+    if stand_in(run.answers) is not None:
+        steps["Try your own file"] = "sluice init FILE"
+    return steps
 
 
 def places_in(out: Path, run: Run) -> dict[str, str]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from sluice.aws.folder import whole_file
 from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.errors import BadRequest
+from sluice.files import all_or_none, whole_file, write_whole
 from sluice.report.report import render
 from sluice.results.published import Origin, Published
 from sluice.runs.document import read
@@ -78,12 +78,12 @@ def download(stack: Stack, run: str, out: Path, on_download: OnDownload) -> Stan
 
     """
     now, rows = outcome(stack, run)
-    with on_download(len(rows.parts), rows.size) as advance:
-        for key, _ in rows.parts:
-            _copy(stack.results, key, out / key, advance)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_bytes(_report(stack, now))
-    (out / "run.json").write_bytes(msgspec.json.encode(now.document))
+    with all_or_none(out) as noted:
+        with on_download(len(rows.parts), rows.size) as advance:
+            for key, _ in rows.parts:
+                _copy(stack.results, key, noted(out / key), advance)
+        write_whole(noted(out / "report.html"), _report(stack, now))
+        write_whole(noted(out / "run.json"), msgspec.json.encode(now.document))
     return now
 
 

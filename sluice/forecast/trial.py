@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from sluice.budget import costs
 from sluice.errors import BadRequest, Unfinished
+from sluice.files import write_whole
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import BASIS, Tokens, answered, bill, find, tokens_of
@@ -146,7 +147,7 @@ class Trial:
             documents = self._answers(runner, lot.drawn)
             made = conclude(self, estimate, lot.drawn, documents)
         document = msgspec.json.format(msgspec.json.encode(made.as_document()), indent=2)
-        (self.out / FINDINGS).write_bytes(document + b"\n")
+        write_whole(self.out / FINDINGS, document + b"\n")
         return made
 
     def _answers(self, runner: Runner, drawn: Sequence[Drawn]) -> list[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from sluice.errors import Stop
+from sluice.files import whole_file
 from sluice.local import events
 from sluice.local.callers import credentials, draw_secret
 from sluice.local.children import Child
@@ -25,9 +26,10 @@ from sluice.local.functions import Surroundings
 from sluice.local.patterns import matches
 from sluice.local.server import CONFIGURE, INVOKE
 from sluice.local.sources.bedrock import CALLERS
-from sluice.local.synthesis import ROOT, load, synthesized
+from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template
 from sluice.local.zygote import QUIET
+from sluice.places import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +86,7 @@ class LocalCloud:
         region: str = "us-east-1",
         scale: float = SCALE,
         template: Path | None = None,
-        path: Path = ROOT,
+        path: Path = PROJECT,
         callers_credentials: bool = False,
     ) -> None:
         self.directory = directory
@@ -338,12 +340,7 @@ class LocalCloud:
             for item in page.get("Contents", []):
                 yield item["Key"]
 
-    def download(self, bucket: str, prefix: str, target: Path) -> list[Path]:
-        """Copy every object under a prefix into a folder, under its key."""
-        written = []
-        for key in self.keys(bucket, prefix):
-            path = target / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.s3.download_file(bucket, key, str(path), Config=TRANSFER)
-            written.append(path)
-        return written
+    def fetch(self, bucket: str, key: str, path: Path) -> None:
+        """Copy an object into a file, which appears when it is whole."""
+        with whole_file(path) as file:
+            self.s3.download_fileobj(bucket, key, file, Config=TRANSFER)

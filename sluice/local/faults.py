@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from sluice.errors import BadSetting
+from sluice.runs.settings import FLOORS
 from sluice.task.file import read_yaml
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     min_records_per_job: Times | None = None
     max_records_per_job: Times | None = None
-    max_file_bytes: Times | None = None
+    max_file_bytes: Annotated[int, msgspec.Meta(ge=FLOORS["max_file_bytes"])] | None = None
     max_jobs_in_flight: Times | None = None
 
 

@@ -50,7 +50,7 @@ class Surroundings:
     """What the workers of one run share. `endpoints`: the variables that lead their AWS clients."""
 
     logs: str
-    endpoints: dict[str, str]
+    variables: dict[str, str]
     crashes: tuple[Crash, ...] = ()
     plan: Plan = field(default_factory=Plan)
 
@@ -162,7 +162,7 @@ class FunctionHost:
             self._answer_of_zygote()
             self.warm = True
         ours, theirs = socket.socketpair()
-        order = Order(function, self.region, self.keys, surroundings.logs, surroundings.endpoints, surroundings.crashes)
+        order = Order(function, self.region, self.keys, surroundings.logs, surroundings.variables, surroundings.crashes)
         with theirs:
             socket.send_fds(self.zygote, [b"F"], [theirs.fileno()])
             send_message(self.zygote, msgspec.json.encode(order))

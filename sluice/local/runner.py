@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import msgspec
 
 from sluice.aws.s3 import Store, ahead
 from sluice.errors import BadSetting, BadTask, Interrupted, SluiceError, Stop, as_raised
+from sluice.files import all_or_none, plain, write_whole
 from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
@@ -29,12 +31,13 @@ from sluice.runs.state import Approval
 from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sluice.runs.progress import Reader, Snapshot
     from sluice.task.task import Task
     from sluice.task.tiers import Tier
 
+SCARCE_BYTES = 1024 * 1024
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
 LOOK_SECONDS = 0.4  # the runner offers a look far more often than a person can read
@@ -74,16 +77,32 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     """
     files = [existing(Path(name)) for name in inputs]
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
-    template = synthesized(models=models_beside(task, region))
-    with LocalCloud(
-        out / "logs", region=region, scale=scale, template=template, callers_credentials=answers == "bedrock"
-    ) as cloud:
+    template = synthesized(models=models_beside(task, region), tasks=False)
+    with (
+        full_disk_told(out),
+        LocalCloud(
+            out / "logs", region=region, scale=scale, template=template, callers_credentials=answers == "bedrock"
+        ) as cloud,
+    ):
         return run_in(
             cloud,
             Request(files, task, out, answers, settings or {}, faults, part_of),
             None if on_progress is None else Looks(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), on_progress),
             approve,
         )
+
+
+@contextmanager
+def full_disk_told(out: Path) -> Iterator[None]:
+    """Add to an error that there is no room, where there is none: a process that dies of it cannot say so itself."""
+    try:
+        yield
+    except Stop as error:
+        for place in (out, Path(tempfile.gettempdir())):
+            found = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+            if shutil.disk_usage(found).free < SCARCE_BYTES:
+                raise Stop(f"{error}; the disk of {plain(place)} is full") from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -179,7 +198,7 @@ def prepare(cloud: LocalCloud, request: Request) -> None:
     cloud.configure(
         Surroundings(
             logs=str(logs.resolve()),
-            endpoints=cloud.endpoints(bedrock),
+            variables={**cloud.endpoints(bedrock), **own_models()},
             crashes=crashes(plan, (logs / "writes").resolve()),
             plan=plan,
         )
@@ -199,6 +218,12 @@ def start(cloud: LocalCloud, request: Request) -> str:
         return str(cloud.invoke("start", {"command": command})["run"])
     except FunctionFailed as error:
         raise as_raised(error.kind, str(error)) or error from error
+
+
+def own_models() -> dict[str, str]:
+    """Where the functions find the catalogue of this folder; deployed ones have it in their code."""
+    own = Path(os.environ.get("SLUICE_MODELS") or "models.yaml")
+    return {"SLUICE_MODELS": str(own.resolve())} if own.is_file() else {}
 
 
 def models_beside(task: Task, region: str) -> list[str]:
@@ -265,11 +290,19 @@ def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) 
 
     Raises:
         Stop: the run has left no run.json.
+        OSError: it cannot be written; then nothing of it stays.
     """
+    with all_or_none(out) as noted:
+        return _collect(cloud, run, out, files, noted)
+
+
+def _collect(
+    cloud: LocalCloud, run: str, out: Path, files: Sequence[Path], noted: Callable[[Path], Path]
+) -> dict[str, Any]:
     results = cloud.bucket("SLUICE_RESULTS_BUCKET")
     for key in cloud.keys(results, "results/"):
         if Path(key).name.startswith(run):
-            cloud.download(results, key, out)
+            cloud.fetch(results, key, noted(out / key))
     summary = cloud.read(cloud.bucket("SLUICE_WORK_BUCKET"), f"runs/{run}/run.json")
     if summary is None:
         cause = cloud.execution(run).document
@@ -277,6 +310,6 @@ def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) 
     document: dict[str, Any] = msgspec.json.decode(summary)
     for item, file in zip(document["inputs"], files, strict=False):  # a run that broke off may not list them all
         item["path"] = str(file.resolve())
-    (out / "run.json").write_bytes(msgspec.json.encode(document))
-    (out / "report.html").write_text(render(document), encoding="utf-8")  # also of a run that published none
+    write_whole(noted(out / "report.html"), render(document).encode())  # also of a run that published none
+    write_whole(noted(out / "run.json"), msgspec.json.encode(document))
     return document

@@ -66,7 +66,7 @@ class Order:
     region: str
     keys: dict[str, str]
     logs: str
-    endpoints: dict[str, str]
+    variables: dict[str, str]
     crashes: tuple[Crash, ...] = ()
 
 
@@ -159,7 +159,7 @@ def take_surroundings(order: Order) -> None:
         PATH="/usr/bin:/bin",
         TZ=":UTC",
     )
-    os.environ.update(order.endpoints)
+    os.environ.update(order.variables)
     os.environ.update(function.environment)
     time.tzset()
     log = os.open(Path(order.logs) / f"{function.step}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

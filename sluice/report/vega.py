@@ -13,7 +13,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from sluice.errors import Stop
+from sluice.errors import NotInstalled, Stop
+from sluice.extras import Extra, installing
+from sluice.places import user_cache
 
 BUNDLED = Path(__file__).with_name("vega.js")
 PACKAGE = "vl-convert-python"
@@ -28,7 +30,8 @@ def charts_library(bundled: Path = BUNDLED) -> str:
     """The script, of a function's code or else made by the installed package and kept in the user's cache.
 
     Raises:
-        Stop: neither is there; the message says what to install.
+        NotInstalled: neither is there; the message says what to install.
+        Stop: the package's script cannot stand in a page.
 
     """
     if bundled.is_file():
@@ -46,9 +49,7 @@ def _make() -> str:
     try:
         from vl_convert import javascript_bundle  # noqa: PLC0415 - no function has it, and it is large
     except ImportError:
-        raise Stop(
-            f"the report's charts need the package {PACKAGE}; install it with: pip install 'sluice[cli]'"
-        ) from None
+        raise NotInstalled(f"the report's charts need the package {PACKAGE}: {installing(Extra.LOCAL)}") from None
     script: str = javascript_bundle(EXPOSED)
     found = [text for text in BREAKS_HTML if text in script.lower()]
     if found:
@@ -60,10 +61,9 @@ def _make() -> str:
 
 def _kept() -> Path | None:
     """Where the script of this version is kept; None where there is no package to make it, or no home."""
-    with suppress(metadata.PackageNotFoundError, RuntimeError):
+    with suppress(metadata.PackageNotFoundError, Stop):
         made_of = f"{metadata.version(PACKAGE)} {EXPOSED}"
-        folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(folder) / "sluice" / f"vega-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.js"
+        return user_cache() / f"vega-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.js"
     return None
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.errors import BadRequest
+from sluice.files import plain
 from sluice.rows.containers import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 S3 = "s3://"
+BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # in a name: control characters, bytes that are no UTF-8, line ends
 
 
 def in_s3(name: str) -> bool:
@@ -25,12 +28,17 @@ def find_inputs(names: Iterable[str | Path]) -> list[Path]:
     """List the files that names and folders mean, each once; a folder stands for the supported files in it, sorted.
 
     Raises:
-        BadRequest: one of them is not there, cannot be read, or is a folder without such a file.
+        BadRequest: one of them is not there, cannot be read, breaks a line, or is a folder without such a file.
 
     """
     found: dict[Path, Path] = {}
     for name in names:
         for file in _files(Path(name)):
+            if any(unicodedata.category(letter) in BREAKING for letter in file.name):
+                raise BadRequest(
+                    f"{plain(file)}: the name holds a line end, another control character or a byte that is no UTF-8, "
+                    "which S3 and tables of results cannot carry; rename the file"
+                )
             found.setdefault(file.resolve(), file)
     return list(found.values())
 
@@ -51,16 +59,16 @@ def _files(place: Path) -> Iterable[Path]:
     if place.is_dir():
         found = sorted(file for file in place.iterdir() if file.is_file() and _supported(file))
         if not found:
-            raise BadRequest(f"{place} holds no file that ends in {', '.join(SUFFIXES)}")
+            raise BadRequest(f"{plain(place)} holds no file that ends in {', '.join(SUFFIXES)}")
         return found
     if not place.exists():
-        raise BadRequest(f"{place} does not exist")
+        raise BadRequest(f"{plain(place)} does not exist")
     if not place.is_file():
-        raise BadRequest(f"{place} is neither a file nor a folder")
+        raise BadRequest(f"{plain(place)} is neither a file nor a folder")
     try:
         place.open("rb").close()
     except OSError as error:
-        raise BadRequest(f"{place} cannot be read: {error.strerror}") from None
+        raise BadRequest(f"{plain(place)} cannot be read: {error.strerror}") from None
     return [place]
 
 

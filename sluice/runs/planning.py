@@ -103,15 +103,20 @@ def cut_shards(records: Sequence[int], weights: Sequence[int], limits: Limits) -
 def _halved(
     bounds: Sequence[int], running: Sequence[int], bytes_running: Sequence[int], limits: Limits
 ) -> Iterator[int]:
-    """The ends of the shards, those above a limit cut in the middle until they are below it or one bucket."""
-    for begin, end in pairwise(bounds):
+    """The ends of the shards, those above a limit cut in the middle until they are below it or one bucket.
+
+    A stack, and no recursion: where the buckets grow towards one end, each cut takes off a single one.
+    """
+    ahead = list(pairwise(bounds))[::-1]
+    while ahead:
+        begin, end = ahead.pop()
         if _within((begin, end), running, bytes_running, limits):
             yield end
             continue
         before = running[begin - 1] if begin else 0
         middle = bisect_left(running, (before + running[end - 1]) / 2, begin, end)
         middle = min(max(middle, begin + 1), end - 1)
-        yield from _halved((begin, middle, end), running, bytes_running, limits)
+        ahead += [(middle, end), (begin, middle)]
 
 
 def _even_bounds(running: Sequence[int], shards: int) -> list[int]:

@@ -39,6 +39,16 @@ LONGEST_SWEEP = 240  # the function sweep has 300 seconds, in which it also stop
 READ = frozenset({"min_records_per_job", "max_records_per_job", "max_file_bytes", "max_jobs_in_flight"})
 
 
+# Below these a setting is a slip that loses rows or lets none pass. They hold for what is set from now on, and not for
+# documents of runs. A job's file holds one request of any length, its longest text in JSON's longest escapes.
+FLOORS = {
+    "max_file_bytes": 32 * MiB,
+    "max_row_bytes": 1024,
+    "max_text_bytes": MiB,
+    "max_compressed_bytes": 64 * 1024,
+}
+
+
 class Settings(BaseModel):
     """How much goes into a job, how many run at once, how long to wait. Frozen into each run at its start.
 
@@ -118,6 +128,11 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = first["loc"][0]
             raise BadSetting(f"{name} = {first['input']!r} is not allowed: {first['msg']}") from None
+        for name in sorted(FLOORS.keys() & changes.keys()):
+            if getattr(merged, name) < FLOORS[name]:
+                raise BadSetting(
+                    f"{name} = {changes[name]!r} is not allowed: it is a number of bytes, {FLOORS[name]:,} or more"
+                )
         if merged.min_records_per_job > merged.max_records_per_job:
             raise BadSetting(
                 f"min_records_per_job = {merged.min_records_per_job} is above "

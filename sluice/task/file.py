@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ _PLACES: dict[str, type[BaseModel]] = {
 }
 
 
+MAX_NODES = 100_000  # far above the task with the most labels
+MAX_DEPTH = 200
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without silent overwriting: a key that stands twice in one mapping is an error."""
 
@@ -56,6 +60,42 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def _hold_aliases(root: yaml.Node) -> None:
+    """Refuse aliases that stand for more than `MAX_NODES` values together, as in a bomb, or for themselves.
+
+    Raises:
+        yaml.YAMLError: they do.
+        RecursionError: written out, it is nested deeper than `MAX_DEPTH`.
+    """
+    measured: dict[int, tuple[int, int]] = {}  # of a node written out, size and depth; nothing yet while in its midst
+
+    def measure(node: yaml.Node) -> tuple[int, int]:
+        found = measured.setdefault(id(node), (0, 0))
+        if found == (0, 0):
+            size, depth = 1, 1
+            for part in parts_of(node):
+                if measured.get(id(part)) == (0, 0):
+                    raise wrong(part, "an alias stands within what it stands for")
+                of_part = measure(part)
+                size, depth = size + of_part[0], max(depth, 1 + of_part[1])
+            if depth > MAX_DEPTH:
+                raise RecursionError
+            if size > MAX_NODES:
+                raise wrong(node, f"written out without its aliases this holds more than {MAX_NODES:,} values")
+            found = measured[id(node)] = size, depth
+        return found
+
+    def parts_of(node: yaml.Node) -> Iterable[yaml.Node]:
+        if isinstance(node, yaml.MappingNode):
+            return [part for pair in node.value for part in pair]
+        return node.value if isinstance(node, yaml.SequenceNode) else []
+
+    def wrong(node: yaml.Node, problem: str) -> yaml.YAMLError:
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+    measure(root)
+
+
 def read_yaml(path: Path) -> object:
     """The content of a YAML file.
 
@@ -65,7 +105,13 @@ def read_yaml(path: Path) -> object:
 
     """
     try:
-        return yaml.load(path.read_bytes().decode("utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
+        loader = _Loader(path.read_bytes().decode("utf-8-sig"))
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _hold_aliases(root)
+        content: object = loader.construct_document(root)
+        return content  # noqa: TRY300
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 (byte {error.start})") from None
     except RecursionError:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sluice.local.runner import models_beside
+from sluice.local.synthesis import synthesized
 from sluice.task.file import parse_task
 from tests.flow.local import FIRST, PLAIN, ROOT, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
 
@@ -202,3 +204,18 @@ def test_a_run_that_nobody_approves_sends_nothing(place: Place) -> None:
     document = json.loads(done.stdout)
     assert (document["status"], document["records"]["sent"], document["cost_usd"]) == ("cancelled", 0, 0)
     assert place.outcome(document).run["rows"] == {"in": 120, "accepted": 0, "unresolved": 120, "rejected": 0}
+
+
+def test_a_disk_without_room_ends_in_one_line_and_leaves_no_result(place: Place) -> None:
+    """Files may have 40,000 bytes here, as if no more were left: the report has more."""
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
+        "from sluice.cli import main; main()"
+    )
+    synthesized(models=models_beside(parse_task(PLAIN, "plain"), "us-east-1"))
+    command = [sys.executable, "-c", limited, *place.command[len(PROGRAM) :]]
+    done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"sluice: {place.out / 'report.html'}: File too large"
+    assert (done.stderr.count("sluice: "), "Traceback" in done.stderr) == (1, False)
+    assert [path.name for path in place.out.iterdir()] == ["logs"]

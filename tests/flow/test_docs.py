@@ -26,7 +26,7 @@ LISTED = [match for text in TEXTS.values() for match in re.findall(r"```yaml\n(n
 
 @pytest.mark.parametrize(("page", "name"), MARKED)
 def test_rendered_blocks_are_what_the_code_renders(tickets: Outcome, page: str, name: str) -> None:
-    """Command output, rows, prices and references stand there as they come out; `python docs/generate.py` renews."""
+    """Command output, rows, prices and references stand there as they come out; `make docs` renews."""
     assert steady(blocks(TEXTS[page])[name]) == steady(BLOCKS[name](Sample(tickets.out)))
 
 

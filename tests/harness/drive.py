@@ -61,7 +61,7 @@ class Cloud:
 
     def deployment(self) -> Deployment:
         return Deployment(
-            settings=Settings(),
+            settings=Settings(**self.settings),  # those of a deployment may lie below the floors of a command's
             tasks=Path("tasks"),
             catalog=Catalog.load(),
             region="us-east-1",
@@ -79,7 +79,7 @@ class Cloud:
         command = {
             "task": task.model_dump(mode="json"),
             "inputs": [self.incoming.uri(f"{task.name}/{name}") for name in files],
-            "settings": self.settings,
+            "settings": {},
             "answers": "memory",
         }
         run = start.run(self.services, self.deployment(), {"command": command})

@@ -114,7 +114,7 @@ class World:
             at_once=1,
         )
         self.deployment = Deployment(
-            settings=Settings().override(self.settings),
+            settings=Settings(**self.settings),
             tasks=self.tasks,
             catalog=Catalog.load(),
             region="us-east-1",

@@ -16,12 +16,15 @@ commands = typer.Typer()
 
 @commands.command(
     epilog=examples(
+        "sluice init",
         "sluice init mail.csv --label-column team",
         "sluice init mail.jsonl --labels billing,technical,other --name mail",
     )
 )
 def init(
-    sample: Annotated[Path, typer.Argument(metavar="FILE", help="A file with some of your rows, or all of them.")],
+    sample: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A file with some of your rows, or all of them.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(metavar="A,B,C", help="The labels, with commas between them.")] = None,
     label_column: Annotated[
         str | None, typer.Option(metavar="FIELD", help="The field whose values are the labels, and the known answers.")
@@ -36,10 +39,19 @@ def init(
     """Write a first task file from a sample of rows.
 
     Text and id are guessed from what the rows hold, with the reason beside each. The labels come from a list, a file
-    or a field; their descriptions are left to you.
+    or a field; their descriptions are left to you. Without FILE, a sample of rows and their task are written, to see a
+    run with.
 
     Exit codes: 0 written, 2 wrong usage, or no task can be made of it.
     """
+    if sample is None and (labels, label_column, labels_file, name) == (None, None, None, None):
+        from sluice.cli.starter import write_sample  # noqa: PLC0415
+
+        raise here(lambda: write_sample(force=force, as_json=json))
+    if sample is None:
+        raise typer.BadParameter(
+            "labels and a name of your own are for rows of your own: name a file", param_hint="FILE"
+        )
     from sluice.cli.init import Request, init_task  # noqa: PLC0415
 
     request = Request(sample, labels, label_column, labels_file, name, force, json)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -67,7 +69,7 @@ class Tiers:
         """The tiers of a task, their models resolved as in a Region where the catalogue knows them."""
         from sluice.models.catalog import Catalog  # noqa: PLC0415  reads a file
 
-        catalog = Catalog.load()
+        catalog = Catalog.of_project(Path(), os.environ)
         names: list[tuple[str, ...]] = []
         for tier in task.tiers:
             try:

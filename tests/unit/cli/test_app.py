@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import io
 import json
 import os
@@ -22,10 +23,11 @@ from sluice.cli.exits import ExitCode
 from sluice.cli.options import parse_settings
 from sluice.cli.plan import READING, progress
 from sluice.cli.run import Request, approved, run_files
-from sluice.cli.summary import cost_sentence, places_in, summary
+from sluice.cli.summary import cost_sentence, next_after, places_in, summary
 from sluice.errors import BadInput, BadRequest, BadSetting, Interrupted, SluiceError, Stop, Unbalanced
+from sluice.local import runner
 from sluice.local.checks import check_faults
-from sluice.local.runner import models_beside
+from sluice.local.runner import full_disk_told, models_beside
 from sluice.local.sources import check_answers
 from sluice.results.published import check_out
 from sluice.results.run_document import read_run
@@ -235,6 +237,60 @@ def test_a_refusal_by_the_first_step_is_wrong_usage(
 ) -> None:
     """Nothing has been started then; what breaks later is a failure."""
     assert run_files(ask(), FakeRunner(error)) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/out/run.json"), "/out/run.json: No space left on device"),
+        (OSError(errno.EROFS, "Read-only file system", "/a\nb"), r"/a\nb: Read-only file system"),
+    ],
+)
+def test_a_disk_that_takes_nothing_ends_a_run_in_one_line(
+    ask: Callable[..., Request], capsys: pytest.CaptureFixture[str], error: OSError, said: str
+) -> None:
+    """The line names the file and what the system says of it."""
+    assert run_files(ask(), FakeRunner(error)) == ExitCode.FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == f"sluice: {said}"
+
+
+def test_a_process_that_died_of_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot write why: the runner looks whether there is room."""
+    monkeypatch.setattr(runner, "SCARCE_BYTES", 2**70)
+    with (
+        pytest.raises(Stop, match=f"Runtime exited; the disk of {tmp_path / 'out'} is full"),
+        full_disk_told(tmp_path / "out"),
+    ):
+        raise Stop("Runtime exited")
+
+
+@pytest.mark.parametrize("name", ["a\nb.jsonl", "a\x1bb.jsonl", "a\u2028b.jsonl", "a\udcffb.jsonl"])
+def test_a_name_that_would_break_a_line_is_refused(tmp_path: Path, name: str) -> None:
+    """Named itself or found in a folder; the message is one line, and says what to do."""
+    (tmp_path / name).write_text('{"body": "x"}\n')
+    for place in (tmp_path, tmp_path / name):
+        with pytest.raises(BadRequest, match=r"the name holds a line end, .* rename the file") as refused:
+            find_inputs([str(place)])
+        assert str(refused.value).isprintable()
+    with pytest.raises(BadRequest, match="does not exist") as missing:
+        find_inputs([str(tmp_path / f"no{name}")])
+    assert str(missing.value).isprintable()
+
+
+def test_a_name_may_have_any_letters(tmp_path: Path) -> None:
+    """Blanks of any width and joiners break no line."""
+    files = [tmp_path / name for name in ("a\u202fb\xa0c.jsonl", "é👩\u200d🚒.jsonl", "ü.jsonl")]
+    for file in files:
+        file.write_text("{}\n")
+    assert set(find_inputs([str(tmp_path)])) == set(files)
+
+
+def test_output_that_cannot_be_written_is_a_failure_in_one_line() -> None:
+    """As on a full disk; that a reader has left is none."""
+    program = [sys.executable, "-c", "from sluice.cli import main; main()", "schema"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "sluice: standard output: No space left on device\n")
 
 
 def test_ctrl_c_before_the_run_has_begun_is_a_cancelled_run(ask: Callable[..., Request]) -> None:
@@ -608,6 +664,21 @@ def test_the_summary_tells_what_a_run_came_to(tmp_path: Path) -> None:
         "Stand-in answers.",
     ):
         assert expected in text
+
+
+def test_the_summary_ends_with_what_to_do_next(tmp_path: Path) -> None:
+    """The report, what is left to a person if anything is, and one's own rows where these answers were made up."""
+    run = read_run(RUN)
+    steps = next_after(run, tmp_path / "my out")
+    assert steps == {
+        "Open the report": f"sluice report '{tmp_path}/my out' --open",
+        "See what is unresolved": f"sluice results '{tmp_path}/my out' --status unresolved",
+        "Try your own file": "sluice init FILE",
+    }
+    text = "".join(drawn(part, 300) for part in summary(run, places_in(tmp_path, run), steps))
+    assert text.rstrip().endswith("sluice init FILE")
+    settled = read_run({**RUN, "answers": "bedrock", "rows": {"in": 1, "accepted": 1}})
+    assert list(next_after(settled, tmp_path)) == ["Open the report"]
 
 
 def test_real_answers_are_not_called_a_stand_in() -> None:

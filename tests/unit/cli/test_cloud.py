@@ -51,7 +51,7 @@ def test_a_stack_that_is_not_there_is_wrong_usage(deployed: Deployed, capsys: py
     """The sentence names the stack, the Region and what to do."""
     other = Deployment("sluce", session=deployed.session)
     assert concluded(lambda: list_runs(other, 5, None, as_json=False)) == ExitCode.USAGE
-    assert "there is no stack Sluice-sluce in us-east-1: deploy it with `make deploy`" in capsys.readouterr().err
+    assert "there is no stack Sluice-sluce in us-east-1: deploy it with `sluice deploy`" in capsys.readouterr().err
 
 
 def test_another_stack_is_none_of_sluice(deployed: Deployed) -> None:

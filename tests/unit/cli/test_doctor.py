@@ -182,11 +182,11 @@ P, U = Status.PROBLEM, Status.UNKNOWN
 FAILURES: dict[str, tuple[dict[tuple[str, str], Any], str, Status, str]] = {
     "a stack that is not there": (
         {("cloudformation", "describe_stacks"): Refusal("ValidationError: Stack with id Sluice does not exist")},
-        *("stack", P, "there is no stack Sluice in us-east-1: deploy it with `make deploy`"),
+        *("stack", P, "there is no stack Sluice in us-east-1: deploy it with `sluice deploy`"),
     ),
     "a stack that failed": (
         {("cloudformation", "describe_stacks"): stack("UPDATE_ROLLBACK_FAILED")},
-        *("stack", P, "Sluice is UPDATE_ROLLBACK_FAILED -> look at its events"),
+        *("stack", P, "Sluice is UPDATE_ROLLBACK_FAILED -> see its events"),
     ),
     "a stack of something else": (
         {("cloudformation", "describe_stacks"): stack(outputs={"Topic": "x"})},
@@ -194,7 +194,7 @@ FAILURES: dict[str, tuple[dict[tuple[str, str], Any], str, Status, str]] = {
     ),
     "a function that cannot start": (
         {("lambda", "get_function_configuration"): function(State="Failed", StateReason="no room")},
-        *("stack", P, "start is Failed, its update Successful: no room -> `make deploy`"),
+        *("stack", P, "start is Failed, its update Successful: no room -> `sluice deploy`"),
     ),
     "a bucket that is gone": (
         {("s3", "head_bucket"): [{}, Refusal("404"), {}]},

@@ -47,9 +47,9 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_every_command_speaks_json() -> None:
-    """By the same option; what `sluice schema` prints is JSON already."""
+    """By the same option; what `sluice schema` prints is JSON already, and CDK speaks for itself."""
     without = [name for name, command in COMMANDS.items() if "json" not in {found.name for found in command.params}]
-    assert without == ["schema"]
+    assert set(without) == {"synth", "bootstrap", "deploy", "destroy", "schema"}
 
 
 @pytest.mark.parametrize("line", EXAMPLES)

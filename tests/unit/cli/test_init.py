@@ -310,3 +310,31 @@ def test_any_rows_make_a_task_or_a_sentence(rows: list[dict[str, Any]], column: 
             assert not Path("tasks").exists()
         else:
             assert load_task("in").input.text
+
+
+def test_without_a_file_a_sample_project_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder there is something to run at once; what is there already is not written over."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["init"])
+    assert result.exit_code == 0
+    rows = Path("tickets.jsonl").read_bytes().splitlines()
+    assert f"{len(rows):,} rows" in result.stdout
+    assert load_task("tickets").name == "tickets"
+    assert "sluice run tickets.jsonl --task tickets --out out/tickets" in result.stdout
+    Path("tasks/tickets.yaml").write_text("name: mine\n")
+    refused = CliRunner().invoke(app, ["init"])
+    assert refused.exit_code == 2
+    assert "tickets.jsonl and tasks/tickets.yaml would be written over; --force does it" in refused.stderr
+    assert Path("tasks/tickets.yaml").read_text() == "name: mine\n"
+
+
+@pytest.mark.parametrize("option", ["--labels=a,b", "--label-column=team", "--labels-file=x", "--name=mail"])
+def test_what_is_said_of_a_task_needs_rows_to_make_it_of(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample has a task and labels of its own: an option for another is not passed over in silence."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["init", option])
+    assert result.exit_code == 2
+    assert "name a file" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from sluice.cli.app import app
 from sluice.cli.choices import Format, Shape
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import folder_of
-from sluice.cli.formats import cell_column, shown, write_csv, write_jsonl, write_parquet
+from sluice.cli.formats import ESCAPES, cell_column, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.results import Asked, hand_out
 from sluice.errors import BadRequest
 from sluice.results.published import Origin, Published, Wanted, in_folder
@@ -198,9 +198,10 @@ def test_no_cell_is_a_formula(values: list[str | None]) -> None:
     cells = cell_column(pa.array(values, pa.string())).to_pylist()
     for value, cell in zip(values, cells, strict=True):
         seen = (value or "").lstrip("".join(map(chr, range(33))) + "\x7f\x85\xa0\ufeff\u200b\u3000")
+        whole = value and value.translate(ESCAPES)
         if seen[:1] in set("=+-@＝＋－＠") or (value or "")[:1] in {"\t", "\r", "\n"}:  # noqa: RUF001
-            assert cell == f"'{value}"
-        assert cell == value or (cell == f"'{value}" and not (value or "")[0].isalnum())
+            assert cell == f"'{whole}"
+        assert cell == whole or (cell == f"'{whole}" and not (value or "")[0].isalnum())
 
 
 @pytest.mark.parametrize("sign", list("=+-@＝＋－＠"))  # noqa: RUF001 - signs of full width
@@ -211,13 +212,31 @@ def test_what_a_spreadsheet_passes_over_hides_no_formula(before: str, sign: str)
     """The sign counts behind blanks and control characters too; a sign within a text does not."""
     values = [f"{before}{sign}cmd", f"{before}a{sign}b"]
     quoted = "'" if before in {"\t", "\r", "\n"} else ""
-    assert cell_column(pa.array(values)).to_pylist() == [f"'{values[0]}", f"{quoted}{values[1]}"]
+    wanted = [f"'{values[0]}", f"{quoted}{values[1]}"]
+    assert cell_column(pa.array(values)).to_pylist() == [value.translate(ESCAPES) for value in wanted]
 
 
 @pytest.mark.parametrize("value", ["\tx", "\rx", "\nx"])
 def test_a_cell_does_not_fall_apart_when_it_is_pasted(value: str) -> None:
     """A tab or an end of a line at the beginning is quoted, whatever follows."""
     assert cell_column(pa.array([value])).to_pylist() == [f"'{value}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("a\x1b[2Jb", "a\\u001b[2Jb"),
+        ("\x00\x07\x7f\x9b", "\\u0000\\u0007\\u007f\\u009b"),
+        ("user\u202egnp.exe", "user\\u202egnp.exe"),
+        ("\u2066x\u2069\u200f\u200e\u061c", "\\u2066x\\u2069\\u200f\\u200e\\u061c"),
+        ("a\tb\r\nc שלום é 👩\u200d🚒", "a\tb\r\nc שלום é 👩\u200d🚒"),
+    ],
+)
+def test_characters_that_nobody_sees_are_escaped_in_csv(value: str, cell: str) -> None:
+    """Control characters, and those that turn a text's direction; line ends, tabs and joiners are text."""
+    assert cell_column(pa.array([value, None])).to_pylist() == [cell, None]
+    inside = cell_column(pa.array([[value]])).to_pylist()[0]
+    assert not set(map(chr, ESCAPES)) & set(inside)
 
 
 def test_numbers_are_no_formulas() -> None:

@@ -124,7 +124,7 @@ class Bench:
 
 def bench(plan: Plan | None = None, quota: int = 100, **settings: Any) -> Bench:
     s3, source, faults = MemoryS3(), Echo(), Faults(plan)
-    limits = Settings().override({"min_records_per_job": 1, **settings})
+    limits = Settings(**{"min_records_per_job": 1, **settings})
     factory = Factory(s3, source, limits, faults, Access(None, REGION), scale=0.0)  # type: ignore[arg-type]
     return Bench(s3, Api(JobTable(REGION, quota, lambda _: 0), factory, faults), source)
 

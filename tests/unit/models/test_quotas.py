@@ -89,7 +89,9 @@ def test_what_somebody_has_set_stays() -> None:
 
 def test_each_number_has_its_source() -> None:
     """The quota with its code, the default and why, or that it was set."""
-    quotas = fit(Settings().override({"max_file_bytes": 5}), [MICRO, "own.model-v1:0"], listed(), "nobody knows").quotas
+    quotas = fit(
+        Settings().override({"max_file_bytes": 10**9}), [MICRO, "own.model-v1:0"], listed(), "nobody knows"
+    ).quotas
     assert quotas["max_file_bytes"].source == "set"
     assert quotas["max_jobs_in_flight"].source == "the default, since nobody knows for own.model-v1:0"
     alone = fit(Settings(), [MICRO], listed(), "nobody knows").quotas

@@ -43,7 +43,7 @@ def test_without_a_place_to_keep_it_the_library_is_made_again(cache: Path, monke
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """A synthesis without it stops here, and no deployment comes without charts."""
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(Stop, match=r"vl-convert-python.*pip install 'sluice\[cli\]'"):
+    with pytest.raises(Stop, match=r"vl-convert-python.*pip install 'sluice-batch\[local\]'"):
         charts_library()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,12 @@ def test_shards_hold_each_bucket_once_within_the_limits(counts: list[int], limit
         pairwise(bounds), sums(counts, bounds), sums(weights, bounds), strict=True
     ):
         assert end - begin == 1 or (records <= limit and bytes_ <= room)
+
+
+@pytest.mark.parametrize("buckets", [4096, 65_536])
+def test_no_shape_of_the_buckets_is_too_deep(buckets: int) -> None:
+    """Where each cut takes off one bucket alone there are as many cuts as buckets."""
+    assert cut_shards([0] * buckets, [2] * buckets, Limits(1, 1)) == list(range(buckets + 1))
 
 
 @settings(deadline=None)

@@ -13,6 +13,7 @@ import pytest
 from sluice.errors import BadInput
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
+from sluice.runs.settings import FLOORS
 from sluice.runs.state import Input, Inputs, Span, Start
 from sluice.steps import start
 from sluice.task.file import parse_task
@@ -113,12 +114,15 @@ SETTINGS = {
 def test_an_object_too_large_for_one_worker_is_refused(name: str, setting: str) -> None:
     """The message has the object, its size, the limit and what to do; lines of any size are taken."""
     cloud = make_cloud()
-    cloud.incoming.put(f"texts/{name}", bytes(2000))
-    with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} has 2,000 bytes; .* for 1,999: split it"):
-        begin(cloud, f"s3://incoming/texts/{name}", settings={setting: 1999})
-    begin(cloud, f"s3://incoming/texts/{name}", settings={setting: 2000})
-    cloud.incoming.put("texts/big.jsonl", bytes(2000))
-    begin(cloud, "s3://incoming/texts/big.jsonl", settings={setting: 1999})
+    size = FLOORS[setting] + 1
+    cloud.incoming.put(f"texts/{name}", bytes(size))
+    with pytest.raises(
+        BadInput, match=rf"s3://incoming/texts/{name} has {size:,} bytes; .* for {size - 1:,}: split it"
+    ):
+        begin(cloud, f"s3://incoming/texts/{name}", settings={setting: size - 1})
+    begin(cloud, f"s3://incoming/texts/{name}", settings={setting: size})
+    cloud.incoming.put("texts/big.jsonl", bytes(size))
+    begin(cloud, "s3://incoming/texts/big.jsonl", settings={setting: size - 1})
 
 
 def test_a_run_has_the_date_of_its_beginning_whatever_the_age_of_its_objects() -> None:

@@ -620,3 +620,43 @@ def test_a_kept_date_may_be_written_in_a_form_of_its_own() -> None:
 def test_a_kept_column_that_cannot_be_is_refused(kept: object, message: str) -> None:
     """A format that is no date, or for no date, is told with what it could be."""
     assert message in "\n".join(problems_with(input={"text": "t", "keep": {"x": kept}}))
+
+
+def bomb(levels: int, wide: int = 9, merge: str = "") -> str:
+    """YAML in which each line stands for the one before so many times."""
+    opening, close = ("{", "}") if merge else ("[", "]")
+    lines = [f"a0: &a0 {opening}{'x: ' if merge else ''}y{close}"]
+    for n in range(1, levels):
+        before = ", ".join([f"*a{n - 1}"] * wide)
+        lines.append(f"a{n}: &a{n} {{k{n}: 1, {merge}: [{before}]}}" if merge else f"a{n}: &a{n} [{before}]")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (bomb(9), "without its aliases"),
+        (bomb(400, 2), "without its aliases"),
+        (bomb(9, merge="<<"), "without its aliases"),
+        (f"name: t\nlabels: *a8\n{bomb(9)}", "line 2"),
+        ("labels: &a [*a]", "within what it stands for"),
+        ("name: &a {b: {c: *a}}", "within what it stands for"),
+        (bomb(5000, 1), "nested too deeply"),
+        ("[" * 5000, "nested too deeply"),
+    ],
+)
+def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, text: str, part: str) -> None:
+    """In one line, at once, and before anything is made of them."""
+    (tmp_path / "t.yaml").write_text(text, "utf-8")
+    with pytest.raises(BadTask, match=part) as refused:
+        load_task(str(tmp_path / "t.yaml"))
+    assert len(refused.value.problems) == 1
+    assert len(str(refused.value)) < 500
+
+
+def test_aliases_that_spare_typing_are_taken(tmp_path: Path) -> None:
+    """An anchor for what stands twice is what they are for."""
+    written = "name: t\ninput: {text: text}\nlabels: {a: &d same, b: *d}\ntiers: [&m {model: nova-micro}, {<<: *m}]\n"
+    (tmp_path / "t.yaml").write_text(written, "utf-8")
+    task = load_task(str(tmp_path / "t.yaml"))
+    assert (task.labels, len(task.tiers)) == ({"a": "same", "b": "same"}, 2)
