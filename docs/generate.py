@@ -21,7 +21,7 @@ import duckdb
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from docs import house, listings
+from docs import house, listings, reference
 from docs.markdown import fenced, table
 from sluice.cli.summary import next_after, places_in, summary
 from sluice.figures import NONE, short_model
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("cli", "operating", "operations", "results", "security", "tasks")),
+    *(f"docs/{page}.md" for page in ("api", "cli", "operating", "operations", "results", "security", "tasks")),
     "docs/internals/architecture.md",
     "docs/internals/promises.md",
     "docs/internals/roles.md",
@@ -310,6 +310,10 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "commands": listings.commands,
     "exit-codes": listings.exit_codes,
     "cli": listings.reference,
+    "api-functions": reference.functions,
+    "api-classes": reference.classes,
+    "api-records": reference.records,
+    "errors": reference.tree,
     "models": models,
     "travel": travel,
     "roles": lambda _: role_tables(table),

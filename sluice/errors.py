@@ -3,13 +3,13 @@
     SluiceError
     ├── RetryLater    wait and try again: throttled, a quota is full, a 5xx
     └── Stop          trying again changes nothing: somebody has to act
-        ├── BadTask     the task file: names file, field, value and what is allowed
-        ├── BadInput    an object that cannot be read as rows at all
-        ├── BadSetting  a deployment setting or an override that is not allowed
-        ├── BadRequest  what was asked for cannot be done as things stand, and nothing has been started
+        ├── BadTask       the task file: names file, field, value and what is allowed
+        ├── BadInput      an object that cannot be read as rows at all
+        ├── BadSetting    a deployment setting or an override that is not allowed
+        ├── BadRequest    what was asked for cannot be done as things stand, and nothing has been started
         ├── NotInstalled  what was asked for needs an extra of the distribution
-        ├── Unfinished  a run or a pilot that did not succeed, for who asked that it should
-        └── Unbalanced  the books of a run do not balance: nothing is published
+        ├── Unfinished    a run or a pilot that did not succeed, for who asked that it should
+        └── Unbalanced    the books of a run do not balance: nothing is published
 
 A bad row is none of these: it is data, and becomes an output row. Beside the tree stands `Interrupted`, the
 KeyboardInterrupt of a local run that was cancelled by it.

@@ -136,7 +136,7 @@ class Deployment:
 
 
 class DeployedRun(Rows):
-    """A run of a deployment. What it tells is asked of AWS each time, but for `last`.
+    """A run of a deployment. What it tells is asked of AWS each time, but for `run_id` and `last`.
 
     Every call raises `BadRequest` where there is no such run, `RetryLater` where AWS cannot be reached just now, and
     `Stop` where it refuses.
@@ -144,7 +144,7 @@ class DeployedRun(Rows):
 
     def __init__(self, stack: Stack, run_id: str, last: Standing | None = None) -> None:
         self.stack = stack
-        self.last = last
+        self._last = last
         self._run_id = run_id
 
     def __repr__(self) -> str:
@@ -156,11 +156,16 @@ class DeployedRun(Rows):
         return self._run_id
 
     @property
+    def last(self) -> Standing | None:
+        """How the run stood when it was last looked at; None where it was not. AWS is not asked."""
+        return self._last
+
+    @property
     def standing(self) -> Standing:
         """How the run stands: `status`, `error`, `rows` (None until counted), `cost_usd` (None until it has ended)."""
         with translating():
-            self.last = standing(self.stack, self.run_id)
-        return self.last
+            now = self._last = standing(self.stack, self.run_id)
+        return now
 
     @property
     def beginning(self) -> Beginning:
@@ -229,7 +234,7 @@ class DeployedRun(Rows):
 
         """
         with translating():
-            self.last = follow(
+            self._last = follow(
                 self.stack,
                 self.run_id,
                 on_progress or _unheard,
@@ -258,7 +263,7 @@ class DeployedRun(Rows):
 
         """
         check_out(Path(out))
-        self.last = download(self.stack, self.run_id, Path(out), on_download or _in_silence)
+        self._last = download(self.stack, self.run_id, Path(out), on_download or _in_silence)
         return open_run(out)
 
     @translating()

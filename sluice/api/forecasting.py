@@ -57,7 +57,7 @@ def plan(
 
     Returns:
         The forecast: `rows` and `records` counted, `expected_usd` and `ceiling_usd` in dollars (None where a price is
-        unknown), `tiers`, `duration["seconds"]` (lowest, highest), `warnings` as sentences.
+        unknown), `tiers`, `seconds` (lowest, highest), `warnings` as sentences.
 
     Raises:
         BadTask, BadInput, BadSetting, BadRequest: the task, an input, a setting or an argument cannot be used.

@@ -62,6 +62,7 @@ def run(
         BadTask, BadInput, BadSetting, BadRequest: something cannot be used; nothing has been started.
         NotInstalled: the extra `local` is missing.
         Stop: the run could not be started, or left nothing behind.
+        OSError: its results cannot be written; then nothing of them stays.
         Interrupted: Ctrl-C; its `document` is run.json of the cancelled run.
 
     """
@@ -82,11 +83,21 @@ class Run(Rows):
     """A run that has ended, in a folder of this machine."""
 
     def __init__(self, out: Path, summary: Mapping[str, Any]) -> None:
-        self.out = out
-        self.summary = dict(summary)
+        self._out = out
+        self._summary = dict(summary)
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id}: {self.status}, {self.summary['rows']['in']:,} rows, in {self.out}>"
+
+    @property
+    def out(self) -> Path:
+        """The folder that holds its files."""
+        return self._out
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its run.json: status, rows, records, tiers, labels, reasons, cost (docs/results.md)."""
+        return self._summary
 
     @property
     def run_id(self) -> str:

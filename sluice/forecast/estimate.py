@@ -97,6 +97,12 @@ class Forecast:
     prices: dict[str, str]
     request: dict[str, str] | None
 
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """How long the run may take, at the shortest and at the longest."""
+        low, high = self.duration["seconds"]
+        return low, high
+
     def as_document(self) -> dict[str, Any]:
         """Make the document that a program reads."""
         rejected = sum(self.rejected.values())

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -52,7 +53,7 @@ def synthesized(models: Sequence[str] = (), options: Mapping[str, Any] | None = 
     target = user_cache() / f"template-{fingerprint(context, tasks=tasks)}.json"
     if target.exists():
         return target
-    partial = made(target.parent) / f"{target.stem}.{os.getpid()}"
+    partial = made(target.parent) / f"{target.stem}.{os.getpid()}-{threading.get_ident()}"
     command = [sys.executable, "-c", PROGRAM, str(partial), json.dumps(context)]
     done = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -115,19 +115,15 @@ class Deployed:
             {"FunctionName": function, "Payload": json.dumps(event).encode()},
         )
 
-    def fail(self, cause: str) -> None:
-        """Have Step Functions say that the run's execution failed."""
+    def fail(self, cause: str, looks: int = 1) -> None:
+        """Have Step Functions say that the run's execution failed, as often as it is looked at."""
         arn = f"{self.machine.replace(':stateMachine:', ':execution:')}:{RUN}"
         now = dt.datetime.now(dt.UTC)
-        self.session.stub("stepfunctions").add_response(
-            "describe_execution",
-            {
-                "executionArn": arn,
-                "stateMachineArn": self.machine,
-                "status": "FAILED",
-                "startDate": now,
-                "stopDate": now,
-                "cause": cause,
-            },
-            {"executionArn": arn},
-        )
+        found = {"status": "FAILED", "startDate": now, "stopDate": now, "cause": cause}
+        stubber = self.session.stub("stepfunctions")
+        for _ in range(looks):
+            stubber.add_response(
+                "describe_execution",
+                {"executionArn": arn, "stateMachineArn": self.machine, **found},
+                {"executionArn": arn},
+            )
