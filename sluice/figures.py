@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 UNKNOWN = "unknown"
 NONE = "\N{EN DASH}"
+SHEET = re.compile(r"\.(csv|tsv)(\.(gz|zst|zstd))?$", re.IGNORECASE)
 
 
 def dollars(amount: float | None) -> str:
@@ -99,7 +100,15 @@ def place(uri: str) -> str:
 
 
 def row_number(uri: str, line: int) -> str:
-    """Write a row's number as its owner's program shows it: an editor's line, a spreadsheet's row below its header."""
-    if re.search(r"\.(csv|tsv)(\.(gz|zst|zstd))?$", uri, re.IGNORECASE):
-        return f"row {line + 1:,}"
-    return f"row {line:,}" if uri.lower().endswith(".parquet") else f"line {line:,}"
+    """Write a row's place as its owner's program shows it: an editor's line, a spreadsheet's row below its header."""
+    return f"{row_word(uri)} {shown_line(uri, line):,}"
+
+
+def shown_line(uri: str, line: int) -> int:
+    """The number of a row as its owner's program counts; the column `line` counts data rows alone in CSV."""
+    return line + 1 if SHEET.search(uri) else line
+
+
+def row_word(uri: str) -> str:
+    """What a place in such a file is called."""
+    return "row" if SHEET.search(uri) or uri.lower().endswith(".parquet") else "line"

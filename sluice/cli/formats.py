@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from sluice.cli.display import visible
+from sluice.figures import place, row_word, shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDEST = 160  # of a table that is not on a terminal
-SHOWN = ("line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+SHOWN = ("source", "line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
 # Control characters, and those that turn the direction of what stands beside them: a terminal obeys the ones, and
 # what is read differs from what is there by the others. Tabs and line ends stay, inside quotes.
 HIDDEN = (*range(9), 0xB, 0xC, *range(0xE, 0x20), *range(0x7F, 0xA0))
@@ -128,15 +129,18 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         console.width = WIDEST
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     names = [name for name in SHOWN if any(row[name] is not None for row in rows)]
+    words = {row_word(row["source"]) for row in rows}
     for name in names:
         numeric = name in ("line", "tier", "cost_usd")
-        table.add_column(HEADS.get(name, name), justify="right" if numeric else "left", overflow="ellipsis")
+        head = HEADS.get(name, name) if name != "line" or words != {"row"} else "row"
+        table.add_column(head, justify="right" if numeric else "left", overflow="ellipsis")
     for row in rows:
-        table.add_row(*(shown(name, row[name]) for name in names))
+        here = {**row, "source": place(row["source"]), "line": shown_line(row["source"], row["line"])}
+        table.add_row(*(shown(name, here[name]) for name in names))
     console.print(table)
 
 
-HEADS = {"cost_usd": "usd", "labels": "label"}
+HEADS = {"source": "file", "cost_usd": "usd", "labels": "label"}
 
 
 def shown(name: str, value: object) -> Any:

@@ -148,7 +148,18 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("dollars", "percent", "duration", "size", "short_model", "moment", "elapsed", "visible", "place"):
+    for name in (
+        "dollars",
+        "percent",
+        "duration",
+        "size",
+        "short_model",
+        "moment",
+        "elapsed",
+        "visible",
+        "place",
+        "row_number",
+    ):
         environment.filters[name] = getattr(figures, name)
     environment.filters["count"] = "{:,}".format
     environment.filters["style"] = style_of

@@ -36,6 +36,9 @@ class RunInput(Part, frozen=True, kw_only=True):
     version: str | None = None
     bytes: int | None = None
     rows: int | None = None
+    accepted: int | None = None
+    unresolved: int | None = None
+    rejected: int | None = None
 
 
 class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):

@@ -97,6 +97,8 @@ class PartBooks(Document, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: float | None
     kept_invalid: dict[str, int]
+    # By the number of the input: rows accepted, unresolved, rejected. A part of an earlier version has none.
+    inputs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     gold: dict[str, int] | None = None
     findings: Findings = field(default_factory=Findings)
     bytes: int

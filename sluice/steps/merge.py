@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,10 @@ class _Merge:
         firsts = read_firsts(self._first_lines())
         records = join_attempts(run.task, run.start, list(self._attempts()), firsts, end.reason)
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
-        self.rows = RowJoin(run.task, run.start, [item.uri for item in run.inputs.inputs], records)
+        uris = [item.uri for item in run.inputs.inputs]
+        self.rows = RowJoin(run.task, run.start, uris, records)
+        self.numbers = {uri: str(number) for number, uri in enumerate(uris)}
+        self.inputs: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.modulus = ids_modulus(run.plan.rows)
         self.ids = array("Q")
         self.ids_missing = 0
@@ -132,6 +135,8 @@ class _Merge:
         self.reasons.update(_value_counts(table["reason"]))
         self.labels.update(_value_counts(pc.list_flatten(table["labels"])))
         self.kept_invalid.update(joined.kept_invalid)
+        for uri, status, rows in _counted_pairs(table["source"], table["status"]):
+            self.inputs[self.numbers[uri]][status] += rows
         self.input_tokens += pc.sum(table["input_tokens"]).as_py() or 0
         self.output_tokens += pc.sum(table["output_tokens"]).as_py() or 0
         if table["cost_usd"].null_count:
@@ -167,6 +172,10 @@ class _Merge:
             output_tokens=self.output_tokens,
             cost_usd=self.cost,
             kept_invalid=dict(self.kept_invalid),
+            inputs={
+                number: (of[Status.ACCEPTED], of[Status.UNRESOLVED], of[Status.REJECTED])
+                for number, of in self.inputs.items()
+            },
             gold=self.findings.gold.tally(),
             findings=self.findings.findings(),
             bytes=size,
@@ -177,3 +186,9 @@ def _value_counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {
         item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist() if item["values"] is not None
     }
+
+
+def _counted_pairs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> list[tuple[str, str, int]]:
+    """How often each pair of values stands side by side."""
+    counted = pa.table([one, other], ["one", "other"]).group_by(["one", "other"]).aggregate([([], "count_all")])
+    return list(zip(*(counted[name].to_pylist() for name in ("one", "other", "count_all")), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from array import array
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.aws.s3 import ahead
+from sluice.figures import place, short_model
 from sluice.reasons import Reason
 from sluice.report import report
 from sluice.results.findings import add_up, tell
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 AT_ONCE = 16  # parts looked at or copied together
 NOTHING = Findings()
+OUTCOMES = ("accepted", "unresolved", "rejected")
+NAMED = 20  # files that the warnings name
+FEW = 20  # records that a tier has to have been sent before it is said to settle none
 ROWS = {
     "in": Measure.ROWS_IN,
     "accepted": Measure.ROWS_ACCEPTED,
@@ -153,9 +158,10 @@ def summarize(
     finished = services.now()
     rows = {
         "in": plan.rows,
-        **{name: sum(getattr(part, name) for part in parts) for name in ("accepted", "unresolved", "rejected")},
+        **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
     }
     reason = end_reason(opened)
+    inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs)
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": opened.id,
@@ -167,10 +173,7 @@ def summarize(
         "finished": finished.isoformat(),
         "seconds": round((finished - dt.datetime.fromisoformat(start.created)).total_seconds(), 3),
         "answers": start.answers,
-        "inputs": [
-            {"uri": item.uri, "version": item.version, "bytes": item.bytes, "rows": plan.input_rows.get(str(n), 0)}
-            for n, item in enumerate(opened.inputs.inputs)
-        ],
+        "inputs": inputs,
         "rows": rows,
         "records": {
             "distinct": accounting.distinct(jobs),
@@ -178,7 +181,7 @@ def summarize(
             "shared_rows": sum(part.shared for part in parts),
         },
         "rounds": _rounds(jobs),
-        "tiers": accounting.tier_books(start.tiers, jobs),
+        "tiers": tiers,
         "jobs": [_job(books) for books in jobs],
         "reasons": accounting.merged(part.reasons for part in parts),
         "labels": accounting.merged(part.labels for part in parts),
@@ -186,13 +189,32 @@ def summarize(
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
-        "warnings": [*start.warnings, *_warnings(parts, jobs, reason, rows)],
+        "warnings": [*start.warnings, *_warnings(parts, jobs, reason, rows), *_of_files(inputs), *_of_tiers(tiers)],
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
         "escalations": accounting.escalations(jobs),
         "findings": tell(findings),
         "definition": start.task,
         "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
     }
+
+
+def _input_books(opened: Run, parts: Sequence[PartBooks]) -> list[dict[str, Any]]:
+    """Each frozen input with its rows, and what became of them where every part tells it."""
+    of: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(OUTCOMES))
+    for part in parts:
+        for number, counts in part.inputs.items():
+            of[number] = [before + count for before, count in zip(of[number], counts, strict=True)]
+    told = parts and sum(map(sum, of.values())) == sum(part.rows for part in parts)
+    return [
+        {
+            "uri": item.uri,
+            "version": item.version,
+            "bytes": item.bytes,
+            "rows": opened.read_so_far.input_rows.get(str(n), 0),
+            **(dict(zip(OUTCOMES, of[str(n)], strict=True)) if told else {}),
+        }
+        for n, item in enumerate(opened.inputs.inputs)
+    ]
 
 
 def end_reason(opened: Run) -> str | None:
@@ -247,3 +269,20 @@ def _warnings(
     if reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
     return found + [warning for books in jobs for warning in books.warnings]
+
+
+def _of_files(inputs: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the files of which no row could be read, though others could."""
+    lost = [item for item in inputs if item["rows"] and item.get("rejected") == item["rows"]]
+    found = [f"{place(item['uri'])}: all of its {item['rows']:,} rows were rejected" for item in lost[:NAMED]]
+    return found + [f"all rows of {len(lost) - NAMED:,} more files were rejected"] * (len(lost) > NAMED)
+
+
+def _of_tiers(tiers: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the tiers that cost and settle nothing, since the strongest alone would have cost less."""
+    return [
+        f"tier {tier['tier']}, {short_model(tier['model'])}, settled none of the {tier['sent']:,} records that it was "
+        "sent, so it only added to the cost: see its reasons, or leave it out"
+        for tier in tiers[:-1]
+        if tier["sent"] >= FEW and not tier["accepted"]
+    ]

@@ -23,7 +23,7 @@ from sluice.cli.app import app
 from sluice.cli.choices import Format, Shape
 from sluice.cli.exits import ExitCode
 from sluice.cli.fetch import folder_of
-from sluice.cli.formats import ESCAPES, cell_column, shown, write_csv, write_jsonl, write_parquet
+from sluice.cli.formats import ESCAPES, SHOWN, cell_column, print_table, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.results import Asked, hand_out
 from sluice.errors import BadRequest
 from sluice.results.published import Origin, Published, Wanted, in_folder
@@ -289,9 +289,18 @@ def test_a_table_shows_the_first_rows_and_says_so(run: Published, capsys: pytest
     """Its columns are those that have values."""
     hand_out(run, asked(statuses=("unresolved",)))
     said = capsys.readouterr()
-    assert said.out.splitlines()[0].split() == ["line", "id", "status", "reason", "tier", "usd"]
+    assert said.out.splitlines()[0].split() == ["file", "line", "id", "status", "reason", "tier", "usd"]
     assert len(said.out.splitlines()) == 3
     assert said.err == ""
+
+
+def test_a_table_counts_the_rows_of_csv_as_a_spreadsheet_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """The header is a row there; a table over several kinds of files calls all places lines."""
+    empty = dict.fromkeys(SHOWN)
+    print_table([{**empty, "source": "s3://b/t/in.csv", "line": 4}])
+    print_table([{**empty, "source": "s3://b/in.csv.gz", "line": 4}, {**empty, "source": "s3://b/in.jsonl", "line": 4}])
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert told == [["file", "row"], ["in.csv", "5"], ["file", "line"], ["in.csv.gz", "5"], ["in.jsonl", "4"]]
 
 
 def test_a_long_table_ends_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:

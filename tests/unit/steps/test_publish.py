@@ -60,7 +60,7 @@ def test_run_json_has_the_keys_of_its_contract() -> None:
     """Names, in the order in which they are documented, at the top and inside."""
     summary = cloud().run(make(), {"a.jsonl": ROWS})
     assert list(summary) == RUN
-    assert list(summary["inputs"][0]) == ["uri", "version", "bytes", "rows"]
+    assert list(summary["inputs"][0]) == ["uri", "version", "bytes", "rows", "accepted", "unresolved", "rejected"]
     assert list(summary["rows"]) == ["in", "accepted", "unresolved", "rejected"]
     assert list(summary["records"]) == ["distinct", "sent", "shared_rows"]
     assert list(summary["rounds"][0]) == ["round", "tier", "purpose", "jobs", "sent"]
@@ -284,3 +284,40 @@ def test_duckdb_reads_the_folder_as_one_table(folder: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     query = f"select status, count(*) from read_parquet('{folder}/**/*.parquet', hive_partitioning = true) group by 1"
     assert dict(duckdb.connect().sql(query).fetchall()) == STATUSES
+
+
+def test_each_input_tells_what_became_of_its_rows() -> None:
+    """Accepted, unresolved and rejected rows of each file add up to its rows, however the run was cut."""
+    files = {"a.jsonl": ROWS + b"{}\n", "b.jsonl": b"{}\n[]\n", "c.jsonl": jsonl([{"t": "odd one"}, {"t": "fine"}])}
+    deployed = Cloud(
+        lambda _model, text: "no idea" if "odd" in text else '{"label": "a", "confidence": "certain"}',
+        {"min_records_per_job": 1, "span_bytes": 100, "max_records_per_job": 5},
+    )
+    inputs = deployed.run(make(), files)["inputs"]
+    found = [[item[name] for name in ("rows", "accepted", "unresolved", "rejected")] for item in inputs]
+    assert found == [[21, 20, 0, 1], [2, 0, 0, 2], [2, 1, 1, 0]]
+
+
+def test_parts_that_tell_nothing_of_their_inputs_leave_the_counts_out() -> None:
+    """A part that an earlier version merged has no counts by input: none is better than half."""
+    deployed = cloud()
+    run = merged(deployed)
+    tamper(deployed, Keys(run).merged_books(0), inputs={})
+    assert list(publish.run(deployed.services, run)["inputs"][0]) == ["uri", "version", "bytes", "rows"]
+
+
+def test_a_file_of_which_no_row_could_be_read_is_named() -> None:
+    """The rows of its neighbours hide it otherwise."""
+    summary = cloud().run(make(), {"a.jsonl": ROWS + b"{}\n", "b.jsonl": b"{}\n[]\n"})
+    assert summary["warnings"] == ["b.jsonl: all of its 2 rows were rejected"]
+
+
+@pytest.mark.parametrize(("settled", "warns"), [("no idea", True), ('{"label": "a", "confidence": "certain"}', False)])
+def test_a_first_tier_that_settles_nothing_is_named(settled: str, warns: bool) -> None:
+    """It only added to the cost; a tier that settles something, and the last one, are not spoken of."""
+    deployed = Cloud(
+        lambda model, _text: settled if "micro" in model else '{"label": "b", "confidence": "certain"}',
+        {"min_records_per_job": 1},
+    )
+    warnings = deployed.run(make(), {"a.jsonl": ROWS})["warnings"]
+    assert any("settled none of the 20 records" in warning for warning in warnings) == warns
