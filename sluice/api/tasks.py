@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sluice.models.catalog import Catalog, Model, check_models
+from sluice.models.catalog import Catalog, Model
+from sluice.models.fitting import check_models
 from sluice.task import file as task_file
 from sluice.task.task import Task
 

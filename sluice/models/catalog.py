@@ -13,18 +13,14 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from sluice.errors import BadSetting, BadTask
+from sluice.errors import BadSetting
 from sluice.task.file import read_yaml
 from sluice.task.problems import problems_of
 from sluice.task.tiers import Transport
-
-if TYPE_CHECKING:
-    from sluice.task.task import Task
-    from sluice.task.tiers import Tier
 
 BUILT_IN = Path(__file__).with_name("models.yaml")
 PER = 1_000_000
@@ -379,59 +375,3 @@ def _content(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not isinstance(data.get("models", {}), dict):
         raise BadSetting(f"{path}: should be a mapping with `models`, each a mapping of its own")
     return data
-
-
-def check_models(task: Task, catalog: Catalog, region: str, source: str | None = None) -> tuple[Model, ...]:
-    """The model of each tier, in order, all fit for their tier.
-
-    Raises:
-        BadTask: a model that cannot be resolved, a limit that the tier is above, or a budget without a price.
-
-    """
-    found: list[Model] = []
-    problems: list[str] = []
-    for number, tier in enumerate(task.tiers):
-        place = f"tiers.{number}"
-        try:
-            model = catalog.resolve(tier.model, region)
-        except BadSetting as error:
-            problems.append(f"{place}.model: {error}")
-            continue
-        found.append(model)
-        problems += [f"{place}.{problem}" for problem in _misfits(task, tier, model)]
-    if problems:
-        raise BadTask(source or f"task {task.name}", problems)
-    return tuple(found)
-
-
-def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
-    found = []
-    if tier.transport is Transport.BATCH and not model.batch:
-        found.append(f"transport: batch, but {tier.model} is not listed for batch; allowed: auto, on_demand")
-    if tier.temperature and "temperature" in model.refuses:
-        found.append(f"temperature: {tier.temperature}; {tier.model} refuses it on every record: leave it out")
-    if model.priced_to_tokens and task.input.max_tokens > model.priced_to_tokens:
-        found.append(
-            f"model: the price of {tier.model} holds to {model.priced_to_tokens:,} input tokens; input.max_tokens is "
-            f"{task.input.max_tokens:,}"
-        )
-    if model.max_output_tokens and tier.max_tokens > model.max_output_tokens:
-        found.append(f"max_tokens: {tier.max_tokens}; {tier.model} writes at most {model.max_output_tokens}")
-    if model.context_tokens and task.input.max_tokens + tier.max_tokens > model.context_tokens:
-        wanted = f"input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens}"
-        found.append(f"model: {wanted} together are above the {model.context_tokens} tokens of {tier.model}")
-    if task.budget.max_usd is not None and (unknown := _unpriced(tier, model)):
-        advice = "give it in models.yaml, or leave budget.max_usd out"
-        found.append(f"model: the {unknown} price of {tier.model} is unknown, so a budget cannot be kept; {advice}")
-    return found
-
-
-def _unpriced(tier: Tier, model: Model) -> Literal["batch", "on-demand"] | None:
-    """The first price that the tier can need and nobody knows.
-
-    A tier in batch can need the price on demand too: too few records for a job are sent so.
-    """
-    if cost(model.price, Transport.ON_DEMAND, 1, 1) is None:
-        return "on-demand"
-    batch = model.batch and tier.transport is not Transport.ON_DEMAND
-    return "batch" if batch and cost(model.price, Transport.BATCH, 1, 1) is None else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluice.aws.metrics import Measure
 from sluice.errors import BadInput, BadTask, RetryLater, SluiceError
-from sluice.models.catalog import check_models
+from sluice.models.fitting import check_models
 from sluice.runs.document import read
 from sluice.runs.inbox import (
     INBOX,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from sluice.errors import BadInput, BadSetting, SluiceError
-from sluice.models.catalog import check_models
+from sluice.models.fitting import check_models
 from sluice.rows.containers import HEAD_BYTES, Container, container_of
 from sluice.runs.document import read
 from sluice.runs.fitted import fit, to_read

@@ -12,7 +12,8 @@ import yaml
 
 from docs.generate import BLOCKS, PAGES, Sample, blocks, steady
 from sluice.cli.app import app
-from sluice.models.catalog import Catalog, check_models
+from sluice.models.catalog import Catalog
+from sluice.models.fitting import check_models
 from sluice.task.file import parse_task
 from tests.flow.local import ROOT
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sluice.forecast.weaknesses import PLACEHOLDER, Sample, weaknesses
-from sluice.models.catalog import Catalog, check_models
+from sluice.models.catalog import Catalog
+from sluice.models.fitting import check_models
 from sluice.task.file import load_task, parse_task
 
 STRONG: dict[str, Any] = {

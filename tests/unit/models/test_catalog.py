@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sluice.budget.tokens import SCRIPTS
 from sluice.errors import BadSetting, BadTask
 from sluice.models import catalog as catalog_module
-from sluice.models.catalog import Catalog, Model, Price, check_models, cost, profile_of
+from sluice.models.catalog import Catalog, Model, Price, cost, profile_of
+from sluice.models.fitting import check_models
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 

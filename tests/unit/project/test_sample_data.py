@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.models.catalog import Catalog, check_models
+from sluice.models.catalog import Catalog
+from sluice.models.fitting import check_models
 from sluice.task.file import load_task, task_names
 
 if TYPE_CHECKING:
