@@ -130,13 +130,13 @@ class _Merge:
 
     def _count(self, joined: Joined) -> None:
         table = joined.table
-        self.counts.update(_value_counts(table["status"]))
+        statuses = _value_counts(table["status"])
+        self.counts.update(statuses)
+        self._count_inputs(table, statuses)
         self.counts["shared"] += pc.sum(table["shared"]).as_py() or 0
         self.reasons.update(_value_counts(table["reason"]))
         self.labels.update(_value_counts(pc.list_flatten(table["labels"])))
         self.kept_invalid.update(joined.kept_invalid)
-        for uri, status, rows in _counted_pairs(table["source"], table["status"]):
-            self.inputs[self.numbers[uri]][status] += rows
         self.input_tokens += pc.sum(table["input_tokens"]).as_py() or 0
         self.output_tokens += pc.sum(table["output_tokens"]).as_py() or 0
         if table["cost_usd"].null_count:
@@ -145,6 +145,15 @@ class _Merge:
             self.cost += pc.sum(table["cost_usd"]).as_py() or 0.0
         if self.run.task.input.id is not None:
             self._count_ids(table["id"])
+
+    def _count_inputs(self, table: pa.Table, statuses: dict[str, int]) -> None:
+        """Count what became of the rows of each input; rows come in the order of the inputs."""
+        source = table["source"]
+        if len(source) and source[0] == source[-1]:
+            self.inputs[self.numbers[source[0].as_py()]].update(statuses)
+            return
+        for uri, status, rows in _counted_pairs(source, table["status"]):
+            self.inputs[self.numbers[uri]][status] += rows
 
     def _count_ids(self, column: pa.ChunkedArray) -> None:
         """Keep a hash of each id, or of the ids in a share of the hash space when the run is large."""

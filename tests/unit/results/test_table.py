@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.cli.samples import raw_rows
 from sluice.results.table import RowColumns, field_columns, schema
 from sluice.task.file import parse_task
 from sluice.task.task import Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def make(**changes: Any) -> Task:
@@ -165,3 +171,34 @@ def test_fields_become_typed_columns() -> None:
         "ok": [True, False, None],
     }
     assert columns["tags"].type == pa.list_(pa.int64())
+
+
+TWINS = {
+    "at": ("timestamp", pa.timestamp("us", "UTC"), [dt.datetime(2024, 1, 15, 10, 30, tzinfo=dt.UTC), None]),
+    "day": ("date", pa.date32(), [dt.date(2024, 1, 15), None]),
+    "whole": ("int", pa.float64(), [12.0, None]),  # as pandas has whole numbers beside empty cells
+    "part": ("double", pa.float64(), [0.1, None]),
+    "yes": ("bool", pa.bool_(), [True, None]),
+    "word": ("string", pa.string(), ["5", None]),
+    "number": ("string", pa.int64(), [5, None]),
+}
+CSV = b"t,at,day,whole,part,yes,word,number\nx,2024-01-15 10:30:00 UTC,2024-01-15,12.0,0.1,TRUE,5,5\ny,,,,,,,\n"
+JSON = [
+    {"t": "x", "at": "2024-01-15T10:30:00+00:00", "day": "2024-01-15", "whole": 12.0, "part": 0.1, "yes": True}
+    | {"word": "5", "number": 5},
+    {"t": "y", "at": None},
+]
+
+
+def test_twins_in_csv_json_and_parquet_give_the_same_columns(tmp_path: Path) -> None:
+    """Whatever a table was exported as, its kept columns are the same, and nothing of them is left unparsed."""
+    made = {name: pa.array(values, kind) for name, (_, kind, values) in TWINS.items()}
+    pq.write_table(pa.table({"t": ["x", "y"], **made}), tmp_path / "in.parquet")
+    (tmp_path / "in.csv").write_bytes(CSV)
+    (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in JSON))
+    columns = RowColumns(make(input={"text": "t", "keep": {name: kind for name, (kind, *_) in TWINS.items()}}))
+    found = {file.suffix: columns.read(list(raw_rows(file))) for file in sorted(tmp_path.iterdir())}
+    assert [unparsed for _, unparsed in found.values()] == [{}, {}, {}]
+    as_lists = [{name: column.to_pylist() for name, column in read.items()} for read, _ in found.values()]
+    assert as_lists[0] == as_lists[1] == as_lists[2]
+    assert as_lists[0]["whole"] == [12, None]
