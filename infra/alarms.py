@@ -101,7 +101,7 @@ def _lost_events(watched: Watched) -> cloudwatch.IMetric:
 ALARMS = (
     Alarm(
         id="RunFailed",
-        when="A run failed or timed out; nothing of it was published.",
+        when="A run failed or timed out, and nothing of it was published; or no row of it was accepted.",
         act="See why with sluice runs, mend it, and go on with sluice resume: what was bought is kept.",
         metric=_failed_runs,
     ),

@@ -138,10 +138,15 @@ class Workflow(Construct):
             max_concurrency_path="$.max_workers",
         )
         publish = self._task("Publish")
+        # Whoever is told of failed executions has to hear of it: the rows are published, and none has a label.
+        nothing = sfn.Fail(self, "NothingAccepted", error="NothingAccepted", cause_path="$.cause")
+        settled = sfn.Choice(self, "Settled?")
+        settled.when(sfn.Condition.string_equals("$.status", "nothing_accepted"), nothing)
+        settled.otherwise(sfn.Succeed(self, "Published"))
         more = sfn.Choice(self, "More?")
         more.when(sfn.Condition.boolean_equals("$.waits", value=True), sfn.Succeed(self, "WaitForApproval"))
         more.when(sfn.Condition.boolean_equals("$.more", value=True), jobs.next(plan))
-        more.otherwise(merge.next(publish))
+        more.otherwise(merge.next(publish).next(settled))
         return partition.next(plan).next(more)
 
     def _job(self) -> sfn.IChainable:

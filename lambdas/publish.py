@@ -13,4 +13,6 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, str]:
-    return {"status": publish.run(services, event["run"])["status"]}
+    summary = publish.run(services, event["run"])
+    cause = summary.get("cause") or {}
+    return {"status": summary["status"], "cause": " ".join(str(part) for part in cause.values())}

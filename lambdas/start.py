@@ -25,7 +25,9 @@ def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
         return sweep(event["sweep"], services)
     if "resume" in event:
         wanted = event["resume"]
-        return {"run": wanted["run"], "execution": resume.run(services, wanted["run"], wanted.get("max_usd"))}
+        escalates = bool(wanted.get("escalate_refused"))
+        execution = resume.run(services, wanted["run"], wanted.get("max_usd"), escalate_refused=escalates)
+        return {"run": wanted["run"], "execution": execution}
     if "approve" in event:
         wanted = event["approve"]
         return {"run": wanted["run"], "execution": resume.approve(services, wanted["run"])}

@@ -9,6 +9,7 @@
         ├── BadRequest    what was asked for cannot be done as things stand, and nothing has been started
         ├── NotInstalled  what was asked for needs an extra of the distribution
         ├── Unfinished    a run or a pilot that did not succeed, for who asked that it should
+        ├── Refused       Bedrock takes no such job: its model's access, or what the task asks of it
         └── Unbalanced    the books of a run do not balance: nothing is published
 
 A bad row is none of these: it is data, and becomes an output row. Beside the tree stands `Interrupted`, the
@@ -73,6 +74,10 @@ class Unfinished(Stop):
     def __init__(self, message: str, status: str) -> None:
         self.status = status
         super().__init__(message)
+
+
+class Refused(Stop):
+    """A batch job that Bedrock refuses to create, whatever is in it."""
 
 
 class Unbalanced(Stop):

@@ -20,6 +20,8 @@ class Outcome(StrEnum):
     ESCALATED = "escalated"
     RETRIED = "retried"
     UNRESOLVED = "unresolved"
+    # Only while a run goes on: plan decides for a whole round what follows, and merge says what did.
+    REFUSED = "refused"
 
 
 class Reason(StrEnum):
@@ -110,6 +112,46 @@ MEANING: dict[Reason, str] = {
     Reason.JOB_STOPPED: "its job was stopped",
     Reason.BUDGET: "the budget was used up",
     Reason.CANCELLED: "the run was cancelled",
+}
+
+
+# What is likely behind it where most rows of a run end so, and where to look, for a run that accepted nothing.
+LIKELY: dict[Reason, str] = {
+    Reason.ROW_NOT_UTF8: "the files are in another encoding, such as UTF-16 or Latin-1",
+    Reason.ROW_NOT_JSON: "the files are no JSON Lines: one JSON object to a line",
+    Reason.ROW_NOT_OBJECT: "each line has to be a JSON object, whose fields the task names",
+    Reason.ROW_TOO_DEEP: "the files hold something else than rows",
+    Reason.ROW_TOO_LARGE: "the files have no line ends where rows end, or max_row_bytes is too low",
+    Reason.ROW_NOT_CSV: "the header or the separator is not that of the rows",
+    Reason.TEXT_MISSING: "input.text of the task names a field that the rows do not have",
+    Reason.TEXT_NOT_STRING: "input.text of the task names a field that holds no text",
+    Reason.TEXT_EMPTY: "input.text of the task names a field that is empty",
+    Reason.TEXT_TOO_LONG: "input.max_tokens of the task is too low, or `when_longer: cut` is missing",
+    Reason.REPLY_EMPTY: "max_tokens of the tiers is too low for a model that thinks first, or the model is not suited",
+    Reason.REPLY_REFUSED: "the models decline such texts: say in the task what they are for, or name other models",
+    Reason.REPLY_CUT: "max_tokens of the tiers is too low for the answer that the task asks for",
+    Reason.REPLY_NOT_JSON: "the models do not keep to the form of the answer: they are too weak, or no chat models",
+    Reason.REPLY_NOT_OBJECT: "the models do not keep to the form of the answer: they are too weak, or no chat models",
+    Reason.REPLY_TOO_DEEP: "the models do not keep to the form of the answer",
+    Reason.LABEL_MISSING: "the models do not keep to the form of the answer",
+    Reason.LABEL_UNKNOWN: "the labels do not fit the texts, or a label for what fits none is missing",
+    Reason.LABELS_COUNT: "`choose` of the task asks for another number of labels than fit",
+    Reason.CONFIDENCE_INVALID: "the models do not keep to the form of the answer",
+    Reason.FIELDS_INVALID: "the fields that the task asks for do not stand in the texts, or have another type",
+    Reason.LOW_CONFIDENCE: "the labels do not fit the texts, or their descriptions do not tell them apart",
+    Reason.EVIDENCE_NOT_FOUND: "the models quote what does not stand in the text: they are too weak for evidence",
+    Reason.RULE_FAILED: "a rule of the task can hardly be met: try it with `sluice check --sample`",
+    Reason.RECORD_REFUSED: "the models take no such requests: their access, or what the tiers ask of them",
+    Reason.THROTTLED: "the account's quotas for the models are too low for now",
+    Reason.MODEL_ERROR: "the models could not be reached, or failed",
+    Reason.REPLY_UNREADABLE: "what answered is not the service that the task's models run on",
+    Reason.MISSING: "the jobs' output is incomplete",
+    Reason.INTERRUPTED: "the function that calls the models dies before it has its answers",
+    Reason.JOB_FAILED: "Bedrock could not run the jobs; their messages say why",
+    Reason.JOB_EXPIRED: "Bedrock had no room for the jobs within timeout_hours of the tiers",
+    Reason.JOB_STOPPED: "somebody has stopped the jobs",
+    Reason.BUDGET: "budget.max_usd of the task is below what the first round costs",
+    Reason.CANCELLED: "the run was cancelled before anything was answered",
 }
 
 

@@ -294,19 +294,20 @@ class DeployedRun(Rows):
         return control.approve(self.stack, self.run_id)
 
     @translating()
-    def resume(self, max_usd: float | None = None) -> str:
+    def resume(self, max_usd: float | None = None, *, escalate_refused: bool = False) -> str:
         """Go on with a run that failed, was cancelled or ran out of budget; the name of the execution.
 
-        Only what is missing is bought.
+        Only what is missing is bought. A tier that refused all that it was sent is asked again first.
 
         Args:
             max_usd: a new budget for the whole run, in dollars.
+            escalate_refused: ask the next tier for what its tier refuses again.
 
         Raises:
             BadRequest: it has not ended.
 
         """
-        return control.resume(self.stack, self.run_id, max_usd)
+        return control.resume(self.stack, self.run_id, max_usd, escalate_refused=escalate_refused)
 
     @translating()
     def rejudge(self, task: Task | str | Path) -> DeployedRun:

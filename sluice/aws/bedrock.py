@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from sluice.errors import RetryLater, Stop
+from sluice.errors import Refused, RetryLater, Stop
 from sluice.reasons import Reason
 
 if TYPE_CHECKING:
@@ -77,12 +77,16 @@ class JobState(NamedTuple):
 
 
 class RecordError(Exception):
-    """A Converse call that brought no answer; `wait`: it was not billed, and can be repeated after a while."""
+    """A Converse call that brought no answer; `wait`: it was not billed, and can be repeated after a while.
 
-    def __init__(self, reason: Reason, message: str, *, wait: bool) -> None:
+    `denied`: the model may not be called, or is not there, so that no other call can succeed either.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, wait: bool, denied: bool = False) -> None:
         self.reason = reason
         self.message = message
         self.wait = wait
+        self.denied = denied
         super().__init__(message)
 
 
@@ -96,7 +100,7 @@ class Bedrock(Protocol):
         """All jobs whose name contains a text."""
 
     def create_job(self, request: JobRequest) -> str:
-        """Create a job and return its ARN; `RetryLater` on a throttle or a full quota, `Stop` when refused."""
+        """Create a job and return its ARN; `RetryLater` on a throttle or a full quota, else `Refused`."""
 
     def job(self, arn: str) -> JobState:
         """How a job stands."""
@@ -168,7 +172,8 @@ class AwsBedrock:
                 timeoutDurationInHours=request.timeout_hours,
             )
         except (ClientError, BotoCoreError) as error:
-            raise _translated(error, f"CreateModelInvocationJob {request.name} on {request.model_id}") from error
+            made = _translated(error, f"CreateModelInvocationJob {request.name} on {request.model_id}")
+            raise (Refused(str(made)) if isinstance(made, Stop) else made) from error
         return created["jobArn"]
 
     def job(self, arn: str) -> JobState:
@@ -198,7 +203,7 @@ class AwsBedrock:
             if code in WAIT:
                 raise RecordError(Reason.MODEL_ERROR, text, wait=code not in WORKED) from error
             if code in {"AccessDeniedException", "ResourceNotFoundException"}:
-                raise Stop(f"Converse on {model_id}: {text}") from error
+                raise RecordError(Reason.RECORD_REFUSED, text, wait=False, denied=True) from error
             raise RecordError(Reason.RECORD_REFUSED, text, wait=False) from error
         except ParamValidationError as error:
             raise RecordError(Reason.RECORD_REFUSED, str(error), wait=False) from error

@@ -51,6 +51,7 @@ class Measure(StrEnum):
     UNRESOLVED_SHARE = "UnresolvedShare"
     COST_USD = "CostUsd"
     BUDGET_REACHED = "BudgetReached"
+    NOTHING_ACCEPTED = "NothingAccepted"
     RECORDS_SENT = "RecordsSent"
     RECORDS_ESCALATED = "RecordsEscalated"
     ESCALATION_SHARE = "EscalationShare"
@@ -72,6 +73,9 @@ KINDS: Mapping[Measure, Kind] = {
     Measure.UNRESOLVED_SHARE: Kind("unresolved share of a run's rows", Unit.NONE, OF_TASK, overall=True),
     Measure.COST_USD: Kind("what jobs cost, when they are settled", Unit.NONE, OF_TASK),
     Measure.BUDGET_REACHED: Kind("runs that their budget ended", Unit.COUNT, OF_TASK, overall=True),
+    Measure.NOTHING_ACCEPTED: Kind(
+        "published runs with rows, none of them accepted", Unit.COUNT, OF_TASK, overall=True
+    ),
     Measure.RECORDS_SENT: Kind("records of settled jobs", Unit.COUNT, OF_TIER),
     Measure.RECORDS_ESCALATED: Kind("of those, passed on to the next tier", Unit.COUNT, OF_TIER),
     Measure.ESCALATION_SHARE: Kind("passed on share of what a run sent to a tier", Unit.NONE, OF_TIER, overall=True),

@@ -37,10 +37,12 @@ def approve_run(deployment: Deployment, run: str, *, as_json: bool = False) -> E
     return ExitCode.SUCCEEDED
 
 
-def resume_run(deployment: Deployment, run: str, max_usd: float | None, *, as_json: bool = False) -> ExitCode:
+def resume_run(
+    deployment: Deployment, run: str, max_usd: float | None, *, escalate_refused: bool = False, as_json: bool = False
+) -> ExitCode:
     """Start a further execution of a run, which buys only what is missing."""
     with busy(STARTING):
-        execution = deployment.run(run).resume(max_usd)
+        execution = deployment.run(run).resume(max_usd, escalate_refused=escalate_refused)
     budget = f", for at most ${max_usd:,.2f} in all" if max_usd is not None else ""
     text = f"run {run} goes on{budget} (execution {execution}): only what is missing is bought."
     report_change({"run_id": run, "execution": execution}, text, as_json=as_json)

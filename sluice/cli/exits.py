@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.SUCCEEDED: "done; of a run: it succeeded",
-    ExitCode.FAILED: "a run failed, a check found a problem, or AWS or a file could not be reached",
+    ExitCode.FAILED: "a run failed or accepted nothing, a check found a problem, or AWS or a file could not be reached",
     ExitCode.USAGE: "wrong usage, a bad task, setting or input: nothing was started",
     ExitCode.CANCELLED: "the run was cancelled; its results hold every row",
     ExitCode.OVER_LIMIT: "the run passed a limit of its task, or ran out of budget; its results hold every row",
@@ -41,6 +41,7 @@ MEANINGS = {
 OF_STATUS = {
     "succeeded": ExitCode.SUCCEEDED,
     "failed": ExitCode.FAILED,
+    "nothing_accepted": ExitCode.FAILED,
     "cancelled": ExitCode.CANCELLED,
     "over_limit": ExitCode.OVER_LIMIT,
     "waiting_for_approval": ExitCode.WAITING,

@@ -78,7 +78,8 @@ def _headline(run: Run) -> Text:
         (run.task or "run", "bold"), " ", (words.lower(), f"bold {COLOURS.get(run.status, 'red')}"),
         f" after {duration(run.seconds)}" if run.seconds is not None else "", (f"  {run.run_id}", "dim"),
     )  # fmt: skip
-    for sentence in filter(None, (meaning, run.error)):
+    cause = run.cause and f"{run.cause.rows:,} rows: {run.cause.reason}. Likely: {run.cause.likely}"
+    for sentence in filter(None, (meaning, run.error, cause)):
         line.append(f"\n{sentence}")
     return line
 

@@ -33,7 +33,7 @@ def approve(stack: Stack, run: str) -> str:
     return str(stack.start({"approve": {"run": run}})["execution"])
 
 
-def resume(stack: Stack, run: str, max_usd: float | None) -> str:
+def resume(stack: Stack, run: str, max_usd: float | None, *, escalate_refused: bool = False) -> str:
     """Start a further execution of a run, which buys only what is missing; its name.
 
     Raises:
@@ -45,7 +45,8 @@ def resume(stack: Stack, run: str, max_usd: float | None) -> str:
         raise BadRequest(f"run {run} has not ended yet ({now.status}); `sluice watch {run}` waits for it")
     if now.status == WAITING:
         raise BadRequest(f"run {run} waits for an approval of its cost; `sluice approve {run}` lets it go on")
-    return str(stack.start({"resume": {"run": run, "max_usd": max_usd}})["execution"])
+    wanted = {"run": run, "max_usd": max_usd, **({"escalate_refused": True} if escalate_refused else {})}
+    return str(stack.start({"resume": wanted})["execution"])
 
 
 def rejudge(stack: Stack, run: str, task: Task) -> str:

@@ -76,6 +76,7 @@ def run_local(  # noqa: PLR0913 - what the command line can say
         Interrupted: Ctrl-C; the run was cancelled, and what it had answered is collected.
     """
     files = [existing(Path(name)) for name in inputs]
+    make_sure_of(answers)
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
     template = synthesized(models=models_beside(task, region), tasks=False)
     with (
@@ -244,6 +245,20 @@ def scale_for(size: int, answers: str) -> float:
     """How much shorter waits are than in AWS: less so where jobs take long, since a look at a job has its price too."""
     kind = answers.partition(":")[0]
     return LONG_SCALE if size > LARGE_BYTES or kind in ("openai", "bedrock") else SCALE
+
+
+def make_sure_of(answers: str) -> None:
+    """Look whether a server that is to answer is there and takes requests, rather than let a whole run find out.
+
+    Raises:
+        Stop: it is not, or does not.
+    """
+    kind, _, rest = answers.partition(":")
+    if kind == "openai":
+        from sluice.local.sources.openai import OpenAISource  # noqa: PLC0415 - the other sources need no HTTP client
+
+        url, _, model = rest.rpartition("#")
+        OpenAISource(url, model).reach()
 
 
 def existing(path: Path) -> Path:

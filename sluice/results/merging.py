@@ -103,6 +103,7 @@ def join_attempts(
     `end_reason` is why no further round was sent, if something was still pending.
     """
     table, keys, counts = _by_record(_attempts_table(task, start, found))
+    table = _with_what_followed(table)
     ends = pc.cumulative_sum(counts)
     last = table.take(_decisive(table, keys, ends, judged_again=start.judges is not None)).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
@@ -132,6 +133,21 @@ def _by_record(table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
         [("record", "ascending"), ("round", "ascending")],
     )
     return table.take(order).combine_chunks(), keys, pc.value_counts(record.take(order)).field("counts")
+
+
+def _with_what_followed(table: pa.Table) -> pa.Table:
+    """The attempts in their order, where those that were refused say what came of it: the attempt behind them."""
+    refused = pc.equal(table["outcome"], Outcome.REFUSED.value)
+    if not pc.any(refused).as_py():
+        return table
+    key, tier = _chunk(table["key"]), _chunk(table["tier"])
+    next_key = pa.concat_arrays([key.slice(1), pa.nulls(1, key.type)])
+    next_tier = pa.concat_arrays([tier.slice(1), pa.nulls(1, tier.type)])
+    followed = pc.fill_null(pc.equal(key, next_key), False)
+    went = pc.if_else(pc.greater(next_tier, tier), Outcome.ESCALATED.value, Outcome.RETRIED.value)
+    became = pc.if_else(followed, went, Outcome.UNRESOLVED.value)
+    outcome = pc.if_else(_chunk(refused), became, _chunk(table["outcome"]))
+    return table.set_column(table.schema.get_field_index("outcome"), "outcome", outcome)
 
 
 def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, judged_again: bool) -> pa.Array:

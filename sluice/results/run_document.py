@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STATUS = {
     "succeeded": ("Succeeded", ""),
     "over_limit": ("Over a limit", "All rows are in the results, but a limit of the task was passed."),
+    "nothing_accepted": ("Nothing accepted", "All rows are in the results with their reasons, and none has a label."),
     "cancelled": ("Cancelled", "The run was stopped before its end. What had been answered by then is counted here."),
     "failed": ("Failed", "The run did not reach its end."),
 }
@@ -102,6 +103,14 @@ class RunJob(Part, frozen=True, kw_only=True):
     @property
     def completed(self) -> bool:
         return self.status == "Completed"
+
+
+class Cause(Part, frozen=True, kw_only=True):
+    """Why nothing was accepted: the commonest reason, of how many rows, and what is likely behind it."""
+
+    reason: str
+    rows: int = 0
+    likely: str = ""
 
 
 class Prices(Part, frozen=True, kw_only=True):
@@ -228,6 +237,7 @@ class Run(Part, frozen=True, kw_only=True):
     task_version: str = ""
     status: str = UNKNOWN
     error: str | None = None
+    cause: Cause | None = None
     started: str | None = None
     finished: str | None = None
     seconds: float | None = None

@@ -47,6 +47,9 @@ RUNS = pa.schema(
         ("cost_usd", pa.float64()),
         ("baseline_usd", pa.float64()),
         ("tiers", pa.list_(TIER)),
+        # Of a run that accepted nothing: its commonest reason, and what is likely behind it.
+        ("reason", pa.string()),
+        ("cause", pa.string()),
     ]
 )
 PLAIN = ("run_id", "task", "task_version", "status", "answers", "cost_usd", "baseline_usd")
@@ -63,6 +66,7 @@ def run_parquet(summary: Mapping[str, Any]) -> bytes:
 def run_row(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a run."""
     rows, records, tiers = summary["rows"], summary["records"], summary["tiers"]
+    cause = summary.get("cause") or {}
     return {
         **{name: summary[name] for name in PLAIN},
         **{name: dt.datetime.fromisoformat(summary[name]) for name in ("started", "finished")},
@@ -71,5 +75,7 @@ def run_row(summary: Mapping[str, Any]) -> dict[str, Any]:
         "records": records["distinct"],
         "sent": records["sent"],
         **{name: sum(tier[name] for tier in tiers) for name in OF_TIERS},
+        "reason": cause.get("reason"),
+        "cause": cause.get("likely"),
         "tiers": [{field.name: tier[field.name] for field in TIER} for tier in tiers],
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.errors import Unbalanced
 from sluice.models.catalog import cost
-from sluice.reasons import REJECTIONS
+from sluice.reasons import REJECTIONS, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"
+RETRY = "retry"  # the purpose of a job that asks a tier again
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 
@@ -28,15 +29,16 @@ def check_job(counts: Counts) -> None:
 
     """
     came = counts.answered + counts.errored + counts.missing
-    went = counts.accepted + counts.retried + counts.escalated + counts.unresolved + counts.held_back
+    again = counts.retried + counts.escalated + counts.refused + counts.held_back
+    went = counts.accepted + counts.unresolved + again
     left = sum(pending.records for pending in counts.pending)
     wrong = []
     if counts.sent != came:
         wrong.append(f"{counts.sent} records sent, {came} answered, errored or missing")
     if counts.records != went:
         wrong.append(f"{counts.records} records, {went} accounted for")
-    if left != counts.retried + counts.escalated + counts.held_back:
-        wrong.append(f"{left} records pending, {counts.retried + counts.escalated + counts.held_back} to be sent again")
+    if left != again:
+        wrong.append(f"{left} records pending, {again} to be sent again")
     if wrong:
         raise Unbalanced(f"round {counts.round}, job {counts.job}: {'; '.join(wrong)}")
 
@@ -110,6 +112,7 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
                 "model": tier.model_id,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
+                **_with_refused(number, mine, counts),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
                 "cost_usd": total(costs),
@@ -118,11 +121,25 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
     return books
 
 
+def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts]) -> dict[str, int]:
+    """Where a tier's refused records went: some were asked again, some passed on, and the others are unresolved."""
+    again = sum(item.records for item in mine if item.again and item.purpose == RETRY)
+    passed = sum(item.records for item in jobs if item.again and item.purpose != RETRY and item.tier == tier + 1)
+    refused = sum(item.refused for item in mine)
+    return {
+        "retried": sum(item.retried for item in mine) + again,
+        "escalated": sum(item.escalated for item in mine) + passed,
+        "unresolved": sum(item.unresolved for item in mine) + refused - again - passed,
+    }
+
+
 def escalations(jobs: Iterable[Counts]) -> list[dict[str, Any]]:
     """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
     tiers: dict[int, Counter[str]] = {}
     for item in jobs:
         tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
+        if item.again and item.purpose != RETRY and item.records:
+            tiers.setdefault(item.tier - 1, Counter())[Reason.RECORD_REFUSED.value] += item.records
     return [
         {"tier": tier, "reason": reason, "records": count}
         for tier in sorted(tiers)

@@ -12,7 +12,11 @@ SHOWN = 3  # rows of each kind that a run's report shows
 
 
 class Counts(Document, frozen=True, kw_only=True):
-    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job."""
+    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job.
+
+    `refused` records wait for plan to decide. `again`: the job is about records that the tier before, or this one, had
+    refused. `fatal`: why all of them were refused, if they were.
+    """
 
     round: int
     job: int
@@ -34,6 +38,8 @@ class Counts(Document, frozen=True, kw_only=True):
     retried: int
     escalated: int
     unresolved: int
+    refused: int = 0
+    again: bool = False
     duplicates: int
     unknown: int
     unreadable: int

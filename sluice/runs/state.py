@@ -158,7 +158,10 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
-    """One job of a round: a whole shard in round 0, slices of pending records later."""
+    """One job of a round: a whole shard in round 0, slices of pending records later.
+
+    `refused`: with what words the tier that was asked last has refused all of them; None for others.
+    """
 
     job: int
     tier: int
@@ -167,14 +170,20 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     shard: int | None = None
     pending: list[Slice] = field(default_factory=list)
+    refused: str | None = None
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
-    """All jobs of a round; those that the budget kept out are the first of the next one."""
+    """All jobs of a round; those that the budget kept out are the first of the next one.
+
+    `left`: what a tier has refused twice, from this round and those before; only a later execution asks again.
+    """
 
     round: int
     jobs: list[PlannedJob]
     kept_out: list[PlannedJob] = field(default_factory=list)
+    left: list[PlannedJob] = field(default_factory=list)
+    execution: int = 0
 
 
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +211,10 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record."""
+    """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
+
+    `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round.
+    """
 
     key: str
     tier: int
@@ -210,6 +222,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     bytes: int
     marks: list[int]
+    refused: bool = False
 
 
 class Prepared(Document, frozen=True, kw_only=True):
@@ -245,11 +258,20 @@ class Ended(Document, frozen=True, kw_only=True):
     ended: str | None
 
 
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """Records of a tier that has refused them all, again when it was asked again, and the words of the refusal."""
+
+    tier: int
+    records: int
+    cause: str
+
+
 class End(Document, frozen=True, kw_only=True):
     """Written by the last Plan: how many rounds there were, and why no more."""
 
     rounds: int
     reason: str | None
+    left: list[Left] = field(default_factory=list)
 
 
 class Approval(Document, frozen=True, kw_only=True):
@@ -268,6 +290,7 @@ class Resumption(Document, frozen=True, kw_only=True):
     """A further execution of a run: jobs (round, job) whose refusal no longer stops it, and a new budget if any.
 
     `cancelled`: it only settles what was sent and publishes. `approved`: the run's cost needs no further approval.
+    `escalate_refused`: what a tier refuses once more goes on to the next one.
     """
 
     number: int
@@ -275,6 +298,7 @@ class Resumption(Document, frozen=True, kw_only=True):
     forgiven: list[tuple[int, int]]
     max_usd: float | None = None
     approved: bool = False
+    escalate_refused: bool = False
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

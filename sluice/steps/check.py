@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.answers.judge import Verdict
-from sluice.answers.replies import Manifest, read_manifest
+from sluice.answers.refusals import FEW, REFUSED_JOB, lasts, of_text
+from sluice.answers.replies import MAX_MESSAGE, Manifest, read_manifest
 from sluice.answers.requests import RequestWriter, escaped_of_line
 from sluice.aws.bedrock import TERMINAL
 from sluice.aws.metrics import Measure
-from sluice.errors import RetryLater, Stop
+from sluice.errors import Refused, RetryLater, Stop
 from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
@@ -36,26 +37,13 @@ if TYPE_CHECKING:
     from sluice.runs.state import FrozenTier, PlannedJob
     from sluice.steps.services import Services
 
-MISSING = {"Expired": Reason.JOB_EXPIRED, "Failed": Reason.JOB_FAILED, "Stopped": Reason.JOB_STOPPED}
+MISSING = {
+    "Expired": Reason.JOB_EXPIRED,
+    "Failed": Reason.JOB_FAILED,
+    "Stopped": Reason.JOB_STOPPED,
+    REFUSED_JOB: Reason.RECORD_REFUSED,
+}
 Ending = tuple[Outcome, Reason | None]  # what becomes of a record behind an attempt, and why
-# What trying again cannot mend, in the words of Bedrock's messages.
-PERMANENT = (
-    "accessdenied",
-    "access denied",
-    "not authorized",
-    "have access",  # "You don't have access to the model with the specified model ID."
-    "permission",
-    "not supported",
-    "extra inputs",
-    "is invalid",
-    "does not exist",
-    "resourcenotfound",
-    "not found",  # of an OpenAI-compatible server: model "x" not found
-    "no such model",
-    "unauthorized",
-)
-# So Bedrock calls what is wrong with a request of every record, and what is wrong with the text of one.
-GENERIC = "validationexception"
 
 
 def run(services: Services, item: JobItem, error: dict[str, str] | None = None) -> Counts | None:
@@ -72,7 +60,7 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     written = services.work.find(keys.prepared)
     prepared = read(Prepared, written, keys.prepared) if written is not None else None
     try:
-        ended = _ended(services, opened, keys)
+        ended = _ended(services, opened, keys, error)
     except (RetryLater, Stop) as unknown:
         _keep_cause(
             services,
@@ -100,17 +88,22 @@ def _measure(services: Services, task: str, counts: Counts) -> None:
         services.measure(Measure.COST_USD, counts.cost_usd, task=task)
 
 
-def _ended(services: Services, opened: Run, keys: JobKeys) -> Ended | None:
+def _ended(services: Services, opened: Run, keys: JobKeys, error: dict[str, str] | None) -> Ended | None:
     """How the job ended: as poll or infer noted it, else as Bedrock says now; None when it is still out, or never was.
 
-    A job that still runs is paid for and will bring answers, so it is not settled behind its back.
+    A job that still runs is paid for and will bring answers, so it is not settled behind its back. One that Bedrock
+    would not create has ended before it began.
     """
     written = opened.store.find(keys.ended)
     if written is not None:
         return read(Ended, written, keys.ended)
     sent = opened.store.find(keys.submitted)
     if sent is None:
-        return None
+        if error is None or error.get("Error") != Refused.__name__:
+            return None
+        ended = Ended(status=REFUSED_JOB, message=cause_of(error)[:MAX_MESSAGE], submitted=None, ended=None)
+        services.work.put(keys.ended, ended.write())
+        return ended
     state = services.bedrock.job(read(Submitted, sent, keys.submitted).job_arn)
     if state.status not in TERMINAL:
         return None
@@ -157,23 +150,39 @@ class _Check:
         distinct = {id(verdict): verdict for verdict in verdicts}
         number = {name: n for n, name in enumerate(distinct)}
         of = [number[id(verdict)] for verdict in verdicts]
-        endings = [self._outcome(verdict.reason) for verdict in distinct.values()]
+        endings = [self._outcome(verdict) for verdict in distinct.values()]
         self._write_attempts(self._attempts(list(distinct.values()), endings, of))
         outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
 
-    def _outcome(self, reason: Reason | None) -> Ending:
+    def _outcome(self, verdict: Verdict) -> Ending:
         """What becomes of a record whose attempt ended so."""
+        reason = verdict.reason
         if reason is None:
             return Outcome.ACCEPTED, None
         if not self.buys:
             return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
-        # What refused every record alike is no verdict on any of them: a resumed run asks this tier again first.
-        if (reason in TRANSPORT or self.fatal) and self.job.attempt < self.tier.attempts:
+        if self._waits_for_plan(verdict):
+            return Outcome.REFUSED, reason
+        if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Outcome.RETRIED, reason
         last = self.job.tier + 1 >= len(self.run.start.tiers)
         return (Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
+
+    def _waits_for_plan(self, verdict: Verdict) -> bool:
+        """Whether plan says what becomes of it: what was refused of all is no verdict on any of them.
+
+        A job of a few records cannot tell; the round may, if its tier was sent more of them in other jobs.
+        """
+        if self.judged.answered or self.judged.is_about_text(verdict):
+            return False
+        return bool(self.fatal) or (self.judged.is_refusal(verdict) and self._sent_in_round() > FEW)
+
+    def _sent_in_round(self) -> int:
+        """About how many records the round sends to the job's tier."""
+        jobs = self.run.round_plan(self.item.round).jobs
+        return sum(job.records for job in jobs if job.tier == self.job.tier)
 
     def _attempts(self, verdicts: Sequence[Verdict], endings: Sequence[Ending], of: Sequence[int]) -> pa.RecordBatch:
         """All attempts; of each record the number of its verdict. Verdicts repeat, and are converted once each."""
@@ -213,9 +222,10 @@ class _Check:
 
     def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
         """What is to be sent again, with the text that was sent; read from the job's own input."""
-        to, tier, attempt = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next"}, self.job.tier, self.job.attempt
+        to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
+        tier, attempt = self.job.tier, self.job.attempt
         wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
-        goals = {"retry": (tier, attempt + 1), "next": (tier + 1, 1)}
+        goals = {"retry": (tier, attempt + 1), "next": (tier + 1, 1), "refused": (tier, attempt)}
         writers = {
             why: PendingWriter(
                 self.run.store, self.run.keys.pending(self.item.round, self.item.job, *goals[why], why), *goals[why]
@@ -226,7 +236,11 @@ class _Check:
         for n, line in self._input_lines(list(wanted)):
             writers[wanted[n]].add(self.sent[n].encode(), escaped_of_line(line + b"\n", requests))
         held = self.prepared.held
-        written = [pending for writer in writers.values() if (pending := writer.close()) is not None]
+        written = [
+            msgspec.structs.replace(pending, refused=why == "refused")
+            for why, writer in writers.items()
+            if (pending := writer.close()) is not None
+        ]
         return [*written, held] if held is not None else written
 
     def _input_lines(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -264,6 +278,8 @@ class _Check:
             retried=of[Outcome.RETRIED],
             escalated=of[Outcome.ESCALATED],
             unresolved=of[Outcome.UNRESOLVED],
+            refused=of[Outcome.REFUSED],
+            again=self.job.refused is not None,
             duplicates=judged.duplicates,
             unknown=judged.unknown,
             unreadable=judged.unreadable,
@@ -281,15 +297,21 @@ class _Check:
         """Why sending more would fail the same way, if it would: the job or each of its records was refused."""
         if not self.sent or self.judged.answered:
             return None
-        message = self.ended.message if self.ended.status == "Failed" else self.judged.commonest_message
-        if message is None or not self._lasts(message.lower()):
+        whole, refused = self.ended.status in {"Failed", REFUSED_JOB}, self.judged.refusals.total()
+        message = (self.ended.message if whole else None) or self.judged.commonest_message
+        if message is None or not (refused > FEW or self._lasts(message, whole=whole)):
             return None
-        return f"all {len(self.sent)} records were refused by {self.tier.model_id}: {message}"
+        many = (
+            f"{refused} of {len(self.sent)}" if not whole and 0 < refused < len(self.sent) else f"all {len(self.sent)}"
+        )
+        return f"{many} records were refused by {self.tier.model_id}: {message}"
 
-    def _lasts(self, message: str) -> bool:
-        """Whether trying again cannot mend what the message tells: by its words, or since it is about all alike."""
-        alike = self.ended.status == "Failed" or (len(self.judged.messages) == 1 and self.judged.settled > 1)
-        return any(word in message for word in PERMANENT) or (GENERIC in message and alike)
+    def _lasts(self, message: str, *, whole: bool) -> bool:
+        """Whether trying again cannot mend what is said of the job, or of each of a few records."""
+        if self.ended.status == REFUSED_JOB:
+            return True
+        alike = whole or (self.judged.alike and self.judged.settled > 1)
+        return not of_text(message) and lasts(message, alike=alike)
 
     def _warnings(self) -> list[str]:
         manifest = read_manifest(self.run.store, self.keys.output_prefix) or Manifest()

@@ -11,10 +11,11 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from sluice.answers.refusals import REFUSED_JOB
 from sluice.answers.replies import Manifest
 from sluice.answers.requests import RECORD
 from sluice.aws.bedrock import RecordError
@@ -39,6 +40,7 @@ FIRST_BACKOFF = 1.0
 READERS = 16  # chunks read at once when a further invocation goes on
 BEGUN, CAME = ".begun", ".jsonl"
 CODES = {Reason.MODEL_ERROR: 500}
+FAILED = b'","error":{"errorCode":'  # in a line of a call that brought no answer
 
 
 class _Line(msgspec.Struct):
@@ -50,7 +52,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     """Send what has not been sent; come back for the rest when the time is up, or when a throttle has passed.
 
     Raises:
-        Stop: the model cannot be called at all. What was answered before is kept.
+        Stop: the model may be called no more. What was answered before is kept, and a resumed run calls for the rest.
 
     """
     opened = Run(services.work, item.run)
@@ -65,6 +67,8 @@ def run(services: Services, item: JobItem) -> JobItem:
             break
     if opened.cancelled:
         inference.finish("Stopped")
+    elif inference.denied is not None:
+        inference.finish(REFUSED_JOB, inference.denied)
     elif inference.throttled:
         last = 0 if inference.answered else item.wait_seconds
         wait = longer_wait(last, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
@@ -90,6 +94,7 @@ class _Inference:
         self.settled = set(self._records([*self.came, *lost]))
         self.lines = self._unsent(split_lines(self.store.blocks(keys.input), run.settings.max_file_bytes))
         self.answered = self.throttled = 0
+        self.denied: str | None = None
 
     def _records(self, names: list[str]) -> Iterator[bytes]:
         """The records named in chunks: ids alone, or lines of answers."""
@@ -111,11 +116,11 @@ class _Inference:
         return list(islice(self.lines, self.workers * CHUNKS_OF_CALLS))
 
     def send(self, chunk: list[bytes]) -> bool:
-        """Note the chunk, call, keep what came back; False when all of it was throttled.
+        """Note the chunk, call, keep what came back; False when all of it was throttled or denied.
 
         Raises:
-            Stop: Bedrock refuses such calls altogether.
-        RetryLater: another worker is at this job, so that a call here might be its call once more.
+            Stop: Bedrock refuses such calls altogether, and did not before. They count as not made.
+            RetryLater: another worker is at this job, so that a call here might be its call once more.
 
         """
         name = f"{self.keys.infer_prefix}{self.chunks:06d}"
@@ -124,25 +129,33 @@ class _Inference:
         with ThreadPoolExecutor(self.workers) as pool:
             answers = list(pool.map(self._answer, chunk))
         lines = [answer for answer in answers if isinstance(answer, bytes)]
+        denied = [answer for answer in answers if isinstance(answer, _Denied)]
+        revoked = bool(denied) and (any(map(_is_answer, lines)) or self._answered_before())
+        if not revoked:
+            lines += [answer.line for answer in denied]
         self.store.put(f"{name}{CAME}", b"".join(lines))
         self.came.append(f"{name}{CAME}")
         self.chunks += 1
-        refused = next((answer for answer in answers if isinstance(answer, Stop)), None)
-        if refused is not None:
-            raise refused
+        if revoked:
+            raise Stop(denied[0].message)
+        if len(denied) == len(chunk):
+            self.denied = denied[0].message
+            return False
         self.answered += len(lines)
         self.throttled += len(chunk) - len(lines)
         return bool(lines)
 
-    def _answer(self, line: bytes) -> bytes | Stop | None:
+    def _answered_before(self) -> bool:
+        """Whether any call of this job has been answered."""
+        return any(_is_answer(line) for name in self.came for line in self.store.get(name).split(b"\n") if line)
+
+    def _answer(self, line: bytes) -> bytes | _Denied | None:
         """A line as a batch job would have written it; None for a throttled call; what refuses all calls."""
         record = msgspec.json.decode(line, type=_Line)
         body = {**record.modelInput, "requestMetadata": {"record": record.recordId}}  # names the call in Bedrock's logs
         for attempt in range(TRIES):
             try:
                 output = self.services.bedrock.converse(self.model_id, body)
-            except Stop as error:
-                return error
             except RecordError as error:
                 if error.wait and attempt + 1 < TRIES:
                     backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
@@ -151,18 +164,19 @@ class _Inference:
                 if error.reason is Reason.THROTTLED:
                     return None
                 failure = {"errorCode": CODES.get(error.reason, 400), "errorMessage": error.message}
-                return msgspec.json.encode({"recordId": record.recordId, "error": failure}) + b"\n"
+                failed = msgspec.json.encode({"recordId": record.recordId, "error": failure}) + b"\n"
+                return _Denied(failed, f"Converse on {self.model_id}: {error.message}") if error.denied else failed
             return msgspec.json.encode({"recordId": record.recordId, "modelOutput": output}) + b"\n"
         raise AssertionError("the last try returns")
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, message: str | None = None) -> None:
         """Write the chunks as one output file with a manifest, as a batch job has them."""
         folder = f"{self.keys.output_prefix}on-demand/"
         total = failed = 0
         with self.store.writer(f"{folder}part-0.jsonl.out") as out:
             for name in self.came:
                 data = self.store.get(name)
-                failed += data.count(b'","error":{"errorCode":')
+                failed += data.count(FAILED)
                 total += data.count(b"\n")
                 out.write(data)
         manifest = Manifest(
@@ -174,7 +188,18 @@ class _Inference:
         self.store.put(f"{folder}manifest.json.out", msgspec.json.encode(manifest))
         first = self.store.head(f"{self.keys.infer_prefix}{0:06d}{BEGUN}")
         began, ended = None if first is None else first.modified, self.services.now().isoformat()
-        self.store.put(self.keys.ended, Ended(status=status, message=None, submitted=began, ended=ended).write())
+        self.store.put(self.keys.ended, Ended(status=status, message=message, submitted=began, ended=ended).write())
+
+
+class _Denied(NamedTuple):
+    """A call that no other call can better, as a line of output, and why."""
+
+    line: bytes
+    message: str
+
+
+def _is_answer(line: bytes) -> bool:
+    return FAILED not in line[: len(RECORD) + KEY + len(FAILED)]
 
 
 def _record(line: bytes) -> bytes:

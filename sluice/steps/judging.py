@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.answers.judge import Judge, Verdict
+from sluice.answers.refusals import bare, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.reasons import Reason
 from sluice.rows.record import KEY, PLACE, RAW, SENT, RowReader, parse_object
@@ -30,7 +31,11 @@ class Judged:
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
         self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(sent))) for _ in range(2))
-        self.messages: Counter[str] = Counter()
+        self.failures: dict[tuple[Reason, bool], Verdict] = {}
+        self.messages: Counter[str] = Counter()  # without what differs from record to record
+        self.wordings: dict[str, str] = {}  # of each of them one as it came
+        self.alike = True  # whether all errors have the very same words
+        self.refusals: Counter[str] = Counter()  # those of them that refuse a request, and not for its text
         self.unknown = self.duplicates = self.unreadable = 0
         if self.judge.needs_row:
             self._judge_with_rows()
@@ -47,8 +52,17 @@ class Judged:
 
     @property
     def commonest_message(self) -> str | None:
-        """What most of the errors say."""
-        return self.messages.most_common(1)[0][0] if self.messages else None
+        """What most of the refusals say, or of the errors where nothing was refused."""
+        most = (self.refusals or self.messages).most_common(1)
+        return self.wordings[most[0][0]] if most else None
+
+    def is_refusal(self, verdict: Verdict) -> bool:
+        """Whether a verdict is that of a refused request, but for those about the text's own length or content."""
+        return verdict is self.failures.get((Reason.RECORD_REFUSED, False))
+
+    def is_about_text(self, verdict: Verdict) -> bool:
+        """Whether a verdict is that of a request that was refused for its text's own length or content."""
+        return verdict is self.failures.get((Reason.RECORD_REFUSED, True))
 
     def _replies(self) -> Iterator[tuple[int, Reply]]:
         """One reply for each record that came back; of several, an answer goes before an error, else the first."""
@@ -115,6 +129,12 @@ class Judged:
                         yield line[RAW:], record
 
     def _settle_failed(self, n: int, reply: Reply) -> None:
-        self.messages[reply.message or ""] += 1
-        self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)
+        message, reason = reply.message or "", reply.reason or Reason.REPLY_UNREADABLE
+        said = bare(message)
+        self.alike = self.alike and message == self.wordings.setdefault(said, message) and len(self.wordings) == 1
+        self.messages[said] += 1
+        about_text = reason is Reason.RECORD_REFUSED and of_text(message)
+        if reason is Reason.RECORD_REFUSED and not about_text:
+            self.refusals[said] += 1
+        self.verdicts[n] = self.failures.setdefault((reason, about_text), Verdict(reason))
         self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens

@@ -18,6 +18,7 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan
 from sluice.steps.approval import must_wait
+from sluice.steps.refused import sort_out, told
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     The first one is not, while the run waits for an approval of its cost.
 
     Raises:
-        Stop: a job of the round before has no books, or all its records failed for a reason that stays.
+        Stop: a job of the round before has no books, or a tier refused all its records and none has been accepted.
 
     """
     opened = Run(services.work, run_id)
@@ -53,14 +54,19 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
-    _stop_on_fatal(opened, counts)
     if round_ == 0 and must_wait(services, opened):
         return _result(opened, round_, more=False, waits=True)
-    jobs = _first_round(opened) if round_ == 0 else _later_round(opened, round_, counts)
+    jobs, left = _later_round(opened, round_, counts) if round_ else (_first_round(opened), [])
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
-        return _end_for_budget(services, opened, round_) if jobs else _end(opened, round_, None)
-    planned = RoundPlan(round=round_, jobs=affordable, kept_out=jobs[len(affordable) :])
+        return _end_for_budget(services, opened, round_, left) if jobs else _end(opened, round_, None, left)
+    planned = RoundPlan(
+        round=round_,
+        jobs=affordable,
+        kept_out=jobs[len(affordable) :],
+        left=left,
+        execution=opened.keys.execution,
+    )
     services.work.put(opened.keys.round_plan(round_), planned.write())
     items = [JobItem(run=run_id, round=round_, job=job.job) for job in affordable]
     services.work.put(opened.keys.jobs(round_), msgspec.json.encode(items))
@@ -140,13 +146,6 @@ def _own_parts(opened: Run) -> bytes:
     return msgspec.json.encode([msgspec.structs.replace(part, run=opened.id) for part in parts])
 
 
-def _stop_on_fatal(opened: Run, counts: Sequence[Counts]) -> None:
-    forgiven = {place for resumption in opened.resumptions for place in resumption.forgiven}
-    fatal = next((books for books in counts if books.fatal and (books.round, books.job) not in forgiven), None)
-    if fatal is not None:
-        raise Stop(f"round {fatal.round}, job {fatal.job}: {fatal.fatal}")
-
-
 def _first_round(opened: Run) -> list[PlannedJob]:
     """A job per shard that holds records."""
     plan = opened.plan
@@ -159,20 +158,43 @@ def _first_round(opened: Run) -> list[PlannedJob]:
     return jobs
 
 
-def _later_round(opened: Run, round_: int, counts: Sequence[Counts]) -> list[PlannedJob]:
-    """What the budget kept out of the round before; then jobs over what that round left, by tier and attempt."""
-    before = opened.keys.round_plan(round_ - 1)
-    kept_out = read(RoundPlan, opened.store.get(before), before).kept_out
-    jobs = [msgspec.structs.replace(job, job=n) for n, job in enumerate(kept_out)]
-    pending = sorted((item for books in counts if books.round == round_ - 1 for item in books.pending), key=_order)
+def _later_round(opened: Run, round_: int, counts: Sequence[Counts]) -> tuple[list[PlannedJob], list[PlannedJob]]:
+    """The jobs of a round, and what is left since its tier refuses it.
+
+    First what the budget kept out of the round before, and what an earlier execution left; then jobs over what that
+    round left, by tier and attempt, and those over what was refused.
+    """
+    before = opened.round_plan(round_ - 1)
+    onward = sort_out(opened, before, counts)
+    anew = before.execution < opened.keys.execution
+    jobs = [*before.kept_out, *(before.left if anew else [])]
+    jobs += _packed(opened, [(None, item) for item in onward.plain])
+    jobs += [msgspec.structs.replace(job, purpose=accounting.RETRY) for job in _packed(opened, onward.again)]
+    jobs += _packed(opened, onward.passed)
+    left = [msgspec.structs.replace(job, purpose=accounting.RETRY) for job in _packed(opened, onward.left)]
+    numbered = [msgspec.structs.replace(job, job=n) for n, job in enumerate(jobs)]
+    return numbered, [*([] if anew else before.left), *left]
+
+
+def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[PlannedJob]:
+    """Jobs over pending records, each with the words in which its records were refused, if they were."""
+    jobs: list[PlannedJob] = []
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
-    for (tier, attempt), group in groupby(pending, key=lambda item: (item.tier, item.attempt)):
+    ordered = sorted(found, key=lambda pair: (*_order(pair[1])[:2], pair[0] or "", pair[1].key))
+    for (tier, attempt, refused), group in groupby(ordered, key=lambda pair: (*_order(pair[1])[:2], pair[0])):
         constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
-        purpose = "retry" if attempt > 1 else "escalate" if tier else "classify"
-        for slices in planning.pack_pending(list(group), limits, constant):
-            records = sum(item.count for item in slices)
+        purpose = accounting.RETRY if attempt > 1 else "escalate" if tier else "classify"
+        for slices in planning.pack_pending([item for _, item in group], limits, constant):
             jobs.append(
-                PlannedJob(job=len(jobs), tier=tier, attempt=attempt, purpose=purpose, records=records, pending=slices)
+                PlannedJob(
+                    job=len(jobs),
+                    tier=tier,
+                    attempt=attempt,
+                    purpose=purpose,
+                    records=sum(item.count for item in slices),
+                    pending=slices,
+                    refused=refused,
+                )
             )
     return jobs
 
@@ -206,13 +228,13 @@ def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | Non
     return costs.expected_usd(tier, load, transport, job.records)
 
 
-def _end_for_budget(services: Services, opened: Run, round_: int) -> PlanResult:
-    ended = _end(opened, round_, Reason.BUDGET)
+def _end_for_budget(services: Services, opened: Run, round_: int, left: Sequence[PlannedJob]) -> PlanResult:
+    ended = _end(opened, round_, Reason.BUDGET, left)
     services.measure(Measure.BUDGET_REACHED, 1, task=opened.task.name)
     return ended
 
 
-def _end(opened: Run, round_: int, reason: Reason | None) -> PlanResult:
-    """No more rounds; what is pending stays unresolved, for this reason."""
-    opened.store.put(opened.keys.end, End(rounds=round_, reason=reason).write())
+def _end(opened: Run, round_: int, reason: Reason | None, left: Sequence[PlannedJob] = ()) -> PlanResult:
+    """No more rounds; what is pending stays unresolved, for this reason, and what is left for that of its refusal."""
+    opened.store.put(opened.keys.end, End(rounds=round_, reason=reason, left=told(left)).write())
     return _result(opened, round_, more=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +13,7 @@ from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.aws.s3 import ahead
 from sluice.figures import place, short_model
-from sluice.reasons import Reason
+from sluice.reasons import LIKELY, Reason, about
 from sluice.report import report
 from sluice.results.findings import add_up, tell
 from sluice.results.gold import agreement
@@ -37,7 +37,8 @@ AT_ONCE = 16  # parts looked at or copied together
 NOTHING = Findings()
 OUTCOMES = ("accepted", "unresolved", "rejected")
 NAMED = 20  # files that the warnings name
-FEW = 20  # records that a tier has to have been sent before it is said to settle none
+FEW = 20  # records that a tier has to have answered before it is said to settle none
+NOTHING_ACCEPTED = "nothing_accepted"
 ROWS = {
     "in": Measure.ROWS_IN,
     "accepted": Measure.ROWS_ACCEPTED,
@@ -79,9 +80,9 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
 
 
 def _finished(services: Services, opened: Run, summary: dict[str, Any]) -> dict[str, object]:
-    """The detail of the completion event: what came of the run, and where it lies."""
+    """The detail of the completion event: what came of the run, why nothing was accepted, and where it lies."""
     return {
-        **{name: summary[name] for name in ("run_id", "task", "status", "rows", "cost_usd")},
+        **{name: summary[name] for name in ("run_id", "task", "status", "cause", "rows", "cost_usd")},
         "results": services.results.uri(f"{_result_folder(opened)}{opened.id}-"),
         "report": services.results.uri(f"reports/{opened.id}/report.html"),
     }
@@ -92,6 +93,8 @@ def _measure(services: Services, opened: Run, summary: dict[str, Any]) -> None:
     task, rows, before = summary["task"], summary["rows"], _published_before(services, opened)
     for name, measure in ROWS.items():
         services.measure(measure, rows[name] - before.get(name, 0), task=task)
+    if summary["status"] == NOTHING_ACCEPTED:
+        services.measure(Measure.NOTHING_ACCEPTED, 1, task=task)
     if rows["in"]:
         services.measure(Measure.UNRESOLVED_SHARE, rows["unresolved"] / rows["in"], task=task)
     for tier in summary["tiers"][:-1] if opened.start.judges is None else []:
@@ -139,7 +142,7 @@ def _found(opened: Run, books: list[PartBooks]) -> Iterator[Findings]:
 
 def _all_counts(opened: Run) -> list[Counts]:
     """The books of all jobs; of a cancelled run, of those that have any."""
-    end = read(End, opened.store.get(opened.keys.end), opened.keys.end)
+    end = _end(opened)
     forgiving = end.reason == Reason.CANCELLED
     return [books for number in range(end.rounds) for books in round_counts(opened, number, forgiving=forgiving)]
 
@@ -160,14 +163,16 @@ def summarize(
         "in": plan.rows,
         **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
     }
-    reason = end_reason(opened)
     inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs)
+    end = _end(opened)
+    status = _status(opened, rows, end, error)
+    reasons = accounting.merged(part.reasons for part in parts)
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": opened.id,
         "task": opened.task.name,
         "task_version": start.task_version,
-        "status": _status(opened, rows, reason, error),
+        "status": status,
         "error": error,
         "started": start.created,
         "finished": finished.isoformat(),
@@ -183,18 +188,24 @@ def summarize(
         "rounds": _rounds(jobs),
         "tiers": tiers,
         "jobs": [_job(books) for books in jobs],
-        "reasons": accounting.merged(part.reasons for part in parts),
+        "reasons": reasons,
         "labels": accounting.merged(part.labels for part in parts),
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},
-        "warnings": [*start.warnings, *_warnings(parts, jobs, reason, rows), *_of_files(inputs), *_of_tiers(tiers)],
+        "warnings": [
+            *start.warnings,
+            *_warnings(opened, parts, jobs, end, rows),
+            *_of_files(inputs),
+            *_of_tiers(tiers),
+        ],
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
         "escalations": accounting.escalations(jobs),
         "findings": tell(findings),
         "definition": start.task,
         "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
+        "cause": _cause(reasons, jobs) if status == NOTHING_ACCEPTED else None,
     }
 
 
@@ -217,23 +228,35 @@ def _input_books(opened: Run, parts: Sequence[PartBooks]) -> list[dict[str, Any]
     ]
 
 
-def end_reason(opened: Run) -> str | None:
-    """Why no further round was sent, None when there was nothing left to send or the run has not ended."""
+def _end(opened: Run) -> End:
+    """Why no further round was sent; an empty end when the run has none yet."""
     data = opened.store.find(opened.keys.end)
-    return None if data is None else read(End, data, opened.keys.end).reason
+    return End(rounds=0, reason=None) if data is None else read(End, data, opened.keys.end)
 
 
-def _status(opened: Run, rows: dict[str, int], reason: str | None, error: str | None) -> str:
+def _status(opened: Run, rows: dict[str, int], end: End, error: str | None) -> str:
     if error is not None:
         return "failed"
-    if reason == Reason.CANCELLED:
+    if end.reason == Reason.CANCELLED:
         return "cancelled"
+    if rows["in"] and not rows["accepted"]:
+        return NOTHING_ACCEPTED
     limits, total = opened.task.limits, max(1, rows["in"])
     for name in ("unresolved", "rejected"):
         limit = getattr(limits, name)
         if limit is not None and rows[name] / total > limit:
             return "over_limit"
-    return "over_limit" if reason == Reason.BUDGET else "succeeded"
+    return "over_limit" if end.reason == Reason.BUDGET or end.left else "succeeded"
+
+
+def _cause(reasons: dict[str, int], jobs: Sequence[Counts]) -> dict[str, Any]:
+    """Why nothing was accepted: the commonest reason and what is likely behind it, with Bedrock's words if it spoke."""
+    reason, count = next(iter(reasons.items()))
+    likely = LIKELY.get(Reason(reason), "")
+    if about(reason) == "transport" or reason == Reason.RECORD_REFUSED:
+        said = Counter(books.message for books in jobs if books.message and reason in books.reasons)
+        likely += "".join(f": {message}" for message, _ in said.most_common(1))
+    return {"reason": reason, "rows": count, "likely": likely}
 
 
 def _rounds(jobs: Sequence[Counts]) -> list[dict[str, Any]]:
@@ -262,11 +285,17 @@ def _duplicate_ids(opened: Run, parts: Sequence[PartBooks]) -> int:
 
 
 def _warnings(
-    parts: Sequence[PartBooks], jobs: Sequence[Counts], reason: str | None, rows: dict[str, int]
+    opened: Run, parts: Sequence[PartBooks], jobs: Sequence[Counts], end: End, rows: dict[str, int]
 ) -> list[str]:
     invalid = accounting.merged(part.kept_invalid for part in parts)
     found = [f"column {name}: {count} kept value(s) did not parse and are null" for name, count in invalid.items()]
-    if reason == Reason.BUDGET:
+    found += [
+        f"tier {left.tier} ({opened.tier(left.tier).model}) refused {left.records:,} records, and again when it was "
+        f"asked once more; no other tier was asked, and they are unresolved: {left.cause}. `sluice resume {opened.id}` "
+        "asks it again; with --escalate-refused the next tier too, if it still refuses them"
+        for left in end.left
+    ]
+    if end.reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
     return found + [warning for books in jobs for warning in books.warnings]
 
@@ -284,5 +313,5 @@ def _of_tiers(tiers: Sequence[dict[str, Any]]) -> list[str]:
         f"tier {tier['tier']}, {short_model(tier['model'])}, settled none of the {tier['sent']:,} records that it was "
         "sent, so it only added to the cost: see its reasons, or leave it out"
         for tier in tiers[:-1]
-        if tier["sent"] >= FEW and not tier["accepted"]
+        if tier["answered"] >= FEW and not tier["accepted"]
     ]

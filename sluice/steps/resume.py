@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
 
 
-def run(services: Services, run_id: str, max_usd: float | None = None) -> str:
+def run(services: Services, run_id: str, max_usd: float | None = None, *, escalate_refused: bool = False) -> str:
     """Begin the next execution of a run and return its name.
+
+    A tier that refused all it was sent is asked again first; what it refuses once more goes on to the next tier with
+    `escalate_refused` alone.
 
     Raises:
         Stop: there is no such run, it is still under way, or it waits for an approval.
@@ -26,7 +29,7 @@ def run(services: Services, run_id: str, max_usd: float | None = None) -> str:
         raise Stop(f"run {run_id} is still under way")
     if opened.waiting:
         raise Stop(f"run {run_id} waits for an approval: `sluice approve {run_id}` lets it go on")
-    return execute_again(services, opened, max_usd=max_usd)
+    return execute_again(services, opened, max_usd=max_usd, escalate_refused=escalate_refused)
 
 
 def approve(services: Services, run_id: str) -> str:
@@ -49,12 +52,25 @@ def approve(services: Services, run_id: str) -> str:
 
 
 def execute_again(
-    services: Services, opened: Run, *, cancelled: bool = False, approved: bool = False, max_usd: float | None = None
+    services: Services,
+    opened: Run,
+    *,
+    cancelled: bool = False,
+    approved: bool = False,
+    max_usd: float | None = None,
+    escalate_refused: bool = False,
 ) -> str:
     """Note a further execution and start it; refusals that have been seen stop it no more."""
     forgiven = [(books.round, books.job) for books in counts_so_far(opened) if books.fatal]
     number = len(opened.resumptions) + 1
-    document = Resumption(number=number, cancelled=cancelled, forgiven=forgiven, max_usd=max_usd, approved=approved)
+    document = Resumption(
+        number=number,
+        cancelled=cancelled,
+        forgiven=forgiven,
+        max_usd=max_usd,
+        approved=approved,
+        escalate_refused=escalate_refused,
+    )
     services.work.put_new(opened.keys.resumption(number), document.write())
     return begin_again(services, Run(services.work, opened.id))
 

@@ -174,10 +174,19 @@ class Run:
     def tier(self, number: int) -> FrozenTier:
         return self.start.tiers[number]
 
+    def round_plan(self, number: int) -> RoundPlan:
+        """What a round asks, and what it leaves."""
+        key = self.source.round_plan(number)
+        return read(RoundPlan, self.store.get(key), key)
+
     def planned_job(self, item: JobItem) -> PlannedJob:
         """What a job selects."""
-        key = self.source.round_plan(item.round)
-        return read(RoundPlan, self.store.get(key), key).jobs[item.job]
+        return self.round_plan(item.round).jobs[item.job]
+
+    @property
+    def escalates_refused(self) -> bool:
+        """Whether what a tier refuses, asked anew by this execution, goes on to the next tier."""
+        return bool(self.resumptions) and self.resumptions[-1].escalate_refused
 
     @property
     def approved(self) -> bool:

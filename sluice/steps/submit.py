@@ -25,7 +25,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     A cancelled run creates nothing, but adopts what an earlier try created: it is paid for.
 
     Raises:
-        Stop: Bedrock refuses the job. Nothing is kept, so that a resumed run submits it again.
+        Refused: Bedrock refuses the job; check settles it as one of which every record was refused.
 
     """
     opened = Run(services.work, item.run)

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/"
 NAME = re.compile(r"(?P<run>.*)-r(?P<round>\d+)-(?P<job>\d{5})")
+CONVERSE_CODES: dict[int | str, str] = {
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+}
 REFUSAL = "AccessDeniedException: the role has no permission for this model"
 # How a job can end besides Completed with all its records: status, share of records processed, files left out.
 ENDINGS: tuple[tuple[str, str, bool, tuple[str, ...]], ...] = (
@@ -87,7 +94,7 @@ class BatchJob:
 class FaultyBedrock:
     """`answer(model id, text)` is the reply; `asking` the round of the Converse calls that are made now.
 
-    `tokens(body)` are those that a call is billed for.
+    `tokens(body)` are those that a call is billed for; `refuses(model id, text)` is a code and a message, or None.
     """
 
     store: Store
@@ -106,6 +113,8 @@ class FaultyBedrock:
     created: int = 0
     on_create: Callable[[int], None] = lambda _number: None
     tokens: Callable[[dict[str, Any]], tuple[int, int] | None] = lambda _body: None
+    refuses: Callable[[str, str], tuple[int | str, str] | None] = lambda _model, _text: None
+    refused: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self) -> AwsBedrock:
@@ -242,6 +251,8 @@ class FaultyBedrock:
             return [
                 _line(record, error={"errorCode": 403 if "permission" in without else 500, "errorMessage": message})
             ]
+        if (refusal := self._refusal(job.request["modelId"], user_text(record["modelInput"]))) is not None:
+            return [_line(record, error={"errorCode": refusal[0], "errorMessage": refusal[1]})]
         fate = ""
         if self.dice.happens(self.dice.plan.records, "record", job.name, record["recordId"], counted=False):
             fate = self.dice.pick(FATES, "fate", job.name, record["recordId"])
@@ -250,6 +261,15 @@ class FaultyBedrock:
         if fate in codes:
             return [_line(record, error={"errorCode": codes[fate], "errorMessage": fate})]
         return self._answered(job, record, fate)
+
+    def _refusal(self, model_id: str, text: str) -> tuple[int | str, str] | None:
+        """A code and words that have an id of the request, as Bedrock's have."""
+        found = self.refuses(model_id, text)
+        if found is None:
+            return None
+        with self.lock:
+            self.refused[model_id] += 1
+            return found[0], f"{found[1]} (Request ID: {self.refused.total():08x}-4f6e-4b0a-9d1c-0123456789ab)"
 
     def _answered(self, job: BatchJob, record: dict[str, Any], fate: str) -> list[bytes]:
         output = self._buy(_place(job.name)[0], job.request["modelId"], record["modelInput"])
@@ -285,6 +305,8 @@ class FaultyBedrock:
         if self.dice.happens(self.dice.plan.kills / 10, "handler killed in a call", *names):
             self._buy(self.asking, modelId, body)
             raise Killed
+        if (refusal := self._refusal(modelId, text)) is not None:
+            raise client_error(CONVERSE_CODES.get(refusal[0], "ValidationException"), "Converse", 400, refusal[1])
         if self.dice.happens(self.dice.plan.calls, "Converse", *names, counted=False):
             kind = self.dice.pick(
                 ("throttled", "throttled", "busy", "worked in vain", "lost", "refused"), "kind", *names

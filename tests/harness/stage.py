@@ -12,8 +12,8 @@ import msgspec
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.keys import JobKeys, Keys
-from sluice.runs.state import JobItem, Span
-from sluice.steps import check, infer, partition, plan, poll, prepare, submit
+from sluice.runs.state import JobItem, Part, Span
+from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, submit
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import jsonl
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 BATCH = {"model": "nova-micro", "attempts": 2}
 ON_DEMAND = {"model": "nova-micro", "transport": "on_demand", "attempts": 2}
+MIDDLE = {"model": "nova-lite", "attempts": 1}
 STRONGER = {"model": "claude-haiku-4-5", "transport": "on_demand"}
+MICRO = "us.amazon.nova-micro-v1:0"
+LITE = "us.amazon.nova-lite-v1:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SURE = json.dumps({"label": "a", "confidence": "certain"})
 STEPS = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
 
@@ -105,6 +109,17 @@ def stage(
         partition.run(machine.services, span)
     plan.run(machine.services, run, 0)
     return Stage(machine, task, run)
+
+
+def finish(staged: Stage, first: int = 0) -> dict[str, Any]:
+    """Rounds from `first` until there are no more, and the end; run.json."""
+    number = first
+    while (result := plan.run(staged.services, staged.run, number)).more:
+        staged.round(number)
+        number += 1
+    for part in msgspec.json.decode(staged.machine.work.get(result.parts_key), type=list[Part]):
+        merge.run(staged.services, part)
+    return publish.run(staged.services, staged.run)
 
 
 def cancel(staged: Stage) -> None:

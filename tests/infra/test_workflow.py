@@ -70,7 +70,17 @@ def test_rounds_run_until_plan_says_that_there_is_no_more(deployed: Deployed) ->
     assert states["More?"]["Default"] == "MergeParts"
     assert states["RunJobs"]["Next"] == "Plan"
     assert states["MergeParts"]["Next"] == "Publish"
-    assert states["Publish"]["End"] is True
+    assert states["Publish"]["Next"] == "Settled?"
+
+
+def test_the_execution_of_a_run_that_accepted_nothing_ends_as_failed(deployed: Deployed) -> None:
+    """Behind Publish, so that whoever is told of failed executions is told of it, with the cause."""
+    states = deployed.definition["States"]
+    assert states["Settled?"]["Choices"] == [
+        {"Variable": "$.status", "StringEquals": "nothing_accepted", "Next": "NothingAccepted"}
+    ]
+    assert states["NothingAccepted"] == {"Type": "Fail", "Error": "NothingAccepted", "CausePath": "$.cause"}
+    assert states[states["Settled?"]["Default"]] == {"Type": "Succeed"}
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def cancel(
     epilog=examples(
         "sluice resume tickets-20261120t101500-0123456789",
         "sluice resume tickets-20261120t101500-0123456789 --max-usd 50",
+        "sluice resume tickets-20261120t101500-0123456789 --escalate-refused",
     )
 )
 def resume(
@@ -182,6 +183,10 @@ def resume(
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", metavar="N", min=0, help="A new budget for the whole run, in dollars.")
     ] = None,
+    escalate_refused: Annotated[
+        bool,
+        typer.Option("--escalate-refused", help="Ask the next tier for what its tier refuses again, all alike."),
+    ] = False,
     json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
@@ -190,12 +195,17 @@ def resume(
     """Go on with a run; only what is missing is bought.
 
     It may have failed, been cancelled, or run out of budget: then --max-usd gives it a new one.
+    A tier that refused all that it was sent is asked again first; what it refuses still waits for the next resume,
+    or goes on to the next, dearer tier with --escalate-refused.
 
     Exit codes: 0 resumed, 1 AWS could not be reached, 2 it cannot be resumed.
     """
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
-    raise in_cloud((env, region, profile), lambda deployment: resume_run(deployment, run, max_usd, as_json=json))
+    raise in_cloud(
+        (env, region, profile),
+        lambda deployment: resume_run(deployment, run, max_usd, escalate_refused=escalate_refused, as_json=json),
+    )
 
 
 @commands.command(

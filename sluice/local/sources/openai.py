@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import urllib3
 
+from sluice.errors import Stop
 from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
+FIRST_CALL = urllib3.Timeout(connect=5, read=8)  # a server that loads its model now may take longer, and may
+ADVICE = {
+    401: "answers 401: it wants a key that it knows, in the variable OPENAI_API_KEY",
+    403: "answers 403: the key in the variable OPENAI_API_KEY may not use it",
+    404: "answers 404: either the URL is not the one that its API begins with, as http://localhost:11434/v1 is for "
+    "Ollama, or the server has no model {model}",
+}
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
 
 
@@ -83,6 +91,26 @@ class OpenAISource:
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         raise NoAnswer(f"{self.url} answered {status}: {answer[:300].decode(errors='replace')}", code=status)
+
+    def reach(self) -> None:
+        """Make sure that the server is there and takes requests for the model, before a run begins.
+
+        Raises:
+            Stop: it is not there, or it refuses. Whatever else it says, and a slow answer, are left to the run.
+        """
+        body = {"model": self.model, "max_tokens": 1, "messages": [{"role": "user", "content": "Say yes."}]}
+        try:
+            status = self.pool.request(
+                "POST", self.url, body=msgspec.json.encode(body), headers=self.headers, timeout=FIRST_CALL
+            ).status
+        except urllib3.exceptions.ReadTimeoutError:
+            return
+        except urllib3.exceptions.HTTPError as error:
+            raise Stop(
+                f"{self.url} cannot be reached; is the server running, and is this its address? {error}"
+            ) from None
+        if (advice := ADVICE.get(status)) is not None:
+            raise Stop(f"{self.url} {advice.format(model=self.model)}")
 
     def payload(self, request: Request) -> dict[str, Any]:
         """The request's system prompt, messages and settings in OpenAI's form."""

@@ -11,9 +11,10 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from sluice.errors import BadSetting
+from sluice.errors import BadSetting, Stop
 from sluice.local.faults import read_plan
 from sluice.local.requests import Request
+from sluice.local.runner import make_sure_of
 from sluice.local.sources import open_source
 from sluice.local.sources.bedrock import ONCE, TRIES, BedrockSource
 from sluice.local.sources.keys import FirstRow, id_of
@@ -239,6 +240,46 @@ def test_an_openai_compatible_server_is_asked() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class Denials(BaseHTTPRequestHandler):
+    """A server that answers every request with one status."""
+
+    status: int
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "no model qwen3"), (400, None), (500, None), (200, None)],
+)
+def test_a_server_that_takes_no_requests_is_found_out_before_a_run(
+    status: int, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to do about it; what may be the matter of one request is left to the run."""
+    monkeypatch.setattr(Denials, "status", status, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Denials)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    answers = f"openai:http://127.0.0.1:{server.server_port}/v1#qwen3"
+    try:
+        if words is None:
+            make_sure_of(answers)
+        else:
+            with pytest.raises(Stop, match=words):
+                make_sure_of(answers)
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(Stop, match="cannot be reached"):
+        make_sure_of(answers)
 
 
 @pytest.mark.parametrize("lines", [0, 1, 1000])

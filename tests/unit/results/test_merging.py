@@ -304,7 +304,7 @@ def test_a_budget_leaves_its_reason() -> None:
     (row, *_), summary = run(sure("a", "unsure"), texts, make(budget={"max_usd": 0.002}))
     assert (row["status"], row["reason"]) == ("unresolved", "budget")
     assert [(step["outcome"], step["reason"]) for step in row["trail"]] == [("escalated", "low_confidence")]
-    assert summary["status"] == "over_limit"
+    assert (summary["status"], summary["cause"]["reason"]) == ("nothing_accepted", "budget")
 
 
 def test_a_budget_below_the_first_round_sends_nothing() -> None:

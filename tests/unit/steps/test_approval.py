@@ -13,8 +13,8 @@ from sluice.runs.state import Approval
 from sluice.steps import plan, resume, sweep
 from sluice.steps.services import Run
 from tests.harness.faults import Killed
-from tests.harness.stage import BATCH, Stage, stage
-from tests.unit.steps.test_plan import finish, reasons
+from tests.harness.stage import BATCH, Stage, finish, stage
+from tests.unit.steps.test_plan import reasons
 
 NEVER = {"approve_above_usd": 0}  # whatever it costs, somebody has to agree
 

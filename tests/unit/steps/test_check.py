@@ -195,7 +195,7 @@ def test_a_resumed_run_asks_the_tier_that_refused_everything_again_first() -> No
     """Once the permission is there, the cheap tier answers, and not the dear one."""
     staged = job_with(lambda ids: [error(i, 403, DENIED) for i in ids])
     counts = books(staged)
-    assert [(pending.tier, pending.attempt, pending.records) for pending in counts.pending] == [(0, 2, 6)]
+    assert [(item.tier, item.attempt, item.records, item.refused) for item in counts.pending] == [(0, 1, 6, True)]
     resumed = Resumption(number=1, cancelled=False, forgiven=[(0, 0)])
     staged.machine.work.put(Keys(staged.run).resumption(1), resumed.write())
     assert [(books.tier, books.accepted) for books in staged.round(1)] == [(0, 6)]

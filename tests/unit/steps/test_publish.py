@@ -8,7 +8,10 @@ import msgspec
 import pytest
 
 from sluice.aws.events import Event
+from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Unbalanced
+from sluice.reasons import LIKELY, Reason
+from sluice.results.run_table import run_row
 from sluice.runs.keys import Keys
 from sluice.steps import publish
 from sluice.task.file import parse_task
@@ -23,7 +26,7 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "rows", "records", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd", "baseline_usd", "prices",
-    "ids", "warnings", "gold", "escalations", "findings", "definition", "quotas",
+    "ids", "warnings", "gold", "escalations", "findings", "definition", "quotas", "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "answered", "errored", "missing", "accepted", "retried", "escalated",
@@ -36,8 +39,12 @@ def make(**changes: Any) -> Task:
     return parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"], **changes}, "t")
 
 
-def cloud(reply: str = '{"label": "a", "confidence": "certain"}', **settings: Any) -> Cloud:
-    return Cloud(lambda _model, _text: reply, {"min_records_per_job": 1, **settings})
+SURE = '{"label": "a", "confidence": "certain"}'
+
+
+def cloud(reply: Any = SURE, **settings: Any) -> Cloud:
+    answer = reply if callable(reply) else lambda _model, _text: reply
+    return Cloud(answer, {"min_records_per_job": 1, **settings})
 
 
 def merged(deployed: Cloud, task: Task | None = None, rows: bytes = ROWS) -> str:
@@ -89,9 +96,12 @@ def test_a_run_within_its_limits_succeeded() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "limits"),
-    [("no idea", {"unresolved": 0.5}), ('{"label": "a", "confidence": "certain"}', {"rejected": 0})],
+    [
+        (lambda _model, text: SURE if text.endswith("1") else "no idea", {"unresolved": 0.5}),
+        (SURE, {"rejected": 0}),
+    ],
 )
-def test_a_run_above_a_limit_says_so(reply: str, limits: dict[str, float]) -> None:
+def test_a_run_above_a_limit_says_so(reply: Any, limits: dict[str, float]) -> None:
     """More unresolved or rejected rows than allowed make the run over_limit; its rows are published."""
     deployed = cloud(reply)
     summary = deployed.run(make(limits=limits), {"a.jsonl": ROWS + b"{}\n"})
@@ -99,11 +109,43 @@ def test_a_run_above_a_limit_says_so(reply: str, limits: dict[str, float]) -> No
     assert len(deployed.rows()) == 21
 
 
-def test_a_run_that_the_budget_ended_is_over_limit() -> None:
-    """The budget is a limit; a warning says what it left."""
+def test_a_run_that_the_budget_ended_says_what_it_left() -> None:
+    """In a warning; where it let nothing be sent, nothing was accepted."""
     summary = cloud().run(make(budget={"max_usd": 1e-9}), {"a.jsonl": ROWS})
-    assert summary["status"] == "over_limit"
+    assert summary["status"] == "nothing_accepted"
+    assert (summary["cause"]["reason"], summary["cause"]["rows"]) == ("budget", 20)
     assert "the budget ended the run: 20 rows are unresolved" in summary["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "rows", "reason"),
+    [("no idea", ROWS, "reply_not_json"), (SURE, b"{}\n{\n{}\n", "text_missing")],
+    ids=["no answer", "no text"],
+)
+def test_a_run_that_accepted_nothing_says_so_and_why(reply: str, rows: bytes, reason: str) -> None:
+    """Its rows are published with their reasons; run.json, the event, the table of runs and the metric say the same."""
+    details: list[dict[str, Any]] = []
+    deployed = cloud(reply)
+    run = merged(deployed, rows=rows)
+    summary = publish.run(listening(deployed, lambda _kind, detail: details.append(dict(detail))), run)
+    assert (summary["status"], summary["cause"]["reason"]) == ("nothing_accepted", reason)
+    assert summary["cause"]["likely"]
+    assert summary["cause"] == details[0]["cause"]
+    assert {row["status"] for row in deployed.rows()} == {"unresolved" if reply == "no idea" else "rejected"}
+    row = run_row(summary)
+    assert (row["status"], row["reason"], row["cause"]) == ("nothing_accepted", reason, summary["cause"]["likely"])
+    assert deployed.readings.total(Measure.NOTHING_ACCEPTED) == 1
+
+
+def test_a_run_without_rows_has_settled_all_there_was() -> None:
+    """Of no rows none can be accepted."""
+    summary = cloud().run(make(), {"a.jsonl": b"\n\n"})
+    assert (summary["status"], summary["cause"]) == ("succeeded", None)
+
+
+def test_every_reason_has_something_likely_behind_it() -> None:
+    """For the run of which most rows end so."""
+    assert set(LIKELY) == set(Reason)
 
 
 def test_what_the_budget_keeps_out_of_a_round_can_go_into_the_next() -> None:
@@ -173,6 +215,7 @@ def test_the_completion_event_says_what_came_of_the_run_and_where_it_lies() -> N
         "run_id": run,
         "task": "t",
         "status": "succeeded",
+        "cause": None,
         "rows": {"in": 20, "accepted": 20, "unresolved": 0, "rejected": 0},
         "cost_usd": summary["cost_usd"],
         "results": f"s3://results/results/t/run_date=2026-11-20/{run}-",
