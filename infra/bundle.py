@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
@@ -32,7 +32,9 @@ LOCK = ROOT / "requirements-lambda.lock"
 SOURCES = (PACKAGE, ROOT / "lambdas")
 # What serves one machine stays there: the local runner, what looks at a deployment from outside, and who calls them.
 # An installed package has the app inside, too.
-LEFT_OUT = tuple(PACKAGE / name for name in ("local", "forecast", "deployment", "api", "cli", "_project"))
+LEFT_OUT = tuple(
+    PurePosixPath("sluice", name) for name in ("local", "forecast", "deployment", "api", "cli", "_project")
+)
 # The library of the report's charts, which is no file of the project but made of a package that no function has.
 CHARTS = BUNDLED.relative_to(PACKAGE.parent).as_posix()
 # The user's own catalogue of models in the working folder, laid over the built-in one.
@@ -126,8 +128,9 @@ class Bundle:
         """Yield the project's own files that the functions need, each with its place in the bundle, in stable order."""
         for folder in SOURCES:
             for path in _files(folder):
-                if not any(path.is_relative_to(other) for other in LEFT_OUT):
-                    yield path.relative_to(folder.parent).as_posix(), path
+                place = PurePosixPath(path.relative_to(folder.parent).as_posix())
+                if not any(place.is_relative_to(other) for other in LEFT_OUT):
+                    yield str(place), path
         if self._tasks is not None:
             for path in _files(self._tasks):
                 yield f"tasks/{path.relative_to(self._tasks).as_posix()}", path

@@ -36,7 +36,7 @@ def write_sample(*, force: bool, as_json: bool) -> ExitCode:
 def _said() -> list[str]:
     name = TASK.stem
     return [
-        f"wrote {ROWS}: 2,415 rows, made-up messages to a support team",
+        f"wrote {ROWS}: 2,415 lines, made-up messages to a support team",
         f"wrote {TASK}: the task of giving each to the team that answers it",
         "",
         "Then:",

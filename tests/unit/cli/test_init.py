@@ -318,7 +318,7 @@ def test_without_a_file_a_sample_project_is_written(tmp_path: Path, monkeypatch:
     result = CliRunner().invoke(app, ["init"])
     assert result.exit_code == 0
     rows = Path("tickets.jsonl").read_bytes().splitlines()
-    assert f"{len(rows):,} rows" in result.stdout
+    assert f"{len(rows):,} lines" in result.stdout
     assert load_task("tickets").name == "tickets"
     assert "sluice run tickets.jsonl --task tickets --out out/tickets" in result.stdout
     Path("tasks/tickets.yaml").write_text("name: mine\n")
