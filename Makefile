@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp-$(UV_VERSION)
 # Which deployment is meant, where it is not that of cdk.json: make deploy ENV=dev. CDK_FLAGS go to CDK as they are.
 OPTIONS = $(if $(ENV),--env $(ENV)) $(if $(CDK_FLAGS),-- $(CDK_FLAGS))
-TESTS := $(wildcard tests/unit tests/faults tests/flow tests/infra tests/browser)
+TESTS := $(wildcard tests/unit tests/reference tests/faults tests/flow tests/infra tests/browser)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
 PYTEST_FLAGS ?= -n 2
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sluice")
     group.addoption("--live", action="store_true", help="also run what needs a deployed stack, and costs money")
+    group.addoption("--worlds", type=int, default=200, help="how many random runs the reference decides (default: 200)")
     group.addoption("--env", default="prod", help="the environment that the live tests use (default: prod)")
 
 

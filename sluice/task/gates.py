@@ -42,12 +42,27 @@ class Rule(Strict):
     @property
     def reads_row(self) -> bool:
         """Whether the rule can look at the row; only a schema that plainly names the answer alone cannot."""
-        harmless = {"type", "title", "description", "properties", "required", "$schema", "$defs", "$comment"}
-        return not (set(self.json_schema) <= harmless and set(_names_at_the_top(self.json_schema)) <= {"answer"})
+        return _reads_row(self.json_schema)
 
 
 def _names_at_the_top(schema: Mapping[str, Any]) -> list[str]:
     return [*schema.get("properties", {}), *schema.get("required", [])]
+
+
+# What names no member at the top, and the keywords whose schemas look at the same top.
+_HARMLESS = {"type", "title", "description", "properties", "required", "$schema", "$defs", "$comment"}
+_SAME = {"if", "then", "else", "not"}
+_EACH = {"allOf", "anyOf", "oneOf"}
+
+
+def _reads_row(schema: Any) -> bool:
+    if isinstance(schema, bool):
+        return False
+    if set(schema) - _HARMLESS - _SAME - _EACH or set(_names_at_the_top(schema)) - {"answer"}:
+        return True
+    inside = [schema[name] for name in _SAME & set(schema)]
+    inside += [part for name in _EACH & set(schema) for part in schema[name]]
+    return any(map(_reads_row, inside))
 
 
 class Gates(Strict):

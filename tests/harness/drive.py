@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 MAX_LOOPS = 10_000
+CATALOG = Catalog.load()
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Cloud:
         return Deployment(
             settings=Settings(**self.settings),  # those of a deployment may lie below the floors of a command's
             tasks=Path("tasks"),
-            catalog=Catalog.load(),
+            catalog=CATALOG,
             region="us-east-1",
             role_arn="arn:aws:iam::123456789012:role/bedrock",
             incoming_bucket="incoming",

@@ -429,6 +429,11 @@ def test_examples_are_a_short_list() -> None:
         ({"properties": {"row": {}, "answer": {}}}, True),
         ({"required": ["row"]}, True),
         ({"if": {"properties": {"row": {}}}}, True),
+        ({"if": {"properties": {"answer": {}}}, "then": {"properties": {"answer": {"required": ["x"]}}}}, False),
+        ({"if": {"properties": {"answer": {}}}, "else": {"required": ["row"]}}, True),
+        ({"not": {"required": ["answer"]}, "anyOf": [True, {"properties": {"answer": {}}}]}, False),
+        ({"allOf": [{"not": {"properties": {"row": {}}}}]}, True),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {}}}, True),
         ({"additionalProperties": False, "properties": {"answer": {}}}, True),
     ],
 )
