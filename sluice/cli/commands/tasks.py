@@ -67,7 +67,7 @@ def init(
 def check(
     task: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A task in tasks/, or its file.")],
     sample: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to hold the task against: their fields, their lengths.")
+        Path | None, typer.Option(metavar="FILE", help="Rows to hold the task against: what a run would find in them.")
     ] = None,
     region: RegionOption = "us-east-1",
     json: JsonOption = False,
