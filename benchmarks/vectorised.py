@@ -42,7 +42,7 @@ def join_and_write(stored: list[bytes], attempts: pa.Table, schema: pa.Schema, t
     keys = pc.binary_slice(lines, 0, KEY).cast(pa.string())
     at = pc.index_in(keys, value_set=attempts["key"].combine_chunks())
     found: dict[str, Any] = {name: attempts[name].take(at) for name in ("outcome", "reason", "labels", "confidence")}
-    found |= {name: attempts[name].take(at) for name in ("input_tokens", "output_tokens")}
+    found |= {name: attempts[name].take(at) for name in ("detail", "input_tokens", "output_tokens")}
     found |= {name: rows[name] for name, _ in fields}
     found["line"] = pc.binary_slice(lines, SOURCE, PLACE).cast(pa.string()).cast(pa.int64())
     found |= {"record": keys, "status": found["outcome"], "input": pa.array(raws, pa.binary()).cast(pa.string())}

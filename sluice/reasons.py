@@ -46,9 +46,11 @@ class Reason(StrEnum):
     REPLY_NOT_JSON = "reply_not_json"
     REPLY_NOT_OBJECT = "reply_not_object"
     REPLY_TOO_DEEP = "reply_too_deep"
+    REPLY_AMBIGUOUS = "reply_ambiguous"
     LABEL_MISSING = "label_missing"
     LABEL_UNKNOWN = "label_unknown"
     LABELS_COUNT = "labels_count"
+    LABELS_CONTRADICT = "labels_contradict"
     CONFIDENCE_INVALID = "confidence_invalid"
     FIELDS_INVALID = "fields_invalid"
     LOW_CONFIDENCE = "low_confidence"
@@ -93,9 +95,11 @@ MEANING: dict[Reason, str] = {
     Reason.REPLY_NOT_JSON: "the answer holds no JSON",
     Reason.REPLY_NOT_OBJECT: "the answer is JSON, but no object",
     Reason.REPLY_TOO_DEEP: "the answer is nested too deeply",
+    Reason.REPLY_AMBIGUOUS: "the reply holds several answers that differ",
     Reason.LABEL_MISSING: "the answer names no label",
     Reason.LABEL_UNKNOWN: "the answer names a label that the task does not have",
     Reason.LABELS_COUNT: "the answer has too few or too many labels",
+    Reason.LABELS_CONTRADICT: "the answer says that nothing fits, beside labels that fit",
     Reason.CONFIDENCE_INVALID: "the answer does not say how sure it is",
     Reason.FIELDS_INVALID: "a further field is missing or of the wrong kind",
     Reason.LOW_CONFIDENCE: "the model was less sure than the task asks for",

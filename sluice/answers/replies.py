@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.answers.objects import PART
 from sluice.reasons import Reason
 from sluice.rows.containers import split_lines
 from sluice.rows.record import printable, walk
@@ -37,8 +38,12 @@ class _Output(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct, gc=False):
-    inputTokens: int = 0  # noqa: N815 - Bedrock's names
-    outputTokens: int = 0  # noqa: N815
+    inputTokens: int | None = None  # noqa: N815 - Bedrock's names
+    outputTokens: int | None = None  # noqa: N815
+    cacheReadInputTokens: int | None = None  # noqa: N815
+    cacheWriteInputTokens: int | None = None  # noqa: N815
+    cacheReadInputTokenCount: int | None = None  # noqa: N815
+    cacheWriteInputTokenCount: int | None = None  # noqa: N815
 
 
 class _ModelOutput(msgspec.Struct, gc=False):
@@ -62,13 +67,16 @@ NO_USAGE = _Usage()
 
 
 class Reply(msgspec.Struct, gc=False):
-    """What came back for one record: a text, or the reason why there is none."""
+    """What came back for one record: a text, or the reason why there is none.
+
+    The parts of a text stand with `PART` between them. Tokens are None where the reply does not tell them.
+    """
 
     record: str
     text: str | None
     stop: str | None
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     reason: Reason | None = None
     message: str | None = None
 
@@ -91,12 +99,27 @@ def read_line(line: bytes) -> Reply | None:
             return Reply(found.recordId, None, None, 0, 0, Reason.REPLY_UNREADABLE, NEITHER)
         return _failed(found.recordId, found.error.errorCode, found.error.errorMessage)
     content = model.output.message.content
-    text = content[0].text if len(content) == 1 else "".join([part.text or "" for part in content])
+    text = content[0].text if len(content) == 1 else PART.join([part.text for part in content if part.text])
     usage = model.usage or NO_USAGE
     tokens_in, tokens_out = usage.inputTokens, usage.outputTokens
-    if not (0 <= tokens_in <= MAX_TOKENS and 0 <= tokens_out <= MAX_TOKENS):
-        tokens_in, tokens_out = _count(tokens_in), _count(tokens_out)
+    plain = tokens_in is not None and tokens_out is not None and 0 <= tokens_in <= MAX_TOKENS >= tokens_out >= 0
+    cached = usage.cacheReadInputTokens or usage.cacheReadInputTokenCount
+    if not plain or cached or usage.cacheWriteInputTokens or usage.cacheWriteInputTokenCount:
+        tokens_in, tokens_out = tokens_of(msgspec.structs.asdict(usage))
     return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out)
+
+
+def tokens_of(usage: Any) -> tuple[int | None, int | None]:
+    """Input and output tokens of a `usage`; None where it does not tell them.
+
+    What was read from a cache or written to one was input too, and Bedrock counts it apart, under one name or both.
+    """
+    read, written = (
+        max(_count(walk(usage, (f"cache{way}Input{count}",))) or 0 for count in ("Tokens", "TokenCount"))
+        for way in ("Read", "Write")
+    )
+    told = _count(walk(usage, ("inputTokens",)))
+    return None if told is None else told + read + written, _count(walk(usage, ("outputTokens",)))
 
 
 def _failed(record: str, code: object, message: object) -> Reply:
@@ -131,17 +154,18 @@ def _read_strange(line: bytes) -> Reply | None:
     model, error = found.get("modelOutput"), found.get("error")
     if model is None and error is not None:
         return _failed(record, walk(error, ("errorCode",)), walk(error, ("errorMessage",)))
-    tokens_in, tokens_out = (_count(walk(model, ("usage", name))) for name in ("inputTokens", "outputTokens"))
+    tokens_in, tokens_out = (0, 0) if model is None else tokens_of(walk(model, ("usage",)))
     content, stop = walk(model, ("output", "message", "content")), walk(model, ("stopReason",))
     if not isinstance(content, list):
         message = NEITHER if model is None else UNKNOWN_SHAPE
         return Reply(record, None, None, tokens_in, tokens_out, Reason.REPLY_UNREADABLE, message)
     texts = [text for part in content if isinstance(text := walk(part, ("text",)), str)]
-    return Reply(record, printable("".join(texts)), stop if isinstance(stop, str) else None, tokens_in, tokens_out)
+    text, stop = printable(PART.join(filter(None, texts))), stop if isinstance(stop, str) else None
+    return Reply(record, text, stop, tokens_in, tokens_out)
 
 
-def _count(tokens: Any) -> int:
-    return tokens if type(tokens) is int and 0 <= tokens <= MAX_TOKENS else 0
+def _count(tokens: Any) -> int | None:
+    return tokens if type(tokens) is int and 0 <= tokens <= MAX_TOKENS else None
 
 
 def output_lines(store: Store, prefix: str) -> Iterator[list[bytes]]:
@@ -161,6 +185,15 @@ class Manifest(msgspec.Struct):
     errorRecordCount: int | None = None  # noqa: N815
     inputTokenCount: int | None = None  # noqa: N815
     outputTokenCount: int | None = None  # noqa: N815
+    cacheReadInputTokenCount: int | None = None  # noqa: N815
+    cacheWriteInputTokenCount: int | None = None  # noqa: N815
+
+    @property
+    def tokens(self) -> tuple[int | None, int | None]:
+        """Input tokens, those of a cache among them, and output tokens."""
+        told = self.inputTokenCount
+        cached = (self.cacheReadInputTokenCount or 0) + (self.cacheWriteInputTokenCount or 0)
+        return None if told is None else told + cached, self.outputTokenCount
 
 
 def read_manifest(store: Store, prefix: str) -> Manifest | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, join_texts
 from sluice.task.answer import Confidence, FieldType
+from sluice.task.labels import described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,8 @@ OPEN, CLOSE = "<text>\n", "\n</text>"
 END_OF_MESSAGE = b'"}]}],'
 CUT_MARK = "\n[…]\n"
 QUOTE = 60
+A_LABEL, A_STRING = "<label>", "<string>"
+STAND_INS = (A_LABEL, A_STRING, "...")  # what stands in the form of an answer in place of a label or a text
 LOOKED_AT = 32  # texts that are looked at together
 
 
@@ -135,7 +138,8 @@ def system_prompt(task: Task) -> str:
 
 
 def _label_line(name: str, description: str) -> str:
-    return f"- {_json(name)}: {description.strip()}" if description else f"- {_json(name)}"
+    told = described(description)
+    return f"- {_json(name)}: {told}" if told else f"- {_json(name)}"
 
 
 def _choice(task: Task) -> str:
@@ -177,7 +181,7 @@ def _form(task: Task) -> str:
     """The answer with a stand-in for each value, such as {"label": "<label>"}."""
     members = []
     if task.labels:
-        members.append('"labels": ["<label>", ...]' if task.many else '"label": "<label>"')
+        members.append(f'"labels": ["{A_LABEL}", ...]' if task.many else f'"label": "{A_LABEL}"')
     if task.answer.confidence:
         members.append('"confidence": "<certain, likely or unsure>"')
     if task.answer.evidence:
@@ -202,7 +206,7 @@ def _kind(field: AnswerField) -> str:
 
 
 def _placeholder(field: AnswerField) -> str:
-    one = '"<string>"' if field.type is FieldType.STRING else f"<{field.type}>"
+    one = f'"{A_STRING}"' if field.type is FieldType.STRING else f"<{field.type}>"
     return f"[{one}, ...]" if field.array else one
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import sys
@@ -20,11 +19,13 @@ from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.samples import FIRST, rows_of
 from sluice.errors import BadRequest, BadTask
 from sluice.files import plain, write_whole
-from sluice.forecast.weaknesses import PLACEHOLDER
+from sluice.results.gold import known_words
 from sluice.rows.paths import look_up
 from sluice.rows.record import BYTES_PER_TOKEN, join_texts, printable
 from sluice.task.file import parse_task
-from sluice.task.labels import MAX_LABELS
+from sluice.task.label_file import label_text, labels_of_table
+from sluice.task.labels import MAX_LABELS, PLACEHOLDER
+from sluice.task.spelling import Names, plain_form, printable_name
 from sluice.task.task import Task
 
 if TYPE_CHECKING:
@@ -257,13 +258,12 @@ def _can_be_label(column: Column) -> bool:
 def described(file: Path) -> dict[str, str]:
     """The labels of a file: CSV with the columns name and description, else one a line."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = label_text(file)
+        pairs = labels_of_table(text, file)
+    except (OSError, ValueError) as error:
         raise BadRequest(f"--labels-file {file} cannot be read: {error}") from None
-    lines = text.splitlines()
-    if lines and "name" in next(csv.reader(lines[:1])):
-        return {row["name"]: row.get("description") or PLACEHOLDER for row in csv.DictReader(lines)}
-    return dict.fromkeys(filter(None, map(str.strip, lines)), PLACEHOLDER)
+    listed = [(line.strip(), "") for line in text.splitlines() if line.strip()] if pairs is None else pairs
+    return {name: description or PLACEHOLDER for name, description in listed}
 
 
 def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Labels:
@@ -274,34 +274,36 @@ def from_column(sample: Path, path: str, columns: Mapping[str, Column]) -> Label
     rows = several = 0
     for row in rows_of(sample):
         value = look_up(row, path)
-        items = value if isinstance(value, list) else [value]
-        names = [item for item in items if isinstance(item, str) and item]
+        names = known_words(value) or ()
         counts.update(names)
         rows += bool(names)
         several += isinstance(value, list)
         if len(counts) > MAX_LABELS:
             raise BadRequest(f"--label-column {path}: it has more than {MAX_LABELS:,} values, so they are no labels")
     if not counts:
-        raise BadRequest(f"--label-column {path}: no row has a text there")
+        raise BadRequest(f"--label-column {path}: no row has a word or a number there")
     origin = f"the values of {path} in {rows:,} rows, which are the known answers (input.gold)"
-    return Labels(dict.fromkeys((name for name, _ in counts.most_common()), PLACEHOLDER), origin, path, several > 0)
+    spelled: dict[str, str] = {}  # one name in several forms is one label, spelled as it is most often
+    for name, _ in counts.most_common():
+        spelled.setdefault(plain_form(name), name)
+    return Labels(dict.fromkeys(spelled.values(), PLACEHOLDER), origin, path, several > 0)
 
 
 def examples_of(rows: Sequence[Mapping[str, Any]], guess: Guess, labels: Labels) -> Iterator[tuple[str, list[str]]]:
     """The first row of each label that is short enough to be shown to the model, as its text and labels."""
     if labels.column is None or len(labels.described) > EXAMPLES:
         return
-    open_ = set(labels.described)
+    open_, names = set(labels.described), Names(labels.described)
     for row in rows:
-        value = look_up(row, labels.column)
-        given = value if isinstance(value, list) else [value]
+        words = known_words(look_up(row, labels.column)) or ()
+        given = [name for word in words if (name := names.find(word)) is not None]
         texts = [look_up(row, path) for path in guess.text]
-        if not open_.intersection(item for item in given if isinstance(item, str)):
+        if not open_.intersection(given) or len(given) < len(words):
             continue
         if not all(text is None or isinstance(text, str) for text in texts) or not any(texts):
             continue
         text = printable(join_texts(guess.text, texts))
-        if len(text) in EXAMPLE and all(item in labels.described for item in given):
+        if len(text) in EXAMPLE:
             open_ -= set(given)
             yield text, given
 
@@ -351,7 +353,7 @@ def render(
 
 def _printable(line: str) -> str:
     """A line of the file; a name in a comment may hold anything."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return "".join(item if printable_name(item) else "\N{REPLACEMENT CHARACTER}" for item in line)
 
 
 def _input_lines(guess: Guess, labels: Labels, columns: Mapping[str, Column]) -> Iterator[str]:

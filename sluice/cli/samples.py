@@ -10,6 +10,7 @@ from sluice.aws.folder import LOCAL, Folder
 from sluice.budget.tokens import estimated_tokens
 from sluice.errors import BadInput
 from sluice.forecast.weaknesses import Sample
+from sluice.results.gold import known_words
 from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
 from sluice.rows.paths import look_up
 from sluice.rows.record import Row, RowReader, parse_object
@@ -69,5 +70,4 @@ def sample_of(task: Task, path: Path, characters_per_token: Mapping[str, float])
 
 def _gold_values(rows: Sequence[dict[str, Any]], path: str | None) -> Iterator[str]:
     for row in rows if path else ():
-        value = look_up(row, path or "")
-        yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
+        yield from known_words(look_up(row, path or "")) or ()

@@ -111,7 +111,7 @@ class Survey:
     def _take_gold(self, raws: list[bytes], places: Callable[[list[int]], list[Place]]) -> None:
         known = [self._gold.known_answer(raw) for raw in raws]
         self.known += sum(answer is not None for answer in known)
-        strange = [row for row, answer in enumerate(known) if answer is not None and not answer <= self._gold.labels]
+        strange = [row for row, answer in enumerate(known) if answer is not None and None in answer]
         self.strange_gold.add(places(strange))
 
 
@@ -153,8 +153,8 @@ def sentences(found: dict[str, Any], kept: dict[str, KeepType]) -> Iterator[str]
     if strange := found["gold"]["no_label"]["rows"]:
         known = _count(found["gold"]["known"], "known answer is", "known answers are")
         yield (
-            f"input.gold: {strange:,} of {known} none of the labels ({_at(found['gold']['no_label'])}); they can never "
-            "be right"
+            f"input.gold: {strange:,} of {known} none of the labels ({_at(found['gold']['no_label'])}); they are "
+            "compared with no answer"
         )
     if repeated := found["ids"]["repeated"]:
         yield f"input.id: {_count(repeated, 'row has', 'rows have')} the id of an earlier one"

@@ -13,6 +13,8 @@ import jsonschema_rs
 from sluice.answers.requests import answer_tokens, example_text, prompt_tokens
 from sluice.figures import percent, short_model
 from sluice.task.answer import Confidence
+from sluice.task.labels import described
+from sluice.task.spelling import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from sluice.task.gates import Rule
     from sluice.task.task import Task
 
-PLACEHOLDER = "describe this label"  # what a drafted task says of a label
 NAMED = 5  # labels that a sentence lists
 COMPARED = 200  # labels up to which each is compared with each
 ALIKE = 0.87
@@ -74,14 +75,15 @@ def _fields(task: Task, sample: Sample) -> Iterator[Weakness]:
             yield Weakness(field, f"{path} stands in none of the {rows:,} rows of the sample")
         elif having < FEW * rows and field != "input.keep":
             yield Weakness(field, f"{path} stands in {having:,} of the {rows:,} rows of the sample")
-    strangers = [value for value in sample.gold if task.labels and value not in task.labels]
+    labels = Names(task.labels)
+    strangers = [value for value in sample.gold if task.labels and labels.find(value) is None]
     if strangers:
         known = f"known answers of the sample are none of the labels: {_listed(strangers)}"
-        yield Weakness("input.gold", f"{known}; they can never be right")
+        yield Weakness("input.gold", f"{known}; they are compared with no answer")
 
 
 def _descriptions(task: Task) -> Iterator[Weakness]:
-    bare = [name for name, text in task.labels.items() if not text.strip() or PLACEHOLDER in text]
+    bare = [name for name, text in task.labels.items() if not described(text)]
     if bare:
         share = f"{len(bare):,} of {len(task.labels):,} labels" if len(bare) < len(task.labels) else "no label"
         verb = "have no description" if len(bare) < len(task.labels) else "has a description"
@@ -100,9 +102,9 @@ def _alike(task: Task) -> Iterator[Weakness]:
     for names in pairs:
         shown = " and ".join(map(repr, names))
         yield Weakness("labels", f"{shown} are nearly the same; models mix such names up: merge or rename them")
-    for text, count in Counter(text.strip() for text in task.labels.values() if text.strip()).items():
-        if count > 1 and PLACEHOLDER not in text:
-            names = [name for name, other in task.labels.items() if other.strip() == text]
+    for text, count in Counter(filter(None, map(described, task.labels.values()))).items():
+        if count > 1:
+            names = [name for name, other in task.labels.items() if described(other) == text]
             yield Weakness("labels", f"{_listed(names)} have the same description; say how they differ")
 
 

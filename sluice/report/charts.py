@@ -32,6 +32,7 @@ def draw_charts(run: Run) -> dict[str, Chart]:
         "escalations": escalations(run),
         "confidence": confidence(run),
         "changes": changes(run),
+        "said": said(run),
         "known": known(run),
         "mistakes": mistakes(run),
         "cost": cost(run),
@@ -203,6 +204,19 @@ def mistakes(run: Run) -> Chart | None:
         [(mistake.known, mistake.given, mistake.rows) for mistake in found],
         run.gold.accepted - run.gold.right if run.gold else 0,
         ("Known answer", "Given answer"),
+        "rest",
+    )
+
+
+def said(run: Run) -> Chart | None:
+    """What models said in place of a label of the task, and which fields they gave that do not fit."""
+    found, names = run.findings.said, tier_names(run)
+    words = {Reason.FIELDS_INVALID.value: "field {}"}
+    return _pairs(
+        "What models said in place of an answer",
+        [(names[item.tier], words.get(item.reason, "{}").format(item.detail), item.rows) for item in found],
+        sum(item.rows for item in found),
+        ("Tier", "What it said"),
         "rest",
     )
 

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.reasons import Outcome, Status
+from sluice.reasons import Outcome, Reason, Status
 from sluice.results.gold import GoldCount
 from sluice.results.merging import in_words
 from sluice.rows.record import KEY, RAW, RowReader
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 PAIRS = 2_000  # pairs of answers that a part keeps: two thousand labels have two million, and few of them matter
 EXCERPT = 400  # characters of a shown row
-TOLD = {"changes": 200, "mistakes": 200}  # pairs in run.json; the other tables are bounded by tiers and labels
+TOLD = dict.fromkeys(("changes", "mistakes", "said"), 200)  # rows in run.json; tiers and labels bound the others
 TABLES = {
     "accepted": ("tier", "rows"),
     "labels": ("tier", "label", "rows"),
@@ -39,6 +39,7 @@ TABLES = {
     "changes": ("first", "final", "rows"),
     "known": ("tier", "confidence", "right", "rows"),
     "mistakes": ("known", "given", "rows"),
+    "said": ("tier", "reason", "detail", "rows"),
 }
 SUMS = ("compared", "changed")
 
@@ -119,6 +120,7 @@ class FindingsCount:
             changed=sum(count for *_, count in changed),
             known=_most(self.gold.compared),
             mistakes=_most(self.gold.mistakes, PAIRS),
+            said=self._said(rows),
             examples=[] if self.examples is None else sampled(self.examples.found),
         )
 
@@ -144,6 +146,16 @@ class FindingsCount:
         accepted = pc.equal(outcome, Outcome.ACCEPTED.value)
         return [found for found in _counted((tier, word, accepted), _inside(trails, rows)) if found[1] is not None]
 
+    def _said(self, rows: pa.Array) -> list[tuple[int, str, str, int]]:
+        """What was said in place of an answer, the most frequent first. Words of models tell of rows, fields do not."""
+        trails = self.records.columns["trail"]
+        attempts = pc.list_flatten(trails)
+        tier, reason, detail = (pc.struct_field(attempts, name) for name in ("tier", "reason", "detail"))
+        if self.examples is None:
+            detail = pc.if_else(pc.equal(reason, Reason.FIELDS_INVALID.value), detail, None)
+        there = pc.fill_null(pc.is_valid(detail).take(at := _inside(trails, rows)), False)
+        return nsmallest(PAIRS, _counted((tier, reason, detail), at.filter(there)), _by_count_of_words)
+
     def _changes(self, rows: pa.Array) -> list[tuple[str, str, int]]:
         """The first answers of records that a later tier settled, beside what it said."""
         first, columns = self.records.firsts, self.records.columns
@@ -156,6 +168,10 @@ class FindingsCount:
 
 def _by_count(pair: tuple[str, str, int]) -> tuple[int, str, str]:
     return -pair[2], pair[0], pair[1]
+
+
+def _by_count_of_words(said: tuple[int, str, str, int]) -> tuple[int, str]:
+    return -said[3], str(said)
 
 
 def _inside(lists: pa.ListArray, rows: pa.Array) -> pa.Array:

@@ -167,6 +167,9 @@ def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.T
     tables = []
     for attempts in found or [Attempts(ATTEMPTS.empty_table(), 0, 0, Transport.BATCH)]:
         table, tier = attempts.table, start.tiers[attempts.tier]
+        for field in ATTEMPTS:
+            if field.name not in table.column_names:  # of an earlier version, which did not keep it
+                table = table.append_column(field, pa.nulls(len(table), field.type))
         labels = _chunk(table["labels"])
         extra = {
             "round": pa.repeat(pa.scalar(attempts.round, pa.int16()), len(table)),

@@ -139,6 +139,7 @@ class Gold(Part, frozen=True, kw_only=True):
     """How accepted rows agree with the answers that their owner knows."""
 
     known: int = 0
+    outside: int = 0  # known answers that are no label, and are compared with nothing
     accepted: int = 0
     right: int = 0
     tiers: list[GoldTier] = field(default_factory=list)
@@ -215,6 +216,15 @@ class Shown(Part, frozen=True, kw_only=True):
     first: str | None = None
 
 
+class Said(Part, frozen=True, kw_only=True):
+    """Rows for which one tier said this instead of a label, or gave fields that do not fit."""
+
+    tier: int
+    reason: str
+    detail: str
+    rows: int
+
+
 class Findings(Part, frozen=True, kw_only=True):
     """What the rows tell beyond the books."""
 
@@ -226,6 +236,7 @@ class Findings(Part, frozen=True, kw_only=True):
     changed: int = 0
     known: list[Known] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     examples: list[Shown] = field(default_factory=list)
 
 

@@ -33,6 +33,7 @@ ATTEMPT = pa.struct(
         ("reason", pa.string()),
         ("label", pa.string()),
         ("confidence", pa.string()),
+        ("detail", pa.string()),
     ]
 )
 BASE = (
@@ -71,6 +72,7 @@ ATTEMPTS = pa.schema(
         ("fields", pa.binary()),
         ("input_tokens", pa.int64()),
         ("output_tokens", pa.int64()),
+        ("detail", pa.string()),
     ]
 )
 

@@ -43,6 +43,7 @@ class Counts(Document, frozen=True, kw_only=True):
     duplicates: int
     unknown: int
     unreadable: int
+    estimated: int = 0  # answers whose tokens nothing tells
     reasons: dict[str, int]
     escalated_for: dict[str, int] = field(default_factory=dict)
     input_tokens: int
@@ -83,6 +84,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     known: list[tuple[int, str | None, bool, int]] = field(default_factory=list)  # tier, confidence, right
     mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
+    said: list[tuple[int, str, str, int]] = field(default_factory=list)  # tier, reason, words in place of an answer
     examples: list[Example] = field(default_factory=list)
 
 

@@ -21,12 +21,13 @@ from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
 from sluice.rows.containers import split_lines
-from sluice.rows.record import KEY
+from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import Ended, Failed, JobItem, Pending, Prepared, Submitted
 from sluice.steps.judging import Judged
+from sluice.steps.metering import share_out
 from sluice.steps.selection import PendingWriter, shard_of
 from sluice.steps.services import Run
 
@@ -44,6 +45,7 @@ MISSING = {
     REFUSED_JOB: Reason.RECORD_REFUSED,
 }
 Ending = tuple[Outcome, Reason | None]  # what becomes of a record behind an attempt, and why
+HOW_METERED = {True: "are those that the manifest has left", False: "are estimated, and so is their cost"}
 
 
 def run(services: Services, item: JobItem, error: dict[str, str] | None = None) -> Counts | None:
@@ -139,13 +141,16 @@ class _Check:
         lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
         self.sent = [line[:KEY].decode() for line in lines]
         self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))
+        self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
         self.judged = Judged(run, self.keys.output_prefix, self.sent)
+        self.metered = True
         self.fatal = self._fatal() if self.buys else None
 
     def settle(self) -> Counts:
         """Keep the attempts by shard, keep what has to be sent again, count."""
         if not self.buys:  # stored replies cost nothing when they are judged again
             self.judged.forget_tokens()
+        self._meter()
         verdicts = [verdict or self.missing for verdict in self.judged.verdicts]
         distinct = {id(verdict): verdict for verdict in verdicts}
         number = {name: n for n, name in enumerate(distinct)}
@@ -155,6 +160,16 @@ class _Check:
         outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
+
+    def _meter(self) -> None:
+        """Find what the tokens are that replies do not tell."""
+        untold, (tokens_in, tokens_out) = self.judged.untold, (self.judged.tokens_in, self.judged.tokens_out)
+        if not untold:
+            return
+        for n, line in self._input_lines(sorted(n for n in untold if tokens_in[n] < 0)):
+            tokens_in[n] = -1 - len(line) // BYTES_PER_TOKEN
+        in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), self.manifest.tokens, strict=True)]
+        self.metered = all(in_all)
 
     def _outcome(self, verdict: Verdict) -> Ending:
         """What becomes of a record whose attempt ended so."""
@@ -192,6 +207,7 @@ class _Check:
             "labels": [verdict.labels for verdict in verdicts],
             "confidence": [verdict.confidence for verdict in verdicts],
             "fields": [verdict.fields for verdict in verdicts],
+            "detail": [verdict.detail for verdict in verdicts],
         }
         at, count = pa.array(of, pa.int32()), len(self.sent)
         columns = {name: pc.take(pa.array(found, ATTEMPTS.field(name).type), at) for name, found in values.items()}
@@ -283,6 +299,7 @@ class _Check:
             duplicates=judged.duplicates,
             unknown=judged.unknown,
             unreadable=judged.unreadable,
+            estimated=0 if self.metered else len(judged.untold),
             reasons=reasons,
             escalated_for=onward,
             input_tokens=tokens_in,
@@ -314,8 +331,7 @@ class _Check:
         return not of_text(message) and lasts(message, alike=alike)
 
     def _warnings(self) -> list[str]:
-        manifest = read_manifest(self.run.store, self.keys.output_prefix) or Manifest()
-        judged = self.judged
+        manifest, judged = self.manifest, self.judged
         place = f"round {self.item.round}, job {self.item.job}"
         found = []
         if manifest.successRecordCount not in (None, judged.answered):
@@ -330,6 +346,7 @@ class _Check:
             (judged.duplicates, "lines were about a record that had its answer already"),
             (judged.unknown, "lines were about records that were never sent"),
             (judged.unreadable, "lines could not be read"),
+            (len(judged.untold), f"answers did not tell their tokens, which {HOW_METERED[self.metered]}"),
         ):
             if count:
                 found.append(f"{place}: {count} {what}")

@@ -13,13 +13,15 @@ from sluice.answers.judge import Judge, Verdict
 from sluice.answers.refusals import bare, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.reasons import Reason
-from sluice.rows.record import KEY, PLACE, RAW, SENT, RowReader, parse_object
+from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
 from sluice.steps.selection import shard_of, shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sluice.steps.services import Run
+
+SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 
 
 class Judged:
@@ -30,17 +32,16 @@ class Judged:
         self.judge = Judge(run.task)
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
+        # Tokens that a reply does not tell stand there as what they are estimated at, below zero.
         self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(sent))) for _ in range(2))
+        self.untold: set[int] = set()
         self.failures: dict[tuple[Reason, bool], Verdict] = {}
         self.messages: Counter[str] = Counter()  # without what differs from record to record
         self.wordings: dict[str, str] = {}  # of each of them one as it came
         self.alike = True  # whether all errors have the very same words
         self.refusals: Counter[str] = Counter()  # those of them that refuse a request, and not for its text
         self.unknown = self.duplicates = self.unreadable = 0
-        if self.judge.needs_row:
-            self._judge_with_rows()
-        else:
-            self._judge_as_they_come()
+        self._judge_all()
         self.settled = len(sent) - self.verdicts.count(None)
         self.errored = sum(self.messages.values())
         self.answered = self.settled - self.errored
@@ -49,6 +50,7 @@ class Judged:
     def forget_tokens(self) -> None:
         """Count no tokens, since what was bought before is judged again."""
         self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
+        self.untold = set()
 
     @property
     def commonest_message(self) -> str | None:
@@ -89,35 +91,42 @@ class Judged:
                     yield n, reply
         yield from failed.items()
 
-    def _judge_as_they_come(self) -> None:
-        judge, verdicts = self.judge.judge, self.verdicts
-        for n, reply in self._replies():
-            if reply.reason is not None or reply.text is None:
-                self._settle_failed(n, reply)
-                continue
-            verdicts[n] = judge(reply.text, reply.stop)
-            self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
+    def _judge_all(self) -> None:
+        """Most replies are judged as they come; those that need their row wait on disk until it streams by.
 
-    def _judge_with_rows(self) -> None:
-        """Replies wait on disk, then meet their rows as these stream by: neither stands in memory as a whole."""
-        places: dict[str, tuple[int, int]] = {}
-        with tempfile.TemporaryFile() as spill:
+        Neither stands in memory as a whole.
+        """
+        judge, verdicts, places = self.judge, self.verdicts, dict[str, tuple[int, int]]()
+        all_in, all_out = self.tokens_in, self.tokens_out
+        with tempfile.SpooledTemporaryFile(SPOOLED) as spill:
             for n, reply in self._replies():
+                tokens_in, tokens_out = reply.input_tokens, reply.output_tokens
+                if tokens_in is None or tokens_out is None:
+                    tokens_in, tokens_out = self._untold(n, reply)
+                all_in[n], all_out[n] = tokens_in, tokens_out
                 if reply.reason is not None or reply.text is None:
                     self._settle_failed(n, reply)
-                    continue
-                places[reply.record] = n, spill.tell()
-                spill.write(msgspec.json.encode(reply).replace(b"\n", b"") + b"\n")
+                elif judge.may_need_row and judge.needs_row(reply.text):
+                    places[reply.record] = n, spill.tell()
+                    spill.write(msgspec.json.encode(reply) + b"\n")
+                else:
+                    verdicts[n] = judge.judge(reply.text, reply.stop)
             reader = RowReader(self.run.task)
             for raw, record in self._rows_of(places):
                 n, place = places.pop(record)
                 spill.seek(place)
                 reply = msgspec.json.decode(spill.readline(), type=Reply)
                 row = parse_object(raw)
-                self.verdicts[n] = self.judge.judge(
+                verdicts[n] = judge.judge_afresh(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
                 )
-                self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens
+
+    def _untold(self, n: int, reply: Reply) -> tuple[int, int]:
+        """Tokens in and out of a reply that does not tell them all; what is read of the input, check has to see."""
+        self.untold.add(n)
+        read, written = reply.input_tokens, reply.output_tokens
+        estimate = -1 - len((reply.text or "").encode()) // BYTES_PER_TOKEN
+        return -1 if read is None else read, estimate if written is None else written
 
     def _rows_of(self, wanted: dict[str, tuple[int, int]]) -> Iterator[tuple[bytes, str]]:
         """The first good row of each wanted record."""
@@ -137,4 +146,3 @@ class Judged:
         if reason is Reason.RECORD_REFUSED and not about_text:
             self.refusals[said] += 1
         self.verdicts[n] = self.failures.setdefault((reason, about_text), Verdict(reason))
-        self.tokens_in[n], self.tokens_out[n] = reply.input_tokens, reply.output_tokens

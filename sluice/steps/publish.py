@@ -297,6 +297,9 @@ def _warnings(
     ]
     if end.reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
+    outside = sum((part.gold or {}).get("outside", 0) for part in parts)
+    if outside:
+        found.append(f"{outside} row(s) have a known answer that is no label of the task; they are compared with none")
     return found + [warning for books in jobs for warning in books.warnings]
 
 

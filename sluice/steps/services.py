@@ -127,7 +127,7 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        return parse_task(self.start.task, self.keys.start)
+        return parse_task(self.start.task, self.keys.start, frozen=True)
 
     @cached_property
     def settings(self) -> Settings:

@@ -32,8 +32,16 @@ class Example(Strict):
 class ExampleReader:
     """Sorts the flat keys of an example into text, labels and fields, and collects what is wrong."""
 
-    def __init__(self, text: tuple[str, ...], labels: dict[str, str], choose: str | LabelCount, answer: Answer) -> None:
+    def __init__(
+        self,
+        text: tuple[str, ...],
+        labels: dict[str, str],
+        choose: str | LabelCount,
+        answer: Answer,
+        none: str | None = None,
+    ) -> None:
         self._text = text
+        self._none = none
         self._labels = labels
         self._choose = choose
         self._fields = answer.fields
@@ -96,6 +104,8 @@ class ExampleReader:
         if not low <= len(given) <= high or len(set(map(str, given))) < len(given):
             wanted = str(low) if low == high else f"{low} to {high}"
             self.problems.append(f"{place}.label: {shown(given)} should be {wanted} different label(s)")
+        elif self._none in given and len(given) > 1:
+            self.problems.append(f"{place}.label: {self._none!r} says that nothing fits, so it should stand alone")
 
     def _read_fields(self, place: str, rest: dict[str, Any]) -> dict[str, Any]:
         known = [*self._text, "text", "label", "labels", *self._fields]

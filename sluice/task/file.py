@@ -123,13 +123,14 @@ def read_yaml(path: Path) -> object:
         raise ValueError(str(error)) from None
 
 
-def parse_task(data: object, source: str, base: Path | None = None) -> Task:
+def parse_task(data: object, source: str, base: Path | None = None, *, frozen: bool = False) -> Task:
     """The task that `data` (a decoded task file) describes.
 
     Args:
         data: what the YAML file holds, or `Task.model_dump(mode="json")`.
         source: what errors call the file.
         base: the folder in which a CSV file of labels is looked for.
+        frozen: whether it is the task of a run that has begun, which checks that came later do not stop.
 
     Raises:
         BadTask: one sentence per mistake, all at once.
@@ -138,7 +139,7 @@ def parse_task(data: object, source: str, base: Path | None = None) -> Task:
     if not isinstance(data, Mapping):
         raise BadTask(source, [f"{shown(data)}: should be a mapping that begins with name: …"])
     try:
-        return Task.model_validate(dict(data), context={"base": base})
+        return Task.model_validate(dict(data), context={"base": base, "frozen": frozen})
     except ValidationError as error:
         raise BadTask(source, problems_of(error, _PLACES)) from None
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -13,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from sluice.task.base import Strict, Whole
+from sluice.task.label_file import label_text, labels_of_table
 from sluice.task.problems import QUOTE_IT, ProblemsError, shown
+from sluice.task.spelling import plain_form, printable_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_LABELS = 1_000  # the list stands in every request: a thousand described labels are about 30,000 tokens
 MAX_LABEL_CHARACTERS = 200
+PLACEHOLDER = "describe this label"  # what a drafted task says of a label, until somebody does
 
 
 class LabelCount(Strict):
@@ -58,10 +58,9 @@ def _label_problems(name: object, description: object) -> list[str]:
     if not isinstance(name, str):
         return [f"labels: {name!r} is not text; {QUOTE_IT}"]
     found = []
-    if not name or name != name.strip():
+    if not plain_form(name) or name != name.strip():
         found.append(f"labels: {name!r} is empty, or begins or ends with a space")
-    # The two joiners are invisible but part of how some scripts and emoji are spelled.
-    elif not re.sub("[\u200c\u200d]", "", name).isprintable():
+    elif not printable_name(name):
         found.append(f"labels: {name!r} holds a line break or another character that cannot be printed")
     if len(name) > MAX_LABEL_CHARACTERS:
         found.append(f"labels: {shown(name)} is longer than {MAX_LABEL_CHARACTERS} characters")
@@ -75,15 +74,18 @@ def _label_file(name: str, base: Path | None) -> list[tuple[Any, Any]]:
         raise ValueError("should hold the labels themselves: a path is read relative to a task file")
     path = base / name
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = label_text(path)
     except OSError:
         raise ValueError(f"is read as the path of a CSV file, and there is no file {path}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"names {path}, which is not UTF-8") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if "name" not in (reader.fieldnames or ()):
+    pairs = labels_of_table(text, path)
+    if pairs is None:
         raise ValueError(f"names {path}, whose first line should hold the columns name and, optionally, description")
-    return [(row["name"], row.get("description")) for row in reader]
+    return list(pairs)
+
+
+def described(description: str) -> str:
+    """A label's description, empty while it is the placeholder of a drafted task."""
+    return "" if PLACEHOLDER in description.casefold() else description.strip()
 
 
 def check_choose(choose: object, labels: int) -> None:
@@ -94,3 +96,10 @@ def check_choose(choose: object, labels: int) -> None:
             raise ValueError(f"min {choose.min} is above max {choose.max}")
         if choose.max > labels:
             raise ValueError(f"max {choose.max} is above the number of labels, {labels}")
+
+
+def check_none(choose: object) -> None:
+    """Refuse a label that says that nothing fits where it can never stand alone."""
+    if isinstance(choose, LabelCount) and choose.min > 1:
+        problem = f"says that nothing fits, so it stands alone, and choose.min is {choose.min}"
+        raise ValueError(f"{problem}; set choose.min to 1, or leave none out")

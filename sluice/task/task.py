@@ -20,7 +20,7 @@ from sluice.task.columns import column_problems
 from sluice.task.examples import MAX_EXAMPLES, Example, ExampleReader
 from sluice.task.gates import Gates
 from sluice.task.input import Input
-from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, read_labels
+from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Tier
 from sluice.task.triggers import Trigger, read_trigger
@@ -134,6 +134,8 @@ class Task(Strict):
         labels = info.data.get("labels", {value: ""})
         if value not in labels:
             raise ValueError(f"should be one of the labels{nearest(value, labels)}")
+        if not (info.context or {}).get("frozen"):  # a run that began before this was refused goes on
+            check_none(info.data.get("choose"))
         return value
 
     @field_validator("answer")
@@ -158,7 +160,10 @@ class Task(Strict):
             raise ValueError(f"should be at most {MAX_EXAMPLES}")
         if not {"input", "labels", "choose", "answer"} <= set(info.data):
             return ()  # their own mistakes come first
-        reader = ExampleReader(info.data["input"].text, info.data["labels"], info.data["choose"], info.data["answer"])
+        none = None if (info.context or {}).get("frozen") else info.data.get("none")
+        reader = ExampleReader(
+            info.data["input"].text, info.data["labels"], info.data["choose"], info.data["answer"], none
+        )
         read = [reader.read(f"examples.{number}", example) for number, example in enumerate(value)]
         if reader.problems:
             raise ProblemsError(reader.problems)

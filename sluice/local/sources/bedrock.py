@@ -15,6 +15,8 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sluice.answers.objects import PART
+from sluice.answers.replies import tokens_of
 from sluice.aws.bedrock import THROTTLES, UNREACHED
 from sluice.local.sources.source import NoAnswer, Reply
 
@@ -72,8 +74,8 @@ class BedrockSource:
         except BotoCoreError as error:
             code = UNAVAILABLE if isinstance(error, UNREACHED) else TIMED_OUT  # what was sent may have been answered
             raise NoAnswer(str(error), code=code) from None
-        text = "".join(block.get("text", "") for block in got["output"]["message"]["content"])
-        return Reply(text, got["stopReason"], got["usage"]["inputTokens"], got["usage"]["outputTokens"])
+        text = PART.join(filter(None, (block.get("text") for block in got["output"]["message"]["content"])))
+        return Reply(text, got["stopReason"], *tokens_of(got.get("usage")))
 
 
 def _status(error: ClientError) -> int:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.answers.judge import MAX_REPLY, Judge, Verdict, first_object, quoted
+from sluice.answers.judge import Judge, Verdict, quoted
+from sluice.answers.objects import MAX_REPLY, Found, read_objects
 from sluice.reasons import Reason
 from sluice.task.file import parse_task
 from sluice.task.task import Task
@@ -50,7 +51,8 @@ def test_labels_are_spelled_as_in_the_task(label: str) -> None:
 )
 def test_a_label_is_never_guessed(label: str) -> None:
     """A label that is only like one of the set is unknown."""
-    assert judge({"label": label, "confidence": "certain"}) == Verdict(Reason.LABEL_UNKNOWN, None, "certain", None)
+    verdict = judge({"label": label, "confidence": "certain"})
+    assert verdict == Verdict(Reason.LABEL_UNKNOWN, None, "certain", None, label.strip())
 
 
 OBJECT = '{\n    "label": "billing",\n    "confidence": "certain"\n}'
@@ -61,7 +63,7 @@ OBJECT = '{\n    "label": "billing",\n    "confidence": "certain"\n}'
     [
         OBJECT,
         f"{OBJECT}\n\nThe customer was charged twice, so {{billing}} is the right team.",
-        f"{OBJECT}\n\nExplanation: other labels, such as {json.dumps({'label': 'technical'})}, fit less.",
+        f"{OBJECT}\n\nExplanation: others, such as {{technical}} or {json.dumps({'name': 'technical'})}, fit less.",
         f"```json\n{OBJECT}\n```",
         f"```\n{OBJECT}\n```\n**Why?** An invoice is named.",
         f"Here is the answer you asked for [1]:\n{OBJECT}\n[1] as instructed",
@@ -71,7 +73,7 @@ OBJECT = '{\n    "label": "billing",\n    "confidence": "certain"\n}'
         '{"label":"billing","confidence":"certain","why":"said \\"twice\\" {"}',
     ],
 )
-def test_the_first_object_counts_whatever_stands_around_it(reply: str) -> None:
+def test_the_object_counts_whatever_stands_around_it(reply: str) -> None:
     """Prose, fences and marks before and behind the object change nothing."""
     assert judge(reply) == Verdict(None, ("billing",), "certain")
 
@@ -237,7 +239,7 @@ def test_a_field_of_its_type_is_kept(schema: dict[str, Any], value: Any) -> None
 )
 def test_a_field_of_another_type_is_refused(schema: dict[str, Any], value: Any) -> None:
     """What does not fit the schema or a 64-bit column fails as fields_invalid, and nothing of it is kept."""
-    assert judge({"x": value}, judge=with_field(schema)) == Verdict(Reason.FIELDS_INVALID, (), None, None)
+    assert judge({"x": value}, judge=with_field(schema)) == Verdict(Reason.FIELDS_INVALID, (), None, None, "x")
 
 
 def test_a_field_that_is_said_twice_is_refused() -> None:
@@ -246,9 +248,128 @@ def test_a_field_that_is_said_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("Qualit\u00e9", "Qualite\u0301"),
+        ("credit card", "credit\u00a0card"),
+        ("won't fix", "won\u2019t fix"),
+        ("R&D", "R&amp;D"),
+        ("5", 5),
+        ("true", True),
+    ],
+)
+def test_a_label_in_another_form_is_stored_as_the_task_spells_it(label: str, said: Any) -> None:
+    """One label or one of several; rules see it so, too."""
+    rule = {"properties": {"answer": {"properties": {"label": {"const": label}}}}}
+    one = Judge(make(labels=[label, "other"], gates={"rules": [{"name": "r", "schema": rule}]}))
+    assert judge({"label": said, "confidence": "certain"}, judge=one) == Verdict(None, (label,), "certain")
+    several = Judge(make(labels=[label, "other"], choose="many"))
+    assert judge({"labels": [said], "confidence": "certain"}, judge=several).labels == (label,)
+    assert judge({"labels": [said, label], "confidence": "certain"}, judge=several).reason is Reason.LABELS_COUNT
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("refund", "refund"),
+        (" two\nlines\t", "two lines"),
+        ("\u202eevil\x07", "evil"),
+        ("x" * 500, "x" * 79 + "\u2026"),
+        (7, "7"),
+        (["billing"], '["billing"]'),
+        ({"name": "caf\u00e9"}, '{"name": "caf\u00e9"}'),
+    ],
+)
+def test_what_was_said_instead_of_a_label_is_kept(said: Any, kept: str) -> None:
+    """On one line, without what cannot be printed, and cut."""
+    verdict = judge({"label": said, "confidence": "certain"})
+    assert (verdict.reason, verdict.detail) == (Reason.LABEL_UNKNOWN, kept)
+
+
+def test_of_several_labels_the_unknown_ones_are_kept() -> None:
+    """Those of the task are no news."""
+    said = {"labels": ["billing", "refund", 7], "confidence": "certain"}
+    assert judge(said, judge=MANY).detail == "refund, 7"
+
+
+def test_the_fields_that_do_not_fit_are_named() -> None:
+    """All of them, by the names of the task."""
+    fields = {"n": {"type": "integer"}, "s": {"type": "string"}, "ok": {"type": ["string", "null"]}}
+    picky = Judge(make(answer={"fields": fields}))
+    assert judge({**SURE, "n": "1", "ok": "x"}, judge=picky).detail == "n, s"
+
+
+def test_nothing_fits_beside_a_label_that_fits_contradicts_itself() -> None:
+    """Alone it is an answer like any other."""
+    picky = Judge(make(choose="many", none="technical"))
+    assert judge({"labels": ["technical"], "confidence": "certain"}, judge=picky).labels == ("technical",)
+    said = judge({"labels": ["billing", "technical"], "confidence": "certain"}, judge=picky)
+    assert (said.reason, said.labels) == (Reason.LABELS_CONTRADICT, None)
+
+
+COPYING = Judge(make(labels={}, answer={"confidence": False, "fields": {"x": {"type": ["string", "null"]}}}))
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "stored"),
+    [
+        ("AT&amp;T", "Invoice of AT&T", "AT&T"),
+        ("&lt;M4 screws", "parts <M4 screws", "<M4 screws"),
+        ("AT&amp;T", "the page says AT&amp;T", "AT&amp;T"),
+        ("AT&amp;amp;T", "the page says AT&amp;T", "AT&amp;T"),
+        ("AT&amp;T", "AT&T, written AT&amp;T", "AT&T"),
+        ("Tom &amp; Jerry", "a mug", "Tom & Jerry"),
+        ("at&amp;t", "Invoice of AT&T", "at&t"),
+        ("AT&T", "Invoice of AT&T", "AT&T"),
+        ("5 &gt; 3", "5 > 3", "5 &gt; 3"),
+        (None, "Invoice of AT&T", None),
+    ],
+)
+def test_a_copied_value_is_stored_as_the_text_has_it(said: Any, text: str, stored: Any) -> None:
+    """The escapes that the request put there are undone, those of the text stay."""
+    reply = json.dumps({"x": said})
+    assert COPYING.needs_row(reply) is ("&" in reply)
+    verdict = judge(reply, judge=COPYING, text=text)
+    assert msgspec.json.decode(verdict.fields or b"") == {"x": stored}
+
+
+def test_copied_values_of_a_list_are_stored_as_the_text_has_them() -> None:
+    """Each by itself; rules see them so, and escapes in JSON's own spelling are escapes too."""
+    rule = {"properties": {"answer": {"properties": {"x": {"contains": {"const": "a<b"}}}}}}
+    fields = {"x": {"type": "array", "items": {"type": "string"}}}
+    made = make(
+        labels={}, answer={"confidence": False, "fields": fields}, gates={"rules": [{"name": "r", "schema": rule}]}
+    )
+    reply = '{"x": ["a\\u0026lt;b", "c", "&amp;"]}'
+    verdict = judge(reply, judge=Judge(made), text="a<b c &")
+    assert (verdict.reason, msgspec.json.decode(verdict.fields or b"")) == (None, {"x": ["a<b", "c", "&"]})
+    assert COPYING.needs_row('{"x": "a\\u0026lt;b"}')
+
+
+@pytest.mark.parametrize("said", ["R&D", "R&amp;D", "R&amp;D\u200b"])
+def test_a_choice_of_a_field_is_read_like_a_label(said: str) -> None:
+    """Its values are a closed set too, and stored as the task spells them."""
+    picky = with_field({"enum": ["R&D", "Sales"]})
+    verdict = judge({"x": said}, judge=picky, text="the text says R&amp;D")
+    assert msgspec.json.decode(verdict.fields or b"") == {"x": "R&D"}
+    assert judge({"x": "sales"}, judge=picky).reason is Reason.FIELDS_INVALID
+
+
+@pytest.mark.parametrize(
     ("quote", "text"),
     [
         ("charged twice", "I was charged  twice."),
+        ("pages 3-5 are missing", "pages 3\u20135 are missing"),
+        ("the caf\u00e9 was closed", "the cafe\u0301 was closed"),
+        ("I don't want it", "I don&#39;t want it"),
+        ("Tom & Jerry", "Tom &amp; Jerry mug"),
+        ("Tom &amp; Jerry", "Tom &amp; Jerry mug"),
+        ("Tom &amp;amp; Jerry", "Tom &amp; Jerry mug"),
+        ("no&nbsp;way", "no way"),
+        ("cooperation ended", "co\u00adoperation ended"),
+        ("it is \u00abbroken\u00bb", 'it is "broken"'),
+        ("hello world", "hello\u200b world"),
+        ("5 - 3 days", "5 \u2212 3 days"),
         ("CHARGED\ntwice", "I was charged\ttwice."),
         ('it\'s "late"...', "it\u2019s \u201clate\u201d\u2026"),
         ("a &lt; b &amp; c", "if a < b & c then"),
@@ -260,7 +381,9 @@ def test_a_quote_is_found_in_the_text(quote: str, text: str) -> None:
     assert quoted(quote, text)
 
 
-@pytest.mark.parametrize("quote", ["charged thrice", "", "  ", None, 7, ["charged"], {"a": 1}])
+@pytest.mark.parametrize(
+    "quote", ["charged thrice", "I was not charged", "", "  ", "\u200b", "&nbsp;", None, 7, ["charged"], {"a": 1}]
+)
 def test_what_does_not_stand_in_the_text_is_no_evidence(quote: Any) -> None:
     """An invented, empty or missing quote fails the gate."""
     evidence = Judge(make(answer={"evidence": True}))
@@ -388,5 +511,8 @@ def test_a_remembered_verdict_is_the_one_that_judging_gives(some: list[str], sto
 @given(objects.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value)))
 def test_any_object_is_found_again(value: dict[str, Any]) -> None:
     """What a JSON writer wrote is read as the object it was, or refused as a whole."""
-    found = first_object(json.dumps(value))
-    assert found == value or found in (Reason.REPLY_NOT_JSON, Reason.REPLY_TOO_DEEP)
+    found = read_objects(f"Here: {json.dumps(value)}")
+    if isinstance(found, Found):
+        assert [item for item, _ in found.objects] == [value]
+    else:
+        assert found in (Reason.REPLY_NOT_JSON, Reason.REPLY_TOO_DEEP)

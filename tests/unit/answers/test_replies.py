@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.answers.objects import PART
 from sluice.answers.replies import MAX_MESSAGE, Manifest, Reply, output_lines, read_line, read_manifest
 from sluice.aws.s3 import Store
 from sluice.reasons import Reason
@@ -59,7 +60,8 @@ def test_the_order_of_keys_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("parts", "text"),
     [
-        ([{"text": "a"}, {"text": "b"}], "ab"),
+        ([{"text": "a"}, {"text": "b"}], f"a{PART}b"),
+        ([{"text": ""}, {"text": "b"}, {"text": None}], "b"),
         ([{"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "b"}], "b"),
         ([{"text": None}], ""),
         ([], ""),
@@ -68,7 +70,7 @@ def test_the_order_of_keys_does_not_matter() -> None:
         ([{"text": "cut \ud83d"}], "cut \N{REPLACEMENT CHARACTER}"),
     ],
 )
-def test_the_parts_of_a_content_are_joined(parts: list[Any], text: str) -> None:
+def test_the_parts_of_a_content_are_told_apart(parts: list[Any], text: str) -> None:
     """Parts without a text, such as reasoning, are passed over; half an emoji is replaced."""
     assert line(content(*parts)) == Reply("r1", text, "end_turn", 457, 25)
 
@@ -76,19 +78,45 @@ def test_the_parts_of_a_content_are_joined(parts: list[Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
-        ({}, (0, 0)),
-        (None, (0, 0)),
-        ({"inputTokens": 5}, (5, 0)),
-        ({"inputTokens": -5, "outputTokens": 10**12}, (0, 0)),
-        ({"inputTokens": 10**30, "outputTokens": 2}, (0, 2)),
-        ({"inputTokens": "5", "outputTokens": 2}, (0, 2)),
-        ({"inputTokens": True, "outputTokens": 2.5}, (0, 0)),
+        ({}, (None, None)),
+        (None, (None, None)),
+        ({"inputTokens": 5}, (5, None)),
+        ({"inputTokens": 0, "outputTokens": 0}, (0, 0)),
+        ({"inputTokens": -5, "outputTokens": 10**12}, (None, None)),
+        ({"inputTokens": 10**30, "outputTokens": 2}, (None, 2)),
+        ({"inputTokens": "5", "outputTokens": 2}, (None, 2)),
+        ({"inputTokens": True, "outputTokens": 2.5}, (None, None)),
     ],
 )
-def test_absurd_token_counts_count_nothing(usage: Any, tokens: tuple[int, int]) -> None:
-    """A missing, negative, huge or odd count is 0, and the reply is kept."""
+def test_absurd_token_counts_are_unknown(usage: Any, tokens: tuple[int | None, int | None]) -> None:
+    """A missing, negative, huge or odd count tells nothing, and the reply is kept."""
     found = line(output(usage=usage))
     assert found == Reply("r1", TEXT, "end_turn", *tokens)
+
+
+@pytest.mark.parametrize(
+    ("cached", "read"),
+    [
+        ({"cacheReadInputTokens": 100}, 105),
+        ({"cacheReadInputTokenCount": 100}, 105),
+        ({"cacheReadInputTokens": 100, "cacheReadInputTokenCount": 100}, 105),
+        ({"cacheWriteInputTokens": 7}, 12),
+        ({"cacheReadInputTokens": 100, "cacheWriteInputTokenCount": 7}, 112),
+        ({"cacheReadInputTokens": 0, "cacheWriteInputTokens": None}, 5),
+        ({"cacheReadInputTokens": "100"}, 5),
+        ({"cacheReadInputTokens": -100}, 5),
+    ],
+)
+def test_cached_tokens_are_input(cached: dict[str, Any], read: int) -> None:
+    """Bedrock counts apart what was read from a cache or written to one, under either name or both."""
+    found = line(output(usage={"inputTokens": 5, "outputTokens": 2, **cached}))
+    assert found == Reply("r1", TEXT, "end_turn", read, 2)
+
+
+def test_the_cached_tokens_of_a_manifest_are_input() -> None:
+    """Its counts say what the job took in all; what it does not say stays unknown."""
+    assert Manifest(inputTokenCount=5, cacheReadInputTokenCount=100, cacheWriteInputTokenCount=7).tokens == (112, None)
+    assert Manifest(outputTokenCount=3, cacheReadInputTokenCount=100).tokens == (None, 3)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sluice.answers.requests import (
 )
 from sluice.runs.state import FrozenTier
 from sluice.task.file import load_task, parse_task
+from sluice.task.labels import PLACEHOLDER
 from sluice.task.task import Task
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -186,6 +187,14 @@ def test_examples_have_the_form_of_an_answer() -> None:
     assert list(example) == list(json.loads(form.replace("<integer>", "0")))
     assert example["evidence"] in task.examples[0].text["t"]
     assert "I paid &lt; 3 times &amp; want" in shown
+
+
+@pytest.mark.parametrize("text", [PLACEHOLDER, f" {PLACEHOLDER.title()}. "])
+def test_the_placeholder_of_a_draft_is_shown_to_no_model(text: str) -> None:
+    """A label that nobody has described has no description."""
+    prompt = system_prompt(make(labels={"a": text, "b": "The second."}))
+    assert PLACEHOLDER not in prompt.casefold()
+    assert '- "a"\n- "b": The second.' in prompt
 
 
 @pytest.mark.parametrize("name", ["tickets", "reviews"])

@@ -45,7 +45,7 @@ ROWS = [
         "subject": f"Question {n}",
         "body": f"The parcel number {n} has not come, where is it now?",
         "team": ["delivery", "billing", "other"][n % 3],
-        "meta": {"lang": "en", "day": 1 + n % 5},
+        "meta": {"lang": "en", "day": 1 + n % 5, "blank": " "},
     }
     for n in range(30)
 ]
@@ -103,13 +103,34 @@ def test_a_task_is_not_overwritten(sample: Path) -> None:
 def test_labels_come_from_a_list_a_file_or_a_guess(sample: Path) -> None:
     """A list may have blanks, a file may be CSV with descriptions; a column called like one is taken by itself."""
     Path("plain.txt").write_text("one\n\ntwo\n")
-    Path("full.csv").write_text('name,description\none,"The first, in words"\ntwo,\n')
+    Path("full.csv").write_text("Name; Description\r\none ;The first, in words\r\ntwo;\r\n;\r\n")
     assert called(sample.name, "--labels", " one , two,one", "--name", "a").exit_code == 0
     assert called(sample.name, "--labels-file", "plain.txt", "--name", "b").exit_code == 0
     assert list(load_task("a").labels) == list(load_task("b").labels) == ["one", "two"]
     assert described(Path("full.csv")) == {"one": "The first, in words", "two": "describe this label"}
     assert called(sample.name, "--name", "c").exit_code == 0
     assert load_task("c").input.gold == "team"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "given"),
+    [
+        ([5, 1, 5, 1, 5, 1, 5, 1, 5], ["5", "1"], "5"),
+        ([True, False, True] * 3, ["true", "false"], "true"),
+        ([4.5, 4.5, 2.0] * 3, ["4.5", "2.0"], "4.5"),
+        (["Qualite\u0301", "Qualit\u00e9", "b", "Qualit\u00e9"] * 2, ["Qualit\u00e9", "b"], "Qualit\u00e9"),
+        (["\u05d0\u200f", "a\u00a0b", "\u05d0\u200f"] * 3, ["\u05d0\u200f", "a\u00a0b"], "\u05d0\u200f"),
+    ],
+)
+def test_a_label_column_may_hold_numbers_truths_and_any_writing(
+    sample: Path, values: list[Any], labels: list[str], given: str
+) -> None:
+    """Numbers and truths are named by their JSON; a name in two forms is one label; no character gets lost."""
+    sample.write_bytes(jsonl([{"text": f"some words {n}", "stars": value} for n, value in enumerate(values)]))
+    assert called(sample.name, "--label-column", "stars").exit_code == 0
+    task = load_task("letters_2026")
+    assert (list(task.labels), task.input.gold) == (labels, "stars")
+    assert given in [example.labels[0] for example in task.examples]
 
 
 def test_without_labels_a_draft_is_written(sample: Path) -> None:
@@ -171,7 +192,7 @@ def test_fields_are_guessed_from_what_they_hold(rows: list[dict[str, Any]], text
     [
         (["gone.jsonl"], "gone.jsonl is not a file"),
         (["Letters 2026.jsonl", "--label-column", "nope"], "no such field; there are: ticket"),
-        (["Letters 2026.jsonl", "--label-column", "meta.day"], "no row has a text there"),
+        (["Letters 2026.jsonl", "--label-column", "meta.blank"], "no row has a word or a number there"),
         (["Letters 2026.jsonl", "--labels", "a", "--label-column", "team"], "give one of them"),
         (["Letters 2026.jsonl", "--labels-file", "gone.txt"], "cannot be read"),
         (["Letters 2026.jsonl", "--labels", "a", "--name", "Not A Name"], "no task can be made of this: name"),

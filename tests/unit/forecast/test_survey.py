@@ -54,7 +54,7 @@ def test_values_that_do_not_parse_are_told_before_the_run(tmp_path: Path) -> Non
 
 
 def test_gold_outside_the_labels_and_ids_that_repeat_are_told(tmp_path: Path) -> None:
-    """Known answers that can never be right, ids that several rows have, rows without one."""
+    """Known answers that are no label, ids that several rows have, rows without one."""
     rows = [
         {"text": "t0", "id": 1, "gold": "a"},
         {"text": "t1", "id": 1, "gold": "c"},

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sluice.forecast.weaknesses import PLACEHOLDER, Sample, weaknesses
+from sluice.forecast.weaknesses import Sample, weaknesses
 from sluice.models.catalog import Catalog
 from sluice.models.fitting import check_models
 from sluice.task.file import load_task, parse_task
+from sluice.task.labels import PLACEHOLDER
 
 STRONG: dict[str, Any] = {
     "name": "strong",

@@ -157,6 +157,29 @@ def test_a_task_can_keep_its_rows_out_of_the_report() -> None:
         assert b"rumpelstilz" not in deployed.results.get(f"reports/{summary['run_id']}/{name}")
 
 
+def in_other_words(_model: str, text: str) -> str:
+    return json.dumps({"label": text.split(maxsplit=1)[0], "confidence": "certain", "n": "x" if "odd" in text else 1})
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_models_say_in_place_of_an_answer_is_counted(shown: bool) -> None:
+    """By rows, with the field that did not fit; a model's own words are kept out with the rows' texts."""
+    task = make(
+        labels=["a", "b"],
+        tiers=[{"model": "nova-micro"}],
+        answer={"fields": {"n": {"type": "integer"}}},
+        report={"examples": shown},
+    )
+    texts = ["refund 1", "refund 2", "refund 2", "crash\u202e 1", "a 1", "a odd", "b odd"]
+    deployed = Cloud(in_other_words, ANYTHING)
+    summary = deployed.run(task, {"a.jsonl": jsonl([{"t": text} for text in texts])})
+    words = {(0, "label_unknown", "refund"): 3, (0, "label_unknown", "crash"): 1}
+    fields = {(0, "fields_invalid", "n"): 2}
+    assert table(summary["findings"]["said"]) == (words | fields if shown else fields)
+    for name in ("run.json", "report.html"):
+        assert (b"refund" in deployed.results.get(f"reports/{summary['run_id']}/{name}")) is shown
+
+
 @pytest.mark.parametrize(("length", "kept"), [(EXCERPT, EXCERPT), (EXCERPT + 1, EXCERPT), (1_000_000, EXCERPT)])
 def test_a_long_text_is_cut(length: int, kept: int) -> None:
     """A shown text has a bounded length, and says when there is more of it."""
@@ -169,12 +192,12 @@ def test_a_long_text_is_cut(length: int, kept: int) -> None:
 
 
 def test_mistakes_stand_beside_what_was_known() -> None:
-    """Known and given answer of accepted rows that disagree; a word that is no label is not repeated."""
+    """Known and given answer of accepted rows that disagree; a word that is no label is none, and not repeated."""
     gold = ["b", "b", "a", "secret"]
     rows = jsonl([{"t": f"a,certain,a|{n}", "g": known} for n, known in enumerate(gold)])
     found = Cloud(by_text, ANYTHING).run(make(input={"gold": "g"}), {"a.jsonl": rows})["findings"]
-    assert table(found["mistakes"]) == {("b", "a"): 2, ("no label of the task", "a"): 1}
-    assert table(found["known"]) == {(0, "certain", True): 1, (0, "certain", False): 3}
+    assert table(found["mistakes"]) == {("b", "a"): 2}
+    assert table(found["known"]) == {(0, "certain", True): 1, (0, "certain", False): 2}
 
 
 def test_parts_add_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -33,13 +34,41 @@ def rows(golds: list[Any]) -> bytes:
 def test_agreement_is_counted_by_tier() -> None:
     """Accepted rows with a known answer, and those among them that agree with it."""
     cloud = Cloud(by_first_word, {"min_records_per_job": 1})
-    summary = cloud.run(make(), {"in.jsonl": rows(["a", "b", "b", "a", None, 7, "a"])})
+    summary = cloud.run(make(), {"in.jsonl": rows(["a", "b", "b", "a", None, "", "a"])})
     assert summary["gold"] == {
         "known": 5,
+        "outside": 0,
         "accepted": 5,
         "right": 3,
         "tiers": [{"tier": 0, "accepted": 3, "right": 2}, {"tier": 1, "accepted": 2, "right": 1}],
     }
+
+
+def test_known_answers_outside_the_labels_are_counted_apart() -> None:
+    """No answer can agree with them, so none is wrong for that; the run warns of them."""
+    cloud = Cloud(by_first_word, {"min_records_per_job": 1})
+    summary = cloud.run(make(), {"in.jsonl": rows(["a", "b", "c", 7, ["a", "c"], " a\u200b"])})
+    gold = summary["gold"]
+    assert (gold["known"], gold["outside"], gold["accepted"], gold["right"]) == (3, 3, 3, 2)
+    assert [warning for warning in summary["warnings"] if "3 row(s) have a known answer that is no label" in warning]
+
+
+@pytest.mark.parametrize(
+    ("labels", "gold", "right"),
+    [
+        (["5", "1"], 5, 1),
+        (["5", "1"], "5", 1),
+        (["5", "1"], [5], 1),
+        (["5", "1"], 1, 0),
+        (["true", "false"], True, 1),
+        (["Qualite\u0301", "b"], "Qualit\u00e9", 1),
+    ],
+)
+def test_known_answers_may_be_numbers_and_truths(labels: list[str], gold: Any, right: int) -> None:
+    """Their JSON is a label, and a label in another form of its characters is that label."""
+    cloud = Cloud(lambda *_: json.dumps({"label": labels[0], "confidence": "certain"}), {"min_records_per_job": 1})
+    summary = cloud.run(make(labels=labels), {"in.jsonl": rows([gold])})
+    assert (summary["gold"]["known"], summary["gold"]["right"]) == (1, right)
 
 
 def test_agreement_is_told_in_a_sentence() -> None:

@@ -54,6 +54,7 @@ def test_an_accepted_row_has_all_that_came_of_it() -> None:
             "reason": None,
             "label": "a",
             "confidence": "certain",
+            "detail": None,
         }
     ]
     assert len(row.pop("record")) == 32
@@ -83,6 +84,22 @@ def test_an_accepted_row_has_all_that_came_of_it() -> None:
         "output_tokens": 10,
     }
     assert {name: row[name] for name in wanted} == wanted
+
+
+def test_a_value_that_was_copied_from_the_request_is_stored_as_the_text_has_it() -> None:
+    """A reply with our escapes in it is judged beside its own text, others are judged as they come."""
+    asked = {"confidence": False, "fields": {"x": {"type": "string"}}}
+    task = make(labels={}, answer=asked)
+    said = {"i": "AT&amp;T", "w": "R&amp;D", "p": "plain"}
+    texts = ["i AT&T invoice", "w R&amp;D as written", "p plain"]
+    rows, _ = run(lambda _model, text: json.dumps({"x": said[text[0]]}), [{"t": text} for text in texts], task)
+    assert [row["x"] for row in rows] == ["AT&T", "R&amp;D", "plain"]
+
+
+def test_the_trail_keeps_what_was_said_instead_of_a_label() -> None:
+    """A word that is no label, beside the attempt that it was said in."""
+    rows, _ = run(by_tier(sure("shipping"), sure()), [{"t": "hello"}])
+    assert [step["detail"] for step in rows[0]["trail"]] == ["shipping", None]
 
 
 def test_the_trail_keeps_the_label_of_an_escalated_attempt() -> None:

@@ -39,7 +39,8 @@ def test_the_columns_are_those_of_the_contract() -> None:
         answer={"fields": {"n": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}},
     )
     trail = (
-        "round: int16, tier: int8, model: string, outcome: string, reason: string, label: string, confidence: string"
+        "round: int16, tier: int8, model: string, outcome: string, reason: string, label: string, confidence: string, "
+        "detail: string"
     )
     assert [f"{field.name} {field.type}" for field in schema(task)] == [
         "source string",

@@ -119,6 +119,50 @@ def test_a_record_counts_once_however_often_it_came() -> None:
     assert all(labels in (["a"], None) for _, labels in attempts(staged))
 
 
+def untold(record: str, **usage: int) -> dict[str, Any]:
+    made = answer(record)
+    made["modelOutput"]["usage"] = usage
+    return made
+
+
+def told(staged: Stage) -> tuple[int, int, list[tuple[int, int]]]:
+    import pyarrow as pa
+
+    found = []
+    for key, _ in list(staged.machine.work.keys(f"runs/{staged.run}/answers/")):
+        with pa.ipc.open_stream(staged.machine.work.get(key)) as stream:
+            rows = stream.read_all().to_pylist()
+            found += [(row["input_tokens"], row["output_tokens"]) for row in rows]
+    return sum(read for read, _ in found), sum(written for _, written in found), found
+
+
+def test_tokens_that_no_reply_tells_are_those_that_the_manifest_has_left() -> None:
+    """To the token, on the rows as in the books; nothing of it is an estimate."""
+    staged = job_with(lambda ids: [untold(ids[0], inputTokens=50, outputTokens=5), *(untold(i) for i in ids[1:])])
+    manifest = json.dumps({"inputTokenCount": 1000, "cacheReadInputTokenCount": 51, "outputTokenCount": 47}).encode()
+    staged.machine.work.put(f"{staged.keys().output_prefix}x/manifest.json.out", manifest)
+    counts = books(staged)
+    read, written, rows = told(staged)
+    assert (counts.input_tokens, counts.output_tokens, counts.estimated) == (read, written, 0) == (1051, 47, 0)
+    assert all(each > 0 for row in rows for each in row)
+    assert any("5 answers did not tell their tokens" in warning for warning in counts.warnings)
+
+
+def test_tokens_that_nothing_tells_are_estimated_and_marked() -> None:
+    """From the length of the request and of the reply; an unknown cost is not no cost."""
+    staged = job_with(
+        lambda ids: [answer(ids[0]), untold(ids[1], inputTokens=50), *map(untold, ids[2:5]), error(ids[5])]
+    )
+    counts = books(staged)
+    read, written, _ = told(staged)
+    lines = staged.machine.work.get(staged.keys().input).split(b"\n")
+    known = model_output(SURE, "some text")["usage"]
+    assert counts.input_tokens == read == known["inputTokens"] + 50 + sum(len(line) // 4 for line in lines[2:5])
+    assert counts.output_tokens == written == known["outputTokens"] + 4 * (len(SURE) // 4)
+    assert counts.estimated == 4
+    assert any("4 answers did not tell their tokens, which are estimated" in warning for warning in counts.warnings)
+
+
 def test_broken_lines_cost_no_other_record() -> None:
     """Lines that cannot be read are counted; a line break inside a reply is none of the file's."""
     odd = SURE + "\u2028\x85 and \u2029 more"

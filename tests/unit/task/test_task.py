@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -127,6 +128,70 @@ def test_labels_from_a_csv_file(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text('\ufeffname,description\r\nbilling,"Money, bills"\r\nother,\r\n', "utf-8")
     (tmp_path / "t.yaml").write_text("name: t\ninput: {text: text}\nlabels: labels.csv\n", "utf-8")
     assert load_task(str(tmp_path / "t.yaml")).labels == {"billing": "Money, bills", "other": ""}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "name,description\r\nbilling ,Charges\r\ntechnical, Errors \r\n,\r\n,\r\n",
+        "\ufeffName;Description\r\nbilling;Charges;;\r\ntechnical;Errors\r\n;\r\n",
+        "sep=;\r\nname;description\r\nbilling;Charges\r\n\r\ntechnical;Errors\r\n",
+        "\r\n,\r\nname,owner,description\r\nbilling,me,Charges\r\ntechnical,,Errors\r\n",
+        'name, description\n"billing", "Charges"\ntechnical,Errors',
+        "description|name\nCharges|billing\nErrors|technical\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_labels_file_is_read_as_spreadsheets_write_it(tmp_path: Path, content: str, encoding: str) -> None:
+    """Empty rows, blanks around a cell and another separator are nobody's labels."""
+    (tmp_path / "labels.csv").write_bytes(content.encode(encoding))
+    made = parse_task({**SMALL, "labels": "labels.csv"}, "t.yaml", tmp_path)
+    assert made.labels == {"billing": "Charges", "technical": "Errors"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name,description\nbilling,Charges, invoices\nb,c\n", "line 2: more cells than the first line names"),
+        ("name,description\nbilling,Charges\n,Errors\n", "line 3: there is no name in it"),
+        ('name,description\nbilling,"Charges\nb,c\n', "a quote may not be closed"),
+        ("name,name\na,b\n", "names a column twice"),
+        ("name\na\na\n", "'a' stands there 2 times"),
+    ],
+)
+def test_a_labels_file_is_whole_or_refused(tmp_path: Path, content: str, said: str) -> None:
+    """What its writer cannot have meant is named with its line, and never cut in silence."""
+    (tmp_path / "labels.csv").write_text(content, "utf-8")
+    with pytest.raises(BadTask, match=re.escape(said)):
+        parse_task({**SMALL, "labels": "labels.csv"}, "t.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("label", ["\u05e9\u200f", "\U0001f469\u200d\U0001f4bb", "a\u00a0b", "co\u00adop"])
+def test_labels_of_any_writing_are_taken(label: str) -> None:
+    """Marks of direction, joiners, emoji and soft hyphens are part of how a label is spelled."""
+    assert label in task(labels=[label, "b"]).labels
+
+
+def test_a_label_of_nothing_visible_is_refused() -> None:
+    """It would be the form of an empty word."""
+    assert "is empty" in problems_with(labels=["\u200b", "b"])[0]
+
+
+def test_none_stands_alone() -> None:
+    """Where at least two labels are asked for it never could; an example that puts it beside others is refused too."""
+    several = {**SMALL, "choose": {"min": 2, "max": 3}, "none": "other"}
+    (said,) = problems(several)
+    assert said.startswith("none: 'other': says that nothing fits, so it stands alone, and choose.min is 2; ")
+    example = {"text": "x", "labels": ["billing", "other"]}
+    assert problems({**SMALL, "choose": "many", "none": "other", "examples": [example]}) == [
+        "examples.0.label: 'other' says that nothing fits, so it should stand alone"
+    ]
+
+
+def test_a_run_that_began_with_a_task_of_before_goes_on() -> None:
+    """Checks that came later do not stop it."""
+    several = {**SMALL, "choose": {"min": 2, "max": 3}, "none": "other"}
+    assert parse_task(several, "start.json", frozen=True).none == "other"
 
 
 @pytest.mark.parametrize(
