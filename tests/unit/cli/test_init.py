@@ -178,11 +178,11 @@ def test_every_container_can_be_a_sample(sample: Path, suffix: str) -> None:
         ([{"deep": {"body": f"words and words {n}"}, "no": n} for n in range(5)], ["deep.body"], "no"),
         ([{"url": f"https://x/{n}", "content": f"words of text {n}"} for n in range(5)], ["content"], "url"),
         ([{"content": f"words of text {n}", "k": "same"} for n in range(5)], ["content"], None),
-        ([{"dot.ted": "x" * 99, "content": "words", "gone": None}], ["content"], None),
+        ([{"dot.ted": "x" * 99, "content": "words", "gone": None}], ["dot.ted"], "content"),
     ],
 )
 def test_fields_are_guessed_from_what_they_hold(rows: list[dict[str, Any]], text: list[str], id_: str | None) -> None:
-    """Long and various strings are the text, a value of its own in each row is the id; what no path names is none."""
+    """Long and various strings are the text, a value of its own in each row is the id; names may have dots."""
     found = guessed(rows)
     assert (found.text, found.id) == (text, id_)
 
