@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from contextlib import contextmanager
@@ -93,11 +94,8 @@ class Deployment:
             RetryLater, Stop: AWS could not be reached, or refuses.
 
         """
-        names = listed(inputs)
-        if not names:
-            raise BadRequest("there are no inputs: name one or more")
         command = submission.command_of(_meant(task), settings or {}, again=again)
-        return DeployedRun(self.stack, submission.submit(self.stack, names, command, on_upload or _in_silence))
+        return DeployedRun(self.stack, submission.submit(self.stack, listed(inputs), command, on_upload or _in_silence))
 
     @translating()
     def sweep(self, task: str) -> Swept:
@@ -128,10 +126,12 @@ class Deployment:
             limit: at most so many.
 
         Raises:
-            BadRequest: there is no such stack.
+            BadRequest: there is no such stack, or the limit is below 1.
             RetryLater, Stop: AWS could not be reached, or refuses.
 
         """
+        if limit < 1:
+            raise BadRequest(f"{limit} is no number of runs: give 1 or more", "limit")
         return [DeployedRun(self.stack, now.run, now) for now in latest(self.stack, limit, task)]
 
 
@@ -177,7 +177,8 @@ class DeployedRun(Rows):
     def status(self) -> str:
         """How the run stands, in a word.
 
-        `running`, `cancelling` or `waiting_for_approval`; `succeeded`, `over_limit`, `cancelled` or `failed`.
+        `running`, `cancelling` or `waiting_for_approval`; once it has ended `succeeded`, `over_limit`, `cancelled`,
+        `nothing_accepted` or `failed`.
         """
         return self.standing.status
 
@@ -304,9 +305,11 @@ class DeployedRun(Rows):
             escalate_refused: ask the next tier for what its tier refuses again.
 
         Raises:
-            BadRequest: it has not ended.
+            BadRequest: it has not ended, or the budget is no amount.
 
         """
+        if max_usd is not None and not 0 <= max_usd < math.inf:
+            raise BadRequest(f"{max_usd} is no amount of dollars", "max_usd")
         return control.resume(self.stack, self.run_id, max_usd, escalate_refused=escalate_refused)
 
     @translating()

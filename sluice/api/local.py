@@ -11,7 +11,7 @@ from sluice.api.tasks import Inputs, listed, region_here, runnable
 from sluice.extras import Extra, require
 from sluice.local.checks import check_faults
 from sluice.local.sources import check_answers
-from sluice.results.published import check_out, in_folder, read_document
+from sluice.results.published import check_out, in_folder, read_document, why
 from sluice.rows.inputs import find_inputs
 from sluice.runs.settings import Settings
 
@@ -106,13 +106,13 @@ class Run(Rows):
 
     @property
     def status(self) -> str:
-        """How it ended: `succeeded`, `over_limit`, `cancelled` or `failed`."""
+        """How it ended: `succeeded`, `over_limit`, `cancelled`, `nothing_accepted` or `failed`."""
         return str(self.summary["status"])
 
     @property
     def error(self) -> str | None:
-        """Why it failed; None where it did not."""
-        return self.summary.get("error")
+        """Why it failed or accepted nothing; None where it did neither."""
+        return why(self.summary)
 
     @property
     def report(self) -> Path:

@@ -54,7 +54,7 @@ class Rows(ABC):
         label: str | Sequence[str] = (),
         reason: str | Sequence[str] = (),
         limit: int | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> pa.Table:
         """Read rows into memory as a `pyarrow.Table`, whose `.to_pandas()` is pandas' where that is installed.
 
@@ -72,7 +72,7 @@ class Rows(ABC):
             BadRequest: the run has published nothing, or something is named that does not exist.
 
         """
-        return self.published().table(_wanted(status, label, reason, limit), columns)
+        return self.published().table(_wanted(status, label, reason, limit), _columns(columns))
 
     def batches(
         self,
@@ -81,13 +81,14 @@ class Rows(ABC):
         label: str | Sequence[str] = (),
         reason: str | Sequence[str] = (),
         limit: int | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield the same rows as `table`, up to 10,000 at a time: memory stays flat however large the run is."""
         with translating():
             published = self.published()
-            published.check_columns(columns)
-            yield from published.batches(_wanted(status, label, reason, limit), columns)
+            wanted = _columns(columns)
+            published.check_columns(wanted)
+            yield from published.batches(_wanted(status, label, reason, limit), wanted)
 
     def input_lines(
         self,
@@ -115,5 +116,10 @@ def _wanted(
     return Wanted(_names(label), _names(status), _names(reason), limit)
 
 
+def _columns(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else _names(given)
+
+
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name alone stands for itself."""
     return (str(given),) if isinstance(given, str) else tuple(given)

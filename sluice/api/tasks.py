@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sluice.errors import BadRequest
 from sluice.models.catalog import Catalog, Model
 from sluice.models.fitting import check_models
 from sluice.task import file as task_file
@@ -48,5 +49,13 @@ def region_here(region: str | None) -> str:
 
 
 def listed(inputs: Inputs) -> list[str]:
-    """The names of inputs, of which there may be one alone."""
-    return [str(inputs)] if isinstance(inputs, str | Path) else [str(name) for name in inputs]
+    """The names of inputs, of which there may be one alone.
+
+    Raises:
+        BadRequest: there is none.
+
+    """
+    names = [str(inputs)] if isinstance(inputs, str | Path) else [str(name) for name in inputs]
+    if not names:
+        raise BadRequest("there are no inputs: name one or more")
+    return names

@@ -19,6 +19,7 @@ from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import BASIS, Tokens, answered, bill, find, tokens_of
 from sluice.forecast.texts import Lot
 from sluice.reasons import Reason
+from sluice.results.published import why
 from sluice.results.run_document import stand_in
 from sluice.runs import accounting
 from sluice.task.file import parse_task
@@ -172,17 +173,16 @@ class Trial:
                 )
                 shutil.copy(sample, self.out / SAMPLE)
                 documents.append(_whole(document))
-        if any(Reason.BUDGET in document["reasons"] for document in documents):
-            what = "budget.max_usd of the task stopped the pilot, so it shows nothing: draw fewer records (-n)"
-            raise Unfinished(what, "failed")
         return documents
 
 
 def _whole(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The document of a run that has reached its end."""
+    """The document of a run that has reached its end, with all records asked."""
+    if Reason.BUDGET in document.get("reasons", {}):
+        what = "budget.max_usd of the task stopped the pilot, so it shows nothing: draw fewer records (-n)"
+        raise Unfinished(what, "failed")
     if (status := str(document["status"])) not in ENDED_WELL:
-        why = document.get("error") or "see its report"
-        raise Unfinished(f"the pilot broke off, its run is {status}: {why}", status)
+        raise Unfinished(f"the pilot broke off, its run is {status}: {why(document) or 'see its report'}", status)
     return document
 
 

@@ -27,7 +27,7 @@ from sluice.runs.settings import Settings
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sluice.aws.s3 import Store
 
@@ -249,6 +249,14 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise BadRequest(f"{folder / 'run.json'} is no run of Sluice") from None
     found: dict[str, Any] = document
     return found
+
+
+def why(document: Mapping[str, Any]) -> str | None:
+    """Say why a run failed or accepted nothing; None where it did neither."""
+    if cause := document.get("cause"):
+        return f"{cause['rows']:,} rows are {cause['reason']}: {cause['likely']}".rstrip(": ")
+    error: str | None = document.get("error")
+    return error
 
 
 def in_folder(folder: Path) -> Published:

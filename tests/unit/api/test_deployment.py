@@ -120,6 +120,15 @@ def test_no_call_invents_a_run(deployed: Deployed, call: str) -> None:
         getattr(deployed.deployment.run("r9"), call)()
 
 
+def test_what_options_bound_is_bounded_here(deployed: Deployed) -> None:
+    """A slip of a program is told, not sent."""
+    with pytest.raises(BadRequest, match="limit 0 is no number of runs"):
+        deployed.deployment.runs(limit=0)
+    for amount in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(BadRequest, match="is no amount of dollars"):
+            deployed.deployment.run(RUN).resume(amount)
+
+
 def test_no_inputs_are_no_run(deployed: Deployed) -> None:
     """An empty list is a slip of the program, not what waits for the task."""
     with pytest.raises(BadRequest, match="there are no inputs"):

@@ -112,6 +112,8 @@ def test_a_run_hands_out_its_rows(run: Run) -> None:
     assert open_.to_pylist() == [{"id": str(n), "reason": "low_confidence"} for n in range(3)]
     assert run.table(status=["accepted", "unresolved"], label="b").num_rows == 10 - 1
     assert run.table(limit=2).num_rows == 2
+    assert run.table(columns="line").column_names == ["line"]
+    assert len(run.table().to_pandas()) == 20
     assert run.table(reason="reply_cut").num_rows == 0
     assert sum(batch.num_rows for batch in run.batches()) == 20
     assert [json.loads(line) for line in run.input_lines(status="unresolved")] == ROWS[:3]
@@ -155,6 +157,7 @@ def test_what_is_asked_arrives_typed(rows: Path) -> None:
     ("changes", "error", "said"),
     [
         ({"inputs": "gone.jsonl"}, BadRequest, "gone.jsonl does not exist"),
+        ({"inputs": []}, BadRequest, "there are no inputs"),
         ({"inputs": "s3://bucket/key.jsonl"}, BadRequest, "does not exist"),
         ({"task": "nothing"}, BadTask, "no such task"),
         ({"answers": "magic"}, BadRequest, "answers magic is not known; there are"),
@@ -187,6 +190,14 @@ def test_a_run_that_did_not_succeed_can_be_an_error(run: Run) -> None:
     with pytest.raises(Unfinished, match="has not succeeded, it is over limit") as caught:
         failed.raise_for_status()
     assert caught.value.status == "over_limit"
+
+
+def test_a_run_that_accepted_nothing_says_the_likely_cause(run: Run) -> None:
+    """Beside its status, for whoever reads the error alone."""
+    cause = {"reason": "record_refused", "rows": 20, "likely": "no access to the model"}
+    failed = Run(run.out, {**run.summary, "status": "nothing_accepted", "cause": cause})
+    with pytest.raises(Unfinished, match="it is nothing accepted: 20 rows are record_refused: no access to the model"):
+        failed.raise_for_status()
 
 
 def test_a_pilot_concludes_from_a_sample(rows: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from sluice.cli.app import app
 from sluice.cli.exits import MEANINGS, ExitCode
@@ -44,6 +45,14 @@ def test_every_command_explains_itself(name: str) -> None:
     assert "Exit codes" in command.help
     assert any(line.startswith(f"sluice {name}") for line in examples_in(command.epilog))
     assert [option.name for option in command.params if not option.help] == []
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["results"]])
+def test_help_is_asked_for_by_one_letter_too(words: list[str]) -> None:
+    """-h, of every command."""
+    short, long = (CliRunner().invoke(app, [*words, option]) for option in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "Usage:" in short.output
 
 
 def test_every_command_speaks_json() -> None:
