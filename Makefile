@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench chaos docs prices mutants check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos docs prices mutants check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ demo: setup ## Classify the sample tickets on this machine with the real workflo
 
 test: setup ## Run the unit, fault, flow, infrastructure and browser tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
+
+# Each in an environment of its own, since they pin what others need; minutes and gigabytes, and not in CI.
+orchestrators: setup ## Run the examples for Airflow, Dagster and Prefect, each installed for it, on the sample
+	@$(BIN)/python docs/examples/orchestrators/try_all.py
 
 bench: setup ## Measure the steps, and write the table of docs/internals/performance.md (10 minutes)
 	@$(BIN)/python -m benchmarks

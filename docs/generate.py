@@ -21,11 +21,13 @@ import duckdb
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from benchmarks import idle
 from docs import house, listings, reference
 from docs.markdown import fenced, table
 from sluice.cli.summary import next_after, places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
+from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog, cost, profile_of
 from sluice.results.run_document import read_run
 from sluice.task.file import json_schema, load_task
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("api", "cli", "operating", "operations", "results", "security", "tasks")),
+    *(f"docs/{page}.md" for page in ("api", "cli", "howto", "operating", "operations", "results", "security", "tasks")),
     "docs/internals/architecture.md",
     "docs/internals/promises.md",
     "docs/internals/roles.md",
@@ -317,6 +319,7 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "models": models,
     "travel": travel,
     "roles": lambda _: role_tables(table),
+    "idle": lambda _: idle.table(json.loads(synthesized().read_bytes())["Resources"]),
     "house": lambda _: f"{table(('floor', 'place', 'holds', 'size'), house.rows())}\n{house.longest()}",
 }
 
