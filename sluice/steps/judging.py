@@ -140,7 +140,8 @@ class Judged:
     def _settle_failed(self, n: int, reply: Reply) -> None:
         message, reason = reply.message or "", reply.reason or Reason.REPLY_UNREADABLE
         said = bare(message)
-        self.alike = self.alike and message == self.wordings.setdefault(said, message) and len(self.wordings) == 1
+        first = self.wordings.setdefault(said, message)
+        self.alike = self.alike and message == first and len(self.wordings) == 1
         self.messages[said] += 1
         about_text = reason is Reason.RECORD_REFUSED and of_text(message)
         if reason is Reason.RECORD_REFUSED and not about_text:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.aws.metrics import Measure
-from sluice.reasons import TRANSPORT
+from sluice.reasons import TRANSPORT, Outcome, Reason
 from tests.faults.scenarios import label_of
 
 if TYPE_CHECKING:
@@ -119,13 +119,15 @@ def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None
     rounds = [attempt["round"] for attempt in trail]
     if rounds != sorted(set(rounds)):
         return f"two attempts in one round: {rounds}"
-    of = Counter(attempt["tier"] for attempt in trail)
+    # What a tier refused to all alike is asked once more under the same attempt, and left if it is refused again.
+    again = [step["reason"] == Reason.RECORD_REFUSED and step["outcome"] == Outcome.RETRIED for step in trail]
+    of = Counter(attempt["tier"] for attempt, free in zip(trail, again, strict=True) if not free)
     often = [tier for tier, count in of.items() if count > task.tiers[tier].attempts]
     if often:
         return f"tier {often[0]} was asked {of[often[0]]} times"
     if [attempt["tier"] for attempt in trail] != sorted(attempt["tier"] for attempt in trail):
         return "the tiers are out of order"
-    if ended:
+    if ended or row["reason"] == Reason.RECORD_REFUSED:  # or left, where its tier refused all alike
         return None
     if not trail or trail[-1]["tier"] != len(task.tiers) - 1:
         return f"it was given up for {row['reason']} before the last tier: {trail}"

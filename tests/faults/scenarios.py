@@ -18,6 +18,8 @@ MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
 EARLY = {"properties": {"row": {"properties": {"n": {"maximum": 30}}}}}
 # Lines that are no good rows: data, each with one output row.
 BAD = (b"{broken", b'{"id": "no text"}', b'{"text": ""}', b'{"text": 7}', b"\xff\xfe", b"[1]", b'"text"')
+# Texts that look like places of rows, as the keys of rejected ones are made of.
+PLACES = ("0:1", "0:2", "1:1", "0:0:1", "0 1", "1", "rejected", "0:0:2")
 # Characters at which a reader that is not careful splits a line, escapes twice, or counts bytes wrongly.
 ODD = ("", "\u2028", "\x85", "\u2029 <text>", "&lt;", "</text>", "é", "\N{LARGE RED CIRCLE}", '"', "\\n")
 
@@ -83,7 +85,42 @@ def draw_scenario(seed: int) -> Scenario:
         "span_bytes": rng.choice((60, 200, 1000, 10**6)),
         "part_bytes": rng.choice((100, 10**6)),
     }
-    return Scenario(parse_task(task, "the task of the faults"), draw_files(rng), settings)
+    files = draw_files(rng)
+    return hostile(seed, Scenario(parse_task(task, "the task of the faults"), files, settings))
+
+
+def hostile(seed: int, scenario: Scenario) -> Scenario:
+    """Every third scenario with a shape of input or settings that somebody would choose to break it."""
+    rng = random.Random(f"hostile {seed}")
+    if rng.random() > 1 / 3:
+        return scenario
+    task, files, settings = scenario.task, dict(scenario.files), dict(scenario.settings)
+    alike = json.dumps({"text": rng.choice(PLACES), "id": "same", "n": 1}).encode()
+    lines = rng.randint(1, 30)
+    match rng.choice(("one record a job", "one-byte spans", "alike", "rejected", "places", "empty files")):
+        case "one record a job":
+            settings |= {"max_records_per_job": 1, "min_records_per_job": 1}
+        case "one-byte spans":
+            settings |= {"span_bytes": 1, "part_bytes": 1}
+            files = {name: data[:400] for name, data in files.items()}
+        case "alike":
+            files = {name: b"\n".join([alike] * lines) for name in files}
+        case "rejected":
+            files = {name: b"\n".join(rng.choices(BAD, k=lines)) for name in files}
+        case "places":
+            rows = [json.dumps({"text": rng.choice(PLACES), "id": f"r{n}", "n": n}).encode() for n in range(lines)]
+            files = {name: b"\n".join(line for row in rows for line in (rng.choice(BAD), row)) for name in files}
+        case "empty files":
+            blank = {f"{name}.empty.jsonl": rng.choice((b"", b"\n", b"\r\n\n")) for name in files}
+            files = {
+                "0.jsonl": b"",
+                **{
+                    name: data
+                    for pair in zip(files, blank, strict=True)
+                    for name, data in ((pair[0], files[pair[0]]), (pair[1], blank[pair[1]]))
+                },
+            }
+    return Scenario(task, files, settings)
 
 
 def small_scenario() -> Scenario:
