@@ -354,6 +354,36 @@ def test_a_cancelled_run_keeps_what_it_has() -> None:
     assert found[1][0] == "unresolved"
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_job_that_was_left_half_settled_counts_for_nothing_in_a_cancelled_run(lost: int) -> None:
+    """Its answers are there and its books are not: its row is as if it had not been asked, the others keep theirs."""
+    import msgspec
+
+    from sluice.runs.state import JobItem, Part, Span
+    from sluice.steps import merge, partition, plan, publish
+
+    cloud = Cloud(lambda _model, _text: sure(), {**ANYTHING, "max_records_per_job": 1})
+    id_ = cloud.begin(make(), {"a.jsonl": jsonl([{"t": "x"}, {"t": "y"}, {"t": "z"}])})
+    keys = Keys(id_)
+    for span in msgspec.json.decode(cloud.work.get(keys.spans), type=list[Span]):
+        partition.run(cloud.services, span)
+    jobs = msgspec.json.decode(cloud.work.get(plan.run(cloud.services, id_, 0).jobs_key), type=list[JobItem])
+    for item in jobs:
+        cloud.drive_job(item)
+    del cloud.s3.objects["work", keys.job(0, jobs[lost].job).counts]
+    cloud.work.put(keys.cancel, b"{}")
+    parts = plan.run(cloud.services, id_, 1).parts_key
+    for part in msgspec.json.decode(cloud.work.get(parts), type=list[Part]):
+        merge.run(cloud.services, part)
+    assert publish.run(cloud.services, id_)["status"] == "cancelled"
+    rows = cloud.rows()
+    assert sorted((row["status"], row["reason"], row["attempts"], row["input_tokens"] > 0) for row in rows) == [
+        ("accepted", None, 1, True),
+        ("accepted", None, 1, True),
+        ("unresolved", "cancelled", 0, False),
+    ]
+
+
 def counts_of(cloud: Cloud) -> list[Counts]:
     """The books of all jobs."""
     import msgspec

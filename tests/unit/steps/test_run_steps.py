@@ -86,6 +86,14 @@ def test_a_few_escalations_go_on_demand() -> None:
     ]
 
 
+def test_a_record_that_no_file_may_hold_goes_alone() -> None:
+    """Held back for its size it would come for ever; Bedrock says what it says of it."""
+    cloud = Cloud(sure, {"max_file_bytes": 300, "min_records_per_job": 1})
+    summary = cloud.run(make(), {"a.jsonl": jsonl([{"t": f"text {n}"} for n in range(5)])})
+    assert summary["rows"]["accepted"] == 5
+    assert (len(cloud.bedrock.created), len({job for job, _ in cloud.bedrock.bought})) == (5, 5)
+
+
 def test_two_runs_decide_alike() -> None:
     """The same rows in other spans, jobs and order of output get the same labels."""
     rows = jsonl([{"t": f"text {n % 40}"} for n in range(120)])
