@@ -191,6 +191,7 @@ def task_reference(_: Sample) -> str:
 PARTS = {
     "input": "Input",
     "input.keep.*": "KeptAs",
+    "input.csv": "CsvForm",
     "answer": "Answer",
     "gates": "Gates",
     "gates.rules[]": "Rule",
@@ -256,7 +257,7 @@ def _default(schema: dict[str, Any]) -> str:
         return NONE
     if isinstance(value, list):
         return ", ".join(f"`{item['model']}`" if isinstance(item, dict) else f"`{item}`" for item in value)
-    return f"`{json.dumps(value)}`".replace('"', "")
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def models(_: Sample) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class SluiceError(Exception):
@@ -50,7 +50,15 @@ class BadSetting(Stop):
 
 
 class BadInput(Stop):
-    """An input object that cannot be read as rows."""
+    """An input object that cannot be read as rows.
+
+    `columns` are the names that a table has. They are its owner's words: none stands in the message, and only commands
+    that keep nothing show them.
+    """
+
+    def __init__(self, message: str, columns: Sequence[str] = ()) -> None:
+        self.columns = tuple(columns)
+        super().__init__(message)
 
 
 class BadRequest(Stop):

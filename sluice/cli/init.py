@@ -15,8 +15,9 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from sluice.cli.csv_guess import csv_lines
 from sluice.cli.exits import ExitCode, print_json
-from sluice.cli.samples import FIRST, rows_of
+from sluice.cli.samples import FIRST, form_of, rows_of
 from sluice.errors import BadRequest, BadTask
 from sluice.files import plain, write_whole
 from sluice.results.gold import known_words
@@ -339,6 +340,7 @@ def render(
         "# What the task is for, in a sentence; the model reads it.",
         f"description: {quoted(f'Classify the texts of {sample.name}.')}",
         *_input_lines(guess, labels, columns),
+        *csv_lines(form_of(sample)),
         *_label_lines(labels),
         *_example_lines(examples, several=labels.several),
         "# The cheapest model first; what it cannot settle goes on to the next.",

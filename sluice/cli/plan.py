@@ -17,6 +17,7 @@ from sluice.api.forecasting import asked_for
 from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
+from sluice.cli.samples import showing_columns
 from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
@@ -51,7 +52,7 @@ def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
     """Print what a run would be; `bucket` gives the buckets of inputs that lie in S3."""
     settings = parse_settings(request.settings)
     asked = asked_for(request.inputs, request.task, settings, request.escalate, request.region)
-    with busy(READING) as say:
+    with busy(READING) as say, showing_columns():
         made = forecast(asked, bucket, progress(say))
     with reader_may_leave():
         if request.json:

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.aws.folder import LOCAL, Folder
 from sluice.budget.tokens import estimated_tokens
+from sluice.cli.csv_guess import LOOKED_AT, guessed_form
 from sluice.errors import BadInput
 from sluice.forecast.weaknesses import Sample
 from sluice.results.gold import known_words
-from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
+from sluice.rows.containers import Codec, Limits, Reading, Rows, container_of, lines_of_input
+from sluice.rows.containers.codecs import opened
+from sluice.rows.containers.reading import shown
+from sluice.rows.containers.texts import peeked
 from sluice.rows.paths import look_up
-from sluice.rows.record import Row, RowReader, parse_object
+from sluice.rows.record import Row, RowReader, apart, parse_object
 from sluice.runs.settings import Settings
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sluice.task.csv_form import CsvForm
     from sluice.task.task import Task
 
+WHOLE = Reading()
+NAMED = 20  # columns that a message lists
 FIRST = 1_000  # rows that a sample's fields are told from
 
 
-def raw_rows(path: Path) -> Iterator[bytes]:
+@contextmanager
+def showing_columns() -> Iterator[None]:
+    """Name the columns that a file has where the task's are not among them, for a command that keeps nothing."""
+    try:
+        yield
+    except BadInput as error:
+        if not error.columns:
+            raise
+        names = ", ".join(repr(shown(name)) for name in error.columns[:NAMED])
+        more = f" and {len(error.columns) - NAMED:,} more" if len(error.columns) > NAMED else ""
+        raise BadInput(f"{error}. It has {names}{more}") from None
+
+
+def raw_rows(path: Path, reading: Reading = WHOLE) -> Iterator[bytes]:
     """The rows of a file as lines of JSON; what its container could not take apart is among them.
 
     Raises:
@@ -37,16 +58,32 @@ def raw_rows(path: Path) -> Iterator[bytes]:
     head = folder.head(key)
     if head is None:
         raise BadInput(f"{path} does not exist")
-    container = container_of(str(path), lambda: b"".join(folder.blocks(key, 0, HEAD_BYTES)))
+    container = container_of(str(path), head.size, lambda begin, end: b"".join(folder.blocks(key, begin, end)))
     item = Input(uri=str(path), version=None, etag=head.etag, bytes=head.size, container=str(container))
     limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
-    for block in lines_of_input(folder, key, item, 0, head.size, limits):
-        yield from (line for line in block if line.strip())
+    for block in lines_of_input(folder, key, item, 0, head.size, limits, reading):
+        yield from (row for line in block for row in apart(line) if row.strip())
+
+
+def form_of(path: Path) -> CsvForm | None:
+    """How a CSV file seems to be written; None where it is as usual, or no CSV."""
+    folder, key = Folder(LOCAL, Path("/")), str(path.resolve()).removeprefix("/")
+    head = folder.head(key)
+    if head is None:
+        return None
+    container = container_of(str(path), head.size, lambda begin, end: b"".join(folder.blocks(key, begin, end)))
+    if container.rows not in (Rows.CSV, Rows.TSV):
+        return None
+    content = folder.blocks(key)
+    if container.codec is not Codec.PLAIN:
+        content = opened(container.codec, content, str(path), head.size * 1000 + LOOKED_AT)
+    seen, _ = peeked(content, LOOKED_AT)
+    return guessed_form(seen, "\t" if container.rows is Rows.TSV else ",", whole=len(seen) < LOOKED_AT)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file that are JSON objects."""
-    for raw in raw_rows(path):
+    """The rows of a file that are JSON objects, read as it seems to be written."""
+    for raw in raw_rows(path, Reading(csv=form_of(path))):
         row = parse_object(raw)
         if isinstance(row, dict):
             yield row
@@ -54,7 +91,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 
 def sample_of(task: Task, path: Path, characters_per_token: Mapping[str, float]) -> Sample:
     """What the first rows of a file hold of the fields that a task names."""
-    raws = list(islice(raw_rows(path), FIRST))
+    raws = list(islice(raw_rows(path, Reading.of(task)), FIRST))
     rows = [row for raw in raws if isinstance(row := parse_object(raw), dict)]
     given = task.input
     paths = [*given.text, *filter(None, (given.id, given.gold)), *given.keep]

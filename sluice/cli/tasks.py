@@ -14,7 +14,7 @@ from sluice.answers.requests import CLOSE, OPEN, system_prompt
 from sluice.api.tasks import catalog_here, runnable
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, complain_of_task, reader_may_leave
-from sluice.cli.samples import sample_of
+from sluice.cli.samples import sample_of, showing_columns
 from sluice.errors import BadTask
 from sluice.forecast.weaknesses import weaknesses
 from sluice.rows.record import join_texts
@@ -56,10 +56,11 @@ def check_task(asked: Question) -> ExitCode:
         return ExitCode.USAGE
     sample, seen = None, None
     if asked.sample is not None:
-        sample = sample_of(task, asked.sample, catalog_here().tokens.characters)
         from sluice.cli.seen import seen_in  # noqa: PLC0415 - the steps of a run, which only a sample needs
 
-        seen = seen_in(asked.sample, task, catalog_here(), asked.region)
+        with showing_columns():
+            sample = sample_of(task, asked.sample, catalog_here().tokens.characters)
+            seen = seen_in(asked.sample, task, catalog_here(), asked.region)
     found = weaknesses(task, models, sample)
     if asked.json:
         _print_json({**_document(task, models, found), **({"sample": seen} if seen else {})})

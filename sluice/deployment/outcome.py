@@ -10,7 +10,7 @@ from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.errors import BadRequest
 from sluice.files import all_or_none, whole_file, write_whole
 from sluice.report.report import render
-from sluice.results.published import Origin, Published
+from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs
@@ -55,10 +55,10 @@ def outcome(stack: Stack, run: str) -> Outcome:
 
 
 def _origins(stack: Stack, now: Standing) -> Iterator[Origin]:
-    key = Keys(now.beginning.judges or now.run).inputs
+    key, reading = Keys(now.beginning.judges or now.run).inputs, reading_of(now.beginning.task)
     for frozen in read(Inputs, stack.work.get(key), key).inputs:
         bucket, _, name = frozen.uri.removeprefix("s3://").partition("/")
-        yield Origin(stack.bucket(bucket), name, frozen)
+        yield Origin(stack.bucket(bucket), name, frozen, reading)
 
 
 def _ended(stack: Stack, run: str) -> Standing:

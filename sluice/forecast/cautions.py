@@ -22,6 +22,7 @@ SCRIPTS_NAMED = 5
 def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     """What a user should know before the run is bought."""
     asked = estimate.asked
+    yield from estimate.opened.start.warnings
     yield from (str(weakness) for weakness in weaknesses(asked.task, estimate.models))
     yield from sentences(made.found, {kept.path: kept.type for kept in asked.task.input.kept})
     yield from _too_long(estimate)

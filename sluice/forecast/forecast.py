@@ -19,7 +19,7 @@ from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
 from sluice.forecast.survey import Survey
 from sluice.forecast.texts import Lot, read_texts
-from sluice.rows.containers import Limits, lines_of_input
+from sluice.rows.containers import Limits, Reading, lines_of_input
 from sluice.rows.record import Row, RowReader
 from sluice.runs.document import read
 from sluice.runs.state import RoundPlan, Span
@@ -78,7 +78,7 @@ def _plain_names() -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise BadInput(str(error).replace(f"s3://{LOCAL}/", "/")) from None
+        raise BadInput(str(error).replace(f"s3://{LOCAL}/", "/"), error.columns) from None
 
 
 def _services(work: Store, bucket: Callable[[str], Store]) -> Services:
@@ -120,10 +120,10 @@ def uri_of(name: str) -> str:
 def _request(services: Services, opened: Run) -> dict[str, str] | None:
     """The request of the first good row; None when there is none."""
     reader, settings = RowReader(opened.task), opened.settings
-    limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
+    limits, reading = Limits(settings.max_row_bytes, settings.max_text_bytes), Reading.of(opened.task)
     for item in opened.inputs.inputs:
         bucket, _, key = item.uri.removeprefix("s3://").partition("/")
-        for block in lines_of_input(services.bucket(bucket), key, item, 0, item.bytes, limits):
+        for block in lines_of_input(services.bucket(bucket), key, item, 0, item.bytes, limits, reading):
             for line in block:
                 row = reader.read(line) if line.strip() else None
                 if isinstance(row, Row):

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from sluice.aws.folder import Folder
 from sluice.errors import BadInput, BadRequest
 from sluice.reasons import Reason, Status
-from sluice.rows.containers import HEAD_BYTES, Limits, container_of, lines_of_input
+from sluice.rows.containers import Limits, Reading, container_of, lines_of_input
 from sluice.rows.containers.columnar import RangedFile
-from sluice.rows.record import OVERSIZE, BrokenRow
+from sluice.rows.record import OVERSIZE, BrokenRow, apart
 from sluice.runs.settings import Settings
 from sluice.runs.state import Input
+from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ class Origin(NamedTuple):
     store: Store
     key: str
     frozen: Input
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +189,12 @@ class Published:
 
 def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
     """Yield the lines of an input that have these numbers, in the order of the input."""
-    store, key, frozen = origin
+    store, key, frozen, reading = origin
     limits = Limits(Settings().max_row_bytes, NO_LIMIT)
     wanted, at, begin = sorted(numbers), 0, 1
     try:
-        for lines in lines_of_input(store, key, frozen, 0, frozen.bytes, limits):
+        for block in lines_of_input(store, key, frozen, 0, frozen.bytes, limits, reading):
+            lines = [row for line in block for row in apart(line)]
             while at < len(wanted) and wanted[at] < begin + len(lines):
                 line = lines[wanted[at] - begin]
                 at += 1
@@ -202,6 +205,13 @@ def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
                 return
     except BadInput as error:
         raise BadRequest(f"{error}; {KEEP}") from error
+
+
+def reading_of(task: dict[str, Any] | None) -> Reading:
+    """What the inputs of a run were read for, as whole rows; older documents do not say."""
+    if not task:
+        return Reading()
+    return Reading.of(parse_task(task, "the run's task"))._replace(whole=True)
 
 
 # A run in a folder.
@@ -267,7 +277,7 @@ def in_folder(folder: Path) -> Published:
 
 
 def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
-    root = Folder("", Path("/"))
+    root, reading = Folder("", Path("/")), reading_of(document.get("definition"))
     for item in document["inputs"]:
         path = item.get("path")
         if path is None:
@@ -276,10 +286,10 @@ def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
         if head is None or head.size != item["bytes"]:
             what = "was changed" if head else "cannot be found"
             raise BadRequest(f"{path} {what}, and with it the rows; {KEEP}")
-        yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag))
+        yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag), reading)
 
 
 def _frozen(root: Folder, path: str, item: dict[str, Any], etag: str) -> Input:
-    key, end = path.lstrip("/"), min(HEAD_BYTES, item["bytes"])
-    container = container_of(path, lambda: root.read_range(key, 0, end))
+    key = path.lstrip("/")
+    container = container_of(path, item["bytes"], lambda begin, end: root.read_range(key, begin, end - begin))
     return Input(uri=item["uri"], version=None, etag=etag, bytes=item["bytes"], container=str(container))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import unicodedata
 from itertools import takewhile
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from sluice.errors import BadRequest
 from sluice.files import plain
-from sluice.rows.containers import SUFFIXES
+from sluice.rows.containers import LEAST_HEAD, left_out
+from sluice.rows.containers.kinds import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 S3 = "s3://"
+SHOWN = 10  # names of files that were left out for one reason
+log = logging.getLogger("sluice")
 BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # in a name: control characters, bytes that are no UTF-8, line ends
 
 
@@ -25,7 +29,7 @@ def in_s3(name: str) -> bool:
 
 
 def find_inputs(names: Iterable[str | Path]) -> list[Path]:
-    """List the files that names and folders mean, each once; a folder stands for the supported files in it, sorted.
+    """List the files that names and folders mean, each once; a folder stands for the files below it, sorted.
 
     Raises:
         BadRequest: one of them is not there, cannot be read, breaks a line, or is a folder without such a file.
@@ -57,9 +61,13 @@ def find_all(names: Iterable[str | Path]) -> list[str]:
 
 def _files(place: Path) -> Iterable[Path]:
     if place.is_dir():
-        found = sorted(file for file in place.iterdir() if file.is_file() and _supported(file))
+        found, passed = _below(place)
+        for line in listed(passed):
+            log.warning("%s: %s", plain(place), line)
         if not found:
-            raise BadRequest(f"{plain(place)} holds no file that ends in {', '.join(SUFFIXES)}")
+            raise BadRequest(
+                f"{plain(place)} holds no file that could hold rows, as one that ends in {', '.join(ROWS)}"
+            )
         return found
     if not place.exists():
         raise BadRequest(f"{plain(place)} does not exist")
@@ -72,8 +80,34 @@ def _files(place: Path) -> Iterable[Path]:
     return [place]
 
 
-def _supported(file: Path) -> bool:
-    return not file.name.startswith(".") and file.name.lower().endswith(tuple(SUFFIXES))
+def _below(place: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The files below a folder that can hold rows, in order, and why the others are left out."""
+    found, passed = [], []
+    for file in sorted(file for file in place.rglob("*") if file.is_file()):
+        name = file.relative_to(place).as_posix()
+        try:
+            with file.open("rb") as content:
+                reason = left_out(name, content.read(LEAST_HEAD))
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+        if reason is None:
+            found.append(file)
+        else:
+            passed.append((name, reason))
+    return found, passed
+
+
+def listed(passed: Sequence[tuple[str, str]]) -> list[str]:
+    """What is said of files that were left out: each reason with the first names, so that nothing is silent."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in passed:
+        by_reason.setdefault(reason, []).append(name)
+    return [
+        f"left out {', '.join(map(plain, names[:SHOWN]))}"
+        + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+        + f": {reason}"
+        for reason, names in by_reason.items()
+    ]
 
 
 def names(files: Sequence[Path]) -> Iterator[str]:

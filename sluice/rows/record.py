@@ -13,6 +13,7 @@ that were stored before that was so may share keys; whoever looks for the row of
 from __future__ import annotations
 
 import json
+import re
 from binascii import hexlify
 from collections import defaultdict
 from hashlib import blake2b
@@ -45,6 +46,8 @@ HELD_KEY = 130  # bytes of a key in a set
 OF_PLACE = b"rejected row"  # the domain of keys that are made of a place: BLAKE2b's `person`
 THOUSAND = 1000
 DIGITS = [b"%03d " % number for number in range(THOUSAND)]  # a line number's last digits, and the flag of a good row
+GLUED = re.compile(rb"\} ?\{|\r")  # what stands between the rows of one line
+BLANKS = re.compile(r"[ \t\r]*")
 BLANK = b" \t\r"  # what JSON takes for white space
 BYTES_PER_TOKEN = 4  # a rule of thumb for European text; no tokenizer of these models is public
 
@@ -154,7 +157,7 @@ def join_texts(paths: Sequence[str], texts: Sequence[str | None]) -> str:
 def parse_object(raw: bytes) -> dict[str, Any] | Reason:
     """A JSON object by the most lenient reader there is: NaN, lone surrogates and huge integers pass."""
     try:
-        value = json.loads(raw.decode(), parse_int=_integer)
+        value = json.loads(raw.decode(), parse_int=integer)
     except UnicodeDecodeError:
         return Reason.ROW_NOT_UTF8
     except RecursionError:
@@ -164,9 +167,12 @@ def parse_object(raw: bytes) -> dict[str, Any] | Reason:
     return value if isinstance(value, dict) else Reason.ROW_NOT_OBJECT
 
 
-def _integer(digits: str) -> int | float:
+def integer(digits: str) -> int | float:
     """Python refuses to read integers of thousands of digits; the fast decoder passes over them."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+_decode = json.JSONDecoder(parse_int=integer, strict=False).raw_decode
 
 
 def walk(value: Any, path: tuple[str, ...]) -> Any:
@@ -201,21 +207,28 @@ class Buckets:
         """Bytes of memory that the rows take, about: short rows cost more than their text."""
         return self.bytes + self.rows * (RAW + 1 + HELD) + len(self.unsent) * HELD_KEY
 
-    def add(self, lines: Sequence[bytes], source: int, first: int, begin: int = 0) -> int:
+    def add(self, lines: list[bytes], source: int, first: int, begin: int = 0) -> int:
         """Take lines of one input, numbered from `first` within the piece that begins at the byte `begin`.
 
-        Blank lines are no rows. Returns the number of rows.
+        Blank lines are no rows. A line that holds several rows is replaced by them, in `lines` too. Returns the number
+        of rows.
         """
         sound, at, before, self.begin = is_utf8(lines), 0, self.rows, begin
         while at < len(lines):
             number = first + at
             some = lines[at : at + THOUSAND - number % THOUSAND]
-            self.rows += self._add_thousand(some, source, number, sound=sound)
-            at += len(some)
+            added, taken = self._add_thousand(some, source, number, sound=sound)
+            self.rows += added
+            at += taken
+            if taken < len(some):
+                lines[at : at + 1] = apart(lines[at])
         return self.rows - before
 
-    def _add_thousand(self, lines: Sequence[bytes], source: int, first: int, *, sound: bool) -> int:
-        """Take lines whose numbers differ in the last three digits alone, which spares formatting each number."""
+    def _add_thousand(self, lines: Sequence[bytes], source: int, first: int, *, sound: bool) -> tuple[int, int]:
+        """Take lines whose numbers differ in the last three digits alone, which spares formatting each number.
+
+        Returns how many rows there were, and how many lines were taken: one that holds several rows ends it.
+        """
         reader, groups, depth = self.reader, self.groups, self.depth
         decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
         thousands, low = divmod(first, THOUSAND)
@@ -228,6 +241,9 @@ class Buckets:
             except UNDECODED:
                 fast = False
             if not fast or not (sound or is_utf8((line,))):
+                if GLUED.search(line) and len(apart(line)) > 1:
+                    self.bytes += total
+                    return added, int(digits) - low
                 added += self._add_slowly(line, source, thousands * THOUSAND + int(digits))
                 continue
             key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
@@ -235,7 +251,7 @@ class Buckets:
             total += len(line)
             added += 1
         self.bytes += total
-        return added
+        return added, len(lines)
 
     def _add_slowly(self, line: bytes, source: int, number: int) -> int:
         if line is not OVERSIZE and not line.strip(BLANK):
@@ -267,6 +283,36 @@ class Buckets:
             group = groups.pop(name)
             keys = set(map(key_of, group))
             yield int(name, 16), group, keys - unsent if unsent else keys
+
+
+def apart(line: bytes) -> list[bytes]:
+    r"""The rows of a line of JSON Lines that holds several: with `\r` between them, or one object behind the other.
+
+    So files look that were made on several systems, or joined where the first had no line end.
+    """
+    if line is OVERSIZE or isinstance(line, BrokenRow) or not GLUED.search(line):
+        return [line]
+    text, found = line.decode(errors="surrogateescape"), []
+    at = _behind_blanks(text, 0)
+    try:
+        while at < len(text):
+            value, end = _decode(text, at)
+            if not isinstance(value, dict):
+                break
+            found.append(text[at:end])
+            at = _behind_blanks(text, end)
+    except (ValueError, RecursionError):
+        pass
+    rest = text[at:].split("\r") if found else text.split("\r")
+    rows = [*found, *rest] if at < len(text) or not found else found
+    if sum(not row.isspace() and row != "" for row in rows) < 2:
+        return [line]
+    return [row.encode(errors="surrogateescape") for row in rows]
+
+
+def _behind_blanks(text: str, at: int) -> int:
+    found = BLANKS.match(text, at)
+    return found.end() if found else at
 
 
 def is_utf8(lines: Sequence[bytes]) -> bool:

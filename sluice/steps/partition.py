@@ -8,7 +8,7 @@ from array import array
 from typing import IO, TYPE_CHECKING
 
 from sluice.errors import BadInput
-from sluice.rows.containers import Container, Limits, lines_of_input
+from sluice.rows.containers import Container, Limits, Reading, lines_of_input
 from sluice.rows.record import Buckets, RowReader
 from sluice.runs.planning import SKETCH, SMALL
 from sluice.runs.state import Piece, Segment, SpanIndex
@@ -63,6 +63,7 @@ class _Partition:
         self.out = out
         self.depth = run.start.depth
         self.buckets = Buckets(RowReader(run.task), self.depth)
+        self.reading = Reading.of(run.task)
         self.pieces: list[Piece] = []
         self.segments: list[Segment] = []
         self.tables = tables
@@ -74,7 +75,7 @@ class _Partition:
         store, lines, rows = services.bucket(match[1]), 0, 0
         whole = Container.parse(item.container).whole
         limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
-        for block in lines_of_input(store, match[2], item, begin, end, limits):
+        for block in lines_of_input(store, match[2], item, begin, end, limits, self.reading):
             rows += self.buckets.add(block, source, lines + 1, begin)
             lines += len(block)
             if whole and services.remaining_seconds() < RESERVE_SECONDS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.errors import BadTask, Stop
+from sluice.rows.containers import Container, Reading, Rows
 from sluice.runs.keys import Keys
 from sluice.steps.services import Run
 
@@ -29,6 +30,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
     if not services.work.exists(opened.keys.parts):
         raise Stop(f"run {run_id} has no answers to judge yet")
     _check_task(opened.task, task)
+    _check_columns(opened, task)
     digest = hashlib.blake2b(f"{run_id} {task.version}".encode(), digest_size=5).hexdigest()
     new = f"{run_id.rsplit('-', 1)[0]}-{digest}"
     start = msgspec.structs.replace(
@@ -61,3 +63,16 @@ def _check_task(old: Task, new: Task) -> None:
         problems.append("gates.rules: look at the row, but rows with the same text shared one answer in this run")
     if problems:
         raise BadTask("the task to judge by", problems)
+
+
+def _check_columns(opened: Run, new: Task) -> None:
+    """Refuse a task that reads what the run's rows do not hold: of Parquet they hold what its task named."""
+    had, wanted = Reading.of(opened.task), Reading.of(new)
+    kinds = {Container.parse(item.container).rows for item in opened.inputs.inputs}
+    if had.whole or Rows.PARQUET not in kinds:
+        return
+    more = next((path for path in wanted.paths if path not in had.paths), None)
+    if more is not None or wanted.whole:
+        what = f"input: {more}" if more is not None else "input.keep_input or gates.rules: the whole row"
+        problem = f"{what} was not read from the Parquet files of this run, whose task did not name it; run them anew"
+        raise BadTask("the task to judge by", [problem])

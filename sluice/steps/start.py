@@ -16,7 +16,8 @@ import msgspec
 
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
-from sluice.rows.containers import HEAD_BYTES, Container, container_of
+from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, container_of, left_out
+from sluice.rows.inputs import listed
 from sluice.runs.document import read
 from sluice.runs.fitted import fit, to_read
 from sluice.runs.keys import Keys
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Deployment, Services
 
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
-AT_ONCE = 8  # objects that are looked at together: 50,000 take two minutes and not twenty
+AT_ONCE = 16  # objects that are looked at together, two calls for each: 50,000 take two minutes and not twenty
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day")  # settings of the inbox: no run has its own
 
@@ -49,6 +50,7 @@ class Asked(NamedTuple):
     settings: Settings
     answers: str
     moment: dt.datetime
+    warnings: tuple[str, ...] = ()
 
 
 def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> str:
@@ -62,15 +64,17 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     task = _task(command["task"], deployment)
     models = check_models(task, deployment.catalog, deployment.region)
     settings = _settings(deployment, command.get("settings") or {})
-    found = _freeze(services, command["inputs"], settings)
+    found, passed = _freeze(services, command["inputs"], settings)
+    said = tuple(listed(passed))
     if not found:
-        raise BadInput(f"there is nothing under {', '.join(command['inputs']) or 'the given inputs'}")
+        nothing = f"there is nothing under {', '.join(command['inputs']) or 'the given inputs'}"
+        raise BadInput("; ".join([nothing, *said]))
     # Without a time of its own the newest object's, so that a repeated command says the same.
     moment = dt.datetime.fromisoformat(command.get("time") or max(modified for _, modified in found))
     inputs, answers = [item for item, _ in found], command.get("answers", "bedrock")
     basis = [task.model_dump(mode="json"), settings.model_dump(), answers, command.get("nonce", "")]
     id_ = run_id(task.name, moment, *basis, inputs)
-    begin(services, deployment, Asked(task, models, settings, answers, moment), id_, inputs)
+    begin(services, deployment, Asked(task, models, settings, answers, moment, said), id_, inputs)
     return id_
 
 
@@ -109,27 +113,51 @@ def keep_inputs(services: Services, keys: Keys, inputs: list[Input]) -> list[Inp
     return read(Inputs, services.work.get(keys.inputs), keys.inputs).inputs
 
 
-def _freeze(services: Services, uris: list[str], settings: Settings) -> list[tuple[Input, str]]:
-    """The exact objects behind the URIs, each with its time; a URI that ends in / stands for all under it.
+def _freeze(
+    services: Services, uris: list[str], settings: Settings
+) -> tuple[list[tuple[Input, str]], list[tuple[str, str]]]:
+    """The exact objects behind the URIs, each with its time; and what was left out, with the reason.
+
+    A URI that ends in / stands for all under it.
 
     Raises:
         BadInput: a URI is none, an object is missing, or one that a single worker has to read is too large for it.
 
     """
+    found: list[tuple[Input, str]] = []
+    passed: list[tuple[str, str]] = []
+
+    def look(place: tuple[Store, str, str | None, int]) -> tuple[Input, str] | tuple[str, str]:
+        store, key, below, size = place
+        if below is not None and (reason := left_out(key.removeprefix(below), _head(store, key, size))) is not None:
+            return store.uri(key), reason
+        return freeze(store, key, settings)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda place: freeze(place[0], place[1], settings), _places(services, uris)))
+        for item, said in pool.map(look, _places(services, uris)):
+            if isinstance(item, str):
+                passed.append((item, said))
+            else:
+                found.append((item, said))
+    return found, passed
 
 
-def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str]]:
+def _head(store: Store, key: str, size: int) -> bytes:
+    """How an object without a known suffix begins; of the others the names tell enough."""
+    return b"" if key.lower().endswith(SUFFIXES) or not size else store.read_range(key, 0, min(size, LEAST_HEAD))
+
+
+def _places(services: Services, uris: list[str]) -> Iterator[tuple[Store, str, str | None, int]]:
+    """The objects, each with the prefix that stands for it, None where it is named itself, and its size."""
     for uri in uris:
         match = S3_URI.fullmatch(uri)
         if match is None:
             raise BadInput(f"{uri} is no S3 URI: s3://bucket/key, or s3://bucket/prefix/ for all under it")
         store = services.bucket(match[1])
         if match[2] and not match[2].endswith("/"):
-            yield store, match[2]
+            yield store, match[2], None, 0
             continue
-        yield from ((store, key) for key, _ in store.keys(match[2]) if not key.endswith("/"))
+        yield from ((store, key, match[2], size) for key, size in store.keys(match[2]) if not key.endswith("/"))
 
 
 def freeze(store: Store, key: str, settings: Settings, version: str | None = None) -> tuple[Input, str]:
@@ -142,8 +170,11 @@ def freeze(store: Store, key: str, settings: Settings, version: str | None = Non
     head, uri = store.head(key, version), store.uri(key)
     if head is None:
         raise BadInput(f"{uri} does not exist")
-    end = min(HEAD_BYTES, head.size)
-    container = container_of(uri, lambda: b"".join(store.blocks(key, 0, end, head.version, head.etag)))
+
+    def read_piece(begin: int, end: int) -> bytes:
+        return b"".join(store.blocks(key, begin, end, head.version, head.etag))
+
+    container = container_of(uri, head.size, read_piece)
     limit = settings.max_compressed_bytes if container.packed else settings.max_text_bytes
     if container.whole and head.size > limit:
         raise BadInput(
@@ -181,7 +212,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         spans=len(items),
         prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
         quotas=quotas,
-        warnings=warnings,
+        warnings=[*asked.warnings, *warnings],
     )
     services.work.put_new(keys.start, start.write())
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from sluice.task.base import FieldPath, Strict, Whole, Yes, one_or_several
 from sluice.task.columns import KeepType, Kept, format_problem
+from sluice.task.csv_form import CsvForm
 
 
 class KeptAs(Strict):
@@ -67,6 +68,8 @@ class Input(Strict):
         "or underscore.",
     )
     keep_input: Yes = Field(False, description="Whether the whole row stands in the output, as JSON in column input.")
+
+    csv: CsvForm | None = Field(None, description="How CSV files are written, where it is not as RFC 4180 says.")
 
     @field_validator("text")
     @classmethod

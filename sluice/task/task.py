@@ -230,6 +230,8 @@ class Task(Strict):
         for tier in data["tiers"]:
             if not tier["request"]:
                 del tier["request"]  # so that a task without it keeps its version
+        if data["input"]["csv"] is None:
+            del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

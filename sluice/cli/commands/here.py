@@ -108,7 +108,7 @@ def run(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those in it."
+            metavar="INPUT", help="JSON Lines, CSV or Parquet files, plain or packed; a folder means those below it."
         ),
     ],
     task: TaskOption,

@@ -1,174 +1,193 @@
 """Parquet, batch by batch through ranged reads: neither the file nor a row group of it is ever held whole.
 
-Values become JSON as a JSON Lines export would write them: timestamps, dates and times in ISO 8601 (an instant with a
-time zone as UTC), decimals as numbers, durations as numbers of their unit, maps as objects, NaN and infinity as null.
-Binary is text where it is UTF-8, as many older writers store text, else base64.
+Only the columns that the task names are read, unless it wants the whole row. A file of a kilobyte can hold gigabytes,
+as a dictionary with one long text and many rows that point to it; so dictionaries stay as they are until a row needs
+its text, and rows are taken by the bytes that they come to.
 """
 
 from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.errors import BadInput
+from sluice.rows.containers.arrow_values import values_of, weights_of
 from sluice.rows.containers.objects import as_line
+from sluice.rows.containers.reading import Reading, apart, check_columns, check_doubles
+from sluice.rows.record import OVERSIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PAGE = 1024 * 1024  # what one ranged read fetches at least: the small column chunks of a row group lie side by side
 PAGES = 48  # kept for the columns that are read in turn
 STREAM_BYTES = 64 * 1024 * 1024  # what the columns may buffer together
+LEAST_BUFFER = 4096
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 4096
+HELD_BYTES = 256 * 1024 * 1024  # of the texts of a batch, should each be as long as its dictionary
+INDEX_BYTES = 4  # of a value that points into a dictionary: more, and the texts themselves stand there
+AS_TEXT = ("STRING", "NONE", "JSON", "ENUM")  # logical types that Arrow reads as text or bytes
+HEADER_BYTES = 64  # in which the sizes of a page stand
+WHOLE = Reading()
 
 
 def parquet_rows(
-    read: Callable[[int, int], bytes], size: int, name: str, max_row: int, max_text: int
+    read: Callable[[int, int], bytes], size: int, name: str, max_row: int, max_text: int, reading: Reading = WHOLE
 ) -> Iterator[list[bytes]]:
     """The rows as lines of JSON, in lists; `read(begin, end)` gives bytes of the object.
 
     Raises:
-        BadInput: the file is damaged, is no Parquet, has no columns or two of one name, or holds too much text.
+        BadInput: the file is damaged, is no Parquet, lacks a column or has two of one name, or holds too much text.
 
     """
     total = 0
     try:
-        for batch in _batches(RangedFile(read, size), name):
-            rows = _lines(batch, max_row)
-            total += sum(map(len, rows))
-            if total > max_text:
-                raise BadInput(
-                    f"{name} holds more than {max_text:,} bytes of text, too much for one worker: split it "
-                    "(max_text_bytes)"
-                )
-            yield rows
+        for batch in _batches(RangedFile(read, size), name, reading):
+            for rows in _lines(batch, max_row):
+                total += sum(map(len, rows))
+                if total > max_text:
+                    raise BadInput(
+                        f"{name} holds more than {max_text:,} bytes of text, too much for one worker: split it "
+                        "(max_text_bytes)"
+                    )
+                yield rows
     except (pa.ArrowException, OSError, OverflowError) as error:
-        raise BadInput(f"{name} cannot be read as Parquet: {error}; write it again, or as JSON Lines") from error
+        # What Arrow says may quote a column's name or a value.
+        raise BadInput(
+            f"{name} cannot be read as Parquet ({type(error).__name__}): it is cut or damaged, or of a kind that Arrow "
+            "does not read; write it again, or as JSON Lines"
+        ) from None
 
 
-def _batches(file: RangedFile, name: str) -> Iterator[pa.RecordBatch]:
+def _batches(file: RangedFile, name: str, reading: Reading) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=False) as opened:
-        names = opened.schema_arrow.names
-        columns = opened.metadata.num_columns
-    double = next((found for n, found in enumerate(names) if found in names[:n]), None)
-    if double is not None or not names:
-        raise BadInput(f"{name} has " + ("no columns" if double is None else f"two columns called {double!r}"))
-    buffer = max(64 * 1024, min(PAGE, STREAM_BYTES // columns))
-    source = pa.PythonFile(file, mode="r")
-    with pq.ParquetFile(source, buffer_size=buffer, pre_buffer=False) as opened:
-        for n in range(opened.num_row_groups):
-            group = opened.metadata.row_group(n)
-            width = max(1, group.total_byte_size // max(1, group.num_rows))
-            rows = max(1, min(BATCH_ROWS, BATCH_BYTES // width))
-            yield from opened.iter_batches(rows, row_groups=[n], use_threads=False)
+        table = _Table(file, opened.metadata, opened.schema_arrow.names, [])
+        table.leaves.extend(opened.schema.column(n).path for n in range(len(opened.schema)))
+    if not table.names:
+        raise BadInput(f"{name} has no columns")
+    check_columns(table.names, _prefixes(table.leaves), reading, name)
+    check_doubles(table.names, reading, name)
+    numbers = [n for n, leaf in enumerate(table.leaves) if reading.whole or _is_read(leaf, reading.paths)]
+    wanted = None if reading.whole else [table.leaves[n] for n in numbers]
+    for n in range(table.metadata.num_row_groups):
+        yield from table.rows(n, wanted, numbers, name)
 
 
-def _lines(batch: pa.RecordBatch, max_row: int) -> list[bytes]:
-    names = batch.schema.names
-    columns = [_values(column) for column in batch.columns]
+def _prefixes(leaves: Sequence[str]) -> Iterator[str]:
+    """Every path that leads to a column, or to several inside one."""
+    for leaf in leaves:
+        yield leaf
+        at = leaf.rfind(".")
+        while at >= 0:
+            yield leaf[:at]
+            at = leaf.rfind(".", 0, at)
+
+
+def _is_read(leaf: str, paths: Sequence[str]) -> bool:
+    return any(leaf == path or leaf.startswith(f"{path}.") for path in paths)
+
+
+class _Table(NamedTuple):
+    """A file that has been opened: its footer, the names of its columns, the paths of what is stored."""
+
+    file: RangedFile
+    metadata: pq.FileMetaData
+    names: list[str]
+    leaves: list[str]
+
+    def rows(
+        self, number: int, wanted: list[str] | None, columns: Sequence[int], name: str
+    ) -> Iterator[pa.RecordBatch]:
+        """A row group in batches, with the columns that are wanted (None: all)."""
+        group = self.metadata.row_group(number)
+        coded, most = self._dictionaries(group, columns, name)
+        width = sum(group.column(n).total_uncompressed_size for n in columns) // max(1, group.num_rows)
+        values = max((group.column(n).num_values for n in columns), default=0) // max(1, group.num_rows)
+        rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, width, values), most))
+        buffer = max(LEAST_BUFFER, min(PAGE, STREAM_BYTES // max(1, len(columns))))
+        with pq.ParquetFile(
+            pa.PythonFile(self.file, mode="r"),
+            metadata=self.metadata,
+            read_dictionary=coded,
+            buffer_size=buffer,
+            pre_buffer=False,
+            coerce_int96_timestamp_unit="us",  # as nanoseconds, dates beyond 1677..2262 come out as others
+        ) as opened:
+            yield from opened.iter_batches(rows, row_groups=[number], columns=wanted, use_threads=False)
+
+    def _dictionaries(self, group: pq.RowGroupMetaData, columns: Sequence[int], name: str) -> tuple[list[str], int]:
+        """The columns that are left as they point into their dictionaries, and how many rows may be taken at once.
+
+        A column is left so where its values are pointers alone. Where texts stand among them, as writers do when a
+        dictionary gets too large, they would have to be looked up in it, one by one; then as many rows are taken as
+        could each have the longest text of the dictionary.
+        """
+        coded, most = [], BATCH_ROWS
+        for n in columns:
+            chunk, described = group.column(n), self.metadata.schema.column(n)
+            if chunk.physical_type == "FIXED_LEN_BYTE_ARRAY":
+                most = min(most, max(1, HELD_BYTES // max(1, described.length)))
+            if chunk.physical_type != "BYTE_ARRAY" or not chunk.has_dictionary_page:
+                continue
+            length = _unpacked_size(self.file, chunk)
+            if length > HELD_BYTES:
+                raise BadInput(
+                    f"{name} has a dictionary of {length:,} bytes, too much for one worker; write it again without "
+                    "dictionaries, or as JSON Lines"
+                )
+            pointers = chunk.total_uncompressed_size - length <= INDEX_BYTES * chunk.num_values
+            if pointers and described.logical_type.type in AS_TEXT:
+                coded.append(self.leaves[n])
+            else:
+                most = min(most, max(1, HELD_BYTES // max(1, length)))
+        return coded, most
+
+
+def _unpacked_size(file: RangedFile, chunk: pq.ColumnChunkMetaData) -> int:
+    """Bytes of a dictionary as it will be held: the second field of its page's header, in Thrift's compact form."""
+    file.seek(chunk.dictionary_page_offset)
+    header = file.read(HEADER_BYTES)
+    at, field, value = 0, 0, 0
+    while field < 2 and at < len(header) and header[at] & 15 == 5:  # a field of 32 bits
+        field += header[at] >> 4
+        at, value, shift = at + 1, 0, 0
+        while at < len(header):
+            value |= (header[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if not header[at - 1] & 128:
+                break
+    return (value >> 1) if field == 2 else int(chunk.total_uncompressed_size)  # zigzag, and no size is below 0
+
+
+def _lines(batch: pa.RecordBatch, max_row: int) -> Iterator[list[bytes]]:
+    names = apart(batch.schema.names)
+    if not any(pa.types.is_dictionary(kind) or pa.types.is_nested(kind) for kind in batch.schema.types):
+        yield _lines_at_once(batch, names, max_row)
+        return
+    weights = list(map(sum, zip(*map(weights_of, batch.columns), strict=True)))
+    begin, held = 0, 0
+    for at, weight in enumerate(weights):
+        if weight > max_row or held + weight > BATCH_BYTES:
+            if begin < at:
+                yield _lines_at_once(batch.slice(begin, at - begin), names, max_row)
+            begin, held = at, 0
+        if weight > max_row:
+            yield [OVERSIZE]
+            begin = at + 1
+        else:
+            held += weight
+    if begin < len(weights):
+        yield _lines_at_once(batch.slice(begin), names, max_row)
+
+
+def _lines_at_once(batch: pa.RecordBatch, names: Sequence[str], max_row: int) -> list[bytes]:
+    columns = [values_of(column) for column in batch.columns]
     return [as_line(dict(zip(names, row, strict=True)), max_row) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """A column as values that have a form in JSON."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.dictionary_decode(), kind.value_type
-    if pa.types.is_timestamp(kind):
-        return _moments(column)
-    if pa.types.is_date(kind) or pa.types.is_time(kind):
-        return _listed(_without_zeros(column.cast(pa.string())))
-    if pa.types.is_nested(kind) or pa.types.is_duration(kind):
-        column = column.cast(_plain(kind), safe=False)
-    if _has_text(column.type):
-        return _texts(column)
-    return _listed(column)
-
-
-def _listed(column: pa.Array) -> list[Any]:
-    values: list[Any] = (
-        column.to_pylist(maps_as_pydicts="lossy") if pa.types.is_nested(column.type) else column.to_pylist()
-    )
-    return values
-
-
-def _has_text(kind: pa.DataType) -> bool:
-    """Whether values hold strings or bytes, for which nobody vouches that they are UTF-8."""
-    texts = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
-        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary,
-    )  # fmt: skip
-    return pa.types.is_nested(kind) or any(check(kind) for check in texts)
-
-
-def _texts(column: pa.Array) -> list[Any]:
-    try:
-        values = _listed(column)
-    except UnicodeDecodeError:
-        values = _listed(column.cast(_plain(column.type, text=pa.binary())))
-        return [_decoded(value, "surrogateescape") for value in values]
-    kind = column.type
-    plain = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return values if plain else [_decoded(value, "strict") for value in values]
-
-
-def _decoded(value: Any, errors: str) -> Any:
-    """Bytes inside a value as text; where they are none, they stay bytes, which JSON gets as base64."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode(errors=errors)
-        except UnicodeDecodeError:
-            return value
-    if isinstance(value, dict):
-        return {_decoded(name, errors): _decoded(item, errors) for name, item in value.items()}
-    return [_decoded(item, errors) for item in value] if isinstance(value, list) else value
-
-
-def _moments(column: pa.Array) -> list[Any]:
-    """Arrow prints an instant as UTC once it has no zone; no time zone database is needed for that."""
-    zoned = column.type.tz is not None
-    text = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
-    text = _without_zeros(pc.replace_substring(text, " ", "T", max_replacements=1))
-    return _listed(pc.binary_join_element_wise(text, "Z", "") if zoned else text)
-
-
-def _without_zeros(text: pa.Array) -> pa.Array:
-    """Fractions of a second without the zeros behind them."""
-    short = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-    return pc.if_else(pc.match_substring(text, "."), short, text)
-
-
-def _plain(kind: pa.DataType, text: pa.DataType | None = None) -> pa.DataType:
-    """The type whose Python values have a form in JSON: microseconds, UTC, no durations; `text` replaces strings."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        return _plain(kind.value_type, text)
-    if types.is_struct(kind):
-        return pa.struct([pa.field(field.name, _plain(field.type, text)) for field in kind])
-    if types.is_map(kind):
-        return pa.map_(_plain(kind.key_type, text), _plain(kind.item_type, text))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_type, text))
-    return _plain_value(kind, text)
-
-
-def _plain_value(kind: pa.DataType, text: pa.DataType | None) -> pa.DataType:
-    types = pa.types
-    if types.is_timestamp(kind):
-        return pa.timestamp("us", None if kind.tz is None else "UTC")
-    if types.is_duration(kind):
-        return pa.int64()
-    if types.is_time64(kind):
-        return pa.time64("us")
-    if text is not None and (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        return text
-    return kind
 
 
 class RangedFile(io.RawIOBase):

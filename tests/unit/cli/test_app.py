@@ -386,12 +386,24 @@ def test_help_loads_nothing_heavy() -> None:
 # What is asked for.
 
 
-def test_a_folder_stands_for_its_supported_files(tmp_path: Path) -> None:
-    """Sorted by name; other files, hidden files and folders inside are left out."""
-    for name in ("b.jsonl.gz", "a.jsonl", "c.NDJSON", "notes.md", ".hidden.jsonl"):
+def test_a_folder_stands_for_the_files_below_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a prefix of S3 does: sorted, with files without suffix that hold JSON; what is left out is said, and why."""
+    (tmp_path / "sub.jsonl" / "_temporary").mkdir(parents=True)
+    for name in ("b.jsonl.gz", "a.jsonl", "c.NDJSON", "notes.md", ".hidden.jsonl", "sub.jsonl/d.csv"):
         (tmp_path / name).touch()
-    (tmp_path / "sub.jsonl").mkdir()
-    assert [file.name for file in find_inputs([str(tmp_path)])] == ["a.jsonl", "b.jsonl.gz", "c.NDJSON"]
+    (tmp_path / "sub.jsonl" / "_temporary" / "e.csv").touch()
+    (tmp_path / "README").write_text("some words")
+    (tmp_path / "part-0001").write_text('{"text":"a"}')
+    (tmp_path / "7f3a-manifest.csv").write_text("s3://bucket/part-0001")
+    found = [str(file.relative_to(tmp_path)) for file in find_inputs([str(tmp_path)])]
+    assert found == ["a.jsonl", "b.jsonl.gz", "c.NDJSON", "part-0001", "sub.jsonl/d.csv"]
+    for line in (
+        "left out .hidden.jsonl, sub.jsonl/_temporary/e.csv: a name that begins with _ or . marks no data",
+        "left out 7f3a-manifest.csv: a manifest lists other files",
+        "left out README: it has no suffix and holds no JSON",
+        "left out notes.md: it ends in .md; rows are read from",
+    ):
+        assert line in caplog.text
 
 
 def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
@@ -410,7 +422,7 @@ def test_any_file_can_be_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
     """An empty run is rarely meant."""
-    with pytest.raises(BadRequest, match=r"holds no file that ends in \.jsonl"):
+    with pytest.raises(BadRequest, match=r"holds no file that could hold rows, as one that ends in \.jsonl"):
         find_inputs([str(tmp_path)])
 
 

@@ -27,6 +27,7 @@ from sluice.cli.formats import ESCAPES, SHOWN, cell_column, print_table, shown, 
 from sluice.cli.results import Asked, hand_out
 from sluice.errors import BadRequest
 from sluice.results.published import Origin, Published, Wanted, in_folder
+from sluice.rows.containers import Reading
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs
@@ -72,7 +73,7 @@ def published(files: dict[str, bytes], task: Task | None = None) -> Published:
     def origins() -> list[Origin]:
         key = Keys(run).inputs
         found = read(Inputs, cloud.work.get(key), key).inputs
-        return [Origin(cloud.incoming, item.uri.removeprefix("s3://incoming/"), item) for item in found]
+        return [Origin(cloud.incoming, item.uri.removeprefix("s3://incoming/"), item, Reading()) for item in found]
 
     return Published(cloud.results, run, "results/t/", origins)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime as dt
 import decimal
 import gzip
 import io
 import json
+import lzma
+import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,11 +22,13 @@ from hypothesis import strategies as st
 from sluice.errors import BadInput
 from sluice.rows.containers import Codec, Container, Rows, container_of, lines_of, split_lines
 from sluice.rows.containers.codecs import opened
-from sluice.rows.containers.columnar import PAGE, RangedFile, parquet_rows
+from sluice.rows.containers.columnar import PAGE, WHOLE, RangedFile, parquet_rows
 from sluice.rows.containers.delimited import csv_rows
 from sluice.rows.containers.lines import lines_of_range, without_bom
+from sluice.rows.containers.reading import Reading
 from sluice.rows.record import OVERSIZE, BrokenRow
 from sluice.runs.planning import cut_spans
+from sluice.task.csv_form import CsvForm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,36 +111,79 @@ def test_a_long_line_is_not_held() -> None:
     tracemalloc.stop()
 
 
+PARQUET = b"PAR1\x15\x04" + bytes(20) + b"PAR1"
+
+
 @pytest.mark.parametrize(
-    ("name", "head", "expected"),
+    ("name", "data", "expected"),
     [
         ("a/b.jsonl", b"", "lines"),
-        ("a/B.JSON", b"", "lines"),
-        ("b.ndjson.gz", b"", "lines+gzip"),
-        ("b.gz", b"", "lines+gzip"),
-        ("b.csv", b"", "csv"),
-        ("b.csv.zst", b"", "csv+zstd"),
+        ("a/B.JSON", b'{"a":1}\n', "lines"),
+        ("b.ndjson.gz", b"\x1f\x8b\x08\x00", "lines+gzip"),
+        ("b.gz", b"\x1f\x8b\x08", "lines+gzip"),
+        ("b.gz", b"", "lines"),
+        ("b.jsonl.gz", b'{"a":1}\n', "lines"),
+        ("b.csv.gz", b"id,text\n", "csv"),
+        ("b.jsonl.gz", b"\x1f\x00\x00damaged", "lines+gzip"),
+        ("b.jsonl.gz", b"\x1f\x8bdamaged", "lines+gzip"),
+        ("b.parquet", b"id,text\n", "parquet"),
+        ("b.jsonl", b"\x1f\x8b\x08\x00", "lines+gzip"),
+        ("b.csv", b"\x1f\x8b\x08\x00", "csv+gzip"),
+        ("b.csv.gz", b"\x28\xb5\x2f\xfd", "csv+zstd"),
+        ("b.csv", b"a,b\n", "csv"),
+        ("b.csv", b"PAR1,text\n1,PAR1", "csv"),
+        ("b.csv", b"PK,text\n", "csv"),
+        ("b.csv", b"BZh9,text\n", "csv"),
+        ("b.csv.zst", b"\x50\x2a\x4d\x18", "csv+zstd"),
         ("b.tsv", b"", "tsv"),
-        ("b.parquet", b"", "parquet"),
-        ("part-0001", b"PAR1", "parquet"),
-        ("part-0001", b"\x1f\x8b\x08\x00", "lines+gzip"),
+        ("b.parquet", PARQUET, "parquet"),
+        ("b.csv", PARQUET, "parquet"),
+        ("b.parquet.gz", PARQUET, "parquet"),
+        ("part-0001", PARQUET, "parquet"),
         ("part-0001", b"\x28\xb5\x2f\xfd", "lines+zstd"),
         ("part-0001", b"a,b\n", "lines"),
-        ("part-0001", b"", "lines"),
+        ("part-0001", b'[{"a":1}]', "json"),
+        ("b.csv", b'[{"a":1}]', "csv"),
     ],
 )
-def test_the_container_follows_suffix_then_content(name: str, head: bytes, expected: str) -> None:
-    """The suffix decides, else the first bytes; CSV is never guessed. The name leads back to the container."""
-    found = container_of(name, lambda: head)
+def test_the_container_follows_content_then_suffix(name: str, data: bytes, expected: str) -> None:
+    """Whole magic numbers decide, else the suffix; CSV is never guessed. The name leads back to the container."""
+    found = container_of(name, len(data), lambda begin, end: data[begin:end])
     assert str(found) == expected
     assert Container.parse(expected) == found
     assert found.whole == (expected != "lines")
 
 
-def test_parquet_inside_gzip_is_refused() -> None:
-    """A Parquet file is read from its end, which a stream does not have."""
-    with pytest.raises(BadInput, match=r"x\.parquet\.gz: Parquet is compressed in itself; unpack"):
-        container_of("x.parquet.gz", lambda: b"")
+def zip_of(*names: str) -> bytes:
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name in names:
+            packed.writestr(name, "<x/>\n" * 9)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.jsonl", zip_of("[Content_Types].xml", "xl/sheet.xml"), "an Excel workbook .*CSV UTF-8"),
+        ("x.csv", zip_of("rows.csv"), "a zip archive.*unzip"),
+        ("x.csv", bz2.compress(b"id,text\n"), "bzip2.*bunzip2"),
+        ("x", lzma.compress(b"id,text\n"), "xz.*xz -dk"),
+        ("x.json", '{"text":"a"}\n'.encode("utf-16"), "UTF-16, .*iconv -f UTF-16 -t UTF-8"),
+        ("x.json", '{"text":"a"}\n'.encode("utf-16-le"), "UTF-16LE, .*iconv -f UTF-16LE"),
+        ("x.jsonl", '{"text":"a"}\n'.encode("utf-16-be"), "UTF-16BE"),
+        ("x.jsonl", '{"text":"a"}\n'.encode("utf-32"), "UTF-32"),
+        ("x.jsonl", b'<?xml version="1.0"?><a/>', "XML"),
+        ("x.jsonl", PARQUET[:-4], "cut or damaged"),
+        ("x.parquet", gzip.compress(PARQUET), "unpack the gzip around it"),
+    ],
+)
+def test_what_holds_no_rows_as_it_is_is_refused(name: str, data: bytes, message: str) -> None:
+    """Whatever it is called, the message says what it seems to be and how rows are made of it."""
+    with pytest.raises(BadInput, match=rf"(?s){re.escape(name)}.*{message}"):
+        container_of(name, len(data), lambda begin, end: data[begin:end])
 
 
 TEXT = b'{"text":"hello"}\n' * 10_000
@@ -185,8 +234,103 @@ def test_a_bomb_is_stopped_and_a_repetitive_file_is_not(codec: Codec) -> None:
         list(opened(codec, in_blocks(packed, 10_000), "x", 1_000_000))
 
 
-def csv_lines(data: bytes, block: int = 7, delimiter: str = ",", max_row: int = 1000) -> list[bytes]:
-    return flat(csv_rows(in_blocks(data, block), delimiter, "x.csv", max_row))
+TEXT_READING = Reading(text=("text",), paths=("text", "id"))
+
+
+def csv_lines(
+    data: bytes, block: int = 7, delimiter: str = ",", max_row: int = 1000, reading: Reading = TEXT_READING
+) -> list[bytes]:
+    return flat(csv_rows(in_blocks(data, block), delimiter, "x.csv", max_row, reading))
+
+
+def csv_objects(data: bytes, **form: Any) -> list[dict[str, Any]]:
+    """The rows of a file that is written as `form` says, none of them broken."""
+    reading = TEXT_READING._replace(csv=CsvForm(**form) if form else None)
+    return [json.loads(line) for block in (1, 7, 10**6) for line in csv_lines(data, block, reading=reading)]
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (b"sep=,\r\nid,text\r\n1,a b\r\n2,c", {}),
+        (b'"sep=;"\nid;text\n1;a b\n2;c', {}),
+        (b"A report of ours\n\nid,text\n1,a b\n2,c\n", {}),
+        (b"# made by hand, today\nid,text\n1,a b\n2,c\n", {}),
+        (b'\xef\xbb\xbf"id","text"\n1,a b\n2,c\n', {}),
+        (b"id,text\r1,a b\r2,c\r", {}),
+        (b'"id","text"\r"1","a b"\r2,c', {}),
+        (b"id,text\r\n1,a b\r2,c\r\n", {}),
+        (b"id;text\n1;a b\n2;c\n", {"separator": ";"}),
+        (b"id|text\n1|a b\n2|c\n", {"separator": "|"}),
+        (b"id\ttext\n1\ta b\n2\tc\n", {"separator": "tab"}),
+        ("id,text\n1,a b\n2,c\n".encode("utf-16"), {"encoding": "utf-16"}),
+        (b"1,a b\n2,c\n", {"header": ["id", "text"]}),
+        (b"a,b,c\nd,e,f\nid,text\n1,a b\n2,c\n", {"skip": 2}),
+        (b"id,text\n1,'a b'\n2,c\n", {"quote": "'"}),
+        (b"id,text\n1,a b\n2,c\n", {"quote": ""}),
+    ],
+)
+def test_csv_as_people_write_it(data: bytes, form: dict[str, Any]) -> None:
+    """What stands above the header, how lines end, and what the task says of a file, give the same two rows."""
+    assert csv_objects(data, **form) == [{"id": "1", "text": "a b"}, {"id": "2", "text": "c"}] * 3
+
+
+def test_csv_with_escapes() -> None:
+    """A backslash makes the next character stand for itself, in quotes and without, and \\N is nothing."""
+    data = b'id,text\n1,"he said \\"hi\\", and left"\n2,a\\,b\n\\N,"c\\\\"\n'
+    found = csv_objects(data, escape="\\")[:3]
+    assert [row["text"] for row in found] == ['he said "hi", and left', "a,b", "c\\"]
+    assert [row["id"] for row in found] == ["1", "2", None]
+
+
+def test_csv_in_another_encoding() -> None:
+    """Texts come out as they were meant; a byte that the encoding does not know rejects its row alone."""
+    data = "id,text\n1,café €\n2,x\n".encode("cp1252") + b"3,\x81\n4,y\n"
+    reading = TEXT_READING._replace(csv=CsvForm(encoding="windows-1252"))
+    lines = csv_lines(data, reading=reading)
+    assert json.loads(lines[0])["text"] == "café €"
+    assert b"\xff" in lines[2]
+    assert json.loads(lines[3]) == {"id": "4", "text": "y"}
+    marked = csv_lines(b"\xef\xbb\xbfid,text\n1,caf\xc3\xa9\n", reading=reading)
+    assert json.loads(marked[0])["text"] == "café"
+
+
+def test_csv_without_a_header_numbers_its_columns() -> None:
+    """Where the task says that no line names them, columns are called column_1, column_2, …"""
+    reading = Reading(text=("column_2",), paths=("column_2",), csv=CsvForm(header=False))
+    lines = csv_lines(b"1,a\n2,b\n", reading=reading)
+    assert lines == [b'{"column_1":"1","column_2":"a"}', b'{"column_1":"2","column_2":"b"}']
+    with pytest.raises(BadInput, match=r"has 3 cells, and input\.csv\.header names 2 columns"):
+        csv_lines(b"1,a,x\n", reading=TEXT_READING._replace(csv=CsvForm(header=("id", "text"))))
+
+
+def test_columns_that_the_task_does_not_read_may_share_a_name() -> None:
+    """Each keeps its value under a name of its own; what a rule names may not stand there twice."""
+    data = b"id,text,Labels,Labels,Labels_2\n1,a,x,y,z\n"
+    assert [json.loads(line) for line in csv_lines(data)] == [
+        {"id": "1", "text": "a", "Labels": "x", "Labels_3": "y", "Labels_2": "z"}
+    ]
+    with pytest.raises(BadInput, match="two columns called 'Labels'"):
+        csv_lines(data, reading=TEXT_READING._replace(named=frozenset({"Labels"})))
+
+
+def test_a_hundred_thousand_columns_take_seconds() -> None:
+    """The time for a header grows with its columns, not with their square."""
+    names = ",".join(f"c{n}" for n in range(100_000))
+    data = f"text,{names},c7\nhello,{','.join('x' * 100_000)},y\n".encode()
+    begin = time.process_time()
+    (line,) = flat(csv_rows([data], ",", "x.csv", 10**8, TEXT_READING))
+    assert time.process_time() - begin < 5
+    assert json.loads(line)["c7_2"] == "y"
+
+
+def test_no_word_of_a_header_stands_in_a_message() -> None:
+    """The names go with the error for commands that keep nothing; the message has the task's own."""
+    with pytest.raises(BadInput) as raised:
+        csv_lines(b"secret,word\n1,a\n")
+    assert raised.value.columns == ("secret", "word")
+    assert "secret" not in str(raised.value)
+    assert "word" not in str(raised.value)
 
 
 @given(
@@ -245,17 +389,24 @@ def test_a_csv_file_without_rows_has_none(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a,a\n1,2\n", "two columns are called 'a'"),
-        (b"id;text\n1;x\n", "separated by ';'"),
-        (b"caf\xe9,text\n1,x\n", "has to be UTF-8"),
-        (b"id,text\r1,x\r", "LF or CRLF"),
+        (b"text,text\n1,2\n", "two columns called 'text'"),
+        (b"id;text\n1;x\n", "no column 'text'.* 1 column; its cells seem to be separated by ';': input.csv"),
+        (b"id\ttext\n1\tx\n", "separated by tab: input.csv: {separator: tab}"),
+        (b"caf\xe9,text\n1,x\n", "not utf-8; .*input.csv: {encoding: cp1252}"),
+        (b"id, Text \n1,x\n", "no column 'text', .*among its 2 columns; 'Text' differs from it only in case"),
+        (b"1,money\n2,bugs\n", "no column 'text', .*if no line names its columns, .*input.csv: {header:"),
+        (b'{"text":"a"}\n', "it seems to hold JSON"),
+        ("id,text\n1,a\n".encode("utf-16"), "UTF-16, .*input.csv: {encoding: utf-16}"),
+        (b"a title\n\nid,body\n1,x\n", "no column 'text', .*among its 2 columns"),
+        (b"one\ntwo\nthree\n", "no column 'text', .*among its 1 column"),
+        (b"one\ntext\nthree\n", "no column 'text', .*among its 1 column"),
         (b'"id,text\n1,x\n', "quotes of the first line"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused(data: bytes, message: str) -> None:
     """Without names no row can be read; the message says what is wrong."""
-    with pytest.raises(BadInput, match=rf"x\.csv: .*{message}"):
-        csv_lines(data)
+    with pytest.raises(BadInput, match=rf"x\.csv.*{message}"):
+        csv_lines(data, reading=TEXT_READING)
 
 
 def as_parquet(table: pa.Table, **options: Any) -> bytes:
@@ -264,8 +415,100 @@ def as_parquet(table: pa.Table, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def parquet_lines(data: bytes, max_row: int = 10**6, max_text: int = NO_LIMIT) -> list[bytes]:
-    return flat(parquet_rows(lambda begin, end: data[begin:end], len(data), "x.parquet", max_row, max_text))
+def parquet_lines(data: bytes, max_row: int = 10**6, max_text: int = NO_LIMIT, reading: Reading = WHOLE) -> list[bytes]:
+    return flat(parquet_rows(lambda begin, end: data[begin:end], len(data), "x.parquet", max_row, max_text, reading))
+
+
+def pruned(*paths: str) -> Reading:
+    """What a task wants that reads these paths, the first as its text."""
+    return Reading(paths[:1], paths, whole=False)
+
+
+def test_parquet_gives_what_the_task_reads() -> None:
+    """Only the named columns are read, also inside structs and where a name has a dot; the others may hold anything."""
+    table = pa.table(
+        {
+            "id": ["1"],
+            "a.b": ["dotted"],
+            "s": [{"text": "inside", "other": "x"}],
+            "odd": pa.array([2932897], pa.int32()).cast(pa.date32()),
+        }
+    )
+    data = as_parquet(table)
+    assert parquet_lines(data, reading=pruned("a.b", "id")) == [b'{"id":"1","a.b":"dotted"}']
+    assert parquet_lines(data, reading=pruned("s.text")) == [b'{"s":{"text":"inside"}}']
+    with pytest.raises(BadInput, match=r"no column 'A', .*among its 4 columns$"):
+        parquet_lines(data, reading=pruned("A"))
+    with pytest.raises(BadInput, match="'id' differs from it only in case") as raised:
+        parquet_lines(data, reading=pruned("ID "))
+    assert raised.value.columns == ("id", "a.b", "s", "odd")
+
+
+SECONDS = pa.struct([("a", pa.timestamp("s"))])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([[(True, 1)]], pa.map_(pa.bool_(), pa.int64())), '{"true":1}'),
+        (pa.array([[(decimal.Decimal("1.5"), 1)]], pa.map_(pa.decimal128(5, 2), pa.int64())), '{"1.50":1}'),
+        (pa.array([[({"x": 1}, 1)]], pa.map_(pa.struct([("x", pa.int64())]), pa.int64())), r'{"{\"x\":1}":1}'),
+        (pa.array([2932897], pa.int32()).cast(pa.date32()), '"10000-01-01"'),
+        (
+            pa.array([{"a": 253402387200}], pa.struct([("a", pa.int64())])).cast(SECONDS),
+            '{"a":"10000-01-02T00:00:00"}',
+        ),
+        (pa.array([[1.5, None]], pa.list_(pa.float32())), "[1.5,null]"),
+        (pa.array([[1, 2]], pa.list_(pa.int8(), 2)), "[1,2]"),
+        (pa.array([None], pa.struct([("a", pa.int8())])), "null"),
+        (pa.array([[{"k": [b"\xff"]}]], pa.list_(pa.struct([("k", pa.list_(pa.binary()))]))), '[{"k":["/w=="]}]'),
+    ],
+)
+def test_parquet_of_any_type_has_a_form_in_json(column: pa.Array, expected: str) -> None:
+    """Maps of any key, nested values, dates that Python does not know: none stops a file."""
+    assert parquet_lines(as_parquet(pa.table({"t": column}))) == [f'{{"t":{expected}}}'.encode()]
+
+
+def test_int96_keeps_dates_that_nanoseconds_cannot_say() -> None:
+    """Timestamps as Spark and Impala write them come out as they went in, beyond 1677..2262 too."""
+    moments = [dt.datetime(9999, 12, 31), dt.datetime(1000, 1, 1)]  # noqa: DTZ001 - INT96 knows no zone
+    data = as_parquet(pa.table({"t": pa.array(moments, pa.timestamp("us"))}), use_deprecated_int96_timestamps=True)
+    assert parquet_lines(data) == [b'{"t":"9999-12-31T00:00:00"}', b'{"t":"1000-01-01T00:00:00"}']
+
+
+@pytest.mark.parametrize("inside", ["text", "list"])
+def test_a_dictionary_bomb_is_read_in_flat_memory(inside: str) -> None:
+    """Rows that all point to one long text are taken by their bytes, and one that comes to too much is marked."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), pa.array(["x" * 2**20]))
+    column = text if inside == "text" else pa.ListArray.from_arrays(pa.array(range(0, 401, 2), pa.int32()), text)
+    data = as_parquet(pa.table({"t": column}), compression="zstd", store_schema=False)
+    before, most, rows, too_long = pa.total_allocated_bytes(), 0, 0, 0
+    for lines in parquet_rows(lambda begin, end: data[begin:end], len(data), "x", 2**21 - 1, NO_LIMIT):
+        most = max(most, sum(map(len, lines)), pa.total_allocated_bytes() - before)
+        rows += len(lines)
+        too_long += sum(line is OVERSIZE for line in lines)
+    assert (rows, too_long) == ((400, 0) if inside == "text" else (200, 200))
+    assert most < 48 * 2**20
+
+
+def test_a_dictionary_that_has_overflowed_is_read_in_flat_memory() -> None:
+    """Where texts stand among the pointers, as many rows are taken as could each have the longest."""
+    texts = ["x" * 2**20] * 700 + [f"{n} " * 9 for n in range(200_000)]
+    data = as_parquet(pa.table({"t": texts}), compression="zstd")
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    for lines in parquet_rows(lambda begin, end: data[begin:end], len(data), "x", 2**21, NO_LIMIT):
+        most = max(most, pa.total_allocated_bytes() - before)
+        rows += len(lines)
+    assert rows == len(texts)
+    assert most < 3 * 2**27
+
+
+def test_a_parquet_file_of_many_columns_takes_seconds() -> None:
+    """Ten thousand columns of which one is read cost no more than their footer."""
+    data = as_parquet(pa.table({"text": ["hello"], **{f"c{n}": ["x"] for n in range(10_000)}}))
+    begin = time.process_time()
+    assert parquet_lines(data, reading=pruned("text")) == [b'{"text":"hello"}']
+    assert time.process_time() - begin < 5
 
 
 def test_parquet_values_become_json() -> None:
@@ -342,8 +585,9 @@ def test_damaged_parquet_is_refused(damage: str) -> None:
 def test_parquet_with_doubled_or_no_columns_or_too_much_text_is_refused() -> None:
     """A name has to stand for one column; the limit on text holds for Parquet too."""
     double = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["t", "t"])
-    with pytest.raises(BadInput, match="two columns called 't'"):
-        parquet_lines(as_parquet(double))
+    with pytest.raises(BadInput, match="two columns called 't', which the task reads"):
+        parquet_lines(as_parquet(double), reading=Reading(("t",), ("t",)))
+    assert parquet_lines(as_parquet(double)) == [b'{"t":"a","t_2":"b"}']
     with pytest.raises(BadInput, match="no columns"):
         parquet_lines(as_parquet(pa.table({})))
     with pytest.raises(BadInput, match="more than 1,000 bytes of text"):

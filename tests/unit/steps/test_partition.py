@@ -94,13 +94,13 @@ PARTS = [
     b"\n",
     b"\r\n",
     b" ",
-    b"{}",
-    b'{"text":"a"}',
-    b'{"text":"\xe2\x80\xa8\xc2\x85"}',
+    b"{}\n",
+    b'{"text":"a"}\n',
+    b'{"text":"\xe2\x80\xa8\xc2\x85"}\n',
     b"\xef\xbb\xbf",
     b"[1]",
 ]
-FILE = st.lists(st.sampled_from(PARTS), max_size=12).map(b"".join)
+FILE = st.lists(st.sampled_from(PARTS), max_size=12).map(lambda parts: b"".join([b"{}\n", *parts]))
 
 
 @settings(max_examples=40, deadline=None)
