@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.errors import BadTask, Stop
@@ -112,3 +115,16 @@ def test_a_judging_run_is_swept_without_a_call() -> None:
     machine, run = strict_run()
     new = rejudge.run(machine.services, run, judged(min_confidence="likely"))
     assert sweep.run(machine.services, {"run": new, "reason": "cancelled"})["stopped"] == 0
+
+
+def test_columns_that_were_not_read_of_parquet_cannot_be_read_anew() -> None:
+    """The rows of a run hold of Parquet what its task named: a task that names more is refused, not given nulls."""
+    machine = Machine(FaultPlan(), likely, {"min_records_per_job": 2, "max_records_per_job": 5})
+    out = io.BytesIO()
+    pq.write_table(pa.table({"id": ["1", "2"], "text": ["text 1", "text 2"], "more": ["x", "y"]}), out)
+    run = machine.begin(judged(min_confidence="certain"), {"a.parquet": out.getvalue()})
+    machine.execute(run)
+    for changed in ({"keep": {"more": "string"}}, {"keep_input": True}):
+        task = make_task(*TIERS, input={"text": "text", "id": "id", **changed})
+        with pytest.raises(BadTask, match="was not read from the Parquet files of this run"):
+            rejudge.run(machine.services, run, task)

@@ -16,6 +16,7 @@ from sluice.runs.keys import Keys
 from sluice.runs.settings import FLOORS
 from sluice.runs.state import Input, Inputs, Span, Start
 from sluice.steps import start
+from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl
@@ -66,6 +67,25 @@ def test_a_prefix_stands_for_the_objects_under_it() -> None:
     ]
     assert [item.bytes for item in inputs] == [7, len(ROWS), len(packed), 4]
     assert all(item.etag and item.version is None for item in inputs)
+
+
+def test_what_a_prefix_leaves_out_is_said() -> None:
+    """Manifests, markers, unknown suffixes and files without rows are no data of a prefix, unless they are named."""
+    cloud = make_cloud(b_jsonl=ROWS)
+    for name in ("x-manifest.csv", "_temporary/0.jsonl", "notes.txt", "README"):
+        cloud.incoming.put(f"texts/{name}", b"words")
+    run = begin(cloud, "s3://incoming/texts/")
+    assert [item.uri for item in inputs_of(cloud, run)] == ["s3://incoming/texts/b.jsonl"]
+    said = " ".join(Run(cloud.work, run).start.warnings)
+    for part in (
+        "x-manifest.csv: a manifest",
+        "0.jsonl: a name that begins",
+        "notes.txt: it ends in .txt",
+        "README: it has",
+    ):
+        assert part in said
+    named = begin(cloud, "s3://incoming/texts/notes.txt")
+    assert [item.container for item in inputs_of(cloud, named)] == ["lines"]
 
 
 def test_many_objects_keep_their_order() -> None:
