@@ -50,8 +50,8 @@ bench: setup ## Measure the steps, and write the table of docs/internals/perform
 chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice
 	@$(BIN)/python -m tests.faults.chaos $(CHAOS_FLAGS)
 
-mutants: setup ## Break the code on purpose in known ways, and see the tests catch each
-	@$(BIN)/python -m tests.mutations $(MUTANTS_FLAGS)
+mutants: setup ## Break the code by chance and in known ways, and see the tests catch it (resumes)
+	@$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)
 
 prices: setup ## Take the extract of a public price table anew; the catalogue is tested against it
 	@$(BIN)/python -m benchmarks.prices

@@ -22,7 +22,7 @@ class Item(NamedTuple):
     """A line of the bill: what, how many, USD a month."""
 
     what: str
-    count: int
+    number: int
     usd: float
 
 
@@ -47,13 +47,13 @@ def idle(resources: Mapping[str, Mapping[str, Any]]) -> list[Item]:
 
 
 def _function(resource: Mapping[str, Any]) -> bool:
-    return resource["Type"] == "AWS::Lambda::Function"
+    return bool(resource["Type"] == "AWS::Lambda::Function")
 
 
 def table(resources: Mapping[str, Mapping[str, Any]]) -> str:
     """The lines as a table, without the key in the sum, since a deployment has none by itself."""
     items = idle(resources)
     lines = ["| what | how many | USD a month |", "| --- | --: | --: |"]
-    lines += [f"| {item.what} | {item.count:,} | {item.usd:,.2f} |" for item in items]
+    lines += [f"| {item.what} | {item.number:,} | {item.usd:,.2f} |" for item in items]
     without_key = sum(item.usd for item in items[:-1])
     return "\n".join([*lines, f"| **together, without a key** | | **{without_key:,.2f}** |"]) + "\n"

@@ -1,32 +1,34 @@
-"""`make mutants`: break the code on purpose in the ways in which its peers are broken, and see the tests catch each.
+"""Known mistakes: the code broken in the ways in which its peers are broken; the tests of the steps have to see each.
 
-    python -m tests.mutations [--only WORD] [--workers 2]
-
-Each mutation replaces one text, which has to stand in its file exactly once, in a copy of the tree. The tests of the
-steps and the fault plans then run over the copy until one fails. A mutation that all of them pass has survived.
+Each mutation replaces one text, which has to stand in its file exactly once. `tests/mutants.py` tries them.
 """
-
-# ruff: noqa: T201 - what a command prints
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("sluice", "lambdas", "tasks", "tests/harness", "tests/faults", "tests/unit", "pyproject.toml")
+COPIED = (
+    "tests/conftest.py",
+    "tests/forking.py",
+    "tests/formats",
+    "sluice",
+    "lambdas",
+    "tasks",
+    "tests/harness",
+    "tests/faults",
+    "tests/unit",
+    "tests/reference",
+    "pyproject.toml",
+)
 SUITE = (
     "tests/unit/steps/test_approval.py",
     "tests/unit/steps/test_check.py",
     "tests/unit/steps/test_infer.py",
     "tests/unit/steps/test_plan.py",
+    "tests/unit/steps/test_refused.py",
     "tests/unit/steps/test_poll.py",
     "tests/unit/steps/test_rejudge.py",
     "tests/unit/steps/test_resume.py",
@@ -37,9 +39,6 @@ SUITE = (
     "tests/faults/test_plans.py",
     "tests/faults/test_crashes.py",
 )
-# Hypothesis would spend minutes on finding the smallest plan that shows a mistake; the seeds show it as well.
-OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-k", "not no_plan_loses")
-SECONDS = 600  # a run that never ends is a mistake that was noticed
 
 
 class Mutation(NamedTuple):
@@ -67,8 +66,8 @@ MUTATIONS = (
     Mutation(
         "resuming a run approves its cost",
         "sluice/steps/resume.py",
-        "return execute_again(services, opened, max_usd=max_usd)",
-        "return execute_again(services, opened, max_usd=max_usd, approved=True)",
+        "opened, max_usd=max_usd, escalate_refused=escalate_refused)",
+        "opened, max_usd=max_usd, escalate_refused=escalate_refused, approved=True)",
     ),
     Mutation(
         "an approval forgotten by the next execution",
@@ -99,7 +98,7 @@ MUTATIONS = (
     Mutation(
         "error counted as done",
         "sluice/steps/judging.py",
-        "self.verdicts[n] = Verdict(reply.reason or Reason.REPLY_UNREADABLE)",
+        "self.verdicts[n] = self.failures.setdefault((reason, about_text), Verdict(reason))",
         "self.verdicts[n] = Verdict(None)",
     ),
     Mutation(
@@ -242,9 +241,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a job that was refused as a whole stops nothing",
-        "sluice/steps/plan.py",
-        "    _stop_on_fatal(opened, counts)\n",
-        "",
+        "sluice/steps/refused.py",
+        "        elif not accepted and refused:\n",
+        "        elif False:\n",
     ),
     Mutation(
         "a job without books is passed over",
@@ -321,20 +320,13 @@ MUTATIONS = (
 )
 
 
-class Result(NamedTuple):
-    """What became of one mutation: the test that caught it, or None."""
-
-    mutation: Mutation
-    caught: str | None
-    seconds: float
-
-
 def copy_tree(target: Path) -> None:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target / name)
 
 
@@ -345,65 +337,3 @@ def mutated(target: Path, mutation: Mutation) -> str:
     if count != 1:
         raise SystemExit(f"{mutation.name}: {mutation.old!r} stands {count} times in {mutation.file}")
     return text.replace(mutation.old, mutation.new)
-
-
-def run_suite(target: Path) -> str | None:
-    """The first test that fails, None when all pass."""
-    command = [sys.executable, "-m", "pytest", *OPTIONS, *SUITE]
-    try:
-        done = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return "the tests never ended"
-    if done.returncode == 0:
-        return None
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0].partition(" ")[2] if failed else done.stdout[-300:] + done.stderr[-300:]
-
-
-def try_mutation(mutation: Mutation) -> Result:
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory:
-        target = Path(directory)
-        copy_tree(target)
-        (target / mutation.file).write_text(mutated(target, mutation), encoding="utf-8")
-        caught = run_suite(target)
-    return Result(mutation, caught, time.monotonic() - began)
-
-
-def check_unbroken() -> None:
-    """All texts stand where they should, and the copy without a mistake passes, from the copy's own code."""
-    with tempfile.TemporaryDirectory() as directory:
-        target = Path(directory)
-        copy_tree(target)
-        for mutation in MUTATIONS:
-            mutated(target, mutation)
-        where = [sys.executable, "-c", "import sluice; print(sluice.__file__)"]
-        found = subprocess.run(where, cwd=target, capture_output=True, text=True, check=True).stdout.strip()
-        if not Path(found).resolve().is_relative_to(target.resolve()):
-            raise SystemExit(f"the copy's tests would run over {found}")
-        failed = run_suite(target)
-        if failed is not None:
-            raise SystemExit(f"without any mutation this fails: {failed}")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Break the code in known ways, and see the tests catch each.")
-    parser.add_argument("--only", default="", help="mutations whose name or file holds this")
-    parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
-    chosen = [mutation for mutation in MUTATIONS if given.only in mutation.name or given.only in mutation.file]
-    check_unbroken()
-    survived = 0
-    with ThreadPoolExecutor(given.workers) as pool:
-        for result in pool.map(try_mutation, chosen):
-            survived += result.caught is None
-            verdict = "SURVIVED" if result.caught is None else "caught"
-            print(
-                f"  {verdict:<9}{result.mutation.name:<72}{result.seconds:>5.0f} s  {result.caught or ''}", flush=True
-            )
-    print(f"\n  {len(chosen)} mutations, {len(chosen) - survived} caught, {survived} survived")
-    return 1 if survived else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

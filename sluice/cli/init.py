@@ -140,12 +140,10 @@ def _checked(text: str, path: Path) -> Task:
 
 
 def _said(path: Path, name: str, sample: Path, guess: Guess, labels: Labels) -> Iterator[str]:
-    yield f"wrote {path}"
-    yield f"  text    {', '.join(guess.text)}: {guess.why_text}"
+    yield f"wrote {path}\n  text    {', '.join(guess.text)}: {guess.why_text}"
     yield f"  id      {guess.id or '(none)'}: {guess.why_id}"
     yield f"  labels  {len(labels.described):,}: {labels.origin}"
-    yield ""
-    yield "Describe each label in the file, in a sentence or in words that the texts use. Then:"
+    yield "\nDescribe each label in the file, in a sentence or in words that the texts use. Then:"
     yield f"  sluice check {name} --sample {sample}"
     yield f"  sluice plan {sample} --task {name}"
     yield f"  sluice pilot {sample} --task {name} -n 50 --out out/{name}-pilot"

@@ -41,7 +41,7 @@ def test_the_readers_in_python_read_a_run(tickets: Outcome, capsys: pytest.Captu
 def test_the_queries_count_every_row(tickets: Outcome) -> None:
     """The rows of a query of all rows are those of the input."""
     for block in shown("sql", tickets):
-        counted = duckdb.sql(block).fetchall()
+        counted = duckdb.connect().execute(block).fetchall()
         assert sum(row[-1] for row in counted) == tickets.run["rows"]["in"]
 
 
