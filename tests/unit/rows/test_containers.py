@@ -179,6 +179,7 @@ def zip_of(*names: str) -> bytes:
         ("x.jsonl", PARQUET[:-4], "cut or damaged"),
         ("x.parquet", gzip.compress(PARQUET), "unpack the gzip around it"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "data",  # packed files bear the time
 )
 def test_what_holds_no_rows_as_it_is_is_refused(name: str, data: bytes, message: str) -> None:
     """Whatever it is called, the message says what it seems to be and how rows are made of it."""
