@@ -82,6 +82,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
     storage.grant_inbox(functions["start"])
+    storage.grant_notices(functions["plan"])
     storage.grant_results(functions["publish"])
     storage.grant_key(workflow.role, to_read=True)
     workflow.grant_start(functions["start"], functions["sweep"])

@@ -105,6 +105,10 @@ class Storage(Construct):
         for folder in ("claims", "notices"):
             _allow_objects(function, self.work, folder, "s3:GetObject", "s3:PutObject")
 
+    def grant_notices(self, function: lambda_.Function) -> None:
+        """Let `function` say in a notice, once, why an object could not be read."""
+        _allow_objects(function, self.work, "notices", "s3:GetObject", "s3:PutObject")
+
     def grant_results(self, function: lambda_.Function) -> None:
         """Let `function` publish results, reports and the rows of the table of runs, none of which a step reads."""
         for folder in ("results", "reports", "runs"):

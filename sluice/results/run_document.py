@@ -40,6 +40,7 @@ class RunInput(Part, frozen=True, kw_only=True):
     accepted: int | None = None
     unresolved: int | None = None
     rejected: int | None = None
+    refused: str | None = None
 
 
 class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):

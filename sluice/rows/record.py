@@ -273,12 +273,26 @@ class Buckets:
         place = b"%d:%d:%d" % (source, self.begin, number)
         return hexlify(blake2b(place, digest_size=16, person=OF_PLACE).digest())
 
+    def take(self, other: Buckets) -> None:
+        """Take all rows of another, and leave it empty."""
+        for name, group in other.groups.items():
+            self.groups[name] += group
+        self.unsent |= other.unsent
+        for reason, count in other.rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
+        self.rows += other.rows
+        self.bytes += other.bytes
+        other.clear()
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.groups, self.unsent, self.rejected = defaultdict(list), set(), {}
+        self.rows = self.bytes = 0
+
     def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
         """The buckets in order, each with its stored rows and the keys of the good ones; leaves this empty."""
-        groups, self.groups = self.groups, defaultdict(list)
-        unsent, self.unsent = self.unsent, set()
-        self.rows = self.bytes = 0
-        self.rejected = {}
+        groups, unsent = self.groups, self.unsent
+        self.clear()
         for name in sorted(groups):
             group = groups.pop(name)
             keys = set(map(key_of, group))

@@ -164,6 +164,14 @@ def tick_id(task: str, time: str) -> str:
 INBOX = "inbox/"
 
 
+def is_aside(path: str) -> bool:
+    """Whether a path below a task's folder is no data: writers put what is beside it, or not yet it, behind `_` or `.`.
+
+    Spark, Hive and their kin write `_SUCCESS`, `_temporary/…` and `_delta_log/…`, desktops `.DS_Store`.
+    """
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
+
+
 def marker_key(task: str, id_: str) -> str:
     return f"{INBOX}waiting/{task}/{id_}.json"
 

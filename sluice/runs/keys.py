@@ -36,6 +36,9 @@ class Keys:
     def rows(self, span: int) -> str:
         return f"{self.rows_prefix}{span:06d}"
 
+    def given_up(self, span: int) -> str:
+        return f"{self.rows(span)}.refused"
+
     def index(self, span: int) -> str:
         return f"{self.rows(span)}.index"
 

@@ -67,14 +67,15 @@ class Start(Document, frozen=True, kw_only=True):
     warnings: list[str] = field(default_factory=list)
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """One frozen input object."""
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One frozen input object; `refused`: why none of it will be read, as far as start can tell."""
 
     uri: str
     version: str | None
     etag: str
     bytes: int
     container: str
+    refused: str | None = None
 
 
 class Inputs(Document, frozen=True, kw_only=True):
@@ -110,12 +111,16 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanIndex(Document, frozen=True, kw_only=True):
-    """The head of `rows/<span>.index`; behind it, per segment, three u32 per bucket: rows, bytes, distinct keys."""
+    """The head of `rows/<span>.index`; behind it, per segment, three u32 per bucket: rows, bytes, distinct keys.
+
+    `refused`: the inputs of which nothing is kept, since a piece of them could not be read, each with the reason.
+    """
 
     span: int
     depth: int
     pieces: list[Piece]
     segments: list[Segment]
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class PlannedSegment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -143,6 +148,7 @@ class RunPlan(Document, frozen=True, kw_only=True):
     bounds: list[int]
     shard_rows: list[int]
     segments: list[PlannedSegment]
+    refused: dict[str, str] = field(default_factory=dict)
     ceiling_usd: float | None = None
     expected_usd: float | None = None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
+from sluice.errors import BadInput
 from sluice.rows.containers import unreadable
 from sluice.runs.inbox import (
     READY,
@@ -17,6 +19,7 @@ from sluice.runs.inbox import (
     Notice,
     Signal,
     claim_key,
+    is_aside,
     marker_key,
     notice_key,
     signal_key,
@@ -25,7 +28,9 @@ from sluice.runs.inbox import (
 from sluice.task.file import task_names
 
 if TYPE_CHECKING:
-    from sluice.steps.services import Deployment, Services
+    from sluice.steps.services import Deployment, Run, Services
+
+S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 
 
 def receive(services: Services, deployment: Deployment, event: dict[str, Any]) -> Notice | None:
@@ -44,6 +49,8 @@ def receive(services: Services, deployment: Deployment, event: dict[str, Any]) -
             grace=READY_GRACE_SECONDS,
         )
         put_signal(services, item.signal, signal)
+        return None
+    if task and is_aside(_below(deployment, task, item)):
         return None
     reason = reason or unreadable(item.key)
     if reason:
@@ -68,6 +75,14 @@ def _task_of(deployment: Deployment, item: Dropped) -> tuple[str, str | None]:
     return "", f"{said}; {hint}Deployed are: {', '.join(known) or 'none'}"
 
 
+def _below(deployment: Deployment, task: str, item: Dropped) -> str:
+    """The key below the folder that is the task's own, or the prefix that is read for it."""
+    if item.bucket == deployment.incoming_bucket:
+        return item.key.removeprefix(f"{task}/")
+    source = source_of(deployment.intake.sources, item.bucket, item.key)
+    return item.key.removeprefix(source.prefix) if source else item.key
+
+
 def put_signal(services: Services, id_: str, signal: Signal) -> None:
     """Note that what waits may go, unless that was said and done before."""
     if not services.work.exists(claim_key(id_)):
@@ -87,3 +102,28 @@ def refuse(services: Services, item: Dropped, reason: str) -> Notice | None:
     if services.work.put_new(notice_key(item.id), notice.write()):
         services.measure(Measure.OBJECTS_REFUSED, 1)
     return notice
+
+
+def tell_of_refused(services: Services, opened: Run) -> None:
+    """Say of each input of a run that cannot be read why, as of an object that is in no run.
+
+    Raises:
+        BadInput: it is all of them.
+
+    """
+    inputs, refused = opened.inputs.inputs, opened.plan.refused
+    for number, reason in refused.items():
+        item, match = inputs[int(number)], S3_URI.fullmatch(inputs[int(number)].uri)
+        assert match is not None
+        dropped = Dropped(
+            bucket=match[1],
+            key=match[2],
+            version=item.version,
+            etag=item.etag.strip('"'),
+            bytes=item.bytes,
+            at=opened.start.created,
+        )
+        refuse(services, dropped, reason)
+    if refused and len(refused) == len(inputs):
+        first, *others = refused.values()
+        raise BadInput(first + (f"; and {len(others):,} more could not be read" if others else ""))

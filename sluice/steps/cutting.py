@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from sluice.answers.requests import RequestWriter
 from sluice.aws.s3 import ahead
 from sluice.budget import costs
-from sluice.errors import Stop
+from sluice.errors import BadInput, Stop
 from sluice.runs import accounting, planning
 from sluice.runs.document import read
 from sluice.runs.state import Part, PlannedSegment, RunPlan, Segment, SpanIndex
@@ -51,6 +51,7 @@ class Totals:
         self.keys = planning.DistinctKeys()
         self.rejected: dict[str, int] = {}
         self.input_rows: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
         self.segments: list[PlannedSegment] = []
         self.byte_tables: list[tuple[int, int]] = []  # of each segment: the span, and where the table of bytes begins
         self._lines: dict[int, int] = {}
@@ -64,6 +65,7 @@ class Totals:
             self._lines[piece.source] = self._lines.get(piece.source, 0) + piece.lines
             name = str(piece.source)
             self.input_rows[name] = self.input_rows.get(name, 0) + piece.rows
+        self.refused = {**index.refused, **self.refused}
         for n, (segment, table) in enumerate(zip(index.segments, tables, strict=True)):
             self._add_segment(segment, table)
             size = NUMBER * 16**index.depth
@@ -88,12 +90,20 @@ def counts_of(data: bytes, begin: int, size: int) -> pa.Array:
 
 
 def cut_run(opened: Run) -> None:
-    """Cut the bucket range into shards, and write where each begins in each segment."""
+    """Cut the bucket range into shards, and write where each begins in each segment.
+
+    Raises:
+        BadInput: of an object that several workers read, one could read its piece and another could not.
+
+    """
     if opened.store.exists(opened.keys.plan):
         return
     totals = Totals(opened.start.depth)
     for found in ahead(lambda span: _open(opened, span), range(opened.start.spans), AHEAD):
         totals.add(found, _tables(opened, found))
+    totals.refused |= {str(n): item.refused for n, item in enumerate(opened.inputs.inputs) if item.refused}
+    for name in totals.refused.keys() & totals.input_rows.keys():  # some of its pieces could be read, some could not
+        raise BadInput(totals.refused[name])
     upper = pc.sum(totals.distinct).as_py() or 0
     distinct = totals.keys.estimate(upper) if len(totals.segments) > 1 else upper
     bounds = _bounds(opened, totals, distinct / upper if upper else 0.0)
@@ -109,6 +119,7 @@ def cut_run(opened: Run) -> None:
         bounds=bounds,
         shard_rows=shard_rows,
         segments=totals.segments,
+        refused=dict(sorted(totals.refused.items(), key=lambda item: int(item[0]))),
     )
     _write_parts(opened, cuts, shard_bytes, len(totals.segments))
     opened.store.put(opened.keys.plan, _priced(opened, plan).write())

@@ -7,7 +7,9 @@ import tempfile
 from array import array
 from typing import IO, TYPE_CHECKING
 
-from sluice.errors import BadInput
+import msgspec
+
+from sluice.errors import BadInput, RetryLater
 from sluice.rows.containers import Container, Limits, Reading, lines_of_input
 from sluice.rows.record import Buckets, RowReader
 from sluice.runs.planning import SKETCH, SMALL
@@ -27,24 +29,55 @@ HELD = 2  # times `span_bytes` that a segment may take in memory: rows under abo
 
 
 def run(services: Services, span: Span) -> dict[str, int]:
-    """Write `rows/<span>` and its index; a span whose index exists is left alone."""
+    """Write `rows/<span>` and its index; a span whose index exists is left alone.
+
+    Of an object that cannot be read nothing is kept, and the index says why; the others of the span are read.
+
+    Raises:
+        RetryLater: one object took all the time that there was. The next try leaves it out.
+
+    """
     opened = Run(services.work, span.run)
     if services.work.exists(opened.keys.index(span.span)):
         return {}
     with tempfile.TemporaryFile() as tables:
         with services.work.writer(opened.keys.rows(span.span)) as out:
             partition = _Partition(opened, out, tables)
+            partition.refused = _given_up(opened, span.span)
             for source, begin, end in span.pieces:
-                partition.read_piece(services, source, begin, end)
+                if str(source) in partition.refused:
+                    continue
+                try:
+                    partition.read_piece(services, source, begin, end)
+                except OutOfTime as slow:
+                    found = {**partition.refused, str(source): str(slow)}
+                    services.work.put(opened.keys.given_up(span.span), msgspec.json.encode(found))
+                    raise RetryLater(f"{slow}. The others are read without it") from None
             partition.end_segment()
         _write_index(opened, span.span, partition)
     rows = sum(segment.rows for segment in partition.segments)
     return {"rows": rows, "rejected": sum(sum(s.rejected.values()) for s in partition.segments)}
 
 
+class OutOfTime(Exception):
+    """An object that one worker cannot read in its time."""
+
+
+def _given_up(opened: Run, span: int) -> dict[str, str]:
+    """What an earlier try at the span could not read in its time, and what else it had refused by then."""
+    data = opened.store.find(opened.keys.given_up(span))
+    return {} if data is None else msgspec.json.decode(data, type=dict[str, str])
+
+
 def _write_index(opened: Run, span: int, partition: _Partition) -> None:
     """The head, and behind it the tables of each segment; it stands only where the whole span has been read."""
-    index = SpanIndex(span=span, depth=opened.start.depth, pieces=partition.pieces, segments=partition.segments)
+    index = SpanIndex(
+        span=span,
+        depth=opened.start.depth,
+        pieces=partition.pieces,
+        segments=partition.segments,
+        refused=partition.refused,
+    )
     partition.tables.seek(0)
     with opened.store.writer(opened.keys.index(span)) as out:
         out.write(index.write() + b"\n")
@@ -55,7 +88,9 @@ def _write_index(opened: Run, span: int, partition: _Partition) -> None:
 class _Partition:
     """Rows on their way into segments of about `span_bytes`: a compressed object may hold many times its size.
 
-    The tables of the segments go to a file, since those of thousands of segments would not fit in memory.
+    The tables of the segments go to a file, since those of thousands of segments would not fit in memory. The rows of
+    an object are kept apart until it has been read to its end: of one that cannot be, none is kept. Segments of it that
+    have been written by then stay in the object, and in no index.
     """
 
     def __init__(self, run: Run, out: ObjectWriter, tables: IO[bytes]) -> None:
@@ -64,11 +99,32 @@ class _Partition:
         self.depth = run.start.depth
         self.buckets = Buckets(RowReader(run.task), self.depth)
         self.reading = Reading.of(run.task)
+        self.own = Buckets(self.buckets.reader, self.depth)  # of the object that is being read
         self.pieces: list[Piece] = []
         self.segments: list[Segment] = []
+        self.refused: dict[str, str] = {}
         self.tables = tables
+        self.kept = (0, 0)  # segments, and bytes of their tables, that no object can take back
 
     def read_piece(self, services: Services, source: int, begin: int, end: int) -> None:
+        """Read a piece of an object; what cannot be read is noted with its reason, and leaves nothing behind."""
+        self.kept = len(self.segments), self.tables.tell()
+        try:
+            piece = self._read(services, source, begin, end)
+        except BadInput as error:
+            written, size = self.kept
+            self.own.clear()
+            del self.segments[written:]
+            self.tables.seek(size)
+            self.tables.truncate()
+            self.refused[str(source)] = str(error)
+            return
+        self.buckets.take(self.own)
+        self.pieces.append(piece)
+        if self._is_full(self.buckets):
+            self.end_segment()
+
+    def _read(self, services: Services, source: int, begin: int, end: int) -> Piece:
         item, settings = self.run.inputs.inputs[source], self.run.settings
         match = S3_URI.fullmatch(item.uri)
         assert match is not None
@@ -76,20 +132,32 @@ class _Partition:
         whole = Container.parse(item.container).whole
         limits = Limits(settings.max_row_bytes, settings.max_text_bytes)
         for block in lines_of_input(store, match[2], item, begin, end, limits, self.reading):
-            rows += self.buckets.add(block, source, lines + 1, begin)
+            rows += self.own.add(block, source, lines + 1, begin)
             lines += len(block)
             if whole and services.remaining_seconds() < RESERVE_SECONDS:
-                raise BadInput(
+                raise OutOfTime(
                     f"{item.uri} holds more than the {rows:,} rows that one worker had time for: split it, or write "
                     "JSON Lines without compression, which many workers read at once"
                 )
-            if self.buckets.bytes >= settings.span_bytes or self.buckets.held >= HELD * settings.span_bytes:
-                self.end_segment()
-        self.pieces.append(Piece(source=source, lines=lines, rows=rows))
+            if self._is_full(self.own):
+                if self.buckets.rows:  # so that the segments behind hold rows of this object alone
+                    self.end_segment()
+                    self.kept = len(self.segments), self.tables.tell()
+                self._end(self.own)
+        return Piece(source=source, lines=lines, rows=rows)
+
+    def _is_full(self, buckets: Buckets) -> bool:
+        """Whether the rows, with those of the objects before, are enough for a segment."""
+        both = {id(item): item for item in (buckets, self.buckets)}.values()
+        size = self.run.settings.span_bytes
+        return sum(item.bytes for item in both) >= size or sum(item.held for item in both) >= HELD * size
 
     def end_segment(self) -> None:
-        """Write what has been grouped as one segment, with three counts per bucket for the index."""
-        buckets = self.buckets
+        """Write what has been grouped of whole objects as one segment."""
+        self._end(self.buckets)
+
+    def _end(self, buckets: Buckets) -> None:
+        """Write rows as one segment, with three counts per bucket for the index."""
         if not buckets.rows:
             return
         begin, count, rejected = self.out.size, buckets.rows, buckets.rejected

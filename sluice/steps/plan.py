@@ -18,6 +18,7 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan
 from sluice.steps.approval import must_wait
+from sluice.steps.arrivals import tell_of_refused
 from sluice.steps.refused import sort_out, told
 from sluice.steps.services import Run
 
@@ -38,6 +39,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
 
     Raises:
         Stop: a job of the round before has no books, or a tier refused all its records and none has been accepted.
+        BadInput: no input could be read.
 
     """
     opened = Run(services.work, run_id)
@@ -51,6 +53,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         from sluice.steps.cutting import cut_run  # noqa: PLC0415 - Arrow is for the first round alone
 
         cut_run(opened)
+        tell_of_refused(services, opened)
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]

@@ -215,14 +215,16 @@ def _input_books(opened: Run, parts: Sequence[PartBooks]) -> list[dict[str, Any]
     for part in parts:
         for number, counts in part.inputs.items():
             of[number] = [before + count for before, count in zip(of[number], counts, strict=True)]
+    plan = opened.read_so_far
     told = parts and sum(map(sum, of.values())) == sum(part.rows for part in parts)
     return [
         {
             "uri": item.uri,
             "version": item.version,
             "bytes": item.bytes,
-            "rows": opened.read_so_far.input_rows.get(str(n), 0),
+            "rows": plan.input_rows.get(str(n), 0),
             **(dict(zip(OUTCOMES, of[str(n)], strict=True)) if told else {}),
+            "refused": plan.refused.get(str(n)),
         }
         for n, item in enumerate(opened.inputs.inputs)
     ]
@@ -246,6 +248,9 @@ def _status(opened: Run, rows: dict[str, int], end: End, error: str | None) -> s
         limit = getattr(limits, name)
         if limit is not None and rows[name] / total > limit:
             return "over_limit"
+    refused, inputs = len(opened.read_so_far.refused), len(opened.inputs.inputs)
+    if limits.refused_inputs is not None and refused / max(1, inputs) > limits.refused_inputs:
+        return "over_limit"
     return "over_limit" if end.reason == Reason.BUDGET or end.left else "succeeded"
 
 
@@ -284,11 +289,18 @@ def _duplicate_ids(opened: Run, parts: Sequence[PartBooks]) -> int:
     return (len(hashes) - len(set(hashes))) * ids_modulus(opened.read_so_far.rows)
 
 
+def _refused(opened: Run) -> list[str]:
+    """Why inputs could not be read, the first of them."""
+    reasons = list(opened.read_so_far.refused.values())
+    return reasons[:NAMED] + [f"{len(reasons) - NAMED:,} more, which run.json names"] * (len(reasons) > NAMED)
+
+
 def _warnings(
     opened: Run, parts: Sequence[PartBooks], jobs: Sequence[Counts], end: End, rows: dict[str, int]
 ) -> list[str]:
     invalid = accounting.merged(part.kept_invalid for part in parts)
     found = [f"column {name}: {count} kept value(s) did not parse and are null" for name, count in invalid.items()]
+    found += [f"an input could not be read, and no row of it is in the results: {why}" for why in _refused(opened)]
     found += [
         f"tier {left.tier} ({opened.tier(left.tier).model}) refused {left.records:,} records, and again when it was "
         f"asked once more; no other tier was asked, and they are unresolved: {left.cause}. `sluice resume {opened.id}` "

@@ -16,7 +16,7 @@ import msgspec
 
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
-from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, container_of, left_out
+from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
 from sluice.rows.inputs import listed
 from sluice.runs.document import read
 from sluice.runs.fitted import fit, to_read
@@ -118,7 +118,8 @@ def _freeze(
 ) -> tuple[list[tuple[Input, str]], list[tuple[str, str]]]:
     """The exact objects behind the URIs, each with its time; and what was left out, with the reason.
 
-    A URI that ends in / stands for all under it.
+    A URI that ends in / stands for all under it. One that cannot be read is there with the reason,
+    beside others that can.
 
     Raises:
         BadInput: a URI is none, an object is missing, or one that a single worker has to read is too large for it.
@@ -131,7 +132,7 @@ def _freeze(
         store, key, below, size = place
         if below is not None and (reason := left_out(key.removeprefix(below), _head(store, key, size))) is not None:
             return store.uri(key), reason
-        return freeze(store, key, settings)
+        return _frozen_or_refused(store, key, settings)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for item, said in pool.map(look, _places(services, uris)):
@@ -139,7 +140,21 @@ def _freeze(
                 passed.append((item, said))
             else:
                 found.append((item, said))
+    if found and all(item.refused for item, _ in found):
+        raise BadInput(str(found[0][0].refused))
     return found, passed
+
+
+def _frozen_or_refused(store: Store, key: str, settings: Settings) -> tuple[Input, str]:
+    try:
+        return freeze(store, key, settings)
+    except BadInput as error:
+        head = store.head(key)
+        if head is None:  # a slip in the command rather than a bad object
+            raise
+        lines = str(Container(Rows.LINES))
+        item = Input(uri=store.uri(key), version=head.version, etag=head.etag, bytes=head.size, container=lines)
+        return msgspec.structs.replace(item, refused=str(error)), head.modified
 
 
 def _head(store: Store, key: str, size: int) -> bytes:
@@ -189,7 +204,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
     """Write the run; start.json comes last, so that where it stands the rest does, and says what the rest says."""
     tiers = [_frozen(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
     (settings, quotas), warnings = _fitted(services, asked.settings, tiers)
-    sizes = [(item.bytes, Container.parse(item.container).whole) for item in inputs]
+    sizes = [(0 if item.refused else item.bytes, Container.parse(item.container).whole) for item in inputs]
     spans = cut_spans(sizes, span_size(sum(item.bytes for item in inputs), settings.span_bytes))
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     if not services.work.put_new(keys.spans, msgspec.json.encode(items)):

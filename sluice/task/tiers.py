@@ -57,10 +57,13 @@ class Budget(Strict):
 
 
 class Limits(Strict):
-    """Shares of the rows above which a run ends as over_limit."""
+    """Shares of the rows, and of the inputs, above which a run ends as over_limit."""
 
     unresolved: Share | None = Field(None, description="Rows that no tier could answer; none: no limit.")
     rejected: Share | None = Field(None, description="Rows that could not be read; none: no limit.")
+    refused_inputs: Share | None = Field(
+        None, description="Files or objects that could not be read at all; none: the run only warns of them."
+    )
 
 
 class Report(Strict):

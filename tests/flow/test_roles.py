@@ -228,6 +228,7 @@ def dropped(flow: Flow) -> None:
     cloud.s3.put_bucket_versioning(Bucket=elsewhere, VersioningConfiguration={"Status": "Enabled"})
     for name, key in ((elsewhere, "in/b.jsonl"), (bucket, "tickets/in"), (bucket, "none/in.jsonl")):
         cloud.put(name, key, row)
+    cloud.put(bucket, "tickets/bad.csv", b"subject,subject\na,b\n")  # which only shows when it is read
     cloud.put(bucket, "tickets/_READY", b"")
     for run in cloud.tick("TriggersMinute", datetime.now(UTC))["runs"]:
         assert cloud.wait(run).status == "SUCCEEDED"

@@ -310,9 +310,15 @@ def test_what_nothing_can_become_of_is_refused_once(world: World, key: str, reas
     assert world.keys("inbox/") == []
 
 
-@pytest.mark.parametrize("key", ["texts/", "texts/sub/", "_submitted/1/a.jsonl"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("texts/", "texts/sub/", "_submitted/1/a.jsonl"),
+        *("texts/_SUCCESS", "texts/.DS_Store", "texts/sub/_metadata", "texts/_temporary/0/a.jsonl", "texts/.tmp/a.csv"),
+    ],
+)
 def test_some_objects_are_nobodys_business(world: World, key: str) -> None:
-    """Folders' placeholders, and what was uploaded for a command."""
+    """Folders' placeholders, what was uploaded for a command, and what writers leave beside their data."""
     assert world.deliver(world.drop(key)) is None
     assert (world.keys(""), world.told) == ([], {})
 

@@ -7,7 +7,9 @@ import dataclasses
 import gzip
 import io
 import json
+import re
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,12 +20,13 @@ from botocore.exceptions import IncompleteReadError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.aws.events import Event
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.record import KEY, PLACE, RAW, REASONS
 from sluice.runs.keys import Keys
 from sluice.runs.planning import cut_spans
 from sluice.runs.state import Span, SpanIndex
-from sluice.steps import partition
+from sluice.steps import partition, plan
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from sluice.task.task import Task
@@ -160,8 +163,11 @@ def test_an_object_that_takes_too_long_is_refused_in_words(name: str) -> None:
     run = cloud.begin(make_task(), {name: TWINS[name](), "b.jsonl": as_lines()})
     spans = msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span])
     hurried = dataclasses.replace(cloud.services, remaining_seconds=lambda: 30.0)
-    with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} holds more than the .* rows .*: split it"):
+    words = rf"s3://incoming/texts/{name} holds more than the .* rows .*: split it"
+    with pytest.raises(RetryLater, match=words):
         partition.run(hurried, spans[0])
+    partition.run(hurried, spans[0])  # the next try has its own time, and leaves it out
+    assert re.match(words, index_of(Run(cloud.work, run), 0)[0].refused["0"])
     only_lines = Span(run=run, span=9, pieces=[piece for span in spans for piece in span.pieces if piece[0] == 1])
     assert partition.run(hurried, only_lines) == {"rows": 400, "rejected": 0}
 
@@ -170,8 +176,9 @@ def test_an_object_that_takes_too_long_is_refused_in_words(name: str) -> None:
 def test_an_object_that_grows_too_large_is_refused(name: str) -> None:
     """The limit holds for the text, whatever the object's size."""
     cloud = Cloud(answer, {"max_text_bytes": 10_000})
+    run, _ = partitioned(cloud, {name: TWINS[name]()})
     with pytest.raises(BadInput, match=rf"s3://incoming/texts/{name} holds more than 10,000 bytes of text"):
-        partitioned(cloud, {name: TWINS[name]()})
+        plan.run(cloud.services, run.id, 0)
 
 
 def test_a_span_is_partitioned_once() -> None:
@@ -276,12 +283,80 @@ def test_an_object_that_changed_is_not_read(name: str) -> None:
     run = cloud.begin(make_task(), {name: TWINS[name]()})
     (span,) = msgspec.json.decode(cloud.work.get(Keys(run).spans), type=list[Span])[:1]
     cloud.incoming.put(f"texts/{name}", TWINS[name]() + b" ")
-    with pytest.raises(BadInput, match=f"s3://incoming/texts/{name} was changed while the run read it: start"):
-        partition.run(cloud.services, span)
+    assert refused(cloud, run, span).startswith(f"s3://incoming/texts/{name} was changed while the run read it: start")
     del cloud.s3.objects["incoming", f"texts/{name}"]
-    with pytest.raises(BadInput, match=f"s3://incoming/texts/{name} was deleted before the run had read it"):
+    assert refused(cloud, run, span).startswith(f"s3://incoming/texts/{name} was deleted before the run had read it")
+
+
+def refused(cloud: Cloud, run: str, span: Span) -> str:
+    """Why the one input of a span is not read; the span is forgotten again."""
+    partition.run(cloud.services, span)
+    head, _ = index_of(Run(cloud.work, run), span.span)
+    del cloud.s3.objects["work", Keys(run).index(span.span)]
+    assert not head.segments
+    return head.refused["0"]
+
+
+CUT = gzip.compress(b"".join(b'{"id":"c%d","text":"of the cut one %d"}\n' % (n, n) for n in range(2000)))[:-30]
+GOOD = jsonl([{"id": str(n), "text": f"text {n}"} for n in range(5)])
+TWICE = b"id,my card is 4111,my card is 4111\n1,2,3\n"
+
+
+@pytest.mark.parametrize("span_bytes", [48 * 1024 * 1024, 2_000])
+@pytest.mark.parametrize("first", [True, False])
+def test_an_object_that_cannot_be_read_keeps_no_other_from_the_results(span_bytes: int, first: bool) -> None:
+    """Of it nothing is kept, however much was read by then; it is named with its reason, and its content is not."""
+    cloud = Cloud(answer, {"span_bytes": span_bytes})
+    told: list[dict[str, Any]] = []
+    cloud.services = dataclasses.replace(
+        cloud.services, publish_event=lambda kind, detail: told.append({"kind": kind, **detail})
+    )
+    bad = {"cut.jsonl.gz": CUT, "twice.csv": TWICE}
+    files = {**bad, "good.jsonl": GOOD} if first else {"good.jsonl": GOOD, **bad, "more.jsonl": GOOD}
+    summary = cloud.run(make_task(), files)
+    good = [name for name in files if name not in bad]
+    assert Counter(row["source"].rpartition("/")[2] for row in cloud.rows()) == dict.fromkeys(good, 5)
+    why = {item["uri"].rpartition("/")[2]: item["refused"] for item in summary["inputs"]}
+    assert [name for name, reason in why.items() if reason] == list(bad)
+    assert "cut or damaged" in why["cut.jsonl.gz"]
+    assert "no column 'text'" in why["twice.csv"]
+    assert summary["status"] == "succeeded"
+    assert len([warning for warning in summary["warnings"] if "could not be read" in warning]) == len(bad)
+    refusals = [detail for detail in told if detail["kind"] == Event.REFUSED]
+    assert [detail["key"] for detail in refusals] == [f"texts/{name}" for name in bad]
+    assert len(list(cloud.work.keys("notices/"))) == len(bad)
+    kept = b"".join(data for (bucket, key), data in cloud.s3.objects.items() if bucket != "incoming")
+    assert b"my card" not in kept
+
+
+@pytest.mark.parametrize(("limit", "status"), [(0.5, "succeeded"), (0.4, "over_limit"), (0.0, "over_limit")])
+def test_a_task_says_how_many_inputs_may_be_refused(limit: float, status: str) -> None:
+    """Above its limit the run is over it; without one it only warns."""
+    cloud = Cloud(answer)
+    task = parse_task({**WRITTEN, "limits": {"refused_inputs": limit}}, "test")
+    assert cloud.run(task, {"good.jsonl": GOOD, "cut.jsonl.gz": CUT})["status"] == status
+
+
+def test_where_no_input_can_be_read_the_run_stops_with_the_reasons() -> None:
+    """There is nothing to publish, and each has its notice."""
+    cloud = Cloud(answer)
+    run, _ = partitioned(cloud, {"cut.jsonl.gz": CUT, "twice.csv": TWICE})
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"cut\.jsonl\.gz is no whole gzip stream .*; and 1 more could not be read"):
+            plan.run(cloud.services, run.id, 0)
+    assert len(list(cloud.work.keys("notices/"))) == 2
+
+
+def test_an_object_of_which_one_worker_could_read_its_piece_and_another_not_stops_the_run() -> None:
+    """It was changed in between: what has been read of it by then is of another object."""
+    cloud = Cloud(answer, {"span_bytes": 300})
+    run = Run(cloud.work, cloud.begin(make_task(), {"a.jsonl": GOOD * 10, "b.jsonl": GOOD}))
+    spans = msgspec.json.decode(cloud.work.get(run.keys.spans), type=list[Span])
+    for span in spans:
         partition.run(cloud.services, span)
-    assert not cloud.work.exists(Keys(run).index(0))
+        cloud.incoming.put("texts/a.jsonl", GOOD)
+    with pytest.raises(BadInput, match=r"a\.jsonl was changed while the run read it"):
+        plan.run(cloud.services, run.id, 0)
 
 
 class _Breaking:

@@ -67,7 +67,8 @@ def test_run_json_has_the_keys_of_its_contract() -> None:
     """Names, in the order in which they are documented, at the top and inside."""
     summary = cloud().run(make(), {"a.jsonl": ROWS})
     assert list(summary) == RUN
-    assert list(summary["inputs"][0]) == ["uri", "version", "bytes", "rows", "accepted", "unresolved", "rejected"]
+    counts = ["rows", "accepted", "unresolved", "rejected"]
+    assert list(summary["inputs"][0]) == ["uri", "version", "bytes", *counts, "refused"]
     assert list(summary["rows"]) == ["in", "accepted", "unresolved", "rejected"]
     assert list(summary["records"]) == ["distinct", "sent", "shared_rows"]
     assert list(summary["rounds"][0]) == ["round", "tier", "purpose", "jobs", "sent"]
@@ -346,7 +347,7 @@ def test_parts_that_tell_nothing_of_their_inputs_leave_the_counts_out() -> None:
     deployed = cloud()
     run = merged(deployed)
     tamper(deployed, Keys(run).merged_books(0), inputs={})
-    assert list(publish.run(deployed.services, run)["inputs"][0]) == ["uri", "version", "bytes", "rows"]
+    assert list(publish.run(deployed.services, run)["inputs"][0]) == ["uri", "version", "bytes", "rows", "refused"]
 
 
 def test_a_file_of_which_no_row_could_be_read_is_named() -> None:

@@ -126,6 +126,32 @@ def test_what_is_not_there_is_refused(uri: str, message: str) -> None:
     assert not list(cloud.work.keys("runs/"))
 
 
+def test_what_writers_leave_beside_the_data_is_no_data_unless_it_is_named() -> None:
+    """Names and folders that begin with _ or . below a prefix; a command that names such an object means it."""
+    cloud = make_cloud()
+    for key in ("out/a.jsonl", "out/_SUCCESS", "out/.DS_Store", "out/_temporary/b.jsonl", "out/2026/_metadata"):
+        cloud.incoming.put(f"texts/{key}", ROWS)
+    cloud.incoming.put("texts/_hidden/c.jsonl", ROWS)
+
+    def uris(*wanted: str) -> list[str]:
+        return [item.uri.removeprefix("s3://incoming/texts/") for item in inputs_of(cloud, begin(cloud, *wanted))]
+
+    assert uris("s3://incoming/texts/out/") == ["out/a.jsonl"]
+    assert uris("s3://incoming/texts/_hidden/") == ["_hidden/c.jsonl"]
+    assert uris("s3://incoming/texts/out/_temporary/b.jsonl") == ["out/_temporary/b.jsonl"]
+
+
+def test_an_object_that_cannot_be_one_workers_is_refused_beside_others() -> None:
+    """Its neighbours begin without it; nothing begins where it is alone."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    cloud.incoming.put("texts/b.jsonl", b"PK\x03\x04" + bytes(60))
+    first, second = inputs_of(cloud, begin(cloud, "s3://incoming/texts/a.jsonl", "s3://incoming/texts/b.jsonl"))
+    assert first.refused is None
+    assert "zip" in str(second.refused)
+    with pytest.raises(BadInput, match="zip"):
+        begin(cloud, "s3://incoming/texts/b.jsonl")
+
+
 SETTINGS = {
     "big.csv": "max_text_bytes",
     "big.csv.gz": "max_compressed_bytes",
