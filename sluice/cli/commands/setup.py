@@ -37,7 +37,8 @@ def doctor(
     Exit codes: 0 no problem, 1 a problem was found.
     """
     from sluice.api.tasks import catalog_here  # noqa: PLC0415
-    from sluice.cli.doctor import Patient, see_doctor, tasks_here  # noqa: PLC0415
+    from sluice.cli.doctor.examination import see_doctor  # noqa: PLC0415
+    from sluice.cli.doctor.patient import Patient, tasks_here  # noqa: PLC0415
 
     raise in_cloud(
         (env, region, profile),

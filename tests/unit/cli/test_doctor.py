@@ -12,7 +12,9 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
 from sluice.aws.stack import Stack
-from sluice.cli.doctor import Finding, Patient, Status, examine, see_doctor, tasks_here
+from sluice.cli.doctor.examination import examine, see_doctor
+from sluice.cli.doctor.findings import Finding, Status
+from sluice.cli.doctor.patient import Patient, tasks_here
 from sluice.cli.exits import ExitCode
 from sluice.models.catalog import Catalog
 from sluice.runs.settings import Settings
