@@ -18,7 +18,7 @@ from sluice.aws.s3 import PART_BYTES
 from sluice.runs.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
 from sluice.runs.settings import Settings
 from sluice.runs.state import Pending
-from sluice.steps.poll import GROWTH
+from sluice.steps.poll import wait_at
 from sluice.steps.selection import AHEAD, PIECE_BYTES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "internals" / "scaling.md"
@@ -84,10 +84,9 @@ def cut(rows: int, settings: Settings) -> Run:
 
 def looks(settings: Settings) -> int:
     """Polls of a job of an hour."""
-    wait, waited, found = float(settings.poll_seconds), 0.0, 0
-    while waited < JOB_SECONDS:
-        wait = min(settings.poll_seconds_max, wait * GROWTH)
-        waited, found = waited + wait, found + 1
+    age, found = math.ceil(settings.poll_seconds), 1
+    while age < JOB_SECONDS:
+        age, found = age + wait_at(age, settings), found + 1
     return found
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RUNBOOK = "docs/operations.md"
 PERIOD = Duration.minutes(5)
-# Jobs are looked at every ten minutes: shorter, and the alarm would come and go between two looks.
+# Old jobs are looked at every ten minutes: shorter, and the alarm would come and go between two looks.
 LOOKS = Duration.minutes(15)
 # Between runs there is nothing to report.
 FINE = cloudwatch.TreatMissingData.NOT_BREACHING

@@ -66,7 +66,7 @@ class JobRequest(NamedTuple):
 
 
 class JobState(NamedTuple):
-    """What Bedrock says of a job; times are ISO 8601."""
+    """What Bedrock says of a job; times are ISO 8601. It counts records in Get alone, and not from the beginning."""
 
     arn: str
     name: str
@@ -74,6 +74,8 @@ class JobState(NamedTuple):
     message: str | None
     submitted: str | None
     ended: str | None
+    processed: int | None = None
+    records: int | None = None
 
 
 class RecordError(Exception):
@@ -222,6 +224,8 @@ def _state(job: Any) -> JobState:
         job.get("message"),
         submitted.isoformat() if submitted else None,
         ended.isoformat() if ended else None,
+        job.get("processedRecordCount"),
+        job.get("totalRecordCount"),
     )
 
 

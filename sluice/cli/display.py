@@ -142,8 +142,15 @@ def _news_of_round(before: RoundProgress | None, now: RoundProgress, models: tup
     for job in now.jobs:
         if ended_badly(job) and known.get(job.job) != job.status:
             yield f"{name}: {_bad_end(job)}"
+    if _tenth(now) > (_tenth(before) if before else 0):
+        yield f"{name}: {_processed(now)}"
     if now.settled.done and (before is None or now.settled != before.settled):
         yield f"{name}: {now.settled} jobs settled, {now.accepted:,} records accepted"
+
+
+def _tenth(part: RoundProgress) -> int:
+    """How many tenths of a round's records are processed: a log gets no line for each look."""
+    return 10 * (part.processed or 0) // max(1, part.records)
 
 
 def ended_badly(job: JobProgress) -> bool:
@@ -252,13 +259,19 @@ def _round_step(part: RoundProgress, now: Snapshot) -> tuple[int, str, str]:
     done = part.settled.done == part.settled.total
     states = ", ".join(_jobs_at(stands, count, part) for stands, count in reversed(part.states.items()))
     text = f"{meter(part.settled.done, part.settled.total)} {part.settled} jobs, {_models(part, now.models)}"
-    return (-1 if done else 0), f"round {part.round}", text + (f": {states}" if states else "")
+    told = [states] if states else []
+    told += [_processed(part)] if part.processed is not None else []
+    return (-1 if done else 0), f"round {part.round}", text + (f": {'; '.join(told)}" if told else "")
 
 
 def _jobs_at(stands: JobState, count: int, part: RoundProgress) -> str:
     """Say how many jobs stand where; of those that run, how long the oldest has been."""
     since = f" ({waited(part.since)})" if stands is JobState.RUNNING and part.since else ""
     return f"{count:,} {STANDING[stands]}{since}"
+
+
+def _processed(part: RoundProgress) -> str:
+    return f"{part.processed:,} of {part.records:,} records processed"
 
 
 def waited(since: str) -> str:

@@ -85,6 +85,7 @@ class JobKeys:
         self.records = f"{self.root}/records.txt"
         self.prepared = f"{self.root}/prepared.json"
         self.submitted = f"{self.root}/submitted.json"
+        self.looked = f"{self.root}/looked.json"
         self.ended = f"{self.root}/ended.json"
         self.output_prefix = f"{self.root}/out/"
         self.infer_prefix = f"{self.root}/infer/"

@@ -128,7 +128,8 @@ class Gauge:
 class JobProgress:
     """One job; `status` and `message` are Bedrock's, the counts stand at 0 until the job is settled.
 
-    `since` is when a batch job that runs was submitted, as an ISO time.
+    `since` is when a batch job that runs was submitted, as an ISO time; `processed` how many records it had behind it
+    when Bedrock was last asked, None where Bedrock does not say.
     """
 
     job: int
@@ -140,6 +141,7 @@ class JobProgress:
     accepted: int = 0
     cost_usd: float | None = 0.0
     since: str | None = None
+    processed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,13 @@ class RoundProgress:
     def since(self) -> str | None:
         """When the job was submitted that has been running longest."""
         return min((job.since for job in self.jobs if job.since), default=None)
+
+    @property
+    def processed(self) -> int | None:
+        """Records that Bedrock is done with, those of ended jobs among them; None while no running job tells."""
+        told = [job.processed for job in self.jobs if job.processed is not None]
+        done = {JobState.ENDED, JobState.SETTLED}
+        return sum(told) + sum(job.records for job in self.jobs if job.state in done) if told else None
 
     @property
     def states(self) -> dict[JobState, int]:
@@ -329,10 +338,16 @@ class Watch:
         if keys.submitted in there or keys.infer_prefix in there:
             submitted = self._document(_Submitted, keys.submitted) if keys.submitted in there else None
             since = submitted.at if submitted else None
-            return JobProgress(job.job, job.tier, job.records, JobState.RUNNING, since=since)
+            processed = self._processed(keys.looked) if keys.looked in there else None
+            return JobProgress(job.job, job.tier, job.records, JobState.RUNNING, since=since, processed=processed)
         return JobProgress(
             job.job, job.tier, job.records, JobState.PREPARED if keys.prepared in there else JobState.QUEUED
         )
+
+    def _processed(self, key: str) -> int | None:
+        """How far the latest look found a job; written anew by each, so it is never kept."""
+        data = self._reader.find(key)
+        return None if data is None else read(state.Looked, data, key).processed
 
     def _parts(self) -> Gauge | None:
         """Count the parts once the last round has ended; their list is there from the first plan on."""

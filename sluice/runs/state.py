@@ -248,6 +248,13 @@ class Submitted(Document, frozen=True, kw_only=True):
     at: str
 
 
+class Looked(Document, frozen=True, kw_only=True):
+    """How many of its records a job had processed at the latest look; `records` as Bedrock has counted them."""
+
+    processed: int
+    records: int | None = None
+
+
 class Failed(Document, frozen=True, kw_only=True):
     """Why a job has no books: the run stops with this, and a resumed run takes the job up again."""
 

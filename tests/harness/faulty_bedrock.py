@@ -76,6 +76,7 @@ class BatchJob:
     status: str = "InProgress"
     message: str | None = None
     looks: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -179,7 +180,8 @@ class FaultyBedrock:
 
     def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803
         self._refuse("Get", jobIdentifier)
-        return self._job(jobIdentifier, "GetModelInvocationJob").shown()
+        job = self._job(jobIdentifier, "GetModelInvocationJob")
+        return job.shown() | job.counts
 
     def stop_model_invocation_job(self, *, jobIdentifier: str) -> None:  # noqa: N803
         self._refuse("Stop", jobIdentifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,11 +84,14 @@ class Running:
 def test_a_job_of_a_week_stays_within_the_history_of_its_execution() -> None:
     """Looks grow apart to ten minutes, so that a week of them is less than half of what an execution may have."""
     run = SimulatedRun(1000, 1)
-    run.services.work.put(Keys(RUN).job(0, 0).submitted, Submitted(job_arn="arn", at="now").write())
+    began = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+    run.services.work.put(Keys(RUN).job(0, 0).submitted, Submitted(job_arn="arn", at=began.isoformat()).write())
     endless: Any = Running()
-    services = replace(run.services, bedrock=endless)
+    clock = [began]
+    services = replace(run.services, bedrock=endless, now=lambda: clock[0])
     item, waited, looks = JobItem(run=RUN, round=0, job=0, next="poll"), 0, 0
     while waited < WEEK:
+        clock[0] = began + dt.timedelta(seconds=waited)
         item = poll.run(services, item)
         waited, looks = waited + item.wait_seconds, looks + 1
     assert looks * POLL_EVENTS < HISTORY / 2

@@ -598,6 +598,18 @@ def test_the_live_picture_tells_jobs_tiers_and_costs() -> None:
     assert "$0.25 so far, expected $1.50, at most $30.00, budget $5.00" in text
 
 
+def test_processed_records_are_told() -> None:
+    """In the picture as they are; in plain lines once for each tenth, since a log keeps every line."""
+
+    def under_way(processed: int) -> Snapshot:
+        jobs = (JobProgress(0, 0, 1000, JobState.RUNNING, processed=processed),)
+        return Snapshot("r1", Stage.CLASSIFY, models=("nova-micro",), rounds=(RoundProgress(0, jobs),))
+
+    assert "1 running; 120 of 1,000 records processed" in drawn(picture(under_way(120), "tickets", 65))
+    assert list(news(under_way(110), under_way(199))) == []
+    assert list(news(under_way(199), under_way(200))) == ["round 0: 200 of 1,000 records processed"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_no_figure_of_the_summary_is_cut(width: int) -> None:
     """A terminal that is too narrow for all columns shows fewer, each whole."""

@@ -141,6 +141,22 @@ def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
     assert (seen.rounds[0].settled, seen.rounds[0].running, seen.rounds[0].waiting) == (Gauge(1, 7), 2, 1)
 
 
+def test_a_running_job_shows_what_the_latest_look_found(bucket: Bucket) -> None:
+    """Read anew each time; a round counts its ended jobs as processed, and knows nothing while no job tells."""
+    bucket.start()
+    bucket.plan()
+    bucket.plan_round(0, 0, [500, 400, 300])
+    job = [KEYS.job(0, number) for number in range(3)]
+    for keys in job:
+        bucket.put(keys.submitted, {"format": 1, "job_arn": "arn:job", "at": "2026-11-20T10:15:00+00:00"})
+    bucket.settle(0, 0)
+    watch = Watch(bucket, RUN)
+    assert watch.look().rounds[0].processed is None
+    for processed in (120, 350):
+        bucket.put(job[1].looked, state.Looked(processed=processed, records=400))
+        assert watch.look().rounds[0].processed == 500 + processed
+
+
 def test_settled_rounds_add_up(bucket: Bucket) -> None:
     """Accepted records and dollars are summed over all rounds, and the next round is being planned."""
     bucket.start()
