@@ -25,6 +25,7 @@ from sluice.rows.containers.codecs import opened
 from sluice.rows.containers.columnar import PAGE, WHOLE, RangedFile, parquet_rows
 from sluice.rows.containers.delimited import csv_rows
 from sluice.rows.containers.lines import lines_of_range, without_bom
+from sluice.rows.containers.objects import as_line
 from sluice.rows.containers.reading import Reading
 from sluice.rows.record import OVERSIZE, BrokenRow
 from sluice.runs.planning import cut_spans
@@ -634,3 +635,10 @@ def test_the_rows_of_each_container_know_their_name() -> None:
     assert str(Container(Rows.CSV, Codec.GZIP)) == "csv+gzip"
     assert Container(Rows.PARQUET).packed
     assert not Container(Rows.CSV).packed
+
+
+def test_a_row_that_is_no_utf8_goes_out_as_it_came_whatever_stands_beside_it() -> None:
+    """Its bytes make it a rejected row; a decimal or a moment in it is no reason to stop the file."""
+    line = as_line({"a": "\udcff", "n": decimal.Decimal("1.5"), "at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC)}, 1000)
+    assert b'"a": "\xff"' in line
+    assert as_line({"a": "\udcff"}, 5) is OVERSIZE
