@@ -24,7 +24,7 @@ BAD = (
     b'{"id": "no text"}',
     b'{"text": " "}',
     b'{"text": 7}',
-    b"\xff\xfe",
+    b"\xe9t\xe9",
     b"[1]",
     b'"text"',
     b'{"text":null}',
