@@ -16,8 +16,6 @@ KINDS: dict[str, Any] = {"string": str, "boolean": bool, "integer": (int, float)
 
 @dataclass(frozen=True)
 class Came:
-    """What a model's side gives for one sending of a record: a reply, or the reason for which there is none."""
-
     text: str = ""
     stop: str = "end_turn"
     tokens: tuple[int, int] = (0, 0)
@@ -66,14 +64,12 @@ def decide(task: Task, files: Mapping[str, bytes], model: Model, prices: Prices)
 
 
 def csv_rows(data: bytes) -> list[tuple[int, Any, Any]]:
-    """The number of each row, what is written there, and the row, or the reason why there is none."""
     head, *rest = csv.reader(io.StringIO(data.decode(), newline=""))
     rows = [(cells, {name: cell or None for name, cell in zip(head, cells, strict=False)}) for cells in rest if cells]
     return [(n, str(row), row if len(cells) == len(head) else "row_not_csv") for n, (cells, row) in enumerate(rows, 1)]
 
 
 def json_rows(data: bytes) -> list[tuple[int, Any, Any]]:
-    """The same of JSON Lines, where blank lines count."""
     lines = [line.removesuffix(b"\r") for line in data.split(b"\n")]
     return [(n, line, json_row(line)) for n, line in enumerate(lines, 1) if line]
 
@@ -81,15 +77,12 @@ def json_rows(data: bytes) -> list[tuple[int, Any, Any]]:
 def json_row(line: bytes) -> Any:
     try:
         row = json.loads(line.decode())
-    except UnicodeDecodeError:
-        return "row_not_utf8"
-    except ValueError:
-        return "row_not_json"
+    except ValueError as error:
+        return "row_not_utf8" if isinstance(error, UnicodeDecodeError) else "row_not_json"
     return row if isinstance(row, dict) else "row_not_object"
 
 
 def read_text(task: Task, row: dict[str, Any]) -> tuple[str | None, str]:
-    """Why a row is rejected, or its text."""
     text = row.get(task["input"]["text"])
     if not isinstance(text, str):
         return ("text_missing" if text is None else "text_not_string"), ""
@@ -98,7 +91,6 @@ def read_text(task: Task, row: dict[str, Any]) -> tuple[str | None, str]:
 
 
 def settle(task: Task, record: Record, model: Model, prices: Prices) -> None:
-    """Ask one tier after the other, each as often as its transport fails and its attempts allow."""
     for tier, asked in enumerate(task["tiers"]):
         for attempt in range(1, asked["attempts"] + 1):
             came = model(tier, record.text, attempt)
@@ -117,17 +109,26 @@ def settle(task: Task, record: Record, model: Model, prices: Prices) -> None:
 
 
 def judge(task: Task, text: str, stop: str, record: Record) -> Answer:
-    """What a reply says; of several reasons the one that stands first in the list of docs/tasks.md."""
     if stop == "content_filtered" or not text.strip():
         return Answer("reply_refused" if text.strip() else "reply_empty")
-    begin = re.search(r'\{\s*"', text)
-    if begin is None:
-        other = "reply_refused" if text.startswith("I'm sorry") else "reply_not_json"
-        return Answer("reply_cut" if stop == "max_tokens" else other)
-    try:
-        found, _ = json.JSONDecoder().raw_decode(text, begin.start())
-    except ValueError:
-        return Answer("reply_cut")
+    text, found, at = re.sub(r"<thinking>.*?(</thinking>|$)", "", text, flags=re.DOTALL), [], 0
+    while begin := re.compile(r'\{\s*"').search(text, at):
+        try:
+            value, at = json.JSONDecoder().raw_decode(text, begin.start())
+        except ValueError:
+            return Answer("reply_cut")
+        found.append(value)
+    if not found:
+        cut, declined = stop == "max_tokens", text.startswith("I'm sorry")
+        return Answer("reply_cut" if cut else "reply_refused" if declined else "reply_not_json")
+    answers = [read(task, one, record) for one in found if "label" in one or "labels" in one]
+    if any((one.labels, one.fields) != (answers[0].labels, answers[0].fields) for one in answers):
+        return Answer("reply_ambiguous")
+    ranked = sorted(answers, key=lambda one: LEVELS.index(one.confidence) if one.confidence in LEVELS else -1)
+    return ranked[0] if ranked else read(task, found[0], record)
+
+
+def read(task: Task, found: Mapping[str, Any], record: Record) -> Answer:
     answer = Answer(None)
     wrong = [check(task, found, answer) for check in (read_labels, read_rest)]
     answer.reason = next(filter(None, wrong), None) or at_the_gates(task, found, answer, record)
@@ -136,10 +137,9 @@ def judge(task: Task, text: str, stop: str, record: Record) -> Answer:
 
 def read_labels(task: Task, found: Mapping[str, Any], answer: Answer) -> str | None:
     least, most, many = task["choose"]
-    given = found.get("labels" if many else "label")
-    if given is None:
+    labels = found.get("labels") if many else [found["label"]] if "label" in found else None
+    if labels is None:
         return "label_missing"
-    labels = given if many else [given]
     if any(label not in task["labels"] for label in labels):
         return "label_unknown"
     answer.labels = labels
@@ -168,12 +168,14 @@ def at_the_gates(task: Task, found: Mapping[str, Any], answer: Answer, record: R
         return "low_confidence"
     if task["answer"]["evidence"] and found["evidence"] not in record.text:
         return "evidence_not_found"
-    seen = {"row": record.row, "answer": found}
-    return None if all(holds(rule["schema"], seen) for rule in task["gates"]["rules"]) else "rule_failed"
+    return (
+        None
+        if all(holds(rule["schema"], {"row": record.row, "answer": found}) for rule in task["gates"]["rules"])
+        else "rule_failed"
+    )
 
 
 def holds(schema: Mapping[str, Any], value: Any) -> bool:
-    """As much of JSON Schema as the rules here use."""
     if "if" in schema and holds(schema["if"], value) and not holds(schema["then"], value):
         return False
     if value > schema.get("maximum", value) if isinstance(value, int) else value != schema.get("const", value):

@@ -178,6 +178,13 @@ def draw_reply(rng: random.Random, task: dict[str, Any], text: str) -> tuple[str
     for name in task["answer"]["fields"]:
         answer[name] = rng.choice(VALUES) if kind < 0.5 else GOOD[name]
     whole = json.dumps(answer)
+    if not many and answer.get("label") in task["labels"] and kind > 0.9:
+        draft = {**answer, "confidence": rng.choice(("certain", "likely", "unsure"))}
+        draft["label"] = rng.choice((answer["label"], *task["labels"]))
+        think = f"<thinking>{json.dumps({**draft, 'label': 'purple'})}</thinking>"
+        return rng.choice(
+            (f"{think}{whole}", f"{json.dumps(draft)} No: {whole}", f"{whole}<thinking>{think}")
+        ), "end_turn"
     return rng.choice((whole, whole, f"```json\n{whole}\n```", f"Well: {whole} I think [so].")), "end_turn"
 
 
