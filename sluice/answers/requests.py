@@ -84,6 +84,11 @@ class RequestWriter:
         """One line of a batch job's input; `escaped` comes from `escape`."""
         return b"".join((RECORD, key, self.head, escaped, self.tail))
 
+    def body(self, text: str) -> dict[str, Any]:
+        """The request for one text, as a Converse call has it."""
+        body: dict[str, Any] = json.loads(self.line(b"0" * KEY, escape(text)))["modelInput"]
+        return body
+
     def lines(self, keys: Sequence[bytes], escaped: Sequence[bytes]) -> bytes:
         """The lines of several records, in one join."""
         parts = [RECORD, b"", self.head, b"", self.tail] * len(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from sluice.budget.tokens import poorly_known
@@ -35,6 +36,7 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
             wanted, cheap = (name.replace("_", " ") for name in (frozen.transport, tier.cheapest))
             yield f"tiers: {short_model(tier.model)} is sent {wanted}; {cheap} would be cheaper"
     yield from _leaving(made, asked.region)
+    yield from _ending(estimate)
 
 
 def sample_cautions(made: Forecast, estimate: Estimate) -> list[str]:
@@ -94,3 +96,10 @@ def _leaving(made: Forecast, region: str) -> Iterator[str]:
     for profile, models in profiles.items():
         where = "any Region" if profile == "global" else f"any Region of {profile}"
         yield f"texts may leave {region}: the profile {profile} of {', '.join(models)} sends them to {where}"
+
+
+def _ending(estimate: Estimate) -> Iterator[str]:
+    """Models that are at the end of their lives, or may be soon, each once."""
+    today = dt.date.fromisoformat(estimate.opened.start.date)
+    known = {model.name: model.lifecycle for model in estimate.models if model.lifecycle is not None}
+    yield from (f"tiers: {said}" for name, life in known.items() if (said := life.said(name, today)) is not None)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sluice.errors import BadSetting
+from sluice.models.lifecycle import Lifecycle
 from sluice.task.file import read_yaml
 from sluice.task.problems import problems_of
 from sluice.task.tiers import Transport
@@ -62,6 +63,7 @@ class Model:
     request: Mapping[str, Any] = field(default_factory=dict)
     token_factor: float = 1.0
     priced_to_tokens: int | None = None
+    lifecycle: Lifecycle | None = None
 
 
 def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: int) -> float | None:
@@ -123,6 +125,7 @@ class _Entry(_Part):
     request: dict[str, Any] = Field({})
     token_factor: Annotated[float, Field(strict=True, gt=0, le=10)] = 1.0
     priced_to_tokens: Annotated[int, Field(ge=1)] | None = None
+    lifecycle: Lifecycle | None = None
 
     def is_model(self, base: str) -> bool:
         """Whether an id without its profile's prefix belongs to this entry."""
@@ -306,6 +309,8 @@ class Catalog:
     def _elsewhere(self, model: str) -> str:
         """What to do about a model that the Region is not known to have."""
         entry = self.entries[model]
+        if (life := entry.lifecycle) and life.ends:
+            return f"; its end of life is {life.ends}: write {life.follower}"
         if entry.id is not None and "global" in entry.profile_prices:
             return (
                 f"; write global.{entry.id} if its texts may be answered anywhere in the world, the full id of a model "
@@ -328,6 +333,7 @@ class Catalog:
                     entry.request,
                     entry.token_factor,
                     entry.priced_to_tokens,
+                    entry.lifecycle,
                 )
         return Model(id_, id_)
 
@@ -341,6 +347,12 @@ def _profile_and_base(id_: str) -> tuple[str | None, str]:
 def profile_of(model_id: str) -> str | None:
     """The geography of an inference profile, `us` or `global`, of which any Region may answer; None of a plain id."""
     return _profile_and_base(model_id)[0]
+
+
+def base_of(model_id: str) -> str | None:
+    """The id of the foundation model behind an id or a profile; None of an ARN of the user's own making."""
+    base = _profile_and_base(model_id)[1]
+    return None if base.startswith("arn:") else base
 
 
 def _entry_over(before: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

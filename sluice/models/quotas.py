@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from sluice.errors import BadSetting
-from sluice.models.catalog import PROFILE_ID
+from sluice.models.catalog import PROFILE_ID, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 # "(in GB)" stands behind the kind for some models, behind the model for others.
 NAME = re.compile(r"(?P<kind>.+?)(?: \(in GB\))? for (?P<model>.+?)(?: \(in GB\))?", re.IGNORECASE)
+# "Cross-region model inference tokens per minute for Amazon Nova Micro",
+# "Model invocation max tokens per day for Amazon Nova Micro (doubled for cross-region calls)".
+ON_DEMAND = re.compile(
+    r"(?:(?P<way>on-demand|(?:global )?cross-region) model inference (?:tokens|requests) per (?:minute|day)"
+    r"|model invocation max tokens per day) for (?P<model>.+?)(?: \(.*\))?",
+    re.IGNORECASE,
+)
 VENDORS = frozenset({"amazon", "anthropic"})  # named with some quotas and not with others
 FIRST_VERSION = ("v", "1")  # likewise
 MADE_ON = re.compile(r"-\d{8}\b|:.*$")  # the date in a model's id, and what follows its version
@@ -84,6 +91,18 @@ def find_quotas(
         else Quota(value=limits[name], source="set")
         for name in KINDS
     }
+
+
+def on_demand_quotas(model: str, listed: Iterable[Listed]) -> list[Listed]:
+    """What limits calls of a model by its id: a profile has quotas of its own, and the global one others still."""
+    profile = profile_of(model)
+    way = {None: "on-demand", "global": "global cross-region"}.get(profile, "cross-region")
+    found = []
+    for quota in listed:
+        match = ON_DEMAND.fullmatch(quota.name)
+        if match and (match["way"] or way).lower() == way and _words(match["model"]) == _words_of_id(model):
+            found.append(quota)
+    return found
 
 
 def _by_name(listed: Iterable[Listed]) -> dict[tuple[str, tuple[str, ...]], list[Listed]]:

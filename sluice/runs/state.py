@@ -12,10 +12,10 @@ from msgspec import field
 from pydantic import ConfigDict
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
-from sluice.models.catalog import Price
+from sluice.models.catalog import Model, Price
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
-from sluice.task.tiers import Tier
+from sluice.task.tiers import Tier, Transport
 
 
 class _ReadByMsgspec:
@@ -39,6 +39,16 @@ class FrozenTier(Tier):
     batch: bool
     price: Annotated[Price | None, _ReadByMsgspec()]
     token_factor: float = 1.0
+
+    @classmethod
+    def of(cls, tier: Tier, model: Model) -> FrozenTier:
+        """A tier with the model that it is resolved to."""
+        batch = tier.transport is Transport.BATCH or (tier.transport is Transport.AUTO and model.batch)
+        as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
+        if "temperature" in model.refuses:
+            as_taken["temperature"] = None
+        facts = {"model_id": model.id, "batch": batch, "price": model.price, "token_factor": model.token_factor}
+        return cls(**{**tier.model_dump(), **as_taken, **facts})
 
 
 class Start(Document, frozen=True, kw_only=True):

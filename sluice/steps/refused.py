@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.answers.refusals import FEW
+from sluice.answers.refusals import FEW, remedy
 from sluice.errors import Stop
 from sluice.runs.accounting import RETRY
 from sluice.runs.state import Left
@@ -62,7 +62,10 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
         elif opened.escalates_refused and _asked_again(before, books) and books.tier + 1 < len(opened.start.tiers):
             found.passed += _next_tier(opened, books, refused)
         elif not accepted and refused:
-            raise Stop(f"round {books.round}, job {books.job}: {why}. Nothing has been accepted, so the run stops here")
+            do = remedy(str(why), books.tier)
+            mend = f" Change it {do}." if do else ""
+            said = f"round {books.round}, job {books.job}: {why}."
+            raise Stop(f"{said}{mend} Nothing has been accepted, so the run stops here")
         else:
             found.left += [(str(why), _here(item)) for item in refused]
     return found

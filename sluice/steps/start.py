@@ -25,7 +25,6 @@ from sluice.runs.planning import bucket_depth, cut_spans, span_size
 from sluice.runs.state import FrozenTier, Input, Inputs, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
-from sluice.task.tiers import Tier, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,7 +201,7 @@ def freeze(store: Store, key: str, settings: Settings, version: str | None = Non
 
 def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys, inputs: list[Input]) -> None:
     """Write the run; start.json comes last, so that where it stands the rest does, and says what the rest says."""
-    tiers = [_frozen(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
+    tiers = [FrozenTier.of(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
     (settings, quotas), warnings = _fitted(services, asked.settings, tiers)
     sizes = [(0 if item.refused else item.bytes, Container.parse(item.container).whole) for item in inputs]
     spans = cut_spans(sizes, span_size(sum(item.bytes for item in inputs), settings.span_bytes))
@@ -244,12 +243,3 @@ def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> 
     except SluiceError as error:
         warning = f"the quotas could not be read, and the settings' defaults hold: {error}"
         return fit(settings, models, (), "Service Quotas could not be read"), [warning]
-
-
-def _frozen(tier: Tier, model: Model) -> FrozenTier:
-    batch = tier.transport is Transport.BATCH or (tier.transport is Transport.AUTO and model.batch)
-    as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
-    if "temperature" in model.refuses:
-        as_taken["temperature"] = None
-    facts = {"model_id": model.id, "batch": batch, "price": model.price, "token_factor": model.token_factor}
-    return FrozenTier(**{**tier.model_dump(), **as_taken, **facts})

@@ -22,7 +22,10 @@ commands = typer.Typer()
 )
 def doctor(
     calls: Annotated[
-        bool, typer.Option("--calls/--no-calls", help="Ask each model one question, for a fraction of a cent in all.")
+        bool,
+        typer.Option(
+            "--calls/--no-calls", help="Send each task's request to each of its tiers once, for some cents at most."
+        ),
     ] = True,
     json: JsonOption = False,
     env: EnvOption = "prod",
@@ -31,8 +34,9 @@ def doctor(
 ) -> None:
     """Check the account and the deployment, and say what to mend.
 
-    Looked at are credentials, Region, stack, buckets, the models of the tasks in tasks/ and their inference profiles,
-    batch quotas, Lambda's concurrency, Athena and Lake Formation. Nothing is changed.
+    Looked at are credentials, Region, stack, buckets, the models of the tasks in tasks/ (inference profiles, agreement
+    and entitlement, ends of life, whether they take the tasks' requests and batch jobs), quotas of batch and of calls,
+    Lambda's concurrency, Athena and Lake Formation. Nothing is changed.
 
     Exit codes: 0 no problem, 1 a problem was found.
     """

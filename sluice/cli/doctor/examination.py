@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.aws.errors import translated
-from sluice.cli.doctor.account import concurrency, credentials, quotas, region
+from sluice.cli.doctor.account import concurrency, credentials, on_demand, quotas, region
 from sluice.cli.doctor.deployment import athena, buckets, jobs, lake_formation, stack
 from sluice.cli.doctor.findings import DENIED, Finding, Found, Status, code_of, lines
-from sluice.cli.doctor.models import models, profiles
+from sluice.cli.doctor.models import access, batch, lifecycle, models, profiles
 from sluice.cli.exits import ExitCode, complain, reader_may_leave
 from sluice.errors import BadRequest, SluiceError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def see_doctor(patient: Patient, *, as_json: bool) -> ExitCode:
     """Make all checks and print what they found; 1 where there is a problem."""
     if patient.calls:
-        complain("asking each model one question, for a fraction of a cent in all; --no-calls leaves that out")
+        complain("sending each task's request to each of its tiers, for some cents at most; --no-calls leaves that out")
     found = []
     with reader_may_leave():
         for finding in examine(patient):
@@ -79,8 +79,12 @@ CHECKS: dict[str, Check] = {
     "stack": stack,
     "buckets": buckets,
     "profiles": profiles,
+    "access": access,
+    "lifecycle": lifecycle,
     "models": models,
+    "batch models": batch,
     "quotas": quotas,
+    "on demand": on_demand,
     "batch jobs": jobs,
     "concurrency": concurrency,
     "athena": athena,

@@ -5,21 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from sluice.answers.requests import RequestWriter, example_text
+from sluice.aws.service_quotas import ServiceQuotas
 from sluice.errors import BadRequest, BadSetting
 from sluice.runs.settings import Settings, declared_settings
-from sluice.task.file import load_task, task_names
-from sluice.task.tiers import DEFAULT_TIERS, Transport
+from sluice.runs.state import FrozenTier
+from sluice.task.file import load_task, parse_task, task_names
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sluice.aws.stack import Stack
     from sluice.models.catalog import Catalog, Model
+    from sluice.models.quotas import Listed
     from sluice.task.task import Task
+    from sluice.task.tiers import Tier
+
+TEXT = "A text to try the request with."
+
+
+class Trial(NamedTuple):
+    """The request that a task's tier makes, by which its model can be tried."""
+
+    task: str
+    tier: int
+    name: str
+    model: Model
+    body: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,12 +56,21 @@ class Patient:
         return str(self.cloud.session.region_name)
 
     @cached_property
+    def examined(self) -> Sequence[Task]:
+        """The tasks; where there is none yet, one with the default tiers."""
+        usual = {"name": "usual", "input": {"text": "text"}, "labels": ["yes", "no"]}
+        return self.tasks or [parse_task(usual, "the usual task")]
+
+    @cached_property
     def models(self) -> dict[str, Model | BadSetting]:
         """The models of all tasks by their names there, as the Region calls them, or why it does not."""
-        tiers = [tier for task in self.tasks for tier in task.tiers] or list(DEFAULT_TIERS)
-        return {name: self._model(name) for name in dict.fromkeys(tier.model for tier in tiers)}
+        return {name: self.model(name) for name in dict.fromkeys(tier.model for tier in self._tiers())}
 
-    def _model(self, name: str) -> Model | BadSetting:
+    def _tiers(self) -> Iterator[Tier]:
+        return (tier for task in self.examined for tier in task.tiers)
+
+    def model(self, name: str) -> Model | BadSetting:
+        """A model as the Region calls it, or why it does not."""
         try:
             return self.catalog.resolve(name, self.region)
         except BadSetting as error:
@@ -56,11 +82,36 @@ class Patient:
         return {name: model for name, model in self.models.items() if not isinstance(model, BadSetting)}
 
     @property
-    def in_batch(self) -> list[str]:
-        """The ids of the models that tasks use in batch jobs."""
-        tiers = [tier for task in self.tasks for tier in task.tiers] or list(DEFAULT_TIERS)
-        wanted = {tier.model for tier in tiers if tier.transport is not Transport.ON_DEMAND}
-        return [model.id for name, model in self.known.items() if name in wanted and model.batch]
+    def in_batch(self) -> dict[str, Model]:
+        """The models that tasks use in batch jobs."""
+        wanted = {tier.model for tier in self._tiers() if tier.transport is not Transport.ON_DEMAND}
+        forced = {tier.model for tier in self._tiers() if tier.transport is Transport.BATCH}
+        return {name: model for name, model in self.known.items() if name in forced or (name in wanted and model.batch)}
+
+    @property
+    def on_demand(self) -> dict[str, Model]:
+        """The models that tasks call on demand, if only with what is too few for a batch job."""
+        wanted = {tier.model for tier in self._tiers() if tier.transport is not Transport.BATCH}
+        return {name: model for name, model in self.known.items() if name in wanted}
+
+    @property
+    def trials(self) -> Iterator[Trial]:
+        """The request of each task to each of its tiers, as a run makes it; the same request to a model once."""
+        made: list[tuple[str, dict[str, Any]]] = []
+        for task in self.examined:
+            text = example_text(task, task.examples[0]) if task.examples else TEXT
+            for number, tier in enumerate(task.tiers):
+                if (model := self.known.get(tier.model)) is None:
+                    continue
+                body = RequestWriter(task, FrozenTier.of(tier, model)).body(text)
+                if (model.id, body) not in made:
+                    made.append((model.id, body))
+                    yield Trial(task.name, number, tier.model, model, body)
+
+    @cached_property
+    def quotas(self) -> list[Listed]:
+        """The account's quotas of Bedrock."""
+        return ServiceQuotas(self.client("service-quotas")).of_bedrock()
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
@@ -69,6 +120,13 @@ class Patient:
             FunctionName=self.cloud.outputs["StartFunction"]
         )
         return found
+
+    @property
+    def role(self) -> str:
+        """The service role of batch jobs."""
+        if role := self.start.get("Environment", {}).get("Variables", {}).get("SLUICE_BEDROCK_ROLE_ARN"):
+            return str(role)
+        raise BadRequest(f"the stack {self.cloud.name} names no service role")
 
     @property
     def workgroup(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
+from sluice.answers.requests import system_prompt
 from sluice.aws.stack import Stack
 from sluice.cli.doctor.examination import examine, see_doctor
 from sluice.cli.doctor.findings import Finding, Status
@@ -52,7 +55,10 @@ def stack(status: str = "UPDATE_COMPLETE", outputs: dict[str, str] | None = None
 
 
 def function(**changes: Any) -> dict[str, Any]:
-    variables = {"SLUICE_SETTINGS": Settings().model_dump_json(exclude_unset=True)}
+    variables = {
+        "SLUICE_SETTINGS": Settings().model_dump_json(exclude_unset=True),
+        "SLUICE_BEDROCK_ROLE_ARN": "arn:aws:iam::123456789012:role/jobs",
+    }
     found = {"LastModified": "2026-11-20T12:00:00.000+0000", "Runtime": "python3.13", "State": "Active"}
     return {**found, "Environment": {"Variables": variables}, **changes}
 
@@ -61,16 +67,40 @@ def quota(kind: str, value: float) -> dict[str, Any]:
     return {"QuotaCode": "L-1", "QuotaName": f"{kind} for Nova Micro V1", "Value": value}
 
 
+def calls(kind: str, value: float) -> dict[str, Any]:
+    return {"QuotaCode": "L-DC7FF66C", "QuotaName": f"{kind} for Amazon Nova Micro", "Value": value}
+
+
+CALLS = "Cross-region model inference tokens per minute"
 JOBS = "Sum of in-progress and submitted batch inference jobs using a base model"
 QUOTAS = [
     quota("Minimum number of records per batch inference job", 100),
     quota("Records per batch inference job", 100_000),
     quota("Batch inference input file size (in GB)", 1),
     quota(JOBS, 40),
+    quota("Cross-region model inference requests per minute", 2_000),
+    calls(CALLS, 200_000),
+    calls("On-demand model inference tokens per minute", 0),  # of the plain id, which no task names
+    calls("Global cross-region model inference tokens per minute", 0),
 ]
+NO_JOB = "ValidationException: The input prefix holds no .jsonl file"
 LAKE = {"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}
 MESSAGE = {"output": {"message": {"role": "assistant", "content": [{"text": "yes"}]}}, "stopReason": "end_turn"}
 USAGE = {"usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}, "metrics": {"latencyMs": 321}}
+
+
+def access(**changes: Any) -> dict[str, Any]:
+    agreed = {"agreementAvailability": {"status": "AVAILABLE"}, "authorizationStatus": "AUTHORIZED"}
+    there = {"entitlementAvailability": "AVAILABLE", "regionAvailability": "AVAILABLE"}
+    return {"modelId": "amazon.nova-micro-v1:0", **agreed, **there, **changes}
+
+
+def living(**life: Any) -> dict[str, Any]:
+    arn = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-micro-v1:0"
+    told = {"modelArn": arn, "modelId": "amazon.nova-micro-v1:0", "modelLifecycle": {"status": "ACTIVE", **life}}
+    return {"modelDetails": told}
+
+
 # Service and method, and what they answer; a list is the answers to one call after the other.
 HEALTHY: dict[tuple[str, str], Any] = {
     ("sts", "get_caller_identity"): {"Account": "123456789012", "Arn": ME},
@@ -78,6 +108,9 @@ HEALTHY: dict[tuple[str, str], Any] = {
     ("lambda", "get_function_configuration"): function(),
     ("s3", "head_bucket"): [{}, {}, {}],
     ("bedrock", "list_inference_profiles"): {"inferenceProfileSummaries": []},
+    ("bedrock", "get_foundation_model_availability"): access(),
+    ("bedrock", "get_foundation_model"): living(),
+    ("bedrock", "create_model_invocation_job"): Refusal(NO_JOB),
     ("bedrock-runtime", "converse"): {**MESSAGE, **USAGE},
     ("service-quotas", "list_service_quotas"): {"Quotas": QUOTAS},
     ("bedrock", "list_model_invocation_jobs"): {"invocationJobSummaries": []},
@@ -131,14 +164,14 @@ class Session(boto3.Session):
             stub.deactivate()
 
 
-# The order in which the checks come to a service's calls; one of them where models are not to be called.
+# The order in which the checks come to a service's calls.
 ORDER = [*HEALTHY]
-ORDER.insert(ORDER.index(("bedrock", "list_model_invocation_jobs")), ("bedrock", "get_foundation_model_availability"))
+LATER = {("bedrock", "stop_model_invocation_job"): ORDER.index(("bedrock", "create_model_invocation_job")) + 0.5}
 
 
-def place(call: tuple[str, str]) -> int:
+def place(call: tuple[str, str]) -> float:
     """When a call is made, among those of its service."""
-    return ORDER.index(call) if call in ORDER else len(ORDER)
+    return ORDER.index(call) if call in ORDER else LATER.get(call, len(ORDER))
 
 
 @pytest.fixture
@@ -172,12 +205,23 @@ def test_a_healthy_account_has_no_problem(opened: list[Session]) -> None:
     """Each check is made and says what it saw."""
     found = findings(patient(opened))
     assert list(found) == [
-        *("region", "credentials", "stack", "buckets", "profiles", "models", "quotas"),
-        *("batch jobs", "concurrency", "athena", "lake formation"),
+        *("region", "credentials", "stack", "buckets", "profiles", "access", "lifecycle", "models", "batch models"),
+        *("quotas", "on demand", "batch jobs", "concurrency", "athena", "lake formation"),
     ]
     assert {finding.status for each in found.values() for finding in each} == {Status.OK}
-    assert found["models"][0].found == "nova-micro answered after 321 ms"
+    assert found["models"][0].found == "nova-micro for t answered after 321 ms"
+    assert found["access"][0].found == "the account may use nova-micro"
+    assert found["lifecycle"][0].found == "nova-micro is Active"
+    assert found["batch models"][0].found == "nova-micro takes batch jobs"
+    assert found["on demand"][0].found == f"nova-micro: 200,000 ({CALLS} for Amazon Nova Micro, L-DC7FF66C)"
     assert found["quotas"][3].found.startswith("max_jobs_in_flight = 40 (Service Quotas: Sum of in-progress")
+
+
+NO_BATCH = "Batch inference is not supported for the requested model"
+
+
+def midnight(day: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(f"{day}T00:00:00+00:00")
 
 
 P, U = Status.PROBLEM, Status.UNKNOWN
@@ -216,22 +260,87 @@ FAILURES: dict[str, tuple[dict[tuple[str, str], Any], str, Status, str]] = {
     ),
     "a model without access": (
         {("bedrock-runtime", "converse"): Refusal("AccessDeniedException: You don't have access to the model")},
-        *("models", P, "You don't have access to the model -> request access under Model access"),
+        *("models", P, "You don't have access to the model -> once, as an administrator"),
     ),
     "a model by its profile alone": (
         {("bedrock-runtime", "converse"): Refusal("ValidationException: with on-demand throughput isn't supported")},
-        *("models", P, "-> the model is called through an inference profile alone"),
+        *("models", P, "-> in the task, at tiers.0: set model to the id of an inference profile"),
     ),
     "a model at its end": (
         {("bedrock-runtime", "converse"): Refusal("ResourceNotFoundException: end of life")},
-        *("models", P, "choose another, and give its id"),
+        *("models", P, "-> in the task, at tiers.0: set model to another one"),
+    ),
+    "a model that answers nonsense": (
+        {("bedrock-runtime", "converse"): Refusal("ValidationException: The moon is full")},
+        *("models", P, "-> the model may have left this Region"),
+    ),
+    "a busy model": (
+        {("bedrock-runtime", "converse"): Refusal("ThrottlingException: slow down")},
+        *("models", U, "nova-micro for t: busy at the moment (ThrottlingException) -> try again in some minutes"),
+    ),
+    "a model nobody agreed to": (
+        {("bedrock", "get_foundation_model_availability"): access(entitlementAvailability="NOT_AVAILABLE")},
+        *("access", P, 'nova-micro lacks entitlement -> once, as an administrator: see "Before the first run"'),
+    ),
+    "an agreement on its way": (
+        {("bedrock", "get_foundation_model_availability"): access(agreementAvailability={"status": "PENDING"})},
+        *("access", P, "its agreement is pending -> wait 15 minutes"),
+    ),
+    "access that nobody may read": (
+        {("bedrock", "get_foundation_model_availability"): Refusal("AccessDeniedException: not you")},
+        *("access", U, "allow yourself GetFoundationModelAvailability"),
+    ),
+    "a model without authorization": (
+        {("bedrock", "get_foundation_model_availability"): access(authorizationStatus="NOT_AUTHORIZED")},
+        *("access", P, "lacks authorization"),
+    ),
+    "a model that is Legacy": (
+        {("bedrock", "get_foundation_model"): living(status="LEGACY", endOfLifeTime=midnight("2099-03-01"))},
+        *("lifecycle", P, "nova-micro is Legacy, until 2099-03-01: AWS is about to withdraw it -> name a newer model"),
+    ),
+    "a model past its end": (
+        {("bedrock", "get_foundation_model"): living(status="LEGACY", endOfLifeTime=midnight("2026-09-14"))},
+        *("lifecycle", P, "nova-micro reached its end of life on 2026-09-14 -> name a newer model"),
+    ),
+    "a Region without batch": (
+        {("bedrock", "create_model_invocation_job"): Refusal(f"ValidationException: {NO_BATCH}")},
+        *("batch models", U, "even nova-micro is refused here"),
+    ),
+    "jobs that nobody may make": (
+        {("bedrock", "create_model_invocation_job"): Refusal("AccessDeniedException: iam:PassRole")},
+        *("batch models", U, "allow yourself CreateModelInvocationJob"),
+    ),
+    "calls that are throttled for ever": (
+        {("service-quotas", "list_service_quotas"): {"Quotas": [*QUOTAS[:4], calls(CALLS, 0)]}},
+        *(
+            "on demand",
+            P,
+            f"nova-micro: {CALLS} for Amazon Nova Micro (L-DC7FF66C) is 0, so every call of it is throttled, for ever",
+        ),
+    ),
+    "no tokens for a day": (
+        {
+            ("service-quotas", "list_service_quotas"): {
+                "Quotas": [*QUOTAS[:4], calls(CALLS, 1), calls("Model invocation max tokens per day", 0)]
+            }
+        },
+        *("on demand", P, "Model invocation max tokens per day for Amazon Nova Micro (L-DC7FF66C) is 0"),
+    ),
+    "calls without a quota": (
+        {("service-quotas", "list_service_quotas"): {"Quotas": QUOTAS[:4]}},
+        *("on demand", U, f"lists no quota of calls for {MICRO}"),
     ),
     "no batch jobs at all": (
-        {("service-quotas", "list_service_quotas"): {"Quotas": [*QUOTAS[:3], quota(JOBS, 0)]}},
+        {("service-quotas", "list_service_quotas"): {"Quotas": [*QUOTAS[:3], quota(JOBS, 0), *QUOTAS[4:]]}},
         *("quotas", P, "is 0, so this account may run no such job"),
     ),
     "quotas that nobody may read": (
-        {("service-quotas", "list_service_quotas"): Refusal("AccessDeniedException: not you")},
+        {
+            ("service-quotas", "list_service_quotas"): [
+                Refusal("AccessDeniedException: not you"),
+                {"Quotas": QUOTAS},
+            ]
+        },
         *("quotas", U, "not you"),
     ),
     "jobs that nobody may list": (
@@ -287,10 +396,11 @@ def test_a_grant_of_lake_formation_is_enough(opened: list[Session]) -> None:
 def test_without_a_stack_its_parts_are_not_looked_at(opened: list[Session]) -> None:
     """One problem is one problem, and the account is looked at all the same."""
     missing = Refusal("ValidationError: Sluice does not exist")
-    nothing = {("cloudformation", "describe_stacks"): [missing] * 6, ("lambda", "get_function_configuration"): []}
+    unasked = [("lambda", "get_function_configuration"), ("bedrock", "create_model_invocation_job")]
+    nothing = {("cloudformation", "describe_stacks"): [missing] * 8, **{call: [] for call in unasked}}
     found = findings(patient(opened, nothing))
     assert [check for check, each in found.items() if each[0].status is Status.PROBLEM] == ["stack"]
-    for check in ("buckets", "athena", "lake formation"):
+    for check in ("buckets", "batch models", "athena", "lake formation"):
         assert [(each.status, each.found) for each in found[check]] == [
             (Status.UNKNOWN, "nothing to look at: there is no stack Sluice in us-east-1")
         ]
@@ -330,37 +440,91 @@ def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["region"][0].do == "give --region, or set AWS_REGION"
 
 
-ACCESS = {
-    "modelId": "amazon.nova-micro-v1:0",
-    "agreementAvailability": {"status": "AVAILABLE"},
-    "authorizationStatus": "AUTHORIZED",
-    "entitlementAvailability": "AVAILABLE",
-    "regionAvailability": "AVAILABLE",
+def test_without_calls_nothing_is_sent_nor_tried(opened: list[Session]) -> None:
+    """Access and ends of life are looked up all the same."""
+    found = findings(patient(opened, calls=False))
+    assert not {"models", "batch models"} & {*found}
+    assert found["access"][0].status is Status.OK
+
+
+# As Bedrock puts them; the real ones have a request's id of their own.
+WORDS = "The model returned the following errors: "
+FIELDS = {
+    f"{WORDS}`temperature` is deprecated for this model.": "set temperature to null",
+    "The maximum tokens you requested exceeds the model limit of 5000. Try again with a maximum tokens value that is "
+    "lower than 5000.": "set max_tokens to 5000 or less",
+    "Malformed input request: #: extraneous key [thinking] is not permitted, please reformat your input and try "
+    "again.": "take thinking out of request",
+    f"{WORDS}top_k: Extra inputs are not permitted": "take top_k out of request",
+    "Invocation of model ID x with on-demand throughput isn\u2019t supported.": "set model to the id of an inference",
 }
 
 
-@pytest.mark.parametrize(
-    ("changes", "status", "said"),
-    [
-        ({}, Status.OK, "nova-micro can be used; it was not asked"),
-        ({"agreementAvailability": {"status": "NOT_AVAILABLE"}}, Status.PROBLEM, "lacks its licence agreement"),
-        ({"authorizationStatus": "NOT_AUTHORIZED"}, Status.PROBLEM, "lacks authorization"),
-    ],
-)
-def test_without_calls_access_is_looked_up(
-    opened: list[Session], changes: dict[str, Any], status: Status, said: str
-) -> None:
-    """Nothing is bought, and what is missing has its name."""
-    access = {("bedrock", "get_foundation_model_availability"): {**ACCESS, **changes}}
-    [finding] = findings(patient(opened, access, calls=False))["models"]
-    assert (finding.status, said in finding.found) == (status, True)
+@pytest.mark.parametrize("message", FIELDS)
+def test_a_request_that_a_model_refuses_names_the_field_to_change(opened: list[Session], message: str) -> None:
+    """By the tier in the task."""
+    refusal = Refusal(f"ValidationException: {message} (Request ID: 3f1c9a52-4f6e-4b0a-9d1c-0123456789ab)")
+    [finding] = findings(patient(opened, {("bedrock-runtime", "converse"): refusal}))["models"]
+    assert finding.status is Status.PROBLEM
+    assert finding.do.startswith(f"in the task, at tiers.0: {FIELDS[message]}")
 
 
-def test_a_busy_model_is_there(opened: list[Session]) -> None:
-    """A throttle proves access."""
-    busy = {("bedrock-runtime", "converse"): Refusal("ThrottlingException: slow down")}
-    [finding] = findings(patient(opened, busy))["models"]
-    assert finding.status is Status.OK
+def test_each_tier_is_sent_the_request_of_each_task(opened: list[Session]) -> None:
+    """Instructions, parameters and own fields are a run's own; the same request goes to a model once."""
+    looked = patient(opened)
+    tiers = [
+        {"model": "nova-micro", "max_tokens": 90, "temperature": 0.5, "request": {"inferenceConfig": {"topK": 1}}},
+        {"model": "claude-haiku-5-5"},
+        {"model": "claude-haiku-5-5"},
+    ]
+    data = {"name": "t", "input": {"text": "x"}, "labels": ["a", "b"], "tiers": tiers}
+    task = parse_task(data, "task")
+    found = list(replace(looked, tasks=[task, task]).trials)
+    assert [(trial.tier, trial.model.id) for trial in found] == [(0, MICRO), (1, "us.anthropic.claude-haiku-5-5")]
+    assert found[0].body["system"] == found[1].body["system"] == [{"text": system_prompt(task)}]
+    assert found[0].body["inferenceConfig"] == {"maxTokens": 90, "temperature": 0.5}
+    assert found[0].body["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 1}}
+    assert found[1].body["inferenceConfig"] == {"maxTokens": 200}
+    assert found[1].body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
+
+
+def test_a_model_that_takes_no_batch_jobs_is_told_from_a_wrong_input(opened: list[Session]) -> None:
+    """Nova Micro's refusal is about the empty prefix, Nova Lite's about the model."""
+    lite = "us.amazon.nova-lite-v1:0"
+    changes = {
+        ("bedrock", "list_inference_profiles"): having(MICRO, lite),
+        ("bedrock", "create_model_invocation_job"): [Refusal(NO_JOB), Refusal(f"ValidationException: {NO_BATCH}")],
+    }
+    [finding] = findings(patient(opened, changes, model="nova-lite"))["batch models"]
+    assert finding.status is Status.PROBLEM
+    assert finding.found.startswith("nova-lite takes no batch jobs: ")
+    assert finding.do.startswith("give its tiers transport: on_demand")
+
+
+def test_a_job_that_is_made_all_the_same_is_stopped(opened: list[Session]) -> None:
+    """Nobody knows whether Bedrock looks at the input before it takes a job on."""
+    arn = f"arn:aws:bedrock:{REGION}:123456789012:model-invocation-job/abcdefghijkl"
+    changes = {
+        ("bedrock", "create_model_invocation_job"): {"jobArn": arn},
+        ("bedrock", "stop_model_invocation_job"): {},
+    }
+    looked = patient(opened, changes)
+    [finding] = findings(looked)["batch models"]
+    assert finding.found == "nova-micro takes batch jobs"
+
+
+def test_a_model_whose_end_was_announced_says_what_to_use_instead(opened: list[Session]) -> None:
+    """By the catalogue's dates, where Bedrock tells none."""
+    [finding] = findings(patient(opened, model="claude-haiku-4-5"))["lifecycle"]
+    assert (finding.status, "no sooner than 2026-10-01" in finding.found) == (Status.OK, True)
+    assert "instead: claude-haiku-5-5" in finding.found
+
+
+def test_a_model_that_has_ended_is_a_problem_whatever_bedrock_still_lists(opened: list[Session]) -> None:
+    """It is not asked about."""
+    found = findings(patient(opened, model="us.amazon.nova-premier-v1:0"))
+    [finding] = found["lifecycle"]
+    assert (finding.status, finding.do) == (Status.PROBLEM, "name nova-pro or nova-2-lite in the task")
 
 
 def test_tasks_on_demand_need_no_quota_of_jobs(opened: list[Session]) -> None:
@@ -376,8 +540,8 @@ def test_the_command_prints_what_to_do_and_fails(opened: list[Session], capsys: 
     said = capsys.readouterr()
     assert "ok       region          us-east-1\n" in said.out
     assert "problem  concurrency     Lambda runs 10" in said.out
-    assert "do: ask for a higher quota of concurrent executions, or set max_workers to 1" in said.out
-    assert "for a fraction of a cent in all; --no-calls leaves that out" in said.err
+    assert "concurrent executions, or set max_workers and max_jobs_in_flight to 1" in said.out
+    assert "for some cents at most; --no-calls leaves that out" in said.err
 
 
 def test_json_is_one_document(opened: list[Session], capsys: pytest.CaptureFixture[str]) -> None:

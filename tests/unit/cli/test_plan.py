@@ -218,6 +218,8 @@ def test_the_time_is_a_range_and_says_what_it_rests_on(rows: str) -> None:
         ({"budget": {"max_usd": 0.001}}, "budget.max_usd: $0.001 is below the expected"),
         ({}, "texts may leave us-east-1: the profile us of nova-micro, claude-haiku-4-5"),
         ({}, "labels: no label has a description"),
+        ({}, "tiers: claude-haiku-4-5 may come to its end"),
+        ({"tiers": [{"model": "us.amazon.nova-premier-v1:0"}]}, "nova-premier reached its end of life on 2026-09-14"),
         (
             {"input": {"text": "text", "max_tokens": 127_000}, "tiers": [{"model": "nova-micro"}]},
             "1 text is too long",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sluice.errors import BadSetting, BadTask
 from sluice.models import catalog as catalog_module
 from sluice.models.catalog import Catalog, Model, Price, cost, profile_of
 from sluice.models.fitting import check_models
+from sluice.models.lifecycle import Lifecycle
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -171,9 +173,35 @@ def test_the_price_table(catalog: Catalog) -> None:
     assert "litellm" in catalog.source
 
 
+def test_a_model_that_has_ended_is_refused_with_what_to_use_instead(catalog: Catalog) -> None:
+    """By its short name; its full id stays the user's affair, since a catalogue may be wrong."""
+    with pytest.raises(BadSetting, match="its end of life is 2026-09-14: write nova-pro or nova-2-lite"):
+        catalog.resolve("nova-premier", "us-east-1")
+    assert catalog.resolve("us.amazon.nova-premier-v1:0", "us-east-1").name == "nova-premier"
+
+
+@pytest.mark.parametrize(
+    ("life", "said"),
+    [
+        ({"ends": "2026-11-28"}, "x reached its end of life on 2026-11-28; instead: a newer model"),
+        ({"ends": "2026-11-29", "instead": ["y"]}, "x reaches its end of life on 2026-11-29; instead: y"),
+        ({"ends_not_before": "2026-11-29"}, None),
+        (
+            {"ends_not_before": "2026-11-28", "instead": ["y", "z"]},
+            "x may come to its end: it was announced for no sooner than 2026-11-28, which has passed; instead: y or z",
+        ),
+    ],
+)
+def test_an_announced_end_is_told_by_the_day(life: dict[str, Any], said: str | None) -> None:
+    """The day itself is past; what has not to be before a day has time until then."""
+    assert Lifecycle.model_validate(life).said("x", dt.date(2026, 11, 28)) == said
+
+
 def test_batch_never_costs_more(catalog: Catalog) -> None:
     """In every entry of the table a batch token costs at most what it costs on demand."""
     for name, entry in catalog.entries.items():
+        if entry.lifecycle and entry.lifecycle.ends:
+            continue  # nobody sells it any longer
         price = entry.price_of("us")
         assert price is not None, name
         for rate, on_demand in (

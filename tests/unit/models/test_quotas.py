@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from sluice.aws.service_quotas import ServiceQuotas
 from sluice.errors import BadSetting, Stop
-from sluice.models.quotas import Listed
+from sluice.models.quotas import Listed, on_demand_quotas
 from sluice.runs.fitted import fit, to_read
 from sluice.runs.settings import Settings
 
@@ -150,3 +150,31 @@ def test_what_cannot_be_read_is_an_error(code: str) -> None:
         stub.add_client_error("list_service_quotas", code)
         with pytest.raises(Stop, match=code):
             ServiceQuotas(quotas).of_bedrock()
+
+
+CALLS = "model inference tokens per minute for"
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("amazon.nova-micro-v1:0", [f"On-demand {CALLS} Amazon Nova Micro"]),
+        (MICRO, [f"Cross-region {CALLS} Amazon Nova Micro"]),
+        ("eu.amazon.nova-micro-v1:0", [f"Cross-region {CALLS} Amazon Nova Micro"]),
+        (f"arn:aws:bedrock:us-east-1:1:inference-profile/{MICRO}", [f"Cross-region {CALLS} Amazon Nova Micro"]),
+        (
+            f"global.{HAIKU[3:]}",
+            [f"Global cross-region {CALLS} Anthropic Claude Haiku 4.5"],
+        ),
+        ("global.anthropic.claude-haiku-4-5", [f"Global cross-region {CALLS} Anthropic Claude Haiku 4.5"]),
+        ("us.anthropic.claude-3-5-haiku-20241022-v1:0", []),
+    ],
+)
+def test_quotas_of_calls_are_those_of_the_id_s_own_way(model: str, names: list[str]) -> None:
+    """The plain id, a profile and the global one have numbers of their own; a day's stands for all of them."""
+    ways = ("On-demand", "Cross-region", "Global cross-region")
+    named = [f"{way} {CALLS} {of}" for way in ways for of in ("Amazon Nova Micro", "Anthropic Claude Haiku 4.5")]
+    day = "Model invocation max tokens per day for Amazon Nova Micro (doubled for cross-region calls)"
+    other = f"Cross-region {CALLS} Anthropic Claude Haiku 4.5 1M Context Length"
+    found = on_demand_quotas(model, [Listed("L-1", name, 0) for name in [*named, day, other]])
+    assert [quota.name for quota in found] == names + ([day] if "nova" in model else [])

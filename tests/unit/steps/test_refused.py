@@ -56,7 +56,8 @@ def test_where_nothing_is_accepted_the_run_stops_and_a_resumed_one_asks_that_tie
     """With the words of the refusal; once that is mended, the cheap tier answers."""
     staged = refusing(MICRO, transport, answer=lambda _model, _text: SURE)
     staged.round(0)
-    with pytest.raises(Stop, match=r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated"):
+    said = r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated.*tiers\.0: set temperature to null"
+    with pytest.raises(Stop, match=said):
         plan.run(staged.services, staged.run, 1)
     assert asked(staged) == {MICRO}
     for execution in (1, 2):  # as often as it is resumed unmended
