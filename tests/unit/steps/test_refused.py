@@ -56,7 +56,9 @@ def test_where_nothing_is_accepted_the_run_stops_and_a_resumed_one_asks_that_tie
     """With the words of the refusal; once that is mended, the cheap tier answers."""
     staged = refusing(MICRO, transport, answer=lambda _model, _text: SURE)
     staged.round(0)
-    said = r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated.*tiers\.0: set temperature to null"
+    said = (
+        r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated.*tiers\.0: set temperature to null"
+    )
     with pytest.raises(Stop, match=said):
         plan.run(staged.services, staged.run, 1)
     assert asked(staged) == {MICRO}
