@@ -15,7 +15,7 @@ class Counts(Document, frozen=True, kw_only=True):
     """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job.
 
     `refused` records wait for plan to decide. `again`: the job is about records that the tier before, or this one, had
-    refused. `fatal`: why all of them were refused, if they were.
+    refused. `fatal`: why all of them were refused, or those since access ended, if so.
     """
 
     round: int

@@ -190,8 +190,10 @@ class _Check:
 
         A job of a few records cannot tell; the round may, if its tier was sent more of them in other jobs.
         """
-        if self.judged.answered or self.judged.is_about_text(verdict):
+        if self.judged.is_about_text(verdict):
             return False
+        if self.judged.answered:
+            return self.judged.is_barred(verdict)
         return bool(self.fatal) or (self.judged.is_refusal(verdict) and self._sent_in_round() > FEW)
 
     def _sent_in_round(self) -> int:
@@ -311,8 +313,15 @@ class _Check:
         )
 
     def _fatal(self) -> str | None:
-        """Why sending more would fail the same way, if it would: the job or each of its records was refused."""
-        if not self.sent or self.judged.answered:
+        """Why sending more would fail the same way, if it would: the job or each of its records was refused.
+
+        Access that ends in the middle of a job, as that of a new account may, is no verdict on the rest of its texts.
+        """
+        if self.judged.answered:
+            told, barred = self.judged.why_barred, self.judged.barred.total()
+            of = f"{barred} of {len(self.sent)} records were refused by {self.tier.model_id}, which answered others"
+            return None if told is None else f"{of}: {told}"
+        if not self.sent:
             return None
         whole, refused = self.ended.status in {"Failed", REFUSED_JOB}, self.judged.refusals.total()
         message = (self.ended.message if whole else None) or self.judged.commonest_message

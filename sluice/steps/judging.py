@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from sluice.answers.judge import Judge, Verdict
-from sluice.answers.refusals import bare, of_text
+from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.reasons import Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sluice.steps.services import Run
 
+About = Literal["request", "text", "access"]  # what a refusal is about
 SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 
 
@@ -35,11 +36,12 @@ class Judged:
         # Tokens that a reply does not tell stand there as what they are estimated at, below zero.
         self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(sent))) for _ in range(2))
         self.untold: set[int] = set()
-        self.failures: dict[tuple[Reason, bool], Verdict] = {}
+        self.failures: dict[tuple[Reason, About], Verdict] = {}
         self.messages: Counter[str] = Counter()  # without what differs from record to record
         self.wordings: dict[str, str] = {}  # of each of them one as it came
         self.alike = True  # whether all errors have the very same words
         self.refusals: Counter[str] = Counter()  # those of them that refuse a request, and not for its text
+        self.barred: Counter[str] = Counter()  # those of these that say that the model may not be called
         self.unknown = self.duplicates = self.unreadable = 0
         self._judge_all()
         self.settled = len(sent) - self.verdicts.count(None)
@@ -53,18 +55,27 @@ class Judged:
         self.untold = set()
 
     @property
+    def why_barred(self) -> str | None:
+        """What most of those refusals say that end the right to call the model; None without any."""
+        return next((self.wordings[said] for said, count in self.barred.most_common(1) if count), None)
+
+    @property
     def commonest_message(self) -> str | None:
         """What most of the refusals say, or of the errors where nothing was refused."""
-        most = (self.refusals or self.messages).most_common(1)
+        most = (+self.refusals or self.messages).most_common(1)
         return self.wordings[most[0][0]] if most else None
 
     def is_refusal(self, verdict: Verdict) -> bool:
         """Whether a verdict is that of a refused request, but for those about the text's own length or content."""
-        return verdict is self.failures.get((Reason.RECORD_REFUSED, False))
+        return self.is_barred(verdict) or verdict is self.failures.get((Reason.RECORD_REFUSED, "request"))
+
+    def is_barred(self, verdict: Verdict) -> bool:
+        """Whether a verdict is that of a request that was refused since the model may not be called."""
+        return verdict is self.failures.get((Reason.RECORD_REFUSED, "access"))
 
     def is_about_text(self, verdict: Verdict) -> bool:
         """Whether a verdict is that of a request that was refused for its text's own length or content."""
-        return verdict is self.failures.get((Reason.RECORD_REFUSED, True))
+        return verdict is self.failures.get((Reason.RECORD_REFUSED, "text"))
 
     def _replies(self) -> Iterator[tuple[int, Reply]]:
         """One reply for each record that came back; of several, an answer goes before an error, else the first."""
@@ -143,7 +154,9 @@ class Judged:
         first = self.wordings.setdefault(said, message)
         self.alike = self.alike and message == first and len(self.wordings) == 1
         self.messages[said] += 1
-        about_text = reason is Reason.RECORD_REFUSED and of_text(message)
-        if reason is Reason.RECORD_REFUSED and not about_text:
-            self.refusals[said] += 1
-        self.verdicts[n] = self.failures.setdefault((reason, about_text), Verdict(reason))
+        about: About = "request"
+        if reason is Reason.RECORD_REFUSED:
+            about = "text" if of_text(message) else "access" if of_access(message) else "request"
+            self.refusals[said] += about != "text"
+            self.barred[said] += about == "access"
+        self.verdicts[n] = self.failures.setdefault((reason, about), Verdict(reason))

@@ -174,6 +174,46 @@ def test_one_answer_among_many_refusals_says_that_they_are_single_ones() -> None
     assert (summary["status"], summary["tiers"][0]["escalated"], len(summary["rounds"])) == ("succeeded", 29, 2)
 
 
+# As Bedrock puts them; a request's id differs from record to record.
+ENDED = [
+    (403, "AccessDeniedException: You don't have access to the model with the specified model ID."),
+    (400, "Model access is denied due to IAM user or service role is not authorized to perform the required actions."),
+    (404, "Model use case details have not been submitted for this account. Fill out the use case details form."),
+]
+
+
+@pytest.mark.parametrize("refusal", ENDED)
+def test_access_that_ends_in_the_middle_of_a_job_sends_nothing_to_a_dearer_model(refusal: tuple[int, str]) -> None:
+    """What was refused is asked once more, then left; once access is there, resume gets it from the same model."""
+    staged = stage(BATCH, STRONGER, rows=ROWS)
+    answered = {f"text {n}" for n in range(20)}
+    staged.machine.faulty.refuses = lambda _model, text: refusal if text not in answered else None
+    summary = finish(staged)
+    assert (summary["rows"]["accepted"], summary["rows"]["unresolved"]) == (20, 40)
+    assert [(tier["sent"], tier["accepted"], tier["escalated"]) for tier in summary["tiers"]] == [
+        (100, 20, 0),
+        (0, 0, 0),
+    ]
+    assert asked(staged) == {MICRO}
+    assert refusal[1] in " ".join(summary["warnings"])
+    refuse(staged, None)
+    resume.run(staged.services, staged.run)
+    summary = finish(staged, 2)
+    assert (summary["status"], summary["rows"]["accepted"]) == ("succeeded", ROWS)
+    assert asked(staged) == {MICRO}
+    assert max(staged.machine.faulty.bought.values()) == 1
+
+
+def test_a_single_refusal_of_access_is_no_verdict_on_its_text_either() -> None:
+    """The last record of a job may be the first behind the end of access."""
+    staged = stage(BATCH, STRONGER, rows=30)
+    refusals = iter(ENDED[:1])
+    staged.machine.faulty.refuses = lambda _model, text: next(refusals, None) if text == "text 7" else None
+    summary = finish(staged)
+    assert (summary["status"], summary["rows"]["accepted"]) == ("succeeded", 30)
+    assert asked(staged) == {MICRO}
+
+
 def small(**changes: Any) -> Stage:
     """Thirty records in jobs of five."""
     return stage(BATCH, STRONGER, rows=30, settings={"max_records_per_job": 5, "min_records_per_job": 1}, **changes)
