@@ -58,9 +58,9 @@ class BedrockAccess(Construct):
             ),
             description="Reads the input and writes the output of Sluice's batch inference jobs",
         )
-        given, made = (storage.work.arn_for_objects(f"runs/*/{folder}/*") for folder in ("in", "out"))
-        allow(self.role, ["s3:GetObject"], [given], wildcard="the jobs of every run read there")
-        allow(self.role, ["s3:PutObject"], [made], wildcard="the jobs of every run write there")
+        # Both on both, as AWS's own example of the role has it: nobody says which calls Bedrock makes where.
+        places = [storage.work.arn_for_objects(f"runs/*/{folder}/*") for folder in ("in", "out")]
+        allow(self.role, ["s3:GetObject", "s3:PutObject"], places, wildcard="the jobs of every run lie there")
         # No condition on the prefix: nobody says that Bedrock names one whenever it looks at the bucket.
         allow(self.role, ["s3:ListBucket"], [storage.work.bucket_arn])
         self.grant_invoke(self.role)

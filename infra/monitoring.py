@@ -80,10 +80,11 @@ class Monitoring(Construct):
             detail_type=[Event.APPROVAL_NEEDED.value],
             detail={"environment": [self._environment]},
         )
-        names = ("run_id", "task", "ceiling_usd", "expected_usd")
-        run, task, ceiling, expected = (events.EventField.from_path(f"$.detail.{name}") for name in names)
+        names = ("run_id", "task", "ceiling_usd", "expected_usd", "all_tiers_usd")
+        run, task, ceiling, expected, dear = (events.EventField.from_path(f"$.detail.{name}") for name in names)
         text = (
-            f"the run {run} of the task {task} waits: it can cost up to {ceiling} USD, {expected} are expected. "
+            f"the run {run} of the task {task} waits: it can cost up to {ceiling} USD, {expected} are expected, {dear} "
+            "if every record goes through every tier. "
             f"'sluice approve {run} --env {self._environment}' lets it go on, 'sluice cancel {run} --env "
             f"{self._environment}' closes it. {RUNBOOK}#approval-needed"
         )

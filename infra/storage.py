@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from infra.options import Options
     from sluice.runs.inbox import Source
 
+# But not by a first deployment that is rolled back: what it made is empty, and nobody would know whose it is.
+KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 # Uploads that nobody finished or aborted are billed and invisible.
 UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))
 
@@ -41,7 +43,7 @@ class Storage(Construct):
             **_guarded(s3.BucketEncryption.S3_MANAGED),
             lifecycle_rules=[_expire("", options.keep_access_logs_days), UNFINISHED],
             # S3 goes on writing them for hours after the last request: whoever empties the bucket is never done.
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=KEPT,
         )
         self.incoming = self._bucket(
             "Incoming",
@@ -128,7 +130,7 @@ class Storage(Construct):
         if encryption != Encryption.KMS:
             return kms.Key.from_key_arn(self, "Key", encryption)
         # Results outlive the stack, and so must the key that they need.
-        removal = RemovalPolicy.DESTROY if self._removed else RemovalPolicy.RETAIN
+        removal = RemovalPolicy.DESTROY if self._removed else KEPT
         return kms.Key(self, "Key", enable_key_rotation=True, removal_policy=removal)
 
     def _bucket(self, id_: str, **options: Any) -> s3.Bucket:
@@ -141,7 +143,7 @@ class Storage(Construct):
             bucket_key_enabled=True if self.key else None,
             server_access_logs_bucket=self.logs,
             server_access_logs_prefix=f"{id_.lower()}/",
-            removal_policy=RemovalPolicy.DESTROY if self._removed else RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.DESTROY if self._removed else KEPT,
             auto_delete_objects=self._removed,
             **options,
         )

@@ -117,6 +117,11 @@ def run_expected_usd(
     )
 
 
+def all_tiers_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
+    """What a run is expected to cost if no tier but the last settles anything."""
+    return run_expected_usd(tiers, load, min_records, escalate=1.0)
+
+
 def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> str | None:
     """The transport that costs least for so many records of a tier; None when no price is known.
 

@@ -41,7 +41,10 @@ def visible(text: str) -> str:
 
 def costs_of(approval: Approval) -> str:
     """Say what a run that waits for an approval can cost."""
-    return f"the run can cost up to {dollars(approval.ceiling_usd)} (expected: {dollars(approval.expected_usd)})"
+    expected = f"expected: {dollars(approval.expected_usd)}"
+    if approval.passed == "approve_above_expected_usd":
+        expected += f", and {dollars(approval.all_tiers_usd)} if every record goes through every tier"
+    return f"the run can cost up to {dollars(approval.ceiling_usd)} ({expected})"
 
 
 class Words(NamedTuple):

@@ -345,8 +345,10 @@ def render(
         "tiers:",
         "  - {model: nova-micro}",
         "  - {model: claude-haiku-4-5}",
-        "# budget: {max_usd: 5}            # nothing is sent that would take a run above this",
-        "# limits: {unresolved: 0.05}      # above this share the run says so",
+        "# Nothing is sent that would take a run above this; the rest goes on with `sluice resume --max-usd`.",
+        "budget: {max_usd: 20}",
+        "# A run that leaves more of its rows without a label, or cannot read more of them, ends as over_limit.",
+        "limits: {unresolved: 0.1, rejected: 0.1}",
     ]
     return "\n".join(map(_printable, lines)) + "\n"
 

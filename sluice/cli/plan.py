@@ -21,6 +21,7 @@ from sluice.cli.samples import showing_columns
 from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
+from sluice.runs.state import beyond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     yield from section("Time", Text(_time(made)))
     if made.budget is not None:
         yield from section("Budget", _budget(made))
-    if made.approval is not None:
+    if made.approval is not None and (made.approval["waits"] or made.approval["above_usd"] is not None):
         yield from section("Approval", _approval(made.approval))
     if made.warnings:
         yield from section("Warnings", *(Text(f"- {visible(line)}", "yellow") for line in made.warnings))
@@ -296,6 +297,11 @@ def _approval(found: dict[str, Any]) -> Text:
     basis = (
         f"the run's own plan, which goes by the bytes of its rows, will find {dollars(found['ceiling_usd'])} at most"
     )
+    waits = "so it will wait for `sluice approve`"
+    if beyond(found["ceiling_usd"], found["above_usd"]):
+        return Text(f"{basis}: above {dollars(found['above_usd'])}, {waits}", "yellow")
     if found["waits"]:
-        return Text(f"{basis}: above {dollars(found['above_usd'])}, so it will wait for `sluice approve`", "yellow")
+        together = f"{basis}, and {dollars(found['all_tiers_usd'])} if every record goes through every tier"
+        limit = f"{dollars(found['above_expected_usd'])} (approve_above_expected_usd)"
+        return Text(f"{together}: above {limit}, {waits}", "yellow")
     return Text(f"{basis}: not above {dollars(found['above_usd'])}, so it will not wait")

@@ -73,9 +73,9 @@ def _under_display(job: Job, runner: Runner) -> Run:
 
 def approved(asked: Approval, display: Display) -> bool:
     """Ask whether a run may cost what it can; where nobody can be asked, say why nothing is sent."""
-    question = f"{costs_of(asked)}, and approve_above_usd is {dollars(asked.approve_above_usd)}"
+    question = f"{costs_of(asked)}, and {asked.passed} is {dollars(asked.limit_usd)}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        complain(f"{question}: nothing is sent. To allow it: --set approve_above_usd=USD")
+        complain(f"{question}: nothing is sent. To allow it: --set {asked.passed}=USD")
         return False
     with display.paused():
         try:

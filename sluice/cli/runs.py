@@ -123,10 +123,10 @@ def _followed(run: DeployedRun, display: Display, pause: Callable[[float], None]
 def waits_for(now: Standing) -> str:
     """Say what a waiting run waits for, and what can be done."""
     assert now.approval is not None
+    above = f"{dollars(now.approval.limit_usd)} ({now.approval.passed})"
     return (
-        f"run {now.run} waits for an approval: {costs_of(now.approval)}, and runs above "
-        f"{dollars(now.approval.approve_above_usd)} are not sent unasked; `sluice approve {now.run}` lets it go on, "
-        f"`sluice cancel {now.run}` closes it"
+        f"run {now.run} waits for an approval: {costs_of(now.approval)}, and runs above {above} are not sent unasked; "
+        f"`sluice approve {now.run}` lets it go on, `sluice cancel {now.run}` closes it"
     )
 
 

@@ -15,7 +15,7 @@ from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.survey import documents
 from sluice.runs import accounting, planning
-from sluice.runs.state import Pending
+from sluice.runs.state import Pending, beyond
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
@@ -342,12 +342,20 @@ class Estimate:
         return costs.Load.of_plan(self.asked.task, self.opened.plan)
 
     def approval(self) -> dict[str, Any] | None:
-        """Hold the ceiling that the run itself will find against what may be spent without an approval."""
-        limit = self.asked.settings.approve_above_usd
-        if limit is None:
+        """Hold the costs that the run itself will find against what may be spent without an approval."""
+        settings = self.asked.settings
+        limit, other = settings.approve_above_usd, settings.approve_above_expected_usd
+        if limit is None and other is None:
             return None
         ceiling = self.opened.plan.ceiling_usd
-        return {"above_usd": limit, "ceiling_usd": ceiling, "waits": ceiling is None or ceiling > limit}
+        together = costs.all_tiers_usd(self.opened.start.tiers, self.rough, settings.min_records_per_job)
+        return {
+            "above_usd": limit,
+            "ceiling_usd": ceiling,
+            "above_expected_usd": other,
+            "all_tiers_usd": together,
+            "waits": beyond(ceiling, limit) or beyond(together, other),
+        }
 
 
 def replace_batch(tier: FrozenTier, model: Model) -> FrozenTier:

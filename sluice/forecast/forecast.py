@@ -97,7 +97,7 @@ def _begun(services: Services, asked: Asked) -> Run:
     command = {
         "task": task.model_dump(mode="json"),
         "inputs": [uri_of(name) for name in asked.inputs],
-        "settings": {"approve_above_usd": None},
+        "settings": {"approve_above_usd": None, "approve_above_expected_usd": None},
     }
     deployment = Deployment(
         settings=asked.settings,

@@ -90,6 +90,10 @@ class Settings(BaseModel):
     approve_above_usd: Annotated[float, Field(ge=0)] | None = Field(
         None, description="A run that can cost more than this waits for `sluice approve` before anything is sent."
     )
+    approve_above_expected_usd: Annotated[float, Field(ge=0)] | None = Field(
+        100.0,
+        description="The same where it is expected to cost more if every record goes through every tier.",
+    )
     settle_seconds: Waiting = Field(
         60, description="What was dropped is run when nothing more has come for so long; ten times that at the latest."
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,8 +79,9 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, start the inbox beside them, with the list without which a missing object is forbidden."""
-    folders = ("runs", "inbox", "claims", "notices") if step == "start" else ("runs",)
+    """Runs alone, beside them start the inbox and plan notices, with the list without which 404 would be 403."""
+    more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",)}
+    folders = ("runs", *more.get(step, ()))
     expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
     for action in ("s3:GetObject", "s3:PutObject"):
         assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected
@@ -183,7 +185,7 @@ def test_bedrock_takes_its_role_for_our_own_jobs_alone(deployed: Deployed) -> No
 
 
 def test_bedrock_reads_what_goes_in_and_writes_what_comes_out(deployed: Deployed) -> None:
-    """The service sees the requests of jobs and writes their answers; rows, books and results are none of its."""
+    """The service reads and writes in the folders of jobs; rows, books and results are none of its."""
     role, _ = deployed.the("AWS::IAM::Role", "BedrockRole")
     on_s3 = {
         (action, resource)
@@ -193,8 +195,10 @@ def test_bedrock_reads_what_goes_in_and_writes_what_comes_out(deployed: Deployed
         if action.startswith("s3:")
     }
     assert on_s3 == {
-        ("s3:GetObject", _bucket(deployed, "Work", "/runs/*/in/*")),
-        ("s3:PutObject", _bucket(deployed, "Work", "/runs/*/out/*")),
+        *(
+            (f"s3:{call}Object", _bucket(deployed, "Work", f"/runs/*/{folder}/*"))
+            for call, folder in product(("Get", "Put"), ("in", "out"))
+        ),
         ("s3:ListBucket", _bucket(deployed, "Work")),
     }
 
@@ -209,10 +213,9 @@ def test_bedrocks_folders_are_those_that_the_steps_use(deployed: Deployed) -> No
     job = run.job(3, 17)
     assert role.allows("s3:GetObject", f"arn:aws:s3:::{name}/{job.input}")
     assert role.allows("s3:PutObject", f"arn:aws:s3:::{name}/{job.output_prefix}abc/part-0.jsonl.out")
-    for key in (run.start, run.rows(0), run.answer(0, 0, 0), job.counts, f"{job.output_prefix}abc/manifest.json.out"):
-        assert not role.allows("s3:GetObject", f"arn:aws:s3:::{name}/{key}")
-    for key in (run.start, run.summary, job.input, job.ended, "results/tickets/part-0.parquet"):
-        assert not role.allows("s3:PutObject", f"arn:aws:s3:::{name}/{key}")
+    others = (run.start, run.summary, run.rows(0), run.answer(0, 0, 0), job.counts, job.ended, "results/part-0.parquet")
+    for action, key in product(("s3:GetObject", "s3:PutObject"), others):
+        assert not role.allows(action, f"arn:aws:s3:::{name}/{key}")
 
 
 def test_the_role_can_be_passed_to_bedrock_alone(deployed: Deployed) -> None:

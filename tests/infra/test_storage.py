@@ -59,7 +59,7 @@ def test_a_key_of_the_stack_stays_with_what_it_encrypts(encrypted: Deployed) -> 
     """Without it nobody would ever read the results again."""
     resources = encrypted.template["Resources"]
     [key] = [resource for id_, resource in resources.items() if id_.startswith("StorageKey")]
-    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_athena_encrypts_what_it_finds(deployed: Deployed, encrypted: Deployed, enclosed: Deployed) -> None:
@@ -103,10 +103,10 @@ def test_work_is_thrown_away_and_results_are_not(deployed: Deployed) -> None:
 
 
 def test_no_bucket_goes_with_the_stack(deployed: Deployed) -> None:
-    """Taking the deployment down leaves what people put in and what was paid for."""
+    """Taking the deployment down leaves what people put in and what was paid for; a first deploy that fails nothing."""
     for resource in deployed.template["Resources"].values():
         if resource["Type"] == "AWS::S3::Bucket":
-            assert resource["DeletionPolicy"] == "Retain"
+            assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_a_deployment_that_is_to_go_takes_its_data_along(enclosed: Deployed) -> None:
@@ -119,7 +119,7 @@ def test_a_deployment_that_is_to_go_takes_its_data_along(enclosed: Deployed) -> 
     for id_, resource in enclosed.template["Resources"].items():
         if resource["Type"] == "AWS::S3::Bucket":
             stays = id_.startswith("StorageLogs")
-            assert (resource["DeletionPolicy"] == "Retain") is stays
+            assert (resource["DeletionPolicy"] == "RetainExceptOnCreate") is stays
             assert (id_ in emptied) is not stays
 
 

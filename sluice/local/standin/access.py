@@ -40,8 +40,10 @@ class Access:
         source = request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"].removeprefix("s3://")
         target = request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].removeprefix("s3://")
         yield "s3:ListBucket", f"arn:{PARTITION}:s3:::{source.partition('/')[0]}"
-        yield "s3:GetObject", f"arn:{PARTITION}:s3:::{source.rstrip('/')}/part-0.jsonl"
-        yield "s3:PutObject", f"arn:{PARTITION}:s3:::{target.rstrip('/')}/job/part-0.jsonl.out"
+        # Both on both, as AWS's own example has it: what Bedrock really calls is told nowhere.
+        for key in (f"{source.rstrip('/')}/part-0.jsonl", f"{target.rstrip('/')}/job/part-0.jsonl.out"):
+            yield "s3:GetObject", f"arn:{PARTITION}:s3:::{key}"
+            yield "s3:PutObject", f"arn:{PARTITION}:s3:::{key}"
         for bucket, actions in self._keys(source, target):
             for action in actions:
                 yield action, bucket

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from sluice.answers.requests import RequestWriter
 from sluice.aws.folder import LOCAL, Folder
 from sluice.cli.app import app
-from sluice.cli.plan import print_forecast
+from sluice.cli.plan import _approval, print_forecast
 from sluice.errors import BadInput, BadSetting, Stop
+from sluice.figures import dollars
 from sluice.forecast.estimate import Asked, Forecast
 from sluice.forecast.forecast import forecast
 from sluice.forecast.forecast import planned as estimated
@@ -57,11 +58,13 @@ def quiet(_what: str, _number: int, _total: int) -> None:
     pass
 
 
-def planned(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float) -> Forecast:
+def planned(
+    *inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float | None
+) -> Forecast:
     return forecast(request(*inputs, task=task, escalate=escalate, **settings), nowhere, quiet)
 
 
-def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float) -> Asked:
+def request(*inputs: str, task: dict[str, Any] | None = None, escalate: float = 0.1, **settings: float | None) -> Asked:
     return Asked(inputs, made(task), Settings().override(settings), Catalog.load(), "us-east-1", escalate)
 
 
@@ -523,7 +526,20 @@ def test_a_run_that_would_wait_for_an_approval_is_planned_all_the_same(rows: str
     assert said.ceiling_usd is not None
     assert said.ceiling_usd < said.approval["ceiling_usd"]
     assert planned(rows, approve_above_usd=10**6).approval == {**said.approval, "above_usd": 10**6, "waits": False}
-    assert planned(rows).approval is None
+    by_default = planned(rows).approval
+    assert by_default is not None
+    assert (by_default["above_usd"], by_default["above_expected_usd"], by_default["waits"]) == (None, 100, False)
+    assert planned(rows, approve_above_expected_usd=None).approval is None
+
+
+def test_a_run_that_waits_by_default_says_by_which_figure(rows: str) -> None:
+    """The cost with every record through every tier, and the setting that it is held against."""
+    said = planned(rows, approve_above_expected_usd=0.00001).approval
+    assert said is not None
+    assert said["waits"]
+    text = _approval(said).plain
+    assert f"{dollars(said['all_tiers_usd'])} if every record goes through every tier" in text
+    assert "(approve_above_expected_usd), so it will wait" in text
 
 
 def test_the_ceiling_of_an_approval_is_the_runs_own(rows: str) -> None:

@@ -3,17 +3,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from sluice.aws.events import Event
 from sluice.errors import Stop
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
+from sluice.runs.settings import Settings
 from sluice.runs.state import Approval
 from sluice.steps import plan, resume, sweep
 from sluice.steps.services import Run
 from tests.harness.faults import Killed
-from tests.harness.stage import BATCH, Stage, finish, stage
+from tests.harness.stage import BATCH, STRONGER, Stage, finish, stage
 from tests.unit.steps.test_plan import reasons
 
 NEVER = {"approve_above_usd": 0}  # whatever it costs, somebody has to agree
@@ -22,6 +24,14 @@ NEVER = {"approve_above_usd": 0}  # whatever it costs, somebody has to agree
 def waiting(**changes: Any) -> Stage:
     """Ten records whose first plan found them too dear to be sent unasked."""
     return stage(settings={**NEVER, **changes})
+
+
+def answered(staged: Stage, answers: str = "bedrock") -> Stage:
+    """The same before its first round was planned, with answers that cost something."""
+    start = msgspec.structs.replace(Run(staged.machine.work, staged.run).start, answers=answers)
+    staged.machine.work.put(Keys(staged.run).start, start.write())
+    staged.machine.work.delete([Keys(staged.run).jobs(0), Keys(staged.run).round_plan(0)])
+    return staged
 
 
 def noted(staged: Stage, execution: int = 0) -> Approval:
@@ -51,7 +61,8 @@ def test_the_event_says_what_the_run_can_cost() -> None:
     staged.use(publish_event=lambda kind, detail: said.append((kind, dict(detail))))
     plan.run(staged.services, staged.run, 0)
     approval = noted(staged)
-    costs = {name: getattr(approval, name) for name in ("ceiling_usd", "expected_usd", "approve_above_usd")}
+    names = ("ceiling_usd", "expected_usd", "approve_above_usd", "all_tiers_usd", "approve_above_expected_usd")
+    costs = {name: getattr(approval, name) for name in names}
     assert said == [(Event.APPROVAL_NEEDED, {"run_id": staged.run, "task": "faults", **costs})]
 
 
@@ -73,6 +84,41 @@ def test_the_ceiling_counts_and_not_what_is_expected() -> None:
     assert plan.run(staged.services, staged.run, 0).waits
     staged = stage(settings={"approve_above_usd": approval.ceiling_usd})
     assert plan.run(staged.services, staged.run, 0).more
+
+
+def test_a_run_waits_by_itself_where_every_tier_would_be_dear() -> None:
+    """What is expected if no tier but the last settles anything is held against a limit that stands by default."""
+    assert Settings().approve_above_expected_usd == 100
+    staged = answered(stage(BATCH, STRONGER, settings={"approve_above_expected_usd": 0.0001}))
+    assert plan.run(staged.services, staged.run, 0).waits
+    approval = noted(staged)
+    assert (approval.passed, approval.limit_usd, approval.approve_above_usd) == (
+        "approve_above_expected_usd",
+        0.0001,
+        None,
+    )
+    assert approval.all_tiers_usd is not None
+    assert approval.expected_usd is not None
+    assert approval.ceiling_usd is not None
+    assert approval.expected_usd < approval.all_tiers_usd < approval.ceiling_usd
+    above = {"approve_above_expected_usd": approval.all_tiers_usd}
+    staged = answered(stage(BATCH, STRONGER, settings=above))
+    assert plan.run(staged.services, staged.run, 0).more
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(100.0, True), (None, False)])
+def test_an_unknown_price_is_above_the_default(limit: float | None, waits: bool) -> None:
+    """It can be any; null lets such runs go on unasked."""
+    unheard = {**BATCH, "model": "amazon.unheard-of-v1:0"}
+    staged = answered(stage(unheard, settings={"approve_above_expected_usd": limit}))
+    assert plan.run(staged.services, staged.run, 0).waits is waits
+
+
+def test_answers_that_cost_nothing_ask_nobody_by_default() -> None:
+    """A stand-in answers a large file without a question."""
+    for answers, waits in (("bedrock", True), ("standin", False)):
+        staged = answered(stage(settings={"approve_above_expected_usd": 0}), answers)
+        assert plan.run(staged.services, staged.run, 0).waits is waits
 
 
 def test_what_has_no_price_has_to_be_approved() -> None:
