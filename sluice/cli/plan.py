@@ -21,6 +21,7 @@ from sluice.cli.samples import showing_columns
 from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
+from sluice.forecast.offers import in_words
 from sluice.runs.state import beyond
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     if made.rejected_rows:
         yield from section("Rejected rows", *rejected_parts(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
-    yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_shares(made), *_ceiling(made))
+    yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_further(made))
     yield from section("Tokens", Text(_tokens(made)))
     yield from section("Time", Text(_time(made)))
     if made.budget is not None:
@@ -239,6 +240,20 @@ def _shares(made: Forecast) -> Iterator[RenderableType]:
     table.add_row("Expected", *(dollars(item["expected_usd"]) for item in made.shares))
     yield Text(" ")
     yield table
+
+
+def _further(made: Forecast) -> Iterator[RenderableType]:
+    """What else there is to tell of the cost."""
+    yield from _shares(made)
+    yield from _offer(made)
+    yield from _ceiling(made)
+
+
+def _offer(made: Forecast) -> Iterator[RenderableType]:
+    """What would cost less; nothing where nothing does."""
+    if made.offer is not None:
+        yield Text(" ")
+        yield Text(in_words(made.offer))
 
 
 def _ceiling(made: Forecast) -> Iterator[RenderableType]:

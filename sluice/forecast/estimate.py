@@ -13,6 +13,7 @@ from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, s
 from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
+from sluice.forecast.offers import cheaper_second_tier
 from sluice.forecast.survey import documents
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending, beyond
@@ -72,6 +73,8 @@ class Forecast:
 
     `found` is what the rows hold beside their texts: see `survey.documents`.
 
+    `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
+
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
     """
 
@@ -88,6 +91,7 @@ class Forecast:
     ceiling_usd: float | None
     shares: list[dict[str, Any]]
     strongest: dict[str, Any]
+    offer: dict[str, Any] | None
     tokens: dict[str, Any]
     longest: dict[str, Any]
     duration: dict[str, Any]
@@ -147,6 +151,7 @@ class Estimate:
             ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
             strongest=self.strongest(),
+            offer=cheaper_second_tier(self, tiers),
             tokens=self.tokens(),
             longest=self.longest(tiers),
             duration=self.duration(tiers),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,6 +249,50 @@ def test_the_budget_is_checked_round_by_round(rows: str, dollars: float, fits: b
     said = planned(rows, task={"budget": {"max_usd": dollars}}, escalate=0.5)
     assert said.budget == {"max_usd": dollars, "fits": fits, "stops_before_tier": stops}
     assert said.tiers[0].records == 500
+
+
+def test_a_cheaper_second_tier_is_offered_with_what_is_not_known_of_it(
+    rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has measured how well it answers, and it needs quota that batch jobs do not."""
+    said = planned(rows, escalate=0.5)
+    assert said.offer is not None
+    assert (said.offer["model"], said.offer["transport"]) == ("us.anthropic.claude-haiku-5-5", "on_demand")
+    other = planned(rows, task={"tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-5-5"}]}, escalate=0.5)
+    assert said.offer["expected_usd"] == pytest.approx(other.tiers[1].expected_usd)
+    assert said.offer["in_place_of"]["expected_usd"] == said.tiers[1].expected_usd
+    print_forecast(said, Settings())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "claude-haiku-5-5 on demand as second tier: $" in shown
+    assert "How well it answers is unmeasured" in shown
+    assert "it needs on-demand quota" in shown
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"tiers": [{"model": "claude-haiku-4-5"}]},
+        {"tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-5-5"}]},
+        {"tiers": [{"model": "nova-micro"}, {"model": "nova-lite"}]},
+        {"tiers": [{"model": "nova-micro"}, {"model": "some.other-model-v1:0"}]},
+        {"input": {"text": "text", "max_tokens": 120_000}},
+    ],
+    ids=["one tier", "it already", "cheaper than it", "no price", "texts above its price"],
+)
+def test_no_other_second_tier_is_offered_where_none_is_known_to_cost_less(rows: str, task: dict[str, Any]) -> None:
+    """Nor where its price does not hold."""
+    assert planned(rows, task=task).offer is None
+
+
+def test_what_texts_may_not_travel_to_is_not_offered(rows: str) -> None:
+    """A deployment's geographies hold for offers too."""
+    asked = request(rows, task={"tiers": [{"model": "nova-micro"}, {"model": "nova-lite"}]})
+    wide = replace(
+        asked, task=made({"tiers": [{"model": "amazon.nova-micro-v1:0"}, {"model": "amazon.nova-pro-v1:0"}]})
+    )
+    assert forecast(wide, nowhere, quiet).offer is not None
+    narrow = replace(wide, catalog=replace(wide.catalog, geographies=("eu",)))
+    assert forecast(narrow, nowhere, quiet).offer is None
 
 
 def test_a_budget_leaves_the_margin_that_a_round_has_to_leave(tmp_path: Path) -> None:
