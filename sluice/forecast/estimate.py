@@ -13,7 +13,6 @@ from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, s
 from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
-from sluice.forecast.offers import cheaper_second_tier
 from sluice.forecast.survey import documents
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending, beyond
@@ -151,7 +150,7 @@ class Estimate:
             ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
             strongest=self.strongest(),
-            offer=cheaper_second_tier(self, tiers),
+            offer=None,
             tokens=self.tokens(),
             longest=self.longest(tiers),
             duration=self.duration(tiers),

@@ -17,6 +17,7 @@ from sluice.aws.folder import LOCAL, Folder
 from sluice.errors import BadInput
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
+from sluice.forecast.offers import cheaper_second_tier
 from sluice.forecast.survey import Survey
 from sluice.forecast.texts import Lot, read_texts
 from sluice.rows.containers import Limits, Reading, lines_of_input
@@ -49,7 +50,8 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
     """
     with planned(asked, bucket, on_progress) as plan:
         made = plan.forecast()
-        return replace(made, warnings=list(warnings_of(made, plan)))
+        offer = cheaper_second_tier(plan, made.tiers)
+        return replace(made, offer=offer, warnings=list(warnings_of(made, plan)))
 
 
 @contextmanager

@@ -265,5 +265,5 @@ def measured_plan(
         )
         for tier, mean, usd in zip(made.tiers, tokens, each, strict=True)
     ]
-    found = replace(made, tiers=tiers, expected_usd=accounting.total(each), offer=None)
+    found = replace(made, tiers=tiers, expected_usd=accounting.total(each))
     return replace(found, warnings=list(warnings_of(found, estimate)))
