@@ -1,11 +1,13 @@
 """Entry point of the CDK command line, as `sluice deploy` and its like call it."""
 
 import sys
+from pathlib import Path
 
-from infra.app import build
+from infra.app import build, check_size
 from sluice.errors import SluiceError
 
 try:
-    build().synth()
+    for stack in build().synth().stacks:
+        check_size(Path(stack.template_full_path))
 except SluiceError as error:  # an option or a task file that somebody has to mend: where and how, without a traceback
     sys.exit(f"This cannot be deployed:\n{error}")

@@ -12,7 +12,11 @@ import aws_cdk as cdk
 from infra.options import ROOT, Options
 from infra.stack import SluiceStack
 from infra.tasks import Tasks
+from sluice.errors import BadSetting
 from sluice.runs.settings import stack_name
+
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_TEMPLATE_BYTES = 1_000_000
 
 
 def build(*, outdir: str | None = None, with_tasks: bool = True, **context: Any) -> cdk.App:
@@ -29,10 +33,26 @@ def build(*, outdir: str | None = None, with_tasks: bool = True, **context: Any)
     return app
 
 
+def check_size(template: Path) -> None:
+    """See that CloudFormation takes a template, before anything is uploaded.
+
+    Raises:
+        BadSetting: it is too large.
+    """
+    size = template.stat().st_size
+    if size > MAX_TEMPLATE_BYTES:
+        raise BadSetting(
+            f"tasks: the template has {size:,} bytes, and CloudFormation takes {MAX_TEMPLATE_BYTES:,}; each task adds "
+            "its table and view with every column. Keep fewer columns (input.keep, answer.fields), or deploy some of "
+            "the tasks from a folder of their own into another environment (tasks, environment)"
+        )
+
+
 def synthesize(*, bundle: bool = False, **context: Any) -> dict[str, Any]:
     """The CloudFormation template, without the functions' packages unless `bundle` asks for them."""
     with tempfile.TemporaryDirectory(prefix="sluice-synth-") as outdir:
         assembly = build(outdir=outdir, bundle=bundle, **context).synth()
         [stack] = assembly.stacks
+        check_size(Path(stack.template_full_path))
         template: dict[str, Any] = stack.template
     return template

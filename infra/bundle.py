@@ -24,9 +24,12 @@ from infra.options import ROOT
 from sluice.errors import Stop
 from sluice.places import PACKAGE, made, user_cache
 from sluice.report.vega import BUNDLED, charts_library
+from sluice.runs.inbox import INTAKE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sluice.runs.inbox import Intake
 
 LOCK = ROOT / "requirements-lambda.lock"
 SOURCES = (PACKAGE, ROOT / "lambdas")
@@ -71,9 +74,9 @@ NEEDLESS = (
 )
 
 
-def function_code(*, packages: Packages, tasks: Path | None) -> lambda_.Code:
+def function_code(*, packages: Packages, tasks: Path | None, intake: Intake | None = None) -> lambda_.Code:
     """Return the asset with these packages and tasks, if any; CDK makes an asset of the same content once."""
-    bundle = Bundle(packages=packages, tasks=tasks)
+    bundle = Bundle(packages=packages, tasks=tasks, intake=intake)
     options = cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=bundle)
     return lambda_.Code.from_asset(
         str(ROOT / "lambdas"),
@@ -95,9 +98,11 @@ class Packages(StrEnum):
 class Bundle:
     """Copies the sources, and the packages from a cache with one folder per state of the lock file."""
 
-    def __init__(self, *, packages: Packages, tasks: Path | None) -> None:
+    def __init__(self, *, packages: Packages, tasks: Path | None, intake: Intake | None = None) -> None:
         self._packages = packages
         self._tasks = tasks
+        # In a file, since the environment of a function has room for 4 KB in all.
+        self._intake = None if intake is None else intake.model_dump_json()
 
     def content_hash(self) -> str:
         """Return the same for the same code and packages, so that an unchanged deployment uploads nothing."""
@@ -106,6 +111,7 @@ class Bundle:
             digest.update(f"{place}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         digest.update(charts_library().encode())
+        digest.update((self._intake or "").encode())
         return digest.hexdigest()
 
     def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
@@ -121,6 +127,8 @@ class Bundle:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         (target / CHARTS).write_text(charts_library(), encoding="utf-8", newline="")
+        if self._intake is not None:
+            (target / INTAKE_FILE).write_text(self._intake, encoding="utf-8", newline="")
         _fix_modes(target)
         return True
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Room:
     """What a step may use: memory in MB, /tmp in MB, seconds. 1,769 MB are one processor.
 
-    `arrow`: whether its code includes Arrow; `tasks`: whether it includes the task files, of which a run has its own
-    copy, so that a changed task is new code for start alone.
+    `arrow`: whether its code includes Arrow; `tasks`: whether it includes the tasks and the intake's list, of which a
+    run has its own copy, so that a changed task is new code for start alone.
     """
 
     memory: int
@@ -108,7 +108,6 @@ class Functions(Construct):
                 "SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn,
                 "SLUICE_INCOMING_BUCKET": storage.incoming.bucket_name,
                 **({"SLUICE_GEOGRAPHIES": ",".join(self._options.geographies)} if self._options.geographies else {}),
-                "SLUICE_INTAKE": self._options.intake.model_dump_json(),
                 **({"SLUICE_KMS_KEY_ARN": storage.key.key_arn} if storage.key else {}),
             },
             "sweep": {"SLUICE_STATE_MACHINE_ARN": machine.state_machine_arn},
@@ -120,7 +119,9 @@ class Functions(Construct):
     def _code(self, room: Room) -> lambda_.Code:
         packages = Packages.ALL if room.arrow else Packages.WITHOUT_ARROW
         return function_code(
-            packages=packages if self._options.bundle else Packages.NONE, tasks=self._tasks if room.tasks else None
+            packages=packages if self._options.bundle else Packages.NONE,
+            tasks=self._tasks if room.tasks else None,
+            intake=self._options.intake if room.tasks else None,
         )
 
     def _function(self, step: str, room: Room) -> lambda_.Function:

@@ -31,7 +31,12 @@ class SluiceStack(Stack):
     """Composes the capabilities, wires them and grants each step what it does."""
 
     def __init__(self, scope: Construct, id_: str, *, options: Options, tasks: Tasks) -> None:
-        super().__init__(scope, id_, description="Sluice: batch classification with Bedrock")
+        super().__init__(
+            scope,
+            id_,
+            description="Sluice: batch classification with Bedrock",
+            suppress_template_indentation=True,  # a quarter of its size, which CloudFormation limits
+        )
         storage = Storage(self, "Storage", options=options)
         functions = Functions(self, "Functions", tasks=tasks.folder, options=options)
         workflow = Workflow(

@@ -116,7 +116,7 @@ def deployment() -> Deployment:
         region=os.environ["AWS_REGION"],
         role_arn=os.environ["SLUICE_BEDROCK_ROLE_ARN"],
         incoming_bucket=os.environ["SLUICE_INCOMING_BUCKET"],
-        intake=Intake.model_validate_json(os.environ["SLUICE_INTAKE"]),
+        intake=Intake.of(ROOT),
         kms_key=os.environ.get("SLUICE_KMS_KEY_ARN") or None,
     )
 

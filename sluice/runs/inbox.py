@@ -20,10 +20,12 @@ from sluice.task.triggers import Overlay, read_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path
 
     from sluice.aws.s3 import Entry
 
 READY = "_READY"
+INTAKE_FILE = "intake.json"  # beside the tasks in the code of start; without one there is nothing beside the tasks
 SUBMITTED = "_submitted/"  # no task can be called so: what lies there was uploaded for one command
 # Events come out of order: so long a `_READY` object waits for the objects that were put before it.
 READY_GRACE_SECONDS = 15.0
@@ -53,6 +55,12 @@ class Intake(BaseModel):
 
     schedules: Schedules = {}
     sources: tuple[Source, ...] = ()
+
+    @classmethod
+    def of(cls, folder: Path) -> Intake:
+        """Read what was deployed beside the tasks."""
+        file = folder / INTAKE_FILE
+        return cls.model_validate_json(file.read_bytes()) if file.exists() else cls()
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,18 @@ def test_the_app_synthesizes_without_an_account_and_without_a_word(tmp_path: Pat
     assert {name.replace("-", "_") for name in task_names(ROOT / "tasks")} < tables
 
 
+def test_a_template_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """Before anything is uploaded, with what makes it large."""
+    from infra.app import check_size
+
+    template = tmp_path / "template.json"
+    template.write_bytes(b" " * 1_000_000)
+    check_size(template)
+    template.write_bytes(b" " * 1_000_001)
+    with pytest.raises(BadSetting, match=r"tasks: the template has 1,000,001 bytes.*input\.keep"):
+        check_size(template)
+
+
 def test_the_outputs_name_what_the_command_line_looks_for(deployed: Deployed) -> None:
     """Buckets, functions and the state machine are found by the stack's outputs."""
     assert set(deployed.template["Outputs"]) == {

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.options import ROOT
+from infra.options import ROOT, Options
 from sluice.report.vega import charts_library
+from sluice.runs.inbox import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,6 +130,19 @@ def test_tests_and_local_runs_install_nothing(tasks: Path, tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} <= {"sluice", "lambdas", "tasks", "models.yaml"}
     place = "sluice/task/task.py"
     assert (tmp_path / place).read_bytes() == (ROOT / place).read_bytes()
+
+
+def test_the_list_of_the_intake_comes_with_the_code(tasks: Path, tmp_path: Path) -> None:
+    """However many sources there are: an environment has room for 4 KB. Another list is another asset."""
+    from infra.bundle import Bundle, Packages
+
+    sources = [{"bucket": f"bucket-of-somebody-else-{n:03d}", "prefix": "in/", "task": "mails"} for n in range(100)]
+    intake = Options.parse({"schedules": {"mails": "off"}, "source_buckets": sources}).intake
+    made = Bundle(packages=Packages.NONE, tasks=tasks, intake=intake)
+    made.try_bundle(str(tmp_path))
+    assert Intake.of(tmp_path) == intake
+    assert made.content_hash() != Bundle(packages=Packages.NONE, tasks=tasks, intake=Intake()).content_hash()
+    assert Intake.of(tmp_path / "elsewhere") == Intake()
 
 
 def test_the_assets_name_changes_with_its_content_alone(tasks: Path, tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ OWN = {
         "SLUICE_BEDROCK_ROLE_ARN",
         "SLUICE_STATE_MACHINE_ARN",
         "SLUICE_INCOMING_BUCKET",
-        "SLUICE_INTAKE",
     },
     "sweep": {"SLUICE_STATE_MACHINE_ARN"},
 }
