@@ -52,7 +52,7 @@ REMEDIES = tuple(
         (r"maximum tokens you requested exceeds the model limit of (?P<most>\d+)", "set max_tokens to {most} or less"),
         (r"max_?tokens\b.{0,40}(exceed|between|maximum|less than|at most|too (large|high))", "set max_tokens lower"),
         (r"extraneous key \[(?P<key>[^\]]{1,60})\]", OUT),
-        (r"(?P<key>[\w.-]{1,60})\W{1,3}extra inputs are not permitted", OUT),
+        (r"(?:additionalModelRequestFields\.)?(?P<key>[\w.-]{1,60})\W{1,3}extra inputs are not permitted", OUT),
         (r"`(?P<key>[\w.-]{1,60})` is (deprecated|not supported)", OUT),
         (r"(?P<key>thinking)\b.{0,60}(not supported|invalid|must|expected|requires?)", OUT),
         (r"on-demand throughput", "set model to the id of an inference profile, such as us.<its id>"),
@@ -84,9 +84,9 @@ def of_access(message: str) -> bool:
     return not of_text(message) and OF_ACCESS.search(message) is not None
 
 
-def remedy(message: str, tier: int) -> str | None:
-    """What to change in a task whose tier is refused so; None where the message names no field."""
+def remedy(message: str, tier: str) -> str | None:
+    """What to change in a task, at the tier that is refused so; None where the message names no field."""
     for pattern, do in REMEDIES:
         if found := pattern.search(message):
-            return f"in the task, at tiers.{tier}: {do.format(**found.groupdict())}"
+            return f"in the task, at {tier}: {do.format(**found.groupdict())}"
     return None

@@ -62,9 +62,9 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
         elif opened.escalates_refused and _asked_again(before, books) and books.tier + 1 < len(opened.start.tiers):
             found.passed += _next_tier(opened, books, refused)
         elif not accepted and refused:
-            do = remedy(str(why), books.tier)
+            do = remedy(str(why), f"the tier of {opened.tier(books.tier).model}")  # a pilot numbers them otherwise
             mend = f" Change it {do}." if do else ""
-            said = f"round {books.round}, job {books.job}: {why}."
+            said = f"round {books.round}, job {books.job}: {str(why).rstrip('.')}."
             raise Stop(f"{said}{mend} Nothing has been accepted, so the run stops here")
         else:
             found.left += [(str(why), _here(item)) for item in refused]

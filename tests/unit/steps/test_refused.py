@@ -56,9 +56,7 @@ def test_where_nothing_is_accepted_the_run_stops_and_a_resumed_one_asks_that_tie
     """With the words of the refusal; once that is mended, the cheap tier answers."""
     staged = refusing(MICRO, transport, answer=lambda _model, _text: SURE)
     staged.round(0)
-    said = (
-        r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated.*tiers\.0: set temperature to null"
-    )
+    said = r"all 60 records were refused by us\.amazon\.nova-micro-v1:0: .*deprecated.*: set temperature to null"
     with pytest.raises(Stop, match=said):
         plan.run(staged.services, staged.run, 1)
     assert asked(staged) == {MICRO}
@@ -172,6 +170,26 @@ def test_one_answer_among_many_refusals_says_that_they_are_single_ones() -> None
     staged.machine.faulty.refuses = lambda model, text: DEPRECATED if model == MICRO and text != "text 7" else None
     summary = finish(staged)
     assert (summary["status"], summary["tiers"][0]["escalated"], len(summary["rounds"])) == ("succeeded", 29, 2)
+
+
+WORDS = {
+    "The model returned the following errors: `temperature` is deprecated for this model.": "set temperature to null",
+    "The maximum tokens you requested exceeds the model limit of 64. Try again.": "set max_tokens to 64 or less",
+    "Malformed input request: #: extraneous key [thinking] is not permitted, please": "take thinking out of request",
+    "additionalModelRequestFields.top_k: Extra inputs are not permitted": "take top_k out of request",
+}
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("message", WORDS)
+def test_a_stopped_run_says_which_field_of_the_task_to_change(transport: str, message: str) -> None:
+    """In the tier that was refused, whatever ids of requests the messages hold."""
+    staged = refusing(LITE, transport, (400, message), answer=lambda _model, _text: UNSURE)
+    rounds(staged, 0, 1)
+    with pytest.raises(Stop) as stopped:
+        plan.run(staged.services, staged.run, 2)
+    assert f"in the task, at the tier of nova-lite: {WORDS[message]}" in str(stopped.value)
+    assert asked(staged) == {MICRO, LITE}
 
 
 # As Bedrock puts them; a request's id differs from record to record.
