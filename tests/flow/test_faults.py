@@ -277,7 +277,7 @@ def test_what_refuses_all_records_stops_the_run_before_the_next_round(flow: Flow
     assert (stopped.run["status"], exit_code(stopped), stopped.rows) == ("failed", 1, [])
     assert message in stopped.run["error"]
     assert len(trial.jobs()) == 2 - refused
-    assert [job["message"] for job in stopped.run["jobs"]] == [message] * (2 - refused)
+    assert [message in job["message"] for job in stopped.run["jobs"]] == [True, True]
     outcome = trial.resume()
     all_accepted(outcome)
     assert {job.model for job in trial.jobs()} == {trial.jobs()[0].model}

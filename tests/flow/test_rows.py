@@ -58,7 +58,7 @@ LINES: dict[str, tuple[bytes, str | None]] = {
     "latin": (b'{"id": "odd", "text": "caf\xe9"}', "row_not_utf8"),
     "half-a-character": (b'{"id": "odd", "text": "\xf0\x9f\x98"}', "row_not_utf8"),
     "cut": (b'{"id": "odd", "text": "cut', "row_not_json"),
-    "two-in-a-line": (text('"a"') + text('"b"'), "row_not_json"),
+    "a-brace-too-many": (text('"a"') + b"}", "row_not_json"),
     "raw-nul": (b'{"id": "odd", "text": "a\x00b"}', "row_not_json"),
     "all-nul": (b"\x00" * 100, "row_not_json"),
     "array": (b'[{"id": "odd", "text": "a"}]', "row_not_object"),
@@ -138,10 +138,18 @@ def test_ids_are_copied_as_text_and_counted(odd: Outcome) -> None:
     assert odd.run["ids"]["duplicate"] > 0
 
 
-def test_one_json_array_instead_of_lines_is_not_taken_apart(flow: Flow) -> None:
-    """A whole document on one line is one rejected row, so that nobody mistakes it for a run of nothing."""
-    outcome = flow.classify(json.dumps([{"id": n, "text": "a"} for n in range(200)]).encode())
-    assert [row["reason"] for row in outcome.rows] == ["row_not_object"]
+def test_one_json_array_instead_of_lines_holds_its_rows(flow: Flow) -> None:
+    """A whole document on one line is read as the rows that it is, each with its place among them."""
+    outcome = flow.classify(json.dumps([{"id": n, "text": f"a {n}"} for n in range(200)]).encode())
+    assert [(row["id"], row["line"]) for row in outcome.rows] == [(str(n), n + 1) for n in range(200)]
+    assert asked(outcome.rows) == outcome.rows
+
+
+def test_rows_without_line_ends_are_rows(flow: Flow) -> None:
+    """Two objects on one line among others are two rows, both answered."""
+    outcome = flow.classify(beside(text('"glued"') + text('"together"')))
+    assert len(outcome.rows) == 14
+    assert asked(outcome.rows) == outcome.rows
 
 
 def test_every_string_comes_out_as_it_went_in(flow: Flow) -> None:

@@ -80,8 +80,12 @@ def refuse_utf16(head: bytes, name: str, mend: str = "") -> None:
 
 
 def utf16_of(head: bytes) -> str | None:
-    """The form of UTF-16 that a text seems to be in; most of the first characters of any text are ASCII's."""
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    """The form of UTF-16 that a text seems to be in; most of the first characters of any text are ASCII's.
+
+    A mark alone is not enough: two letters of Latin-1 look like it. Rows have quotes, commas or line ends in any
+    language, each of which is a zero byte beside another in UTF-16.
+    """
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and (b"\0" in head or len(head) == len(b"\xff\xfe")):
         return "UTF-16"
     even, odd = head[:UTF16:2], head[1:UTF16:2]
     if not odd:
