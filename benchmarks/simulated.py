@@ -18,7 +18,7 @@ from sluice.models.catalog import Catalog
 from sluice.runs.keys import Keys
 from sluice.runs.planning import SKETCH, SMALL, bucket_depth, cut_spans, span_size
 from sluice.runs.settings import Settings
-from sluice.runs.state import FrozenTier, Piece, Segment, SpanIndex, Start
+from sluice.runs.state import FrozenTier, Input, Inputs, Piece, Segment, SpanIndex, Start
 from sluice.steps.services import Services
 
 RUN = "simulated"
@@ -119,6 +119,10 @@ class SimulatedRun:
         store = Store(client, "work")
         self.services = Services(work=store, results=store, bucket=lambda _name: store, bedrock=nobody)
         store.put(Keys(RUN).start, self._start().write())
+        frozen = [
+            Input(uri=f"s3://in/{n}", version=None, etag="", bytes=size, container="lines") for n in range(objects)
+        ]
+        store.put(Keys(RUN).inputs, Inputs(inputs=frozen).write())
 
     def _noisy(self) -> list[int]:
         """Rows of each bucket of a segment, about Poisson."""

@@ -54,14 +54,14 @@ MUTATIONS = (
     Mutation(
         "approval by the expected cost: the run may cost more than the limit",
         "sluice/steps/approval.py",
-        "if ceiling is not None and ceiling <= limit:",
-        "if expected is not None and expected <= limit:",
+        "ceiling_passed = beyond(noted.ceiling_usd, noted.approve_above_usd)",
+        "ceiling_passed = beyond(noted.expected_usd, noted.approve_above_usd)",
     ),
     Mutation(
         "an unknown price needs no approval",
-        "sluice/steps/approval.py",
-        "if ceiling is not None and ceiling <= limit:",
-        "if ceiling is None or ceiling <= limit:",
+        "sluice/runs/state.py",
+        "return limit is not None and (usd is None or usd > limit)",
+        "return limit is not None and usd is not None and usd > limit",
     ),
     Mutation(
         "resuming a run approves its cost",
@@ -98,7 +98,7 @@ MUTATIONS = (
     Mutation(
         "error counted as done",
         "sluice/steps/judging.py",
-        "self.verdicts[n] = self.failures.setdefault((reason, about_text), Verdict(reason))",
+        "self.verdicts[n] = self.failures.setdefault((reason, about), Verdict(reason))",
         "self.verdicts[n] = Verdict(None)",
     ),
     Mutation(

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from sluice.cli.csv_guess import csv_lines
 from sluice.cli.exits import ExitCode, print_json
+from sluice.cli.guesses import Column, Guess, columns_of, guess_fields, last_name
 from sluice.cli.samples import FIRST, form_of, rows_of
 from sluice.errors import BadRequest, BadTask
 from sluice.files import plain, write_whole
@@ -33,17 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TASKS = Path("tasks")
-DEEPEST = 3  # names of a path
-LONGEST_ID = 64
 MAX_GUESSED = 100  # labels of a column that nobody named
 SHOWN_LABELS = 8
 EXAMPLES = 12  # labels up to which each gets an example
 EXAMPLE = range(3, 400)  # characters of a text that can be one
 USUAL_TOKENS = 4000  # input.max_tokens when nothing is said
 MOST_TOKENS = 100_000  # what the default models take, with room for the instructions
-TEXTS = ("text", "body", "message", "content", "review", "comment", "description", "question", "document", "abstract")
-TITLES = ("subject", "title", "headline", "summary")
-IDS = re.compile(r"(.*[_.-])?(id|key|uuid|guid|number|no|nr)", re.IGNORECASE)
 LABELS = ("label", "labels", "category", "class", "topic", "intent", "team", "tag", "sentiment", "gold")
 NOTHING_FITS = ("other", "none", "unknown", "misc", "miscellaneous", "n/a")
 PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
@@ -61,40 +57,6 @@ class Request:
     name: str | None = None
     force: bool = False
     json: bool = False
-
-
-@dataclass(slots=True)
-class Column:
-    """What a field holds in the rows that were looked at."""
-
-    strings: int = 0
-    others: int = 0
-    characters: int = 0
-    longest: int = 0
-    values: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows(self) -> int:
-        return self.strings + self.others
-
-    @property
-    def mean(self) -> float:
-        return self.characters / self.strings if self.strings else 0.0
-
-    @property
-    def distinct(self) -> bool:
-        """Whether no value occurs twice."""
-        return len(self.values) == self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """Fields, and why each was chosen."""
-
-    text: list[str]
-    why_text: str
-    id: str | None
-    why_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,80 +112,6 @@ def _said(path: Path, name: str, sample: Path, guess: Guess, labels: Labels) -> 
     yield f"  sluice run {sample} --task {name} --out out/{name}"
 
 
-# What the rows hold.
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
-    """The fields of the rows by their dotted paths, in the order in which they occur."""
-    found: dict[str, Column] = {}
-    for row in rows:
-        for path, value in _leaves(row):
-            column = found.setdefault(path, Column())
-            column.values[str(value)] += 1
-            if isinstance(value, str):
-                column.strings += 1
-                column.characters += len(value)
-                column.longest = max(column.longest, len(value.encode(errors="replace")))
-            else:
-                column.others += 1
-    return found
-
-
-def _leaves(row: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The values of a row with the paths that a task can name."""
-    for name, value in row.items():
-        path = (*above, name)
-        if not name.isprintable() or not name or value is None:
-            continue
-        if isinstance(value, dict):
-            if len(path) < DEEPEST:
-                yield from _leaves(value, path)
-        else:
-            yield ".".join(path), value
-
-
-def guess_fields(columns: Mapping[str, Column], rows: int, gold: str | None) -> Guess:
-    """The text, with a title if there is one beside it, and the id.
-
-    Raises:
-        BadRequest: no field holds texts.
-
-    """
-    texts = {path: column for path, column in columns.items() if column.strings and path != gold}
-    if not texts:
-        raise BadRequest("no field of the rows holds text; name a file of rows with a text in each")
-    body = max(texts, key=lambda path: _weight(path, texts[path], rows))
-    column = texts[body]
-    why = f"the longest texts, {column.mean:,.0f} characters on average in {column.strings:,} of {rows:,} rows"
-    titles = [path for path in texts if _last(path) in TITLES and path != body]
-    if titles:
-        why += f"; {titles[0]} stands above it by its name"
-    text = [*titles[:1], body]
-    ids = {path: other for path, other in columns.items() if path not in (*text, gold) and _can_be_id(other, rows)}
-    named = [path for path in ids if IDS.fullmatch(_last(path))]
-    if named:
-        return Guess(text, why, named[0], "its name, and no value occurs twice")
-    if ids:
-        return Guess(text, why, next(iter(ids)), "no value occurs twice")
-    return Guess(text, why, None, "no field has a value of its own in every row")
-
-
-def _weight(path: str, column: Column, rows: int) -> float:
-    """How much a field looks like the text: long, in most rows, of many values, with a telling name."""
-    variety = len(column.values) / max(1, column.rows)
-    named = 2.0 if _last(path) in TEXTS else 1.0
-    return column.mean * column.strings / max(1, rows) * variety * named
-
-
-def _last(path: str) -> str:
-    return path.rsplit(".", 1)[-1].casefold()
-
-
-def _can_be_id(column: Column, rows: int) -> bool:
-    short = all(len(value) <= LONGEST_ID and value.isprintable() and " " not in value for value in column.values)
-    return column.rows == rows and column.distinct and short
-
-
 # The labels.
 
 
@@ -244,7 +132,7 @@ def labels_of(request: Request, columns: Mapping[str, Column]) -> Labels:
         return Labels(described(request.file), f"from {request.file}")
     if request.column is not None:
         return from_column(request.sample, request.column, columns)
-    guessed = next((path for path in columns if _last(path) in LABELS and _can_be_label(columns[path])), None)
+    guessed = next((path for path in columns if last_name(path) in LABELS and _can_be_label(columns[path])), None)
     if guessed is not None:
         return from_column(request.sample, guessed, columns)
     return Labels(dict.fromkeys(DRAFT, PLACEHOLDER), "a draft, since none were named; replace them by your own")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -12,8 +13,9 @@ import pytest
 from sluice.local.cloud import LocalCloud
 from sluice.local.runner import Request, collect, prepare
 from sluice.local.synthesis import synthesized
+from sluice.runs.inbox import INTAKE_FILE, Intake
 from sluice.task.file import load_task
-from tests.flow.local import SAMPLES
+from tests.flow.local import ROOT, SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,14 @@ ODD = "tickets/a b+c%25é.jsonl"
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     folder = tmp_path_factory.mktemp("cloud")
-    with LocalCloud(folder / "logs", template=synthesized(options=OPTIONS)) as cloud:
+    # The intake's list lies beside the code of start, as the bundle has it; a local run without options has none.
+    code = folder / "code"
+    shutil.copytree(ROOT / "lambdas", code / "lambdas", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("sluice", "tasks"):
+        (code / name).symlink_to(ROOT / name)
+    intake = Intake.model_validate({"schedules": OPTIONS["schedules"], "sources": OPTIONS["source_buckets"]})
+    (code / INTAKE_FILE).write_text(intake.model_dump_json(), encoding="utf-8")
+    with LocalCloud(folder / "logs", template=synthesized(options=OPTIONS), path=code) as cloud:
         cloud.s3.create_bucket(Bucket="elsewhere")
         yield cloud
 

@@ -211,5 +211,5 @@ def test_an_installed_app_is_synthesized_as_the_checkouts(full: Environment) -> 
     expected = {place for place, _ in Bundle(packages=Packages.NONE, tasks=full.folder / "tasks").sources()}
     start = max((full.folder / "cdk.out").glob("asset.*"), key=lambda folder: (folder / "tasks").is_dir())
     found = {path.relative_to(start).as_posix() for path in start.rglob("*") if path.is_file()}
-    assert found == expected | {"sluice/report/vega.js"}
+    assert found == expected | {"sluice/report/vega.js", "intake.json"}
     assert full.files() == before

@@ -13,6 +13,7 @@ from sluice.errors import BadInput
 
 TAR_AT = 257
 UTF16 = 64  # bytes in which every other one is nothing
+FEWEST = 4  # characters that tell UTF-16 without a mark from a few odd bytes: the shortest table has as many
 SPREADSHEET = "open it in a spreadsheet program and save it as CSV UTF-8"
 
 
@@ -88,7 +89,7 @@ def utf16_of(head: bytes) -> str | None:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") and (b"\0" in head or len(head) == len(b"\xff\xfe")):
         return "UTF-16"
     even, odd = head[:UTF16:2], head[1:UTF16:2]
-    if not odd:
+    if len(odd) < FEWEST:
         return None
     for nothing, something, name in ((odd, even, "UTF-16LE"), (even, odd, "UTF-16BE")):
         if 2 * nothing.count(0) > len(nothing) and not something.count(0):

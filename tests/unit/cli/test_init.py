@@ -19,19 +19,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
-from sluice.cli.init import (
-    Guess,
-    Labels,
-    Request,
-    columns_of,
-    described,
-    examples_of,
-    guess_fields,
-    init_task,
-    name_of,
-    quoted,
-    render,
-)
+from sluice.cli.guesses import Guess, columns_of, guess_fields
+from sluice.cli.init import Labels, Request, described, examples_of, init_task, name_of, quoted, render
 from sluice.errors import BadRequest
 from sluice.task.file import load_task, parse_task
 from tests.harness.drive import jsonl

@@ -358,10 +358,11 @@ def test_what_may_not_be_read_waits_until_it_may(tasks: Path) -> None:
     assert world.keys("inbox/") == []
 
 
-def test_only_the_own_bucket_has_uploads_for_commands(tasks: Path) -> None:
-    """Somebody else's folder may be called _submitted, and its objects count like all others."""
+def test_names_that_begin_with_an_underscore_are_no_data_anywhere(tasks: Path) -> None:
+    """In somebody else's bucket a folder called _submitted holds no uploads for commands, and no rows either."""
     world = World(tasks, intake=Intake(sources=(Source(bucket="elsewhere", task="texts"),)))
     world.deliver(world.drop("_submitted/a.jsonl", bucket="elsewhere"))
+    world.deliver(world.drop("submitted/a.jsonl", bucket="elsewhere"))
     assert len(world.keys("inbox/waiting/texts/")) == 1
 
 
