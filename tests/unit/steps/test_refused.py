@@ -132,27 +132,33 @@ def test_a_mended_tier_answers_when_the_run_is_resumed(transport: str) -> None:
     assert asked(staged) == {MICRO, LITE}
 
 
-@TRANSPORTS
+FEW_OR_MANY: list[tuple[int, tuple[int, str], bool]] = [
+    (21, (400, "any words"), True),
+    (20, (400, "any words"), False),
+    (21, (403, "denied"), True),
+    (21, (422, "unprocessable"), True),
+    (21, (429, "slow down"), False),
+    (21, (408, "took too long"), False),
+    (21, (500, "failed"), False),
+    (21, (400, "Input is too long for requested model."), False),
+    (21, (400, "The prompt was blocked by the content filter."), False),
+]
+NAMED_BY_CONVERSE = {408, 422, 429}  # it raises errors of its own for these
+
+
 @pytest.mark.parametrize(
-    ("records", "refusal", "stops"),
+    ("transport", "records", "refusal", "stops"),
     [
-        (21, (400, "any words"), True),
-        (20, (400, "any words"), False),
-        (21, (403, "denied"), True),
-        (21, (422, "unprocessable"), True),
-        (21, (429, "slow down"), False),
-        (21, (408, "took too long"), False),
-        (21, (500, "failed"), False),
-        (21, (400, "Input is too long for requested model."), False),
-        (21, (400, "The prompt was blocked by the content filter."), False),
+        (transport, *case)
+        for transport in ("batch", "on_demand")
+        for case in FEW_OR_MANY
+        if transport == "batch" or case[1][0] not in NAMED_BY_CONVERSE
     ],
 )
 def test_only_a_refusal_of_more_than_a_few_for_another_reason_than_their_text_stops(
     transport: str, records: int, refusal: Any, stops: bool
 ) -> None:
     """Anything else is tried again or goes on to the next tier, as it would for one record."""
-    if transport == "on_demand" and refusal[0] in {408, 422, 429}:
-        pytest.skip("Converse has names for these")
     tiers = [{**tier, "attempts": 1, "transport": transport} for tier in (BATCH, STRONGER)]
     staged = stage(*tiers, rows=records)
     refuse(staged, MICRO, refusal)
