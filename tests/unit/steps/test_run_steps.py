@@ -218,7 +218,8 @@ rows_of_any_kind = st.lists(
         st.sampled_from(
             [b'{"t": "same"}', b'{"t": "same"}\r', b"", b" ", b"{}", b"[1]", b"\xff", b'{"t": NaN}', b'{"t":']
         ),
-        st.binary(max_size=12),
+        # Ends of CR alone, and zero bytes as UTF-16 has them, say what a whole file is: those have tests of their own.
+        st.binary(max_size=12).map(lambda data: data.replace(b"\r", b"\x0b").replace(b"\0", b"\x01")),
     ),
     max_size=25,
 ).map(b"\n".join)
