@@ -158,7 +158,6 @@ def summarize(
 ) -> dict[str, Any]:
     """`run.json`: what went in, what came out, what each tier took and cost."""
     start, plan = opened.start, opened.read_so_far
-    finished = services.now()
     rows = {
         "in": plan.rows,
         **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
@@ -168,16 +167,7 @@ def summarize(
     status = _status(opened, rows, end, error)
     reasons = accounting.merged(part.reasons for part in parts)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": opened.id,
-        "task": opened.task.name,
-        "task_version": start.task_version,
-        "status": status,
-        "error": error,
-        "started": start.created,
-        "finished": finished.isoformat(),
-        "seconds": round((finished - dt.datetime.fromisoformat(start.created)).total_seconds(), 3),
-        "answers": start.answers,
+        **_head(opened, status, error, services.now()),
         "inputs": inputs,
         "rows": rows,
         "records": {
@@ -206,6 +196,23 @@ def summarize(
         "definition": start.task,
         "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
         "cause": _cause(reasons, jobs) if status == NOTHING_ACCEPTED else None,
+    }
+
+
+def _head(opened: Run, status: str, error: str | None, finished: dt.datetime) -> dict[str, Any]:
+    """Which run it was, how it ended and how long it took."""
+    start = opened.start
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": opened.id,
+        "task": opened.task.name,
+        "task_version": start.task_version,
+        "status": status,
+        "error": error,
+        "started": start.created,
+        "finished": finished.isoformat(),
+        "seconds": round((finished - dt.datetime.fromisoformat(start.created)).total_seconds(), 3),
+        "answers": start.answers,
     }
 
 

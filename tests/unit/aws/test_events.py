@@ -42,7 +42,7 @@ def test_a_refused_event_is_an_error() -> None:
     ("error", "said"),
     [
         (ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutEvents"), "AccessDenied"),
-        (EndpointConnectionError(endpoint_url="https://events"), "EndpointConnectionError"),
+        (EndpointConnectionError(endpoint_url="events.invalid"), "EndpointConnectionError"),
     ],
 )
 def test_a_call_that_fails_is_an_error_of_ours(error: Exception, said: str) -> None:

@@ -67,13 +67,16 @@ def call(
     return {"url": url, "method": method, "body": body, "headers": headers or {}}
 
 
+OBJECT = "/{bucket}/{key}".format(bucket="work", key="rows")
+
+
 def calls_of(cloud: LocalCloud, headers: dict[str, str]) -> list[dict[str, Any]]:
     """Every kind of call that a server of the cloud knows."""
     kinds: list[tuple[str, str, str | None]] = [
         ("/", "GET", None),
-        ("/work/rows", "GET", None),
-        ("/work/rows", "PUT", "mine"),
-        ("/work/rows", "DELETE", None),
+        (OBJECT, "GET", None),
+        (OBJECT, "PUT", "mine"),
+        (OBJECT, "DELETE", None),
         ("/moto-api/", "GET", None),
         ("/moto-api/data.json", "GET", None),
         ("/moto-api/reset", "POST", ""),
@@ -139,8 +142,8 @@ def test_the_clouds_own_processes_are_answered(cloud: LocalCloud) -> None:
     """Under the secret that its clients sign with, or show to the paths of its own."""
     signed = {"Authorization": SIGNED.format(key=cloud.secret, service="s3")}
     calls = [
-        call(f"{cloud.endpoint}/work/rows", headers=signed),
-        call(f"{cloud.endpoint}/work/rows".replace("127.0.0.1", "localhost"), headers=signed),
+        call(f"{cloud.endpoint}{OBJECT}", headers=signed),
+        call(f"{cloud.endpoint}{OBJECT}".replace("127.0.0.1", "localhost"), headers=signed),
         call(f"{cloud.bedrock}/model-invocation-jobs", headers=signed),
     ]
     assert answers_to_a_stranger(calls) == [200, 200, 200]
