@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.permissions import allow
+from sluice.runs.keys import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +60,7 @@ class BedrockAccess(Construct):
             description="Reads the input and writes the output of Sluice's batch inference jobs",
         )
         # Both on both, as AWS's own example of the role has it: nobody says which calls Bedrock makes where.
-        places = [storage.work.arn_for_objects(f"runs/*/{folder}/*") for folder in ("in", "out")]
+        places = [storage.work.arn_for_objects(f"{REQUESTS}/*/{folder}/*") for folder in ("in", "out")]
         allow(self.role, ["s3:GetObject", "s3:PutObject"], places, wildcard="the jobs of every run lie there")
         # No condition on the prefix: nobody says that Bedrock names one whenever it looks at the bucket.
         allow(self.role, ["s3:ListBucket"], [storage.work.bucket_arn])

@@ -29,6 +29,7 @@ def build(*, outdir: str | None = None, with_tasks: bool = True, **context: Any)
     options = Options.of(app.node)
     tasks = Tasks.load(Path(options.tasks)) if with_tasks else Tasks()
     tasks.check_waiting(options.alarms.waiting_hours)
+    tasks.check_kept(options.sluice)
     SluiceStack(app, stack_name(options.environment), options=options, tasks=tasks)
     return app
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from infra.tasks import Tasks
 
 
-# The steps that write objects of any size.
-BY_PARTS = ("partition", "plan", "prepare", "infer", "check", "merge")
+# The steps that write objects of any size into a run's own folder.
+BY_PARTS = ("partition", "plan", "prepare", "check")
 
 
 class SluiceStack(Stack):
@@ -84,6 +84,10 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     """Every permission of every step; the constructs add what their own wiring needs."""
     storage.grant_runs(*functions.all())
     storage.grant_uploads(*(functions[step] for step in BY_PARTS))
+    storage.grant_requests(
+        readers=(functions[step] for step in ("prepare", "infer", "check", "publish")),
+        writers=(functions[step] for step in ("prepare", "infer", "merge")),
+    )
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
     storage.grant_inbox(functions["start"])

@@ -14,6 +14,7 @@ from constructs import Construct
 from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.runs.inbox import SUBMITTED
+from sluice.runs.keys import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,7 @@ class Storage(Construct):
             "Work",
             lifecycle_rules=[
                 *(_expire(folder, options.keep_runs_days) for folder in ("runs", "claims", "notices")),
+                _expire(REQUESTS, options.sluice.keep_requests_days),
                 _expire("athena", 7),
                 UNFINISHED,
             ],
@@ -79,6 +81,13 @@ class Storage(Construct):
         """Let `functions`, which write files of runs by parts, take back an upload that they cannot finish."""
         for function in functions:
             _allow_objects(function, self.work, "runs", "s3:AbortMultipartUpload")
+
+    def grant_requests(self, *, readers: Iterable[lambda_.Function], writers: Iterable[lambda_.Function]) -> None:
+        """Let `readers` and `writers` at what expires within days: requests, what came back, tables to publish."""
+        for function in readers:
+            _allow_objects(function, self.work, REQUESTS, "s3:GetObject")
+        for function in writers:
+            _allow_objects(function, self.work, REQUESTS, "s3:PutObject", "s3:AbortMultipartUpload")
 
     def grant_choice(self, function: lambda_.Function) -> None:
         """Let `function` find what was dropped, and look into it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sluice.errors import BadSetting
 from sluice.models.catalog import PROFILE_ID, Catalog
 from sluice.results.table import schema
+from sluice.runs.settings import check_kept
 from sluice.task.file import load_task, task_names
 from sluice.task.task import Task
 from sluice.task.tiers import DEFAULT_TIERS, Transport
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.runs.inbox import Intake
+    from sluice.runs.settings import Settings
 
 # The system's own ARNs end in an id that says which model it is; other ARNs say nothing.
 SYSTEM_ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")
@@ -84,6 +86,15 @@ class Tasks:
                     f"{tier.model} after {tier.timeout_hours} hours (its timeout_hours), and the alarm would never go "
                     "off; choose fewer"
                 )
+
+    def check_kept(self, settings: Settings) -> None:
+        """See that the requests of each task's jobs are kept for long enough.
+
+        Raises:
+            BadSetting: they are not.
+        """
+        for task in self.tasks:
+            check_kept(settings, task.name, task.tiers)
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the schema of each task's results."""

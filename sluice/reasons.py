@@ -72,6 +72,7 @@ class Reason(StrEnum):
     # the run: it ended before the record was asked again
     BUDGET = "budget"
     CANCELLED = "cancelled"
+    REPLY_GONE = "reply_gone"
 
 
 REJECTIONS = tuple(Reason)[: list(Reason).index(Reason.TEXT_TOO_LONG) + 1]
@@ -116,6 +117,7 @@ MEANING: dict[Reason, str] = {
     Reason.JOB_STOPPED: "its job was stopped",
     Reason.BUDGET: "the budget was used up",
     Reason.CANCELLED: "the run was cancelled",
+    Reason.REPLY_GONE: "what came back was deleted before it was read",
 }
 
 
@@ -158,6 +160,7 @@ LIKELY: dict[Reason, str] = {
     Reason.JOB_STOPPED: "somebody has stopped the jobs",
     Reason.BUDGET: "budget.max_usd of the task is below what the first round costs",
     Reason.CANCELLED: "the run was cancelled before anything was answered",
+    Reason.REPLY_GONE: "the run was resumed after keep_requests_days: run the same files again",
 }
 
 
@@ -167,6 +170,6 @@ def about(code: str) -> str:
         return "row"
     if code in TRANSPORT:
         return "transport"
-    if code in (Reason.BUDGET, Reason.CANCELLED):
+    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE):
         return "run"
     return "answer" if code in tuple(Reason) else ""

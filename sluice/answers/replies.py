@@ -123,7 +123,7 @@ def tokens_of(usage: Any) -> tuple[int | None, int | None]:
 
 
 def _failed(record: str, code: object, message: object) -> Reply:
-    return Reply(record, None, None, 0, 0, _reason(str(code)), f"{code}: {message}"[:MAX_MESSAGE])
+    return Reply(record, None, None, 0, 0, _reason(str(code)), printable(f"{code}: {message}"[:MAX_MESSAGE]))
 
 
 def _reason(code: str) -> Reason:
@@ -160,7 +160,7 @@ def _read_strange(line: bytes) -> Reply | None:
         message = NEITHER if model is None else UNKNOWN_SHAPE
         return Reply(record, None, None, tokens_in, tokens_out, Reason.REPLY_UNREADABLE, message)
     texts = [text for part in content if isinstance(text := walk(part, ("text",)), str)]
-    text, stop = printable(PART.join(filter(None, texts))), stop if isinstance(stop, str) else None
+    text, stop = printable(PART.join(filter(None, texts))), printable(stop) if isinstance(stop, str) else None
     return Reply(record, text, stop, tokens_in, tokens_out)
 
 

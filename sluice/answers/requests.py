@@ -105,12 +105,6 @@ def parameters(tier: FrozenTier) -> dict[str, Any]:
     return {"inferenceConfig": inference, **own}
 
 
-def escaped_of_line(line: bytes, writer: RequestWriter) -> bytes:
-    """The escaped text of a line that `writer` rendered."""
-    begin = len(RECORD) + KEY + len(writer.head)
-    return line[begin : len(line) - len(writer.tail)]
-
-
 def prompt_tokens(task: Task) -> int:
     """Estimated input tokens of the constant part of a request."""
     return len(system_prompt(task).encode()) // BYTES_PER_TOKEN + 20

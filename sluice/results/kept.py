@@ -147,7 +147,7 @@ def kind_of(data: bytes) -> str:
     """What a JSON value is, in the words of a message that must not hold it."""
     match data[:1]:
         case b'"':
-            return "text" if NUMBER.fullmatch(_text(data).strip(BLANK)) is None else "number"
+            return "number" if _is_number(data) else "text"
         case b"t" | b"f":
             return "boolean"
         case b"{":
@@ -156,6 +156,14 @@ def kind_of(data: bytes) -> str:
             return "list"
         case _:
             return "number"
+
+
+def _is_number(data: bytes) -> bool:
+    """Whether a JSON string holds a number; one that is no UTF-8 does not."""
+    try:
+        return NUMBER.fullmatch(_text(data).strip(BLANK)) is not None
+    except ValueError:
+        return False
 
 
 def reader_of(kept: Kept) -> Callable[[bytes], Any]:

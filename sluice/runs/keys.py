@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+REQUESTS = "requests"  # the folder of what expires within days; runs of earlier versions have it all in their own
+
 
 class Keys:
     """The keys of one run in the work bucket.
 
-    Nothing is ever removed: what belongs to the end of an execution, which a further one does anew, carries that
-    execution's number.
+    What belongs to the end of an execution, which a further one does anew, carries that execution's number. What is
+    used up within days, which is most of the bytes, lies under `passing`: requests, what came back, parts that wait
+    for their publication. There it expires after `keep_requests_days`; nothing else is removed while the run lasts.
     """
 
-    def __init__(self, run: str, execution: int = 0) -> None:
+    def __init__(self, run: str, execution: int = 0, requests_in: str = REQUESTS) -> None:
         self.run = run
         self.execution = execution
         self.root = f"runs/{run}"
+        self.passing = f"{requests_in}/{run}"
         ending = f"{self.root}/end-{execution}"
         self.end = f"{ending}/end.json"
         self.cancel = f"{ending}/cancel.json"
         self.approval = f"{ending}/approval.json"
         self.published = f"{ending}/published.json"
         self.merged_prefix = f"{ending}/merged/"
+        self.tables_prefix = f"{self.passing}/end-{execution}/merged/"
         self.start = f"{self.root}/start.json"
         self.inputs = f"{self.root}/inputs.json"
         self.spans = f"{self.root}/spans.json"
@@ -49,7 +54,7 @@ class Keys:
         return f"{self.root}/round-{round_}/plan.json"
 
     def job(self, round_: int, job: int) -> JobKeys:
-        return JobKeys(self.root, round_, job)
+        return JobKeys(self.root, self.passing, round_, job)
 
     def answers(self, shard: int) -> str:
         return f"{self.root}/answers/{shard:06d}/"
@@ -66,28 +71,31 @@ class Keys:
         return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"
 
     def merged(self, part: int) -> str:
-        return f"{self.merged_prefix}{part:06d}.parquet"
+        return f"{self.tables_prefix}{part:06d}.parquet"
 
     def merged_books(self, part: int) -> str:
         return f"{self.merged_prefix}{part:06d}.json"
 
     def merged_ids(self, part: int) -> str:
-        return f"{self.merged_prefix}{part:06d}.ids"
+        return f"{self.tables_prefix}{part:06d}.ids"
 
 
 class JobKeys:
     """The keys of one job of one round."""
 
-    def __init__(self, root: str, round_: int, job: int) -> None:
-        self.root = f"{root}/round-{round_}/{job:05d}"
-        self.input_prefix = f"{self.root}/in/"
+    def __init__(self, root: str, passing: str, round_: int, job: int) -> None:
+        place = f"round-{round_}/{job:05d}"
+        self.root, self.passing = f"{root}/{place}", f"{passing}/{place}"
+        self.input_prefix = f"{self.passing}/in/"
         self.input = f"{self.input_prefix}part-0.jsonl"
         self.records = f"{self.root}/records.txt"
         self.prepared = f"{self.root}/prepared.json"
         self.submitted = f"{self.root}/submitted.json"
         self.looked = f"{self.root}/looked.json"
         self.ended = f"{self.root}/ended.json"
-        self.output_prefix = f"{self.root}/out/"
-        self.infer_prefix = f"{self.root}/infer/"
+        self.output_prefix = f"{self.passing}/out/"
+        self.replies = f"{self.root}/replies.arrow"
+        self.begun_prefix = f"{self.root}/infer/"
+        self.came_prefix = f"{self.passing}/infer/"
         self.counts = f"{self.root}/counts.json"
         self.failed = f"{self.root}/failed.json"

@@ -335,7 +335,7 @@ class Watch:
         if failed:  # goes away when the run is resumed, so it is never kept
             cause = read(state.Failed, failed, keys.failed)
             return JobProgress(job.job, job.tier, job.records, JobState.FAILED, cause.error, cause.cause)
-        if keys.submitted in there or keys.infer_prefix in there:
+        if keys.submitted in there or keys.begun_prefix in there:
             submitted = self._document(_Submitted, keys.submitted) if keys.submitted in there else None
             since = submitted.at if submitted else None
             processed = self._processed(keys.looked) if keys.looked in there else None

@@ -8,16 +8,20 @@ so each is a setting.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.errors import BadSetting
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from sluice.task.tiers import Tier
 
 MiB = 1024 * 1024
 # The environment whose names carry no suffix: for whoever has one deployment, and the untouched cdk.json.
@@ -33,6 +37,7 @@ USUAL_RATIO = 5
 Positive = Annotated[int, Field(ge=1, le=10**15)]
 Children = Annotated[int, Field(ge=1, le=10_000)]
 Waiting = Annotated[float, Field(ge=0, le=3600)]  # a Wait state takes whole seconds: waits are rounded up
+SPARE_HOURS = 24  # from the end of the longest job to the day on which its output is deleted
 LONGEST_SWEEP = 240  # the function sweep has 300 seconds, in which it also stops jobs before and after the pause
 
 # The settings that Service Quotas can tell; sluice/models/quotas.py knows by which quotas.
@@ -107,6 +112,12 @@ class Settings(BaseModel):
         8, description="Converse calls at once in one on-demand worker."
     )
 
+    keep_requests_days: Annotated[int, Field(ge=2, le=365)] = Field(
+        3,
+        description="Requests and raw output, which are most of what a run stores, are deleted after this; a day more "
+        "than the tasks' timeout_hours at least. Rows and replies stay as long as the run.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _leave_to_be_read(cls, given: Any) -> Any:
@@ -143,6 +154,23 @@ class Settings(BaseModel):
                 f"max_records_per_job = {merged.max_records_per_job}"
             )
         return merged
+
+
+def check_kept(settings: Settings, task: str, tiers: Iterable[Tier]) -> None:
+    """See that what a job is about outlives the job, with a day to spare in which it is read.
+
+    Raises:
+        BadSetting: `keep_requests_days` is too short for the time-out of a tier.
+
+    """
+    longest = max((tier.timeout_hours for tier in tiers if tier.transport != Transport.ON_DEMAND), default=0)
+    least = math.ceil((longest + SPARE_HOURS) / 24)
+    if settings.keep_requests_days < least:
+        raise BadSetting(
+            f"keep_requests_days = {settings.keep_requests_days} is not allowed: a job of the task {task} may take "
+            f"{longest} hours (timeout_hours of its tiers), and its requests and replies have to last a day longer; "
+            f"set it to {least} or more in cdk.json"
+        )
 
 
 def declared_settings(file: Path) -> Settings:

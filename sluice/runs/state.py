@@ -54,7 +54,8 @@ class FrozenTier(Tier):
 class Start(Document, frozen=True, kw_only=True):
     """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs.
 
-    `judges` names the run whose stored answers this one judges again; such a run buys nothing.
+    `judges` names the run whose stored answers this one judges again; such a run buys nothing. `requests_in` is the
+    folder of what expires within days; runs of earlier versions kept it in their own.
     """
 
     run: str
@@ -73,6 +74,7 @@ class Start(Document, frozen=True, kw_only=True):
     spans: int
     prices: dict[str, str]
     judges: str | None = None
+    requests_in: str = "runs"
     quotas: dict[str, Quota] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

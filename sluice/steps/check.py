@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,13 @@ import pyarrow.compute as pc
 from sluice.answers.judge import Verdict
 from sluice.answers.refusals import FEW, REFUSED_JOB, lasts, of_text
 from sluice.answers.replies import MAX_MESSAGE, Manifest, read_manifest
-from sluice.answers.requests import RequestWriter, escaped_of_line
+from sluice.answers.requests import RequestWriter
 from sluice.aws.bedrock import TERMINAL
 from sluice.aws.metrics import Measure
 from sluice.errors import Refused, RetryLater, Stop
 from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
-from sluice.rows.containers import split_lines
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
@@ -28,6 +26,7 @@ from sluice.runs.document import read
 from sluice.runs.state import Ended, Failed, JobItem, Pending, Prepared, Submitted
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
+from sluice.steps.records import JobRecords
 from sluice.steps.selection import PendingWriter, shard_of
 from sluice.steps.services import Run
 
@@ -140,11 +139,18 @@ class _Check:
         self.buys = run.start.judges is None
         lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
         self.sent = [line[:KEY].decode() for line in lines]
-        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
-        self.judged = Judged(run, self.keys.output_prefix, self.sent)
+        self.judged = Judged(run, self.keys, self.sent)
+        self.missing = Verdict(self._why_missing())
         self.metered = True
         self.fatal = self._fatal() if self.buys else None
+
+    def _why_missing(self) -> Reason:
+        """Why no answer came to a record that has none."""
+        might = self.buys and self.judged.missing and self.ended.status not in {"Failed", REFUSED_JOB}
+        if might and self.judged.is_gone():
+            return Reason.REPLY_GONE
+        return MISSING.get(self.ended.status, Reason.MISSING)
 
     def settle(self) -> Counts:
         """Keep the attempts by shard, keep what has to be sent again, count."""
@@ -166,8 +172,9 @@ class _Check:
         untold, (tokens_in, tokens_out) = self.judged.untold, (self.judged.tokens_in, self.judged.tokens_out)
         if not untold:
             return
-        for n, line in self._input_lines(sorted(n for n in untold if tokens_in[n] < 0)):
-            tokens_in[n] = -1 - len(line) // BYTES_PER_TOKEN
+        constant = RequestWriter(self.run.task, self.tier).constant_bytes
+        for n, escaped in self._texts(sorted(n for n in untold if tokens_in[n] < 0)):
+            tokens_in[n] = -1 - (constant + len(escaped)) // BYTES_PER_TOKEN
         in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), self.manifest.tokens, strict=True)]
         self.metered = all(in_all)
 
@@ -176,7 +183,7 @@ class _Check:
         reason = verdict.reason
         if reason is None:
             return Outcome.ACCEPTED, None
-        if not self.buys:
+        if not self.buys or reason is Reason.REPLY_GONE:
             return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
         if self._waits_for_plan(verdict):
             return Outcome.REFUSED, reason
@@ -239,7 +246,7 @@ class _Check:
         return bytes(sink.getvalue().to_pybytes())
 
     def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
-        """What is to be sent again, with the text that was sent; read from the job's own input."""
+        """What is to be sent again, with the text that was sent: read again where it was read then."""
         to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
         tier, attempt = self.job.tier, self.job.attempt
         wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
@@ -250,9 +257,8 @@ class _Check:
             )
             for why in dict.fromkeys(wanted.values())
         }
-        requests = RequestWriter(self.run.task, self.tier)
-        for n, line in self._input_lines(list(wanted)):
-            writers[wanted[n]].add(self.sent[n].encode(), escaped_of_line(line + b"\n", requests))
+        for n, escaped in self._texts(list(wanted)):
+            writers[wanted[n]].add(self.sent[n].encode(), escaped)
         held = self.prepared.held
         written = [
             msgspec.structs.replace(pending, refused=why == "refused")
@@ -261,14 +267,16 @@ class _Check:
         ]
         return [*written, held] if held is not None else written
 
-    def _input_lines(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """The lines of the job's input with these numbers, which stand there in the order of the records."""
-        at = first = 0
-        blocks = self.run.store.blocks(self.keys.input) if wanted else iter(())
-        for lines in split_lines(blocks, self.run.settings.max_file_bytes):
-            behind = bisect_left(wanted, first + len(lines), at)
-            yield from ((n, lines[n - first]) for n in wanted[at:behind])
-            at, first = behind, first + len(lines)
+    def _texts(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """The escaped texts of the sent records with these numbers, in order.
+
+        From the rows, or from what earlier jobs left: the job's input holds the instructions with each of them.
+        """
+        number = {self.sent[n].encode(): n for n in wanted}
+        for some in JobRecords(self.run, self.job) if wanted else ():
+            for key, escaped in zip(some.keys, some.escaped, strict=True):
+                if key in number:
+                    yield number[key], escaped
 
     def _counts(self, outcomes: Sequence[Ending], pending: list[Pending]) -> Counts:
         of, reasons, onward = _tally(outcomes)
@@ -347,7 +355,12 @@ class _Check:
             found.append(
                 f"{place}: the manifest says {manifest.successRecordCount} successes, {judged.answered} were found"
             )
-        if judged.missing and self.ended.status == "Completed" and self.buys:
+        if self.missing.reason is Reason.REPLY_GONE:
+            found.append(
+                f"{place}: {judged.missing} records have no answer: what came back was deleted before it was read, as "
+                "keep_requests_days says; they were not asked again"
+            )
+        elif judged.missing and self.ended.status == "Completed" and self.buys:
             found.append(
                 f"{place}: it is {self.ended.status}, and {judged.missing} of {len(self.sent)} records are missing"
             )

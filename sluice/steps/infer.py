@@ -86,11 +86,12 @@ class _Inference:
         self.store = services.work
         self.model_id = run.tier(run.planned_job(item).tier).model_id
         self.workers = run.settings.on_demand_concurrency
-        written = {key for key, _ in self.store.keys(keys.infer_prefix)}
-        begun = sorted(key.removesuffix(BEGUN) for key in written if key.endswith(BEGUN))
+        begun = sorted(key for key, _ in self.store.keys(keys.begun_prefix) if key.endswith(BEGUN))
+        there = {key for key, _ in self.store.keys(keys.came_prefix)}
+        came = {note: keys.came_prefix + note.removeprefix(keys.begun_prefix).replace(BEGUN, CAME) for note in begun}
         self.chunks = len(begun)
-        self.came = [f"{name}{CAME}" for name in begun if f"{name}{CAME}" in written]
-        lost = [f"{name}{BEGUN}" for name in begun if f"{name}{CAME}" not in written]
+        self.came = [answers for answers in came.values() if answers in there]
+        lost = [note for note, answers in came.items() if answers not in there]
         self.settled = set(self._records([*self.came, *lost]))
         self.lines = self._unsent(split_lines(self.store.blocks(keys.input), run.settings.max_file_bytes))
         self.answered = self.throttled = 0
@@ -123,9 +124,10 @@ class _Inference:
             RetryLater: another worker is at this job, so that a call here might be its call once more.
 
         """
-        name = f"{self.keys.infer_prefix}{self.chunks:06d}"
-        if not self.store.put_new(f"{name}{BEGUN}", b"\n".join(map(_record, chunk))):
-            raise RetryLater(f"{name} is being sent by another worker, which a stopped execution has left behind")
+        note, came = (f"{self.chunks:06d}{kind}" for kind in (BEGUN, CAME))
+        note, came = self.keys.begun_prefix + note, self.keys.came_prefix + came
+        if not self.store.put_new(note, b"\n".join(map(_record, chunk))):
+            raise RetryLater(f"{note} is being sent by another worker, which a stopped execution has left behind")
         with ThreadPoolExecutor(self.workers) as pool:
             answers = list(pool.map(self._answer, chunk))
         lines = [answer for answer in answers if isinstance(answer, bytes)]
@@ -133,8 +135,8 @@ class _Inference:
         revoked = bool(denied) and (any(map(_is_answer, lines)) or self._answered_before())
         if not revoked:
             lines += [answer.line for answer in denied]
-        self.store.put(f"{name}{CAME}", b"".join(lines))
-        self.came.append(f"{name}{CAME}")
+        self.store.put(came, b"".join(lines))
+        self.came.append(came)
         self.chunks += 1
         if revoked:
             raise Stop(denied[0].message)
@@ -186,7 +188,7 @@ class _Inference:
             errorRecordCount=failed,
         )
         self.store.put(f"{folder}manifest.json.out", msgspec.json.encode(manifest))
-        first = self.store.head(f"{self.keys.infer_prefix}{0:06d}{BEGUN}")
+        first = self.store.head(f"{self.keys.begun_prefix}{0:06d}{BEGUN}")
         began, ended = None if first is None else first.modified, self.services.now().isoformat()
         self.store.put(self.keys.ended, Ended(status=status, message=message, submitted=began, ended=ended).write())
 

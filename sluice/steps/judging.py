@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from sluice.answers.archive import UNKNOWN, UNREADABLE, Archive, archived
 from sluice.answers.judge import Judge, Verdict
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
@@ -19,6 +20,8 @@ from sluice.steps.selection import shard_of, shard_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sluice.answers.archive import Line
+    from sluice.runs.keys import JobKeys
     from sluice.steps.services import Run
 
 About = Literal["request", "text", "access"]  # what a refusal is about
@@ -28,8 +31,8 @@ SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 class Judged:
     """The verdicts on a job's records, in the order in which they were sent; None where nothing came back."""
 
-    def __init__(self, run: Run, output_prefix: str, sent: Sequence[str]) -> None:
-        self.run, self.output_prefix, self.sent = run, output_prefix, sent
+    def __init__(self, run: Run, keys: JobKeys, sent: Sequence[str]) -> None:
+        self.run, self.keys, self.sent = run, keys, sent
         self.judge = Judge(run.task)
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
@@ -79,28 +82,53 @@ class Judged:
 
     def _replies(self) -> Iterator[tuple[int, Reply]]:
         """One reply for each record that came back; of several, an answer goes before an error, else the first."""
-        number = {key: n for n, key in enumerate(self.sent)}.get
         answered, failed = bytearray(len(self.sent)), dict[int, Reply]()
-        for lines in output_lines(self.run.store, self.output_prefix):
-            for line in lines:
-                reply = read_line(line) if line else None
-                if reply is None:
-                    self.unreadable += bool(line)
-                    continue
-                n = number(reply.record)
-                if n is None:
-                    self.unknown += 1
-                elif answered[n]:
-                    self.duplicates += 1
-                elif reply.reason is not None:
-                    self.duplicates += n in failed
-                    failed.setdefault(n, reply)
-                else:
-                    answered[n] = 1
-                    if failed:
-                        self.duplicates += failed.pop(n, None) is not None
-                    yield n, reply
+        for n, reply in self._lines():
+            if reply is None:
+                self.unreadable += n == UNREADABLE
+                self.unknown += n == UNKNOWN
+            elif answered[n]:
+                self.duplicates += 1
+            elif reply.reason is not None:
+                self.duplicates += n in failed
+                failed.setdefault(n, reply)
+            else:
+                answered[n] = 1
+                if failed:
+                    self.duplicates += failed.pop(n, None) is not None
+                yield n, reply
         yield from failed.items()
+
+    def _lines(self) -> Iterator[Line]:
+        """What came back, line by line: as it was kept, else from the job's output, and then it is kept."""
+        store = self.run.store
+        if store.exists(self.keys.replies):
+            yield from archived(store.blocks(self.keys.replies), self.sent)
+        elif self.run.start.judges is not None or self.is_gone():  # another run's, of an earlier version
+            yield from self._output()
+        else:
+            with store.writer(self.keys.replies) as out:
+                archive = Archive(out)
+                for n, reply in self._output():
+                    archive.add(n, reply)
+                    yield n, reply
+                archive.close()
+
+    def is_gone(self) -> bool:
+        """Whether what was sent and what came back has expired before anybody read it."""
+        store = self.run.store
+        return not any(store.exists(key) for key in (self.keys.replies, self.keys.input)) and not any(
+            True for _ in store.keys(self.keys.output_prefix)
+        )
+
+    def _output(self) -> Iterator[Line]:
+        number = {key: n for n, key in enumerate(self.sent)}.get
+        for lines in output_lines(self.run.store, self.keys.output_prefix):
+            for line in lines:
+                if line:
+                    reply = read_line(line)
+                    n = UNREADABLE if reply is None else number(reply.record, UNKNOWN)
+                    yield n, (reply if n >= 0 else None)
 
     def _judge_all(self) -> None:
         """Most replies are judged as they come; those that need their row wait on disk until it streams by.

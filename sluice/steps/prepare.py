@@ -6,29 +6,25 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from sluice.answers.requests import RequestWriter, cut_middle, escape, escape_all
-from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.answers.requests import RequestWriter
+from sluice.rows.record import KEY, PLACE
 from sluice.runs import accounting
 from sluice.runs.document import read
 from sluice.runs.state import JobItem, Prepared
-from sluice.steps.selection import PendingWriter, pending_lines, place_of, shard_blocks
+from sluice.steps.records import JobRecords
+from sluice.steps.selection import PendingWriter, place_of
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sluice.aws.s3 import ObjectWriter
+    from sluice.runs.keys import JobKeys
     from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Services
 
 PLACE_BYTES = PLACE - KEY
 LISTED = 4096  # lines of the list written at once
-FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
-
-key_of = itemgetter(slice(KEY))
-place_in_span = itemgetter(slice(KEY, PLACE))
-raw_of = itemgetter(slice(RAW, None))
-flag_of = itemgetter(PLACE)
 
 
 def run(services: Services, item: JobItem) -> JobItem:
@@ -41,7 +37,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     if services.work.exists(keys.counts):
         return _next(item, "check")
     done = services.work.find(keys.prepared)
-    if done is not None:
+    if done is not None and (services.work.exists(keys.input) or _was_sent(services, keys)):
         return _route(item, read(Prepared, done, keys.prepared))
     if opened.start.judges is not None or opened.cancelled:
         return _next(item, "check")
@@ -50,6 +46,11 @@ def run(services: Services, item: JobItem) -> JobItem:
         prepared = _Preparation(opened, item, job, out).write(records)
     services.work.put(keys.prepared, prepared.write())
     return _route(item, prepared)
+
+
+def _was_sent(services: Services, keys: JobKeys) -> bool:
+    """Whether a job whose input has expired was sent before; one that was not is written anew, as it was."""
+    return services.work.exists(keys.submitted) or services.work.exists(keys.ended)
 
 
 def _route(item: JobItem, prepared: Prepared) -> JobItem:
@@ -105,79 +106,26 @@ class _Preparation:
         self.held = PendingWriter(
             run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
         )
-        self.seen: set[bytes] = set()
-        self.repeated: set[bytes] = set()  # the records of several rows
-        self.rows = 0
 
     def write(self, records: ObjectWriter) -> Prepared:
         """Render everything, then list the records.
 
         Those that are held back stand behind the others, since merge looks here for the place of each record.
         """
-        if self.job.shard is None:
-            self._write_pending()
-        else:
-            self._write_shard(self.job.shard)
+        selected = JobRecords(self.run, self.job)
+        for some in selected:
+            self._send(*some)
         for listed in (self.records, self.held_records):
-            for lines in listed.lines(self.repeated):
+            for lines in listed.lines(selected.repeated):
                 records.write(lines)
         wants_batch = self.tier.batch and len(self.records.keys) >= self.run.settings.min_records_per_job
         return Prepared(
             records=len(self.records.keys),
-            rows=self.rows,
+            rows=selected.rows,
             bytes=self.out.size,
             transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,
             held=self.held.close(),
         )
-
-    def _write_shard(self, shard: int) -> None:
-        reader = RowReader(self.run.task)
-        for found in shard_blocks(self.run, shard):
-            self.rows += len(found.lines)
-            for at in range(0, len(found.lines), FLUSH):
-                lines = found.lines[at : at + FLUSH]
-                flags = set(map(flag_of, lines))
-                fresh, keys = self._first_sights(lines, all_sent=flags <= SENT)
-                if fresh:
-                    escaped = self._escaped(reader, fresh, some_cut=CUT in flags)
-                    self._send(keys, escaped, list(map(place_in_span, fresh)), found.segment)
-
-    def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:
-        """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""
-        seen, keys = self.seen, list(map(key_of, lines))
-        if all_sent and seen.isdisjoint(keys):
-            before = len(seen)
-            seen.update(keys)
-            if len(seen) == before + len(keys):
-                return lines, keys
-            seen.difference_update(keys)
-        fresh, of_fresh = [], []
-        for key, line in zip(keys, lines, strict=True):
-            if line[PLACE] not in SENT:
-                continue
-            if key in seen:
-                self.repeated.add(key)
-            else:
-                seen.add(key)
-                fresh.append(line)
-                of_fresh.append(key)
-        return fresh, of_fresh
-
-    def _escaped(self, reader: RowReader, lines: list[bytes], *, some_cut: bool) -> list[bytes]:
-        if not some_cut:
-            try:
-                return escape_all(list(map(reader.text_of, map(reader.decode, map(raw_of, lines)))))
-            except UNDECODED:
-                pass  # one of them reads only slowly
-        texts = [(reader.text(line[RAW:]), line[PLACE] == CUT) for line in lines]
-        return [escape(cut_middle(text, reader.max_bytes) if cut else text) for text, cut in texts]
-
-    def _write_pending(self) -> None:
-        for lines in pending_lines(self.run, self.job):
-            self.rows += len(lines)
-            for at in range(0, len(lines), FLUSH):
-                some = lines[at : at + FLUSH]
-                self._send([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
 
     def _send(
         self,

@@ -25,7 +25,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
         BadTask: the task reads other text than the answers were given to.
     """
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start):
+    if not opened.exists:
         raise Stop(f"there is no run {run_id}")
     if not services.work.exists(opened.keys.parts):
         raise Stop(f"run {run_id} has no answers to judge yet")

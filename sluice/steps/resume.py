@@ -23,7 +23,7 @@ def run(services: Services, run_id: str, max_usd: float | None = None, *, escala
         Stop: there is no such run, it is still under way, or it waits for an approval.
     """
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start):
+    if not opened.exists:
         raise Stop(f"there is no run {run_id}")
     if services.workflow is not None and services.workflow.running(opened.execution):
         raise Stop(f"run {run_id} is still under way")
@@ -42,7 +42,7 @@ def approve(services: Services, run_id: str) -> str:
 
     """
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start):
+    if not opened.exists:
         raise Stop(f"there is no run {run_id}")
     if opened.waiting:
         return execute_again(services, opened, approved=True)

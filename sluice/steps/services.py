@@ -98,11 +98,12 @@ class Run:
 
     @cached_property
     def keys(self) -> Keys:
-        return Keys(self.id, len(self.resumptions))
+        return Keys(self.id, len(self.resumptions), self.start.requests_in)
 
     @cached_property
     def source(self) -> Keys:
-        return self.keys if self.start.judges is None else Keys(self.start.judges)
+        judges, requests_in = self.start.judges, self.start.requests_in
+        return self.keys if judges is None else Keys(judges, requests_in=requests_in)
 
     @cached_property
     def resumptions(self) -> list[Resumption]:
@@ -121,9 +122,15 @@ class Run:
         given = [item.max_usd for item in self.resumptions if item.max_usd is not None]
         return given[-1] if given else self.task.budget.max_usd
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a run."""
+        return self.store.exists(Keys(self.id).start)
+
     @cached_property
     def start(self) -> Start:
-        return read(Start, self.store.get(self.keys.start), self.keys.start)
+        key = Keys(self.id).start
+        return read(Start, self.store.get(key), key)
 
     @cached_property
     def task(self) -> Task:

@@ -20,8 +20,9 @@ from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, contai
 from sluice.rows.inputs import listed
 from sluice.runs.document import read
 from sluice.runs.fitted import fit, to_read
-from sluice.runs.keys import Keys
+from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.planning import bucket_depth, cut_spans, span_size
+from sluice.runs.settings import check_kept
 from sluice.runs.state import FrozenTier, Input, Inputs, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
 AT_ONCE = 16  # objects that are looked at together, two calls for each: 50,000 take two minutes and not twenty
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
-OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day")  # settings of the inbox: no run has its own
+# Settings of the inbox and of the buckets: no run has its own.
+OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day", "keep_requests_days")
 
 
 class Asked(NamedTuple):
@@ -63,6 +65,7 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     task = _task(command["task"], deployment)
     models = check_models(task, deployment.catalog, deployment.region)
     settings = _settings(deployment, command.get("settings") or {})
+    check_kept(settings, task.name, task.tiers)
     found, passed = _freeze(services, command["inputs"], settings)
     said = tuple(listed(passed))
     if not found:
@@ -85,7 +88,7 @@ def _task(given: object, deployment: Deployment) -> Task:
 
 def _settings(deployment: Deployment, changes: dict[str, Any]) -> Settings:
     if wrong := next((name for name in OF_DEPLOYMENT if name in changes), None):
-        raise BadSetting(f"{wrong} is a setting of the deployment, for its inbox: write it in cdk.json")
+        raise BadSetting(f"{wrong} is a setting of the deployment, not of a run: write it in cdk.json")
     return deployment.settings.override(changes)
 
 
@@ -225,6 +228,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         depth=bucket_depth(sum(item.bytes for item in inputs)),
         spans=len(items),
         prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
+        requests_in=REQUESTS,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
     )

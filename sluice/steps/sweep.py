@@ -34,7 +34,7 @@ def run(services: Services, event: dict[str, Any]) -> dict[str, Any]:
     detail = event.get("detail")
     run_id = event["run"] if detail is None else json.loads(detail["input"])["run"]
     opened = Run(services.work, run_id)
-    if not services.work.exists(opened.keys.start) or services.work.exists(opened.keys.published):
+    if not opened.exists or services.work.exists(opened.keys.published):
         return {"stopped": 0}
     if detail is not None and detail["name"] != opened.execution:
         return _late(services, opened)

@@ -192,6 +192,7 @@ def recount(machine: Machine, run: str) -> tuple[int, int, float]:
 
 def replies(machine: Machine, root: str) -> dict[str, tuple[int, int]]:
     """Tokens by record of a job."""
+    root = root.replace("runs/", "requests/", 1)
     sent = {line[:32] for line in machine.work.get(f"{root}/in/part-0.jsonl").split(b'"recordId":"')[1:]}
     known = {key.decode() for key in sent}
     answers: dict[str, tuple[int, int]] = {}

@@ -34,7 +34,7 @@ def undisturbed() -> tuple[Machine, list[dict[str, Any]]]:
 def test_the_small_run_holds_all_that_can_crash() -> None:
     """Two spans, batch and on demand, retries and escalations; else the crashes below would prove less."""
     machine, rows = undisturbed()
-    keys = [key for key in machine.faulty_s3.writes if key.startswith("runs/")]
+    keys = [key for key in machine.faulty_s3.writes if key.startswith(("runs/", "requests/"))]
     for part in ("rows/000001", "round-0/00001/submitted", "round-1/", "/infer/", "-retry.txt", "-next.txt"):
         assert any(part in key for key in keys), part
     assert {row["tier"] for row in rows} >= {0, 1}

@@ -196,7 +196,8 @@ class Trial:
 
     def keys(self, ending: str) -> list[str]:
         """The keys of the run that end so."""
-        return [key for key in self.cloud.keys(self.work, f"runs/{self.run}/") if key.endswith(ending)]
+        folders = (f"{folder}/{self.run}/" for folder in ("runs", "requests"))
+        return [key for folder in folders for key in self.cloud.keys(self.work, folder) if key.endswith(ending)]
 
     def read(self, key: str) -> bytes:
         data = self.cloud.read(self.work, key)
@@ -210,7 +211,8 @@ class Trial:
 
     def records(self, place: str) -> list[str]:
         """The records that a job was prepared to send."""
-        return [json.loads(line)["recordId"] for line in self.read(f"{place}/in/part-0.jsonl").splitlines()]
+        requests = self.read(f"{passing(place)}/in/part-0.jsonl")
+        return [json.loads(line)["recordId"] for line in requests.splitlines()]
 
     def sent(self) -> dict[int, list[str]]:
         """The records of each round that were sent: in jobs that the stand-in took on, or by calls."""
@@ -227,13 +229,20 @@ class Trial:
         outputs = self.keys(".jsonl.out")
         for place in (key.removesuffix("/counts.json") for key in self.keys("/counts.json")):
             wanted = set(self.records(place))
-            lines = (line for key in outputs if key.startswith(f"{place}/") for line in self.read(key).splitlines())
+            lines = (
+                line for key in outputs if key.startswith(f"{passing(place)}/") for line in self.read(key).splitlines()
+            )
             for found in map(decoded, lines):
                 if found.get("recordId") in wanted and "modelOutput" in found:
                     wanted.remove(found["recordId"])
                     usage = found["modelOutput"]["usage"]
                     sums = [sums[0] + usage["inputTokens"], sums[1] + usage["outputTokens"]]
         return sums
+
+
+def passing(place: str) -> str:
+    """Where the requests of a job lie, and what came back."""
+    return place.replace("runs/", "requests/", 1)
 
 
 def decoded(line: bytes) -> dict[str, Any]:

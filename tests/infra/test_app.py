@@ -243,6 +243,23 @@ def test_an_alarm_that_could_never_go_off_is_refused(tasks: Path) -> None:
     Tasks(tasks, (found.tasks[0].model_copy(update={"tiers": patient}),)).check_waiting(24)
 
 
+def test_requests_that_would_expire_before_their_job_are_refused(tasks: Path) -> None:
+    """A day more than the longest time-out of a task's batch tiers; a tier on demand has none."""
+    from infra.tasks import Tasks
+    from sluice.runs.settings import Settings
+
+    found = Tasks.load(tasks)
+    found.check_kept(Settings())
+    patient = [tier.model_copy(update={"timeout_hours": 49}) for tier in found.tasks[0].tiers]
+    slow = Tasks(tasks, (found.tasks[0].model_copy(update={"tiers": patient}),))
+    said = r"keep_requests_days = 3 is not allowed: a job of the task mails may take 49 hours .* set it to 4 or more"
+    with pytest.raises(BadSetting, match=said):
+        slow.check_kept(Settings())
+    slow.check_kept(Settings(keep_requests_days=4))
+    called = [tier.model_copy(update={"transport": "on_demand"}) for tier in patient]
+    Tasks(tasks, (found.tasks[0].model_copy(update={"tiers": called}),)).check_kept(Settings())
+
+
 def test_every_option_stands_in_cdk_json() -> None:
     """The file shows all that can be set, with the values that are used without it."""
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]

@@ -79,11 +79,15 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, beside them start the inbox and plan notices, with the list without which 404 would be 403."""
+    """Runs alone, beside them start the inbox, plan notices, and a few what expires within days.
+
+    All have the list without which 404 would be 403.
+    """
     more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",)}
-    folders = ("runs", *more.get(step, ()))
-    expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
-    for action in ("s3:GetObject", "s3:PutObject"):
+    passing = {"s3:GetObject": ("prepare", "infer", "check", "publish"), "s3:PutObject": ("prepare", "infer", "merge")}
+    for action, steps in passing.items():
+        folders = ("runs", *more.get(step, ()), *(["requests"] if step in steps else []))
+        expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
         assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected
     assert _bucket(deployed, "Work") in deployed.allowed(step, "s3:ListBucket")
 
@@ -196,7 +200,7 @@ def test_bedrock_reads_what_goes_in_and_writes_what_comes_out(deployed: Deployed
     }
     assert on_s3 == {
         *(
-            (f"s3:{call}Object", _bucket(deployed, "Work", f"/runs/*/{folder}/*"))
+            (f"s3:{call}Object", _bucket(deployed, "Work", f"/requests/*/{folder}/*"))
             for call, folder in product(("Get", "Put"), ("in", "out"))
         ),
         ("s3:ListBucket", _bucket(deployed, "Work")),

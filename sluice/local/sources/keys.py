@@ -17,7 +17,7 @@ from sluice.local.sources.source import NoAnswer
 from sluice.rows.paths import look_up
 from sluice.rows.record import KEY, PLACE, RAW, SENT, parse_object
 from sluice.runs.document import read
-from sluice.runs.keys import Keys
+from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.state import Inputs, SpanIndex
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class RecordKeys:
 
     def _look(self) -> None:
         for bucket in (item["Name"] for item in self.s3.list_buckets()["Buckets"]):
-            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="runs/")
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{REQUESTS}/")
             for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
                 place = f"{bucket}/{key}"
                 if "/in/" in key and key.endswith(".jsonl") and place not in self.seen:

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from sluice.local.standin.jobs import pause
 from sluice.local.standin.records import Worker
 from sluice.local.standin.shuffle import Shuffle, temporary
+from sluice.runs.keys import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -237,7 +238,7 @@ def output_place(job: Job) -> tuple[str, str]:
 
 
 def run_of(uri: str) -> str | None:
-    """`<bucket>/<run>` of a URI under `runs/<run>/`."""
+    """`<bucket>/<run>` of a URI under `requests/<run>/`."""
     bucket, key = split_uri(uri)
     parts = key.split("/")
-    return f"{bucket}/{parts[1]}" if parts[0] == "runs" and len(parts) > 1 else None
+    return f"{bucket}/{parts[1]}" if parts[0] == REQUESTS and len(parts) > 1 else None

@@ -58,23 +58,27 @@ def _gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
         raise EOFError("it ends in the middle")
 
 
-class _Pipe:
-    """A readable file over blocks, as pyarrow's decompressor wants one."""
+class Pipe:
+    """A readable file over blocks, as pyarrow wants one: a read gives less than was asked for at the end alone."""
 
     closed = False
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self.blocks = blocks
-        self.rest = b""
+        self.rest = memoryview(b"")
 
-    def read(self, count: int = -1) -> bytes:
-        while not self.rest:
-            block = next(self.blocks, None)
-            if block is None:
-                return b""
-            self.rest = block
-        taken, self.rest = self.rest[:count], self.rest[count:]
-        return taken
+    def read(self, count: int) -> bytes:
+        taken = bytearray()
+        while len(taken) < count:
+            if not self.rest:
+                block = next(self.blocks, None)
+                if block is None:
+                    break
+                self.rest = memoryview(block)
+            missing = count - len(taken)
+            taken += self.rest[:missing]
+            self.rest = self.rest[missing:]
+        return bytes(taken)
 
     def close(self) -> None:
         self.closed = True
@@ -83,6 +87,6 @@ class _Pipe:
 def _unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
     import pyarrow as pa  # noqa: PLC0415 - most functions have no Arrow, and most objects no zstd
 
-    with pa.CompressedInputStream(pa.PythonFile(_Pipe(blocks), mode="r"), "zstd") as stream:
+    with pa.CompressedInputStream(pa.PythonFile(Pipe(blocks), mode="r"), "zstd") as stream:
         while block := stream.read(OUT_BYTES):
             yield block

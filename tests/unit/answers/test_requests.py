@@ -15,7 +15,6 @@ from sluice.answers.requests import (
     cut_middle,
     escape,
     escape_all,
-    escaped_of_line,
     system_prompt,
 )
 from sluice.runs.state import FrozenTier
@@ -95,13 +94,6 @@ def test_a_line_is_one_line(text: str) -> None:
     """A request holds no line break but its own, whatever the text holds."""
     line = RequestWriter(make(), TIER).line(KEY, escape(text))
     assert line.find(b"\n") == len(line) - 1
-
-
-@given(texts)
-def test_the_text_of_a_line_can_be_taken_out_again(text: str) -> None:
-    """What is sent to the next tier is what was sent to this one."""
-    writer = RequestWriter(make(), TIER)
-    assert escaped_of_line(writer.line(KEY, escape(text)), writer) == escape(text)
 
 
 def test_the_constant_bytes_are_those_of_an_empty_text() -> None:

@@ -119,7 +119,7 @@ def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
         bucket.put(job[number].prepared, {"format": 1})
     bucket.put(job[2].failed, state.Failed(error="Sandbox.Timedout", cause="the step took too long"))
     bucket.put(job[3].submitted, {"format": 1, "job_arn": "arn:job/3", "at": "2026-11-20T10:15:00+00:00"})
-    bucket.objects[f"{job[4].infer_prefix}0.jsonl"] = b""
+    bucket.objects[f"{job[4].begun_prefix}0.begun"] = b""
     bucket.put(job[5].ended, state.Ended(status="Expired", message="no capacity", submitted=None, ended=None))
     bucket.settle(0, 6)
     seen = snapshot(bucket, RUN)

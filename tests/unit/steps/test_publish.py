@@ -271,7 +271,7 @@ def test_the_parts_are_the_merged_ones_byte_for_byte() -> None:
     deployed = cloud(max_records_per_job=7)
     run = merged(deployed)
     publish.run(deployed.services, run)
-    work = [deployed.work.get(key) for key, _ in deployed.work.keys(f"runs/{run}/") if key.endswith(".parquet")]
+    work = [deployed.work.get(key) for key, _ in deployed.work.keys(f"requests/{run}/") if key.endswith(".parquet")]
     assert len(work) > 1
     assert [deployed.results.get(key) for key, _ in deployed.results.keys("results/")] == work
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sluice.errors import BadInput
+from sluice.errors import BadInput, BadSetting
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.settings import FLOORS
@@ -195,3 +195,15 @@ def test_the_same_request_is_the_same_run() -> None:
     others = {begin(cloud, uri, nonce="1"), begin(cloud, uri, settings={"span_bytes": 5})}
     cloud.incoming.put("texts/a.jsonl", ROWS + b" ")
     assert len({first, *others, begin(cloud, uri)}) == 4
+
+
+def test_a_job_that_may_outlast_its_requests_is_refused() -> None:
+    """With the setting and what it has to be; no run can have a setting of its own for the deployment's buckets."""
+    cloud = make_cloud(a_jsonl=ROWS)
+    slow = make_task().model_dump(mode="json")
+    slow["tiers"][0]["timeout_hours"] = 72
+    with pytest.raises(BadSetting, match=r"keep_requests_days = 3 is not allowed: .* 72 hours .* set it to 4 or more"):
+        begin(cloud, "s3://incoming/texts/", task=slow)
+    with pytest.raises(BadSetting, match=r"keep_requests_days is a setting of the deployment.*cdk\.json"):
+        begin(cloud, "s3://incoming/texts/", settings={"keep_requests_days": 9})
+    assert not list(cloud.work.keys("runs/"))

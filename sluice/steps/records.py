@@ -1,0 +1,95 @@
+"""The records of a job in their order: of a shard the first sight of each key, or what earlier jobs left."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from sluice.answers.requests import cut_middle, escape, escape_all
+from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.steps.selection import pending_lines, shard_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sluice.runs.state import PlannedJob, PlannedSegment
+    from sluice.steps.services import Run
+
+FLUSH = 128  # lines rendered at once: a quarter of a megabyte, which a processor's own cache holds
+
+key_of = itemgetter(slice(KEY))
+place_in_span = itemgetter(slice(KEY, PLACE))
+raw_of = itemgetter(slice(RAW, None))
+flag_of = itemgetter(PLACE)
+
+
+class Some(NamedTuple):
+    """Records, each by its key and its escaped text; those of a segment also by the place of their first row."""
+
+    keys: list[bytes]
+    escaped: list[bytes]
+    places: Sequence[bytes] = ()
+    segment: PlannedSegment | None = None
+
+
+class JobRecords:
+    """What a job is about, some at a time; read again, it is the same. Beside it, what was met on the way."""
+
+    def __init__(self, run: Run, job: PlannedJob) -> None:
+        self.run, self.job = run, job
+        self.seen: set[bytes] = set()
+        self.repeated: set[bytes] = set()  # the records of several rows
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[Some]:
+        return self._pending() if self.job.shard is None else self._of_shard(self.job.shard)
+
+    def _of_shard(self, shard: int) -> Iterator[Some]:
+        reader = RowReader(self.run.task)
+        for found in shard_blocks(self.run, shard):
+            self.rows += len(found.lines)
+            for at in range(0, len(found.lines), FLUSH):
+                lines = found.lines[at : at + FLUSH]
+                flags = set(map(flag_of, lines))
+                fresh, keys = self._first_sights(lines, all_sent=flags <= SENT)
+                if fresh:
+                    escaped = _escaped(reader, fresh, some_cut=CUT in flags)
+                    yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
+
+    def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:
+        """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""
+        seen, keys = self.seen, list(map(key_of, lines))
+        if all_sent and seen.isdisjoint(keys):
+            before = len(seen)
+            seen.update(keys)
+            if len(seen) == before + len(keys):
+                return lines, keys
+            seen.difference_update(keys)
+        fresh, of_fresh = [], []
+        for key, line in zip(keys, lines, strict=True):
+            if line[PLACE] not in SENT:
+                continue
+            if key in seen:
+                self.repeated.add(key)
+            else:
+                seen.add(key)
+                fresh.append(line)
+                of_fresh.append(key)
+        return fresh, of_fresh
+
+    def _pending(self) -> Iterator[Some]:
+        for lines in pending_lines(self.run, self.job):
+            self.rows += len(lines)
+            for at in range(0, len(lines), FLUSH):
+                some = lines[at : at + FLUSH]
+                yield Some([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
+
+
+def _escaped(reader: RowReader, lines: list[bytes], *, some_cut: bool) -> list[bytes]:
+    if not some_cut:
+        try:
+            return escape_all(list(map(reader.text_of, map(reader.decode, map(raw_of, lines)))))
+        except UNDECODED:
+            pass  # one of them reads only slowly
+    texts = [(reader.text(line[RAW:]), line[PLACE] == CUT) for line in lines]
+    return [escape(cut_middle(text, reader.max_bytes) if cut else text) for text, cut in texts]
