@@ -20,7 +20,7 @@ from sluice.deployment.info import info
 from sluice.deployment.outcome import download, outcome, report
 from sluice.deployment.standing import beginning, latest, standing
 from sluice.errors import BadRequest
-from sluice.results.published import check_out
+from sluice.results.folder import check_out
 from sluice.runs.settings import stack_name
 from sluice.task.task import Task
 

@@ -16,7 +16,7 @@ from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import forecast
 from sluice.forecast.trial import Trial
 from sluice.local.sources import check_answers
-from sluice.results.published import check_out
+from sluice.results.folder import check_out
 from sluice.rows.inputs import find_all
 from sluice.runs.settings import declared_settings
 

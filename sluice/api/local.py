@@ -11,7 +11,8 @@ from sluice.api.tasks import Inputs, listed, region_here, runnable
 from sluice.extras import Extra, require
 from sluice.local.checks import check_faults
 from sluice.local.sources import check_answers
-from sluice.results.published import check_out, in_folder, read_document, why
+from sluice.results.folder import check_out, in_folder, read_document
+from sluice.results.published import why
 from sluice.rows.inputs import find_inputs
 from sluice.runs.settings import Settings
 
@@ -46,7 +47,8 @@ def run(
     Args:
         inputs: one or several files or folders.
         task: a task, or its name or path.
-        out: the folder for results, run.json, report and logs: new, empty, or of an earlier run.
+        out: the folder for results, run.json, report and logs: new, empty, or of earlier runs of the task, whose rows
+            of the same files this run replaces.
         answers: `standin` (nothing is asked, labels are made up from the text), `replay:FILE`, `openai:URL#MODEL`, or
             `bedrock`, which asks the task's models with your credentials and costs money.
         settings: settings of a deployment, as `{"approve_above_usd": 1}`.
@@ -182,7 +184,7 @@ def job_of(
     check_answers(answers)
     check_faults(faults)
     files = find_inputs(listed(inputs))
-    check_out(Path(out))
+    check_out(Path(out), known.name)
     return Job(files, known, Path(out), answers, {name: getattr(typed, name) for name in settings or {}}, where, faults)
 
 

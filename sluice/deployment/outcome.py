@@ -10,6 +10,7 @@ from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.errors import BadRequest
 from sluice.files import all_or_none, whole_file, write_whole
 from sluice.report.report import render
+from sluice.results.folder import give_way
 from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -80,9 +81,12 @@ def download(stack: Stack, run: str, out: Path, on_download: OnDownload) -> Stan
     now, rows = outcome(stack, run)
     with all_or_none(out) as noted:
         with on_download(len(rows.parts), rows.size) as advance:
+            page = _report(stack, now)
+            if now.document is not None:
+                give_way(out, now.document, published=True)
             for key, _ in rows.parts:
                 _copy(stack.results, key, noted(out / key), advance)
-        write_whole(noted(out / "report.html"), _report(stack, now))
+        write_whole(noted(out / "report.html"), page)
         write_whole(noted(out / "run.json"), msgspec.json.encode(now.document))
     return now
 

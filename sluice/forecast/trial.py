@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -27,6 +25,7 @@ from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from sluice.aws.s3 import Store
     from sluice.forecast.estimate import Asked, Estimate, Forecast
@@ -158,21 +157,22 @@ class Trial:
         if len(task.tiers) > 1:
             places.append((self.out / STRONGEST, on_demand(task, slice(-1, None))))
         documents = []
-        with tempfile.TemporaryDirectory(prefix="sluice-pilot-") as folder:
-            sample = Path(folder) / SAMPLE
-            sample.write_bytes(b"".join(row.raw + b"\n" for row in drawn))
-            for out, part in places:
-                document = runner(
-                    inputs=[sample],
-                    task=part,
-                    out=out,
-                    answers=self.answers,
-                    settings=self.settings,
-                    region=self.asked.region,
-                    part_of=task,
-                )
-                shutil.copy(sample, self.out / SAMPLE)
-                documents.append(_whole(document))
+        sample = (
+            self.out / ".pilot" / SAMPLE
+        )  # the same file for each pilot here: a later one takes the place of its rows
+        write_whole(sample, b"".join(row.raw + b"\n" for row in drawn))
+        for out, part in places:
+            document = runner(
+                inputs=[sample],
+                task=part,
+                out=out,
+                answers=self.answers,
+                settings=self.settings,
+                region=self.asked.region,
+                part_of=task,
+            )
+            shutil.copy(sample, self.out / SAMPLE)
+            documents.append(_whole(document))
         return documents
 
 

@@ -23,6 +23,7 @@ from sluice.local.functions import Surroundings
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
+from sluice.results.folder import give_way, held
 from sluice.rows.inputs import names
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 SCARCE_BYTES = 1024 * 1024
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
+ARRIVING = ".arriving"  # the folder of what is being collected, and takes the place of earlier rows when it is whole
 LOOK_SECONDS = 0.4  # the runner offers a look far more often than a person can read
 LONG_SCALE = 1 / 120  # a minute is half a second
 
@@ -81,6 +83,7 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     template = synthesized(models=models_beside(task, region), tasks=False)
     with (
         full_disk_told(out),
+        held(out),
         LocalCloud(
             out / "logs", region=region, scale=scale, template=template, callers_credentials=answers == "bedrock"
         ) as cloud,
@@ -315,9 +318,9 @@ def _collect(
     cloud: LocalCloud, run: str, out: Path, files: Sequence[Path], noted: Callable[[Path], Path]
 ) -> dict[str, Any]:
     results = cloud.bucket("SLUICE_RESULTS_BUCKET")
-    for key in cloud.keys(results, "results/"):
-        if Path(key).name.startswith(run):
-            cloud.fetch(results, key, noted(out / key))
+    parts = [key for key in cloud.keys(results, "results/") if Path(key).name.startswith(run)]
+    for key in parts:
+        cloud.fetch(results, key, noted(out / ARRIVING / key))
     summary = cloud.read(cloud.bucket("SLUICE_WORK_BUCKET"), f"runs/{run}/run.json")
     if summary is None:
         cause = cloud.execution(run).document
@@ -325,6 +328,13 @@ def _collect(
     document: dict[str, Any] = msgspec.json.decode(summary)
     for item, file in zip(document["inputs"], files, strict=False):  # a run that broke off may not list them all
         item["path"] = str(file.resolve())
-    write_whole(noted(out / "report.html"), render(document).encode())  # also of a run that published none
-    write_whole(noted(out / "run.json"), msgspec.json.encode(document))
+    page = render(document).encode()  # also of a run that published none
+    write_whole(noted(out / ARRIVING / "report.html"), page)
+    write_whole(noted(out / ARRIVING / "run.json"), msgspec.json.encode(document))
+    give_way(out, document, published=bool(parts))
+    for key in (*parts, "report.html", "run.json"):
+        place = noted(out / key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (out / ARRIVING / key).replace(place)
+    shutil.rmtree(out / ARRIVING)
     return document

@@ -9,28 +9,25 @@ from array import array
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.aws.folder import Folder
 from sluice.errors import BadInput, BadRequest
 from sluice.reasons import Reason, Status
-from sluice.rows.containers import Limits, Reading, container_of, lines_of_input
+from sluice.rows.containers import Limits, Reading, lines_of_input
 from sluice.rows.containers.columnar import RangedFile
 from sluice.rows.record import OVERSIZE, BrokenRow, apart
 from sluice.runs.settings import Settings
-from sluice.runs.state import Input
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sluice.aws.s3 import Store
+    from sluice.runs.state import Input
 
 BATCH_ROWS = 10_000  # of a filter: as merge writes them
 INPUT = "input"  # the column that holds the whole row, where the task keeps it
@@ -214,82 +211,9 @@ def reading_of(task: dict[str, Any] | None) -> Reading:
     return Reading.of(parse_task(task, "the run's task"))._replace(whole=True)
 
 
-# A run in a folder.
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder with other people's files: it must be new, empty, or hold an earlier run's run.json.
-
-    Raises:
-        BadRequest: it is no folder, or holds other files.
-
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise BadRequest(f"{out} is not a folder", "out")
-    if any(not entry.name.startswith(".") for entry in out.iterdir()) and not _holds_a_run(out):
-        what = "holds files that are no run of Sluice"
-        raise BadRequest(f"{out} {what}; name a new, an empty or a run's folder", "out")
-
-
-def _holds_a_run(out: Path) -> bool:
-    """Whether Sluice has written here: a finished run's document, or the logs of one that never got so far."""
-    names = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
-    if names == {"logs"}:
-        return True
-    try:
-        document = msgspec.json.decode((out / "run.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and {"run_id", "task"} <= document.keys()
-
-
-def read_document(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a folder; `BadRequest` when it is none."""
-    if not (folder / "run.json").is_file():
-        raise BadRequest(
-            f"{folder} holds no run: there is no {folder / 'run.json'}; "
-            "name the folder that `sluice run` was given as --out, or a run by its id, as `sluice runs` lists it"
-        )
-    try:
-        document = msgspec.json.decode((folder / "run.json").read_bytes())
-        assert {"run_id", "task", "status"} <= document.keys()
-    except (ValueError, AssertionError, AttributeError):
-        raise BadRequest(f"{folder / 'run.json'} is no run of Sluice") from None
-    found: dict[str, Any] = document
-    return found
-
-
 def why(document: Mapping[str, Any]) -> str | None:
     """Say why a run failed or accepted nothing; None where it did neither."""
     if cause := document.get("cause"):
         return f"{cause['rows']:,} rows are {cause['reason']}: {cause['likely']}".rstrip(": ")
     error: str | None = document.get("error")
     return error
-
-
-def in_folder(folder: Path) -> Published:
-    """Open the run that lies in a folder."""
-    document = read_document(folder)
-    prefix = f"results/{document['task']}/"
-    return Published(Folder("", folder), document["run_id"], prefix, lambda: _local_origins(document))
-
-
-def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
-    root, reading = Folder("", Path("/")), reading_of(document.get("definition"))
-    for item in document["inputs"]:
-        path = item.get("path")
-        if path is None:
-            raise BadRequest(f"the rows of {item['uri']} are not on this machine: name the run by its id")
-        head = root.head(path.lstrip("/"))
-        if head is None or head.size != item["bytes"]:
-            what = "was changed" if head else "cannot be found"
-            raise BadRequest(f"{path} {what}, and with it the rows; {KEEP}")
-        yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag), reading)
-
-
-def _frozen(root: Folder, path: str, item: dict[str, Any], etag: str) -> Input:
-    key = path.lstrip("/")
-    container = container_of(path, item["bytes"], lambda begin, end: root.read_range(key, begin, end - begin))
-    return Input(uri=item["uri"], version=None, etag=etag, bytes=item["bytes"], container=str(container))

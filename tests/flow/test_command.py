@@ -216,6 +216,6 @@ def test_a_disk_without_room_ends_in_one_line_and_leaves_no_result(place: Place)
     command = [sys.executable, "-c", limited, *place.command[len(PROGRAM) :]]
     done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1] == f"sluice: {place.out / 'report.html'}: File too large"
+    assert done.stderr.splitlines()[-1] == f"sluice: {place.out / '.arriving' / 'report.html'}: File too large"
     assert (done.stderr.count("sluice: "), "Traceback" in done.stderr) == (1, False)
-    assert [path.name for path in place.out.iterdir()] == ["logs"]
+    assert {path.name for path in place.out.iterdir()} == {"logs", ".lock"}

@@ -128,6 +128,9 @@ def run(
 
     Ctrl-C cancels the run: what was answered is kept, and every row is in the results.
 
+    DIR may hold earlier runs of the task: rows of the same files are replaced, and kept in its history/; those of other
+    files stay.
+
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage or a bad task, 3 cancelled, 4 over a limit.
     """
     from sluice.cli.run import Request, run_files  # noqa: PLC0415

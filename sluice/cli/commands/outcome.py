@@ -70,7 +70,7 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     from sluice.cli.exits import ExitCode, complain  # noqa: PLC0415
     from sluice.cli.fetch import fetch_results, folder_of, show_folder  # noqa: PLC0415
     from sluice.cli.results import Asked, conflict, hand_out  # noqa: PLC0415
-    from sluice.results.published import in_folder  # noqa: PLC0415
+    from sluice.results.folder import all_in_folder  # noqa: PLC0415
 
     asked = Asked(
         labels=tuple(label or ()),
@@ -86,7 +86,9 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
         complain(wrong)
         raise typer.Exit(ExitCode.USAGE)
     if folder is not None:
-        raise here(lambda: hand_out(in_folder(folder), asked) if asked.for_rows else show_folder(folder, as_json=json))
+        raise here(
+            lambda: hand_out(all_in_folder(folder), asked) if asked.for_rows else show_folder(folder, as_json=json)
+        )
     raise in_cloud(
         (env, region, profile),
         lambda deployment: (

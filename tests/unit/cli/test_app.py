@@ -29,7 +29,7 @@ from sluice.local import runner
 from sluice.local.checks import check_faults
 from sluice.local.runner import full_disk_told, models_beside
 from sluice.local.sources import check_answers
-from sluice.results.published import check_out
+from sluice.results.folder import check_out
 from sluice.results.run_document import read_run
 from sluice.rows.inputs import find_inputs, names
 from sluice.runs.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage

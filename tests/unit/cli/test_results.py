@@ -26,7 +26,8 @@ from sluice.cli.fetch import folder_of
 from sluice.cli.formats import ESCAPES, SHOWN, cell_column, print_table, shown, write_csv, write_jsonl, write_parquet
 from sluice.cli.results import Asked, hand_out
 from sluice.errors import BadRequest
-from sluice.results.published import Origin, Published, Wanted, in_folder
+from sluice.results.folder import in_folder
+from sluice.results.published import Origin, Published, Wanted
 from sluice.rows.containers import Reading
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
