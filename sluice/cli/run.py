@@ -16,6 +16,7 @@ from sluice.cli.exits import OF_STATUS, ExitCode, complain, concluded, print_jso
 from sluice.cli.options import parse_settings
 from sluice.errors import Interrupted
 from sluice.figures import dollars
+from sluice.files import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
 def _run(request: Request, runner: Runner) -> ExitCode:
     settings = parse_settings(request.settings)
     job = job_of(request.inputs, request.task, request.out, request.answers, settings, request.region, request.faults)
+    _tell_kept(job)
     run = _under_display(job, runner)
     from sluice.cli.summary import next_after, places_in  # noqa: PLC0415
     from sluice.results.run_document import read_run  # noqa: PLC0415
@@ -60,6 +62,14 @@ def _run(request: Request, runner: Runner) -> ExitCode:
     document = read_run(run.summary)
     show(run.summary, places_in(run.out, document), next_after(document, run.out), as_json=request.json)
     return OF_STATUS.get(run.status, ExitCode.FAILED)
+
+
+def _tell_kept(job: Job) -> None:
+    """Say how much an earlier run has left that need not be asked for again."""
+    from sluice.local.sources.kept import NAME, count_kept  # noqa: PLC0415
+
+    if job.answers.partition(":")[0] in ("openai", "bedrock") and (kept := count_kept(job.out)):
+        complain(f"{kept:,} replies are kept in {plain(job.out / NAME)}: what they answer is not asked again")
 
 
 def _under_display(job: Job, runner: Runner) -> Run:

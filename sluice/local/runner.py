@@ -20,6 +20,7 @@ from sluice.files import all_or_none, plain, write_whole
 from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
+from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
@@ -287,6 +288,7 @@ def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
         "scale": cloud.scale,
         "template": str(cloud.template_path),
         "journal": str((request.out / "logs" / "bedrock.jsonl").resolve()),
+        "replies": str((request.out / NAME).resolve()),
     }
 
 

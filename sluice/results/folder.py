@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HISTORY = "history"
 DOCUMENTS = ("run.json", "report.html")
 LOCK = ".lock"
+UNFINISHED = {"logs", "replies.jsonl"}  # what there is of a run that never got so far as to leave its document
 
 
 def check_out(out: Path, task: str | None = None) -> None:
@@ -61,7 +62,7 @@ def check_out(out: Path, task: str | None = None) -> None:
 def _holds_a_run(out: Path) -> bool:
     """Whether Sluice has written here: a finished run's document, or the logs of one that never got so far."""
     names = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
-    if names == {"logs"}:
+    if names and names <= UNFINISHED:
         return True
     return _task_of(out) is not None
 

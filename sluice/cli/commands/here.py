@@ -128,6 +128,8 @@ def run(
 
     Ctrl-C cancels the run: what was answered is kept, and every row is in the results.
 
+    Replies of models that are asked are kept in DIR as they come: the same command again asks for what is missing.
+
     DIR may hold earlier runs of the task: rows of the same files are replaced, and kept in its history/; those of other
     files stay.
 

@@ -76,3 +76,10 @@ def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:
 
             return BedrockSource(region)
     raise BadSetting(f"--answers {spec}: there are {SOURCES}")
+
+
+def remembering(source: Source, path: str | None) -> Source:
+    """The source, asked for nothing that the file at `path` has; one that only computes stays as it is."""
+    from sluice.local.sources.kept import AsksSomebody, KeptReplies  # noqa: PLC0415  `--help` asks for none of it
+
+    return KeptReplies(source, Path(path)) if path is not None and isinstance(source, AsksSomebody) else source

@@ -49,6 +49,10 @@ class BedrockSource:
         self.client: Any = client or callers_session().client("bedrock-runtime", region_name=region, config=ONCE)
         self.sleep = sleep
 
+    def asked(self, request: Request) -> bytes:
+        """What an answer depends on: the Region, the model, and the body of the call."""
+        return f"bedrock {self.client.meta.region_name} {request.model}\n".encode() + request.raw
+
     def answer(self, request: Request, run: str | None = None) -> Reply:
         """Ask Bedrock, once; in a batch job again after a pause when it throttles, which costs nothing.
 

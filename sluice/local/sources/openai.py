@@ -11,16 +11,18 @@ import msgspec
 import urllib3
 
 from sluice.errors import Stop
+from sluice.local.sources.pace import MOST, Pace
 from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
     from sluice.local.requests import Request
 
-CONCURRENCY = 8
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+LONGEST_ASKED_SECONDS = 120.0  # of a server's own Retry-After
 TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
+TOO_MUCH = {429, 503}
 FIRST_CALL = urllib3.Timeout(connect=5, read=8)  # a server that loads its model now may take longer, and may
 ADVICE = {
     401: "answers 401: it wants a key that it knows, in the variable OPENAI_API_KEY",
@@ -65,17 +67,18 @@ class OpenAISource:
     """Asks one model of one server, whatever the tier; `OPENAI_API_KEY` is sent when it is set."""
 
     name = "openai"
-    concurrency = CONCURRENCY
+    concurrency = MOST
 
     def __init__(self, url: str, model: str) -> None:
         self.url = url.rstrip("/") + "/chat/completions"
         self.model = model
-        self.pool = urllib3.PoolManager(maxsize=CONCURRENCY, retries=False, timeout=urllib3.Timeout(300))
+        self.pace = Pace()
+        self.pool = urllib3.PoolManager(maxsize=MOST, retries=False, timeout=urllib3.Timeout(300))
         key = os.environ.get("OPENAI_API_KEY")
         self.headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002  the same in every run
-        """Ask the server, again after a pause when it is busy.
+        """Ask the server, again after a pause when it is busy: as long as it says, if it says.
 
         Raises:
             NoAnswer: it refuses, or is busy too often.
@@ -83,14 +86,22 @@ class OpenAISource:
         body = msgspec.json.encode(self.payload(request))
         wait = FIRST_WAIT_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
-            status, answer = self._post(body)
+            with self.pace.call():
+                status, answer, asked = self._post(body)
             if status == 200:
+                self.pace.answered()
                 return read_completion(answer)
+            if status in TOO_MUCH:
+                self.pace.refused()
             if status not in TRY_AGAIN or attempt == ATTEMPTS:
                 break
-            time.sleep(wait * random.uniform(0.5, 1))
+            time.sleep(asked or wait * random.uniform(0.5, 1))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         raise NoAnswer(f"{self.url} answered {status}: {answer[:300].decode(errors='replace')}", code=status)
+
+    def asked(self, request: Request) -> bytes:
+        """What an answer depends on: the server, and the body of the call, which names the model."""
+        return self.url.encode() + b"\n" + msgspec.json.encode(self.payload(request))
 
     def reach(self) -> None:
         """Make sure that the server is there and takes requests for the model, before a run begins.
@@ -126,12 +137,18 @@ class OpenAISource:
                 payload[theirs] = config[ours]
         return payload
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
+    def _post(self, body: bytes) -> tuple[int, bytes, float]:
+        """Status and body of an answer, and the seconds after which the server wants to be asked again, or 0."""
         try:
             answer = self.pool.request("POST", self.url, body=body, headers=self.headers)
         except urllib3.exceptions.HTTPError as error:
-            return 503, str(error).encode()
-        return answer.status, answer.data
+            return 503, str(error).encode(), 0.0
+        return answer.status, answer.data, seconds_of(answer.headers.get("Retry-After", ""))
+
+
+def seconds_of(retry_after: str) -> float:
+    """Seconds of a Retry-After header, within reason; 0 for one that says a date, or nothing."""
+    return min(float(retry_after), LONGEST_ASKED_SECONDS) if retry_after.isdecimal() else 0.0
 
 
 def read_completion(data: bytes) -> Reply:

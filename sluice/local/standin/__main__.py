@@ -13,7 +13,7 @@ from sluice.local.callers import own_secret
 from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
 from sluice.local.ledger import FOLDER, Ledger
-from sluice.local.sources import open_source
+from sluice.local.sources import open_source, remembering
 from sluice.local.sources.source import Tiers
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
@@ -38,6 +38,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     template: str | None = None
     journal: str | None = None
+    replies: str | None = None
 
 
 def build(configuration: Configuration) -> Server:
@@ -54,7 +55,7 @@ def build(configuration: Configuration) -> Server:
     template = None
     if configuration.template:
         template = Template(msgspec.json.decode(Path(configuration.template).read_bytes()), region)
-    source = open_source(configuration.answers, task, region, s3)
+    source = remembering(open_source(configuration.answers, task, region, s3), configuration.replies)
     account = msgspec.to_builtins(faults.plan.account)
     settings = Settings().override({**configuration.settings, **account})
     most = faults.plan.quota or account.get("max_jobs_in_flight", JOBS_PER_MODEL)

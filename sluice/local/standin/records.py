@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from queue import SimpleQueue
+from threading import Lock, Semaphore, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -13,13 +14,15 @@ from sluice.local.requests import BYTES_PER_TOKEN, BadRequest, Line, Request, Re
 from sluice.local.sources.source import NoAnswer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from _thread import LockType
+    from collections.abc import Callable, Iterator
 
     from sluice.local.faults import Faults, RecordFault
     from sluice.local.sources.source import Source
     from sluice.local.standin.jobs import Counts, Job
 
 BATCH = 2000
+FEW = 64  # of a source that takes its time: how many answers are written at once
 ENDS = (b"end_turn", b"max_tokens")
 _decode_line = msgspec.json.Decoder(Line).decode
 _encode = msgspec.json.encode
@@ -33,50 +36,48 @@ class Worker:
     run: str | None
     source: Source
     faults: Faults
+    counting: LockType = field(default_factory=Lock)
 
     def output(self, file: IO[bytes], most: int) -> Iterator[list[bytes]]:
         """The output lines of an input file, in batches; at most so many records, fewer when the job is stopped."""
-        lines = islice(file, most)
-        reader = RequestReader(self.job.model)
-        pool = ThreadPoolExecutor(self.source.concurrency) if self.source.concurrency > 1 else None
-        try:
-            while not self.job.stop_asked.is_set() and (batch := list(islice(lines, BATCH if pool is None else 64))):
-                answers = (
-                    map(self.answer, batch, [reader] * len(batch))
-                    if pool is None
-                    else pool.map(self.answer, batch, [reader] * len(batch))
-                )
-                written = list(filter(None, answers))
-                yield self.disturb(written) if self.faults.touches_records else written
-        finally:
-            if pool is not None:
-                pool.shutdown(cancel_futures=True)
+        reader, stopped = RequestReader(self.job.model), self.job.stop_asked.is_set
+        lines = takewhile(lambda _: not stopped(), islice(file, most))  # what is under way then comes to its end
+        workers = self.source.concurrency
+        if workers > 1:
+            answers, size = as_they_come(lambda raw: self.answer(raw, reader), lines, workers), FEW
+        else:
+            answers, size = (self.answer(raw, reader) for raw in lines), BATCH
+        while written := list(islice(answers, size)):
+            yield self.disturb(written) if self.faults.touches_records else written
 
     def answer(self, raw: bytes, reader: RequestReader) -> bytes:
         """The output line of one input line."""
-        counts = self.job.counts
-        counts.processed += 1
         try:
             line = _decode_line(raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            counts.error += 1
-            return failed_line(b'{"malformed":true}', "", 400, f"Malformed record: {error}")
+            return self._failed(b'{"malformed":true}', "", 400, f"Malformed record: {error}")
         body = bytes(line.modelInput)
         try:
             request = reader.read(line.recordId, body)
             reply = self.source.answer(request, self.run)
         except BadRequest as error:
-            counts.error += 1
-            return failed_line(body, line.recordId, 400, str(error))
+            return self._failed(body, line.recordId, 400, str(error))
         except NoAnswer as error:
-            counts.error += 1
-            return failed_line(body, line.recordId, error.code, str(error))
-        counts.success += 1
+            return self._failed(body, line.recordId, error.code, str(error))
         reply = reply.cut(request)
-        output = model_output(request, reply, counts)
+        with self.counting:
+            self.job.counts.processed += 1
+            self.job.counts.success += 1
+            output = model_output(request, reply, self.job.counts)
         return b"".join(
             (b'{"modelInput":', body, b',"modelOutput":', output, b',"recordId":"', line.recordId.encode(), b'"}\n')
         )
+
+    def _failed(self, body: bytes, record: str, code: int, message: str) -> bytes:
+        with self.counting:
+            self.job.counts.processed += 1
+            self.job.counts.error += 1
+        return failed_line(body, record, code, message)
 
     def disturb(self, lines: list[bytes]) -> list[bytes]:
         """The lines after the fault plan has been at them."""
@@ -86,6 +87,46 @@ class Worker:
             fault = self.faults.of_record(self.job.name, self.job.tier, record)
             disturbed += [line] if fault is None else apply(fault, line, record)
         return disturbed
+
+
+def as_they_come(work: Callable[[bytes], bytes], items: Iterator[bytes], workers: int) -> Iterator[bytes]:
+    """Yield what `work` makes of the items, each as soon as it is there: nobody waits for the slowest of a batch.
+
+    Results are at most as many ahead of the reader as there are workers.
+    """
+    done: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+    lock, room = Lock(), Semaphore(2 * workers)
+
+    def loop() -> None:
+        try:
+            while True:
+                room.acquire()
+                with lock:
+                    item = next(items, None)
+                if item is None:
+                    break
+                done.put(work(item))
+        except BaseException as error:  # noqa: BLE001  it is raised where the results are read
+            done.put(error)
+        done.put(None)
+
+    threads = [Thread(target=loop, daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    left = workers
+    try:
+        while left:
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            room.release()
+            if result is None:
+                left -= 1
+            else:
+                yield result
+    finally:
+        items = iter(())
+        room.release(workers)
 
 
 def model_output(request: Request, reply: Reply, counts: Counts) -> bytes:

@@ -1,0 +1,123 @@
+"""Replies that were paid for or waited for are written down as they come, and asked for no second time.
+
+One line of JSON for each, in the folder of the results: the fingerprint of what was asked, and what came back. A run
+that was killed goes on where it was, since the same command finds there what it had; so does another version of the
+task for the requests that the two share. No key and no header is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from hashlib import blake2b
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import msgspec
+
+from sluice.files import plain
+from sluice.local.sources.source import NoAnswer, Reply, Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sluice.local.requests import Request
+
+NAME = "replies.jsonl"
+DIGEST = 16
+
+
+@runtime_checkable
+class AsksSomebody(Source, Protocol):
+    """A source that calls a model, and can tell what it would send."""
+
+    def asked(self, request: Request) -> bytes:
+        """Everything that an answer depends on: who is asked, and the body of the call."""
+        ...
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A reply, and the fingerprint of its request in hexadecimal."""
+
+    asked: str
+    reply: Reply
+
+
+_decode = msgspec.json.Decoder(Line).decode
+
+
+class KeptReplies:
+    """Answers from the file what it has, asks the source for what is missing, and keeps that.
+
+    A request that is made again within a run is another attempt, whose reply is another one. In memory are 16 bytes and
+    a place for each reply.
+    """
+
+    def __init__(self, source: AsksSomebody, path: Path) -> None:
+        self.source, self.path = source, path
+        self.name, self.concurrency = source.name, source.concurrency
+        self._lock = Lock()
+        self._attempts: Counter[bytes] = Counter()
+        self._places: dict[bytes, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._end = self._read()
+
+    def answer(self, request: Request, run: str | None) -> Reply:
+        """Give the reply that is there, else the source's.
+
+        Raises:
+            NoAnswer: the source has none, which is not kept; or a reply cannot be kept, so that no more are asked for.
+        """
+        asked = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
+        with self._lock:
+            self._attempts[asked] += 1
+            attempt = self._attempts[asked]
+            if attempt > 1:
+                asked = blake2b(asked + attempt.to_bytes(4, "big"), digest_size=DIGEST).digest()
+            place = self._places.get(asked)
+        if place is not None:
+            return self._at(place)
+        reply = self.source.answer(request, run)
+        self._keep(asked, reply)
+        return reply
+
+    def _keep(self, asked: bytes, reply: Reply) -> None:
+        line = msgspec.json.encode(Line(asked.hex(), reply)) + b"\n"
+        with self._lock:
+            try:
+                written = os.pwrite(self._file, line, self._end)
+                if written < len(line):
+                    written += os.pwrite(self._file, line[written:], self._end + written)
+            except OSError as error:
+                os.ftruncate(self._file, self._end)  # no half line stays
+                raise NoAnswer(f"no reply can be kept in {plain(self.path)}: {error.strerror}") from error
+            self._places[asked] = self._end
+            self._end += len(line)
+
+    def _at(self, place: int) -> Reply:
+        size = 4096
+        while b"\n" not in (data := os.pread(self._file, size, place)) and len(data) == size:
+            size *= 8
+        return _decode(data.partition(b"\n")[0]).reply
+
+    def _read(self) -> int:
+        """Find every whole line; a last one that was cut is dropped. The end of what is good."""
+        end = 0
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            while (line := file.readline()).endswith(b"\n"):
+                with suppress(ValueError):  # of msgspec too: nobody's line, which is passed over
+                    self._places.setdefault(bytes.fromhex(_decode(line).asked), end)
+                end += len(line)
+        os.ftruncate(self._file, end)
+        return end
+
+
+def count_kept(folder: Path) -> int:
+    """How many replies a folder keeps."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,259 @@
+"""Replies are kept as they come, and found again; a server gets as many calls at once as it can use."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sluice.local.requests import Request
+from sluice.local.sources import open_source, remembering
+from sluice.local.sources.kept import KeptReplies, count_kept
+from sluice.local.sources.openai import OpenAISource, seconds_of
+from sluice.local.sources.pace import FIRST, MOST, Pace
+from sluice.local.sources.source import NoAnswer, Reply
+from sluice.local.standin.records import as_they_come
+from sluice.task.file import parse_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def request(text: str) -> Request:
+    return Request("r", "m", text, text.encode(), 10)
+
+
+class Model:
+    """Answers with the number of the call, and counts how often it was asked for each text."""
+
+    name, concurrency = "model", 4
+
+    def __init__(self, url: str = "http://x") -> None:
+        self.url = url
+        self.calls: list[str] = []
+        self.fails = False
+
+    def asked(self, request: Request) -> bytes:
+        return self.url.encode() + request.raw
+
+    def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002
+        self.calls.append(request.text)
+        if self.fails:
+            raise NoAnswer("busy", 503)
+        return Reply(f"{request.text} \n {len(self.calls)} é", "end_turn", 3, None)
+
+
+def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
+    """A second process over the same file sends what is missing, and each reply is as it was."""
+    first = KeptReplies(model := Model(), tmp_path / "o" / "replies.jsonl")
+    came = {text: first.answer(request(text), None) for text in ("a", "b")}
+    assert count_kept(tmp_path / "o") == 2
+    again = KeptReplies(other := Model(), tmp_path / "o" / "replies.jsonl")
+    assert {text: again.answer(request(text), None) for text in ("a", "b")} == came
+    again.answer(request("c"), None)
+    assert (model.calls, other.calls) == (["a", "b"], ["c"])
+
+
+def test_another_attempt_is_another_reply(tmp_path: Path) -> None:
+    """What is asked twice within a run is asked twice, and a second run finds both in their order."""
+    run = KeptReplies(Model(), tmp_path / "replies.jsonl")
+    first = [run.answer(request("a"), None) for _ in range(2)]
+    again = KeptReplies(model := Model(), tmp_path / "replies.jsonl")
+    assert [again.answer(request("a"), None) for _ in range(2)] == first
+    assert (first[0] == first[1], model.calls) == (False, [])
+
+
+def test_another_server_model_or_prompt_is_another_question(tmp_path: Path) -> None:
+    """The fingerprint covers all that an answer depends on, and no key."""
+    path = tmp_path / "replies.jsonl"
+    for url in ("http://x", "http://y"):
+        KeptReplies(model := Model(url), path).answer(request("a"), None)
+        assert model.calls == ["a"]
+    body = b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}'
+    asked = {
+        OpenAISource(url, name).asked(Request("r", "m", "a", raw, most))
+        for url in ("http://x/v1", "http://y/v1")
+        for name in ("q", "r")
+        for raw in (body, body.replace(b'"a"', b'"b"'))
+        for most in (1, 2)
+    }
+    assert len(asked) == 16
+    assert OpenAISource("http://x/v1/", "q").asked(Request("s", "n", "a", body, 1)) in asked
+
+
+def test_no_answer_is_not_kept(tmp_path: Path) -> None:
+    """What failed is asked again by the next run."""
+    path = tmp_path / "replies.jsonl"
+    model = Model()
+    model.fails = True
+    kept = KeptReplies(model, path)
+    with pytest.raises(NoAnswer):
+        kept.answer(request("a"), None)
+    assert count_kept(tmp_path) == 0
+    model.fails = False
+    KeptReplies(model, path).answer(request("a"), None)
+    assert model.calls == ["a", "a"]
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_last_line_that_was_cut_is_dropped(tmp_path: Path, cut: int) -> None:
+    """As a killed process or a full disk leaves it; so is a line that is nobody's, and those behind it stand."""
+    path = tmp_path / "replies.jsonl"
+    kept = KeptReplies(Model(), path)
+    came = {text: kept.answer(request(text), None) for text in "abc"}
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(lines[0] + b'{"nobody": "knows"}\n\xff\n' + lines[1] + lines[2][:-cut])
+    again = KeptReplies(model := Model(), path)
+    for text in "abc":
+        again.answer(request(text), None)
+    assert model.calls == ["c"]
+    assert KeptReplies(Model(), path).answer(request("b"), None) == came["b"]
+
+
+def test_a_reply_that_cannot_be_kept_ends_the_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: no half line stays, and the refusal says where there is no room."""
+    path = tmp_path / "replies.jsonl"
+    kept = KeptReplies(Model(), path)
+    kept.answer(request("a"), None)
+    size, write = path.stat().st_size, os.pwrite
+
+    def full(file: int, data: bytes, at: int) -> int:
+        if len(data) > 5:
+            return write(file, data[:5], at)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def short(file: int, data: bytes, at: int) -> int:
+        if at > size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return full(file, data, at)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    with pytest.raises(NoAnswer, match=r"no reply can be kept in .*replies\.jsonl: No space left") as refused:
+        kept.answer(request("b"), None)
+    assert refused.value.code == 400
+    assert path.stat().st_size == size
+
+
+def test_many_at_once_keep_whole_lines(tmp_path: Path) -> None:
+    """Lines of several threads do not run into each other."""
+    path = tmp_path / "replies.jsonl"
+    kept = KeptReplies(Model(), path)
+    with ThreadPoolExecutor(16) as pool:
+        came = list(pool.map(lambda n: kept.answer(request(f"text {n}"), None), range(400)))
+    again = KeptReplies(model := Model(), path)
+    assert [again.answer(request(f"text {n}"), None) for n in range(400)] == came
+    assert model.calls == []
+
+
+def test_a_source_that_only_computes_keeps_nothing(tmp_path: Path) -> None:
+    """The stand-in's labels cost nothing, and a replay is a file already."""
+    task = parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}, "t")
+    s3: Any = None
+    standin = open_source("standin", task, "us-east-1", s3)
+    assert remembering(standin, str(tmp_path / "replies.jsonl")) is standin
+    server = open_source("openai:http://127.0.0.1:1/v1#q", task, "us-east-1", s3)
+    assert isinstance(remembering(server, str(tmp_path / "replies.jsonl")), KeptReplies)
+
+
+def test_nobody_waits_for_the_slowest_of_a_batch() -> None:
+    """The others are through before it is, and nothing is lost or doubled."""
+    slow = threading.Event()
+
+    def work(item: bytes) -> bytes:
+        if item == b"0":
+            slow.wait(10)
+        return item
+
+    found = as_they_come(work, iter([b"%d" % n for n in range(500)]), 4)
+    first = [next(found) for _ in range(400)]
+    slow.set()
+    rest = list(found)
+    assert b"0" not in first
+    assert sorted(first + rest, key=int) == [b"%d" % n for n in range(500)]
+
+
+def test_what_fails_in_a_worker_is_raised_and_a_reader_that_leaves_holds_nobody() -> None:
+    """The threads end with the reading."""
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        list(as_they_come(lambda item: b"%d" % (1 // int(item)), iter([b"1", b"0", b"2"]), 2))
+    leaving = as_they_come(bytes, (b"%d" % n for n in range(10**9)), 8)
+    next(leaving)
+    leaving.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+class Server:
+    """Answers in a time that depends on how many calls are under way, by a clock of its own."""
+
+    def __init__(self, at_once: int) -> None:
+        self.now, self.at_once = 0.0, at_once
+        self.pace = Pace(clock=lambda: self.now)
+
+    def second(self) -> int:
+        """One window: the answers per second are those of the calls that the server works on."""
+        rate = min(self.pace.limit, self.at_once) * 20
+        self.pace._full = True
+        for _ in range(rate):
+            self.now += 1.02 / rate
+            self.pace.answered()
+        return self.pace.limit
+
+
+@pytest.mark.parametrize(("at_once", "least", "most"), [(1, 1, 14), (30, 30, 60), (10_000, MOST, MOST)])
+def test_calls_at_once_grow_while_answers_do(at_once: int, least: int, most: int) -> None:
+    """Up to what the server can use, and not much beyond it."""
+    server = Server(at_once)
+    limits = [server.second() for _ in range(40)]
+    assert least <= limits[-1] <= most
+    assert limits[0] >= FIRST
+
+
+def test_a_server_that_throttles_gets_fewer_calls_and_more_again() -> None:
+    """A third less at once, not once more for each call of the same moment, and then it climbs."""
+    server = Server(10_000)
+    for _ in range(6):
+        server.second()
+    before = server.pace.limit
+    for _ in range(50):
+        server.pace.refused()
+    assert server.pace.limit == int(before * 0.7)
+    limits = [server.second() for _ in range(10)]
+    assert all(one <= other for one, other in pairwise(limits))
+    assert limits[-1] > before
+
+
+def test_a_limit_is_kept() -> None:
+    """No more calls are under way than it says, whatever is waiting."""
+    pace, under_way, most = Pace(3), [], []
+
+    def call(_n: int) -> None:
+        with pace.call():
+            under_way.append(1)
+            most.append(len(under_way))
+            time.sleep(0.002)
+            under_way.pop()
+        pace.answered()
+        pace.refused()
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(call, range(60)))
+    assert max(most) == pace.limit == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7), ("", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("9999", 120)]
+)
+def test_the_server_says_when_to_come_back(header: str, seconds: float) -> None:
+    """In seconds, within reason."""
+    assert seconds_of(header) == seconds
