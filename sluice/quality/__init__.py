@@ -1,0 +1,1 @@
+"""How good a run is: draws, certificates, intervals, what known answers say, alarms."""
