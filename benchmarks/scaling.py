@@ -26,10 +26,13 @@ SIZES = [10**n for n in range(3, 10)]
 ROW_BYTES = 300
 STORED_BYTES = 354
 OBJECT_ROWS = 100_000
+KEEP_RUNS_DAYS = 90  # the option `keep_runs_days`, as an untouched cdk.json has it
 ESCALATED = 0.05
 JOB_SECONDS = 3600  # of a batch job: real ones of 2,400 records took 20 minutes to hours
 ANSWER_BYTES = 500  # of an output line beside the request that it echoes
 RESULT_BYTES = 150  # of a row in Parquet, beside what repeats
+# What lasts of a record beside its row: its key in a list, an attempt, a reply (`tests/unit/benchmarks` measures them).
+RECORD_BYTES = 33 + 34 + 12
 
 # Rows a second on one measured core (docs/internals/performance.md, rounded down); what a Lambda is taken to be beside
 # it.
@@ -148,6 +151,20 @@ def prices() -> dict[str, float]:
     return {name: item["usd"] for name, item in data.items() if isinstance(item, dict)}
 
 
+def stored(run: Run) -> tuple[float, float]:
+    """Bytes in the work bucket: what lasts as long as the run, and what expires within days."""
+    sent = run.rows * (1 + ESCALATED)
+    lasts = run.rows * STORED_BYTES + sent * RECORD_BYTES + run.rows * ESCALATED * ROW_BYTES
+    return lasts, sent * (2 * run.request_bytes + ANSWER_BYTES) + run.rows * (ROW_BYTES + RESULT_BYTES) / 2
+
+
+def storage_dollars(run: Run, settings: Settings) -> float:
+    """What is stored, for as long as it is; S3 deletes at the end of a day, so that each day counts one more."""
+    lasts, expires = stored(run)
+    days = lasts * (KEEP_RUNS_DAYS + 1) + expires * (settings.keep_requests_days + 1)
+    return days / 30 / 1e9 * prices()["s3_gb_month"]
+
+
 def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
     """All but tokens and storage."""
     price = prices()
@@ -162,7 +179,7 @@ def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
 
 HEAD = (
     "| rows | objects | spans | jobs (first round + second) | waves | Lambda seconds | state transitions | S3 reads "
-    "| S3 writes | USD apart from tokens |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| S3 writes | USD of work | USD of storage |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
@@ -177,7 +194,7 @@ def table(settings: Settings, memory: dict[str, int]) -> str:
             f"| {rows:,} | {run.objects:,} | {run.spans:,} | {run.jobs:,} + {run.later:,} | {waves:,} "
             f"| {sum(work.seconds for work in found):,.0f} | {transitions(run):,} "
             f"| {sum(work.gets for work in found):,} | {sum(work.puts for work in found):,} "
-            f"| {dollars(run, found, memory):,.2f} |"
+            f"| {dollars(run, found, memory):,.3f} | {storage_dollars(run, settings):,.3f} |"
         )
     return "\n".join(lines)
 
