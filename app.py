@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-from infra.app import build, check_size
+from infra.app import build, check_templates
 from sluice.errors import SluiceError
 
 try:
-    for stack in build().synth().stacks:
-        check_size(Path(stack.template_full_path))
+    check_templates(Path(build().synth().directory))
 except SluiceError as error:  # an option or a task file that somebody has to mend: where and how, without a traceback
     sys.exit(f"This cannot be deployed:\n{error}")

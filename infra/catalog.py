@@ -4,22 +4,29 @@ A task called `tickets` has the table `tickets` (every published run) and the vi
 latest run). The view `results` holds the shared columns of all tasks' current rows; the table `runs` has a row for each
 published run. Athena finds Parquet columns by their names, so that files of an earlier version of a task, with columns
 fewer or more, stay readable; what it cannot read is a column whose type has changed.
+
+The tasks' tables and views lie in the stack itself where its template has room for them, else in nested stacks, each
+task in the one that its name says, so that another task more or less moves none of them: CloudFormation cannot move a
+table from one stack to another, since it makes the new one, of the same name, before it deletes the old one.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from aws_cdk import Aws
+from aws_cdk import Aws, NestedStack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
 from constructs import Construct
 
+from infra.options import TablesIn
 from infra.queries import QUERIES
+from sluice.errors import BadSetting
 from sluice.results.run_table import RUNS
 from sluice.task.columns import BASE_COLUMNS
 
@@ -32,6 +39,12 @@ PARTITION = "run_date"
 # Before the first release nothing can have been published.
 FIRST_DATE = "2026-01-01"
 ATHENA_RESULTS = "athena"
+# Of the 1,000,000 bytes and 500 resources of a template, what the tables and views of tasks may take up of the stack's
+# own; the rest takes up to 250,000 and 130, and schedules and source buckets come on top.
+OWN_BYTES, OWN_TABLES = 500_000, 100
+# In how many nested stacks they lie otherwise: of 300 tasks with 60 columns, 20 KB each, the fullest gets some 50.
+# Never another number: every task's stack would be another.
+NESTED_STACKS = 8
 
 PARQUET = {
     "input": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
@@ -52,6 +65,10 @@ PLAIN_TYPES = {
 }
 
 
+COLUMN_BYTES = len('{"Name":"","Type":""},')
+TABLE_BYTES = 2_600  # of a table and a view beside their columns and the view's text
+
+
 @dataclass(frozen=True)
 class Column:
     """A column by its name in SQL, with its type in both dialects."""
@@ -67,6 +84,27 @@ class Column:
 
 
 RUN_DATE = Column(PARTITION, "date", "date")
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """A task's table and the view over it: its columns, those of the view, and the view as Athena stores it."""
+
+    task: str
+    columns: list[Column]
+    visible: list[Column]
+    view: str
+
+    @property
+    def bytes(self) -> int:
+        """About what both take up in a template."""
+        listed = sum(len(column.name) + len(column.hive) + COLUMN_BYTES for column in self.columns)
+        return 2 * listed + len(self.view) + TABLE_BYTES
+
+
+def has_room(tables: list[TaskTable]) -> bool:
+    """Whether a stack has room for all tables and views of its tasks itself."""
+    return len(tables) <= OWN_TABLES and sum(table.bytes for table in tables) <= OWN_BYTES
 
 
 def sql_types(kind: pa.DataType) -> tuple[str, str]:
@@ -103,10 +141,12 @@ class Catalog(Construct):
         storage: Storage,
         schemas: Mapping[str, pa.Schema],
         scan_limit_gb: int,
+        tables_in: TablesIn = TablesIn.AUTO,
     ) -> None:
         super().__init__(scope, id_)
         self.name = database
         self._storage = storage
+        self._taken: set[str] = set()
         self.database = glue.CfnDatabase(
             self,
             "Database",
@@ -115,24 +155,39 @@ class Catalog(Construct):
         )
         self.workgroup = self._workgroup(scan_limit_gb)
         self._files("runs", "runs/", [Column.of(field) for field in RUNS])
-        views = {task: self._task(task, schema) for task, schema in schemas.items()}
-        if views:
-            self._results(views)
+        tables = [] if tables_in is TablesIn.NOWHERE else [self._of_task(*item) for item in schemas.items()]
+        nested = tables_in is TablesIn.NESTED or (tables_in is TablesIn.AUTO and not has_room(tables))
+        for table in tables:
+            self._task(table, self._nested_stack(table.task) if nested else self)
+        if tables:
+            self._results(tables)
             self._save_queries()
 
-    def _task(self, task: str, schema: pa.Schema) -> list[Column]:
-        """Make the table and the view of `task`; return the view's columns."""
-        name = sql_name(task)
+    def _of_task(self, task: str, schema: pa.Schema) -> TaskTable:
         columns = [Column.of(field) for field in schema]
-        self._files(name, f"results/{task}/", columns)
         visible = [*columns, RUN_DATE]
-        self._view(_current(task), latest_runs(self._place(name), self._place("runs"), visible), visible)
-        return visible
+        sql = latest_runs(self._place(sql_name(task)), self._place("runs"), visible)
+        return TaskTable(task, columns, visible, self._encoded(sql, visible))
 
-    def _files(self, name: str, folder: str, columns: list[Column]) -> None:
+    def _task(self, table: TaskTable, scope: Construct) -> None:
+        """Make the table and the view of a task."""
+        self._files(sql_name(table.task), f"results/{table.task}/", table.columns, scope)
+        self._view(_current(table.task), table.view, table.visible, scope)
+
+    def _nested_stack(self, task: str) -> Construct:
+        """The nested stack that a task's name says."""
+        number = int.from_bytes(hashlib.blake2b(task.encode(), digest_size=8).digest()) % NESTED_STACKS
+        found = self.node.try_find_child(f"Tables{number}")
+        if isinstance(found, NestedStack):
+            return found
+        said = "Tables and views of Sluice's tasks"
+        return NestedStack(self, f"Tables{number}", description=said, suppress_template_indentation=True)
+
+    def _files(self, name: str, folder: str, columns: list[Column], scope: Construct | None = None) -> None:
         """Make a table over the Parquet files under a folder of the results bucket, one folder in it for each date."""
         location = f"s3://{self._storage.results.bucket_name}/{folder}"
         self._table(
+            scope or self,
             name,
             table_type="EXTERNAL_TABLE",
             parameters={
@@ -154,23 +209,28 @@ class Catalog(Construct):
             ),
         )
 
-    def _results(self, views: Mapping[str, list[Column]]) -> None:
+    def _results(self, tables: list[TaskTable]) -> None:
         """Make the view over all tasks, of the columns that every task has."""
-        first = {column.name: column for column in next(iter(views.values()))}
+        first = {column.name: column for column in tables[0].visible}
         columns = [first[name] for name in (*BASE_COLUMNS, PARTITION)]
-        selects = [f"SELECT {_names(columns)} FROM {self._place(_current(task))}" for task in views]  # noqa: S608
-        self._view("results", "\nUNION ALL\n".join(selects), columns)
+        views = [self._place(_current(table.task)) for table in tables]
+        selects = [f"SELECT {_names(columns)} FROM {view}" for view in views]  # noqa: S608
+        self._view("results", self._encoded("\nUNION ALL\n".join(selects), columns), columns, self)
 
-    def _view(self, name: str, sql: str, columns: list[Column]) -> None:
-        """Make a view as Athena itself stores one: a table without files whose text is the encoded statement."""
+    def _encoded(self, sql: str, columns: list[Column]) -> str:
+        """A view's statement as Athena itself stores one."""
         definition = {
             "originalSql": sql,
             "catalog": "awsdatacatalog",
             "schema": self.name,
             "columns": [{"name": column.name, "type": column.presto} for column in columns],
         }
-        encoded = base64.b64encode(json.dumps(definition).encode()).decode()
+        return base64.b64encode(json.dumps(definition).encode()).decode()
+
+    def _view(self, name: str, encoded: str, columns: list[Column], scope: Construct) -> None:
+        """Make a view as Athena itself stores one: a table without files whose text is the encoded statement."""
         self._table(
+            scope,
             name,
             table_type="VIRTUAL_VIEW",
             parameters={"presto_view": "true", "comment": "Presto View"},
@@ -197,11 +257,12 @@ class Catalog(Construct):
                 query_string=query.of(self.name),
             )
 
-    def _table(self, name: str, **properties: Any) -> None:
-        if self.node.try_find_child(name):
-            raise ValueError(f"the table {name!r} is taken; rename the task that needs it")
+    def _table(self, scope: Construct, name: str, **properties: Any) -> None:
+        if name in self._taken:
+            raise BadSetting(f"tasks: the table {name!r} is taken; rename the task that needs it")
+        self._taken.add(name)
         table = glue.CfnTable(
-            self,
+            scope,
             name,
             catalog_id=Aws.ACCOUNT_ID,
             database_name=self.name,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Problem = Any
 
+Geography = Literal["us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"]
 # The folder of the app: the root of a checkout, or that folder of the installed package (`sluice/places.py`).
 ROOT = Path(__file__).resolve().parent.parent
 # CDK's own context has a colon or an at sign in its names: feature flags, look-ups, what its command line passes on.
@@ -77,6 +78,10 @@ def _encryption(value: str) -> str:
     return value
 
 
+def _once(value: tuple[Geography, ...]) -> tuple[Geography, ...]:
+    return tuple(dict.fromkeys(value))
+
+
 class Encryption(StrEnum):
     """Whose key the buckets use, where it is not a key that is there already."""
 
@@ -89,6 +94,15 @@ class Removal(StrEnum):
 
     KEEP = "keep"
     DESTROY = "destroy"
+
+
+class TablesIn(StrEnum):
+    """Where the tables and views of the tasks are declared."""
+
+    AUTO = "auto"
+    STACK = "stack"
+    NESTED = "nested"
+    NOWHERE = "nowhere"
 
 
 VpcId = Annotated[str, Field(pattern=r"^vpc-[0-9a-f]{8,17}$")]
@@ -128,9 +142,6 @@ class Thresholds(BaseModel):
     overdue_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
 
 
-Geography = Literal["us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"]
-
-
 class Options(BaseModel):
     """The options of one deployment, each with the value that an untouched cdk.json has."""
 
@@ -154,7 +165,7 @@ class Options(BaseModel):
     models: Annotated[tuple[str, ...], BeforeValidator(_decoded)] = Field(
         (), description="Models that may be called beside those of the tasks and the default tiers."
     )
-    geographies: Annotated[tuple[Geography, ...], BeforeValidator(_decoded)] = Field(
+    geographies: Annotated[tuple[Geography, ...], BeforeValidator(_decoded), AfterValidator(_once)] = Field(
         (), description="Where texts may travel: the inference profiles that may be called, as eu; without any, all."
     )
     notify_email: Annotated[str, AfterValidator(_email)] | None = Field(
@@ -187,6 +198,11 @@ class Options(BaseModel):
         Removal.KEEP,
         description="What happens to buckets and key when the stack is deleted: keep, or destroy, which empties the "
         "buckets (the access logs stay until they are due).",
+    )
+    tables_in: TablesIn = Field(
+        TablesIn.AUTO,
+        description="Where the tasks' tables are declared: stack (the stack itself), nested (stacks nested in it), "
+        "auto (nested where its template has no room for them), or nowhere, for one deployment between two of these.",
     )
     scan_limit_gb: Annotated[int, Field(ge=1)] = Field(100, description="Athena stops a query that reads more.")
     bundle: bool = Field(

@@ -58,6 +58,7 @@ class SluiceStack(Stack):
             storage=storage,
             schemas=tasks.schemas(),
             scan_limit_gb=options.scan_limit_gb,
+            tables_in=options.tables_in,
         )
         monitoring = Monitoring(self, "Monitoring", options=options)
         monitoring.watch(machine=workflow.machine, functions=functions, lost=triggers.lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sluice.runs.inbox import Source
     from sluice.task.triggers import Schedule
 
+# A rule's pattern has room for 2,048 bytes; the bucket and the event take some 250.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+PATTERN_BYTES = 1_700
 NO_QUEUE_BEHIND = ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy")
 
 
@@ -62,7 +66,8 @@ class Triggers(Construct):
             prefixes[source.bucket].add(source.prefix)
         for number, (bucket, wanted) in enumerate(prefixes.items()):
             every = "" in wanted  # an empty prefix is no pattern
-            self._on_objects(f"Source{number}", bucket, [] if every else [{"prefix": one} for one in sorted(wanted)])
+            for part, some in enumerate([[]] if every else _patterns(wanted)):
+                self._on_objects(f"Source{number}{f'Part{part}' if part else ''}", bucket, some)
 
     def on_clock(self, schedules: Mapping[str, Schedule]) -> None:
         """Have the inbox swept every minute, and for each task with a schedule at its ticks.
@@ -160,3 +165,17 @@ class Triggers(Construct):
         pattern = events.EventPattern(source=[source], detail_type=[detail_type], detail=detail)
         rule = events.Rule(self, id_, event_pattern=pattern)
         rule.add_target(targets.LambdaFunction(function, dead_letter_queue=self.lost))
+
+
+def _patterns(prefixes: Iterable[str]) -> list[list[dict[str, str]]]:
+    """Part the patterns of prefixes among as few rules as have room for them."""
+    parts: list[list[dict[str, str]]] = []
+    room = 0
+    for prefix in sorted(prefixes):
+        pattern = {"prefix": prefix}
+        room -= len(json.dumps(pattern)) + 1
+        if room < 0 or not parts:
+            parts.append([])
+            room = PATTERN_BYTES - len(json.dumps(pattern)) - 1
+        parts[-1].append(pattern)
+    return parts

@@ -205,13 +205,14 @@ class RoundPlan(Document, frozen=True, kw_only=True):
 
 
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What flows through a job's states."""
+    """What flows through a job's states; `looks`: how often it has come back to one of them."""
 
     run: str
     round: int
     job: int
     next: str = ""
     wait_seconds: int = 0
+    looks: int = 0
 
 
 class PlanResult(msgspec.Struct, frozen=True, kw_only=True):

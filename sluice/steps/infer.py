@@ -25,7 +25,7 @@ from sluice.rows.containers import split_lines
 from sluice.rows.record import KEY
 from sluice.runs.state import Ended, JobItem
 from sluice.steps.services import Run
-from sluice.steps.waiting import longer_wait
+from sluice.steps.waiting import come_back, longer_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     inference = _Inference(services, opened, item, keys)
     while chunk := inference.next_chunk():
         if services.remaining_seconds() < RESERVE_SECONDS:
-            return msgspec.structs.replace(item, next="infer", wait_seconds=0)
+            return come_back(item, "infer", 0)
         if opened.cancelled or not inference.send(chunk):
             break
     if opened.cancelled:
@@ -72,7 +72,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     elif inference.throttled:
         last = 0 if inference.answered else item.wait_seconds
         wait = longer_wait(last, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
-        return msgspec.structs.replace(item, next="infer", wait_seconds=wait)
+        return come_back(item, "infer", wait)
     else:
         inference.finish("Completed")
     return msgspec.structs.replace(item, next="check", wait_seconds=0)

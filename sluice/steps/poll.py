@@ -14,6 +14,7 @@ from sluice.errors import RetryLater
 from sluice.runs.document import read
 from sluice.runs.state import Ended, JobItem, Looked, Submitted
 from sluice.steps.services import Run
+from sluice.steps.waiting import come_back
 
 if TYPE_CHECKING:
     from sluice.runs.settings import Settings
@@ -34,7 +35,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     try:
         state = services.bedrock.job(submitted.job_arn)
     except RetryLater:
-        return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
+        return come_back(item, "poll", wait)
     if state.status in WAITING:
         tier = opened.planned_job(item).tier
         # At each look, so that an alarm comes while the job still waits for its turn.
@@ -42,7 +43,7 @@ def run(services: Services, item: JobItem) -> JobItem:
     if state.status not in TERMINAL:
         if state.processed is not None:
             services.work.put(keys.looked, Looked(processed=state.processed, records=state.records).write())
-        return msgspec.structs.replace(item, next="poll", wait_seconds=wait)
+        return come_back(item, "poll", wait)
     ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
     services.work.put(keys.ended, ended.write())
     return msgspec.structs.replace(item, next="check", wait_seconds=0)

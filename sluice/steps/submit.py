@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,12 +9,13 @@ import msgspec
 from sluice.aws.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
 from sluice.runs.document import read
-from sluice.runs.state import JobItem, Submitted
+from sluice.runs.state import Submitted
 from sluice.steps.services import Run
-from sluice.steps.waiting import longer_wait
+from sluice.steps.waiting import come_back, longer_wait
 
 if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys
+    from sluice.runs.state import JobItem
     from sluice.steps.services import Services
 
 
@@ -35,14 +35,14 @@ def run(services: Services, item: JobItem) -> JobItem:
         if arn is None:
             arn = _create_or_adopt(services, opened, item, keys)
             if arn is None:
-                return _next(item, "check", 0)
+                return msgspec.structs.replace(item, next="check", wait_seconds=0)
             services.work.put(keys.submitted, Submitted(job_arn=arn, at=services.now().isoformat()).write())
         if opened.cancelled:  # the marker may have come while Bedrock was creating the job
             services.bedrock.stop_job(arn)
     except RetryLater:
         wait = longer_wait(item.wait_seconds, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
-        return _next(item, "submit", wait)
-    return _next(item, "poll", opened.settings.poll_seconds)
+        return come_back(item, "submit", wait)
+    return come_back(item, "poll", opened.settings.poll_seconds)
 
 
 def _noted(services: Services, keys: JobKeys) -> str | None:
@@ -72,7 +72,3 @@ def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKe
             kms_key=start.kms_key,
         )
     )
-
-
-def _next(item: JobItem, step: str, wait: float) -> JobItem:
-    return msgspec.structs.replace(item, next=step, wait_seconds=math.ceil(wait))

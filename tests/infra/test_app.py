@@ -25,6 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "as cdk.json declares it": {},
     "with a key and notices": {"encryption": "kms", "notify_email": "ops@example.com"},
     "with somebody's key, in a network": {"encryption": OWN_KEY, "vpc": VPC, "environment": "dev"},
+    "with nested tables": {"tables_in": "nested"},
     "gone without a trace": {"encryption": "kms", "removal": "destroy"},
 }
 
@@ -57,16 +58,20 @@ def test_the_app_synthesizes_without_an_account_and_without_a_word(tmp_path: Pat
     assert {name.replace("-", "_") for name in task_names(ROOT / "tasks")} < tables
 
 
-def test_a_template_that_is_too_large_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "said"), [("", "the"), ("Tables1A2B.nested", "a nested")])
+def test_a_template_that_is_too_large_is_refused(kind: str, said: str, tmp_path: Path) -> None:
     """Before anything is uploaded, with what makes it large."""
-    from infra.app import check_size
+    from infra.app import check_templates
 
-    template = tmp_path / "template.json"
-    template.write_bytes(b" " * 1_000_000)
-    check_size(template)
-    template.write_bytes(b" " * 1_000_001)
-    with pytest.raises(BadSetting, match=r"tasks: the template has 1,000,001 bytes.*input\.keep"):
-        check_size(template)
+    template = tmp_path / f"Sluice{kind}.template.json"
+    template.write_bytes(b"{}".ljust(1_000_000))
+    check_templates(tmp_path)
+    template.write_bytes(b"{}".ljust(1_000_001))
+    with pytest.raises(BadSetting, match=rf"tasks: {said} template has 1,000,001 bytes.*input\.keep"):
+        check_templates(tmp_path)
+    template.write_text(json.dumps({"Resources": {key: {} for key in map(str, range(501))}}), encoding="utf-8")
+    with pytest.raises(BadSetting, match=rf"tasks: {said} template has .* and 501 resources.*source_buckets"):
+        check_templates(tmp_path)
 
 
 def test_the_outputs_name_what_the_command_line_looks_for(deployed: Deployed) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from infra.permissions import plain
 from infra.queries import QUERIES
+from sluice.errors import BadSetting
 from sluice.results.table import schema
 from sluice.task.file import load_task
 
@@ -59,7 +60,7 @@ def test_a_task_may_not_be_called_like_another_table(name: str, tmp_path: Path) 
     for task in ("mails", name):
         text = f"name: {task}\ninput: {{text: body}}\nlabels: [a, b]\n"
         (tmp_path / f"{task}.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=f"the table '{name}' is taken"):
+    with pytest.raises(BadSetting, match=f"the table '{name}' is taken"):
         synthesize(tasks=str(tmp_path))
 
 

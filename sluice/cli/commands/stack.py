@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.calls import here
+from sluice.cli.calls import here, in_cloud
 from sluice.cli.help import examples
-from sluice.cli.options import ProfileOption, StackRegionOption
+from sluice.cli.options import EnvOption, JsonOption, ProfileOption, StackRegionOption
 
 commands = typer.Typer()
 
@@ -82,11 +82,38 @@ def deploy(
 ) -> None:
     """Deploy the tasks in tasks/ to an AWS account.
 
-    The settings are those of cdk.json, if there is one. CDK asks before it widens anybody's rights.
+    The settings are those of cdk.json, if there is one. CDK asks before it widens anybody's rights. Afterwards it is
+    offered to delete versions of functions that no execution uses, as `sluice prune` does.
 
     Exit codes: 0 deployed, 1 CDK failed, 2 wrong usage.
     """
     raise _by_cdk("deploy", (env, region, profile), options)
+
+
+@commands.command(
+    epilog=examples(
+        "sluice prune",
+        "sluice prune --env dev --yes",
+    )
+)
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them.")] = False,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """List versions of functions that no run uses, or delete them.
+
+    Each deployment publishes new versions and keeps the old ones for runs under way; an account has room for 75 GB of
+    code. What is listed goes with --yes. What the workflow or an execution under way uses stays, and what was replaced
+    within the last hour.
+
+    Exit codes: 0 listed or deleted, 1 AWS could not be reached, 2 wrong usage.
+    """
+    from sluice.cli.prune import prune as prune_versions  # noqa: PLC0415
+
+    raise in_cloud((env, region, profile), lambda deployment: prune_versions(deployment, yes=yes, as_json=json))
 
 
 @commands.command(
