@@ -11,7 +11,7 @@ from rich.text import Text
 from sluice.cli.plan import cost_table, section, tier_table
 from sluice.cli.summary import WIDTH
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
-from sluice.forecast.pilot import BASIS
+from sluice.quality.intervals import BASIS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sluice.forecast.pilot import Share
     from sluice.forecast.trial import Pilot
+    from sluice.quality.intervals import Share
 
 SHOWN = 10  # pairs of labels
 

@@ -1,53 +1,20 @@
-"""A pilot: what a sample that was answered by the first and by the strongest tier says of all records.
-
-Shares are told with Wilson's interval for a binomial share (E. B. Wilson, 1927, "Probable inference, the law of
-succession, and statistical inference"), which holds at shares near 0 and 1 too.
-"""
+"""A pilot: what a sample that was answered by the first and by the strongest tier says of all records."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.models.catalog import cost
+from sluice.quality.intervals import Share, share
 from sluice.reasons import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.runs.state import FrozenTier
-
-NORMAL_95 = 1.959964  # of a normal distribution: 95% lie within so many standard deviations
-BASIS = "95% Wilson interval"
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of `of` as it was seen, and the interval in which that of all records lies, 95 times of 100."""
-
-    count: int
-    of: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float:
-        return self.count / self.of if self.of else 0.0
-
-
-def share(count: int, of: int, *, all_of_them: bool = False) -> Share:
-    """A share with its interval; nothing is uncertain where all records were looked at."""
-    if all_of_them and of:
-        return Share(count, of, count / of, count / of)
-    if not of:
-        return Share(0, 0, 0.0, 1.0)
-    p, z2 = count / of, NORMAL_95**2
-    middle = (p + z2 / (2 * of)) / (1 + z2 / of)
-    half = NORMAL_95 / (1 + z2 / of) * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
-    return Share(count, of, max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < of else 1.0)
 
 
 class Answered(NamedTuple):

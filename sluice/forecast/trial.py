@@ -14,8 +14,9 @@ from sluice.errors import BadRequest, Unfinished
 from sluice.files import write_whole
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.forecast import planned
-from sluice.forecast.pilot import BASIS, Tokens, answered, bill, find, tokens_of
+from sluice.forecast.pilot import Tokens, answered, bill, find, tokens_of
 from sluice.forecast.texts import Lot
+from sluice.quality.intervals import BASIS
 from sluice.reasons import Reason
 from sluice.results.published import why
 from sluice.results.run_document import stand_in
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from sluice.aws.s3 import Store
     from sluice.forecast.estimate import Asked, Estimate, Forecast
     from sluice.forecast.forecast import Progress
-    from sluice.forecast.pilot import Findings, Share
+    from sluice.forecast.pilot import Findings
     from sluice.forecast.texts import Drawn
+    from sluice.quality.intervals import Share
     from sluice.task.task import Task
 
     Runner = Callable[..., Mapping[str, Any]]

@@ -20,10 +20,11 @@ from sluice.errors import BadRequest
 from sluice.figures import dollars
 from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import planned
-from sluice.forecast.pilot import Tokens, share
+from sluice.forecast.pilot import Tokens
 from sluice.forecast.texts import Lot
 from sluice.forecast.trial import bill_at
 from sluice.models.catalog import Catalog, cost
+from sluice.quality.intervals import share
 from sluice.runs.settings import Settings
 from sluice.runs.state import PlannedSegment
 from sluice.task.file import load_task

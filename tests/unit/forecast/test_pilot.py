@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sluice.forecast.pilot import Answered, Tokens, answered, bill, find, share, tokens_of
+from sluice.forecast.pilot import Answered, Tokens, answered, bill, find, tokens_of
 from sluice.models.catalog import Price
 from tests.unit.budget.test_costs import tier
-
-
-@pytest.mark.parametrize(
-    ("count", "of", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
-)
-def test_the_interval_is_wilsons(count: int, of: int, low: float, high: float) -> None:
-    """As published tables have it: the last one is Newcombe's example of 1998."""
-    found = share(count, of)
-    assert [found.low, found.high] == pytest.approx([low, high], abs=1e-4)
-
-
-@given(of=st.integers(1, 5000), part=st.floats(0, 1))
-def test_an_interval_holds_what_was_seen_and_narrows(of: int, part: float) -> None:
-    """It lies within 0 and 1, around the share that was seen, and four times the records make it narrower."""
-    count = round(part * of)
-    found, more = share(count, of), share(4 * count, 4 * of)
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    assert more.high - more.low < found.high - found.low
-
-
-@pytest.mark.parametrize(("of", "true"), [(50, 0.05), (200, 0.1), (200, 0.02), (100, 0.5)])
-def test_the_interval_misses_as_rarely_as_it_says(of: int, true: float) -> None:
-    """Over all samples that there can be, by their probability, it holds the true share about 95 times of 100."""
-    held = sum(
-        math.comb(of, count) * true**count * (1 - true) ** (of - count)
-        for count in range(of + 1)
-        if (found := share(count, of)).low <= true <= found.high
-    )
-    assert 0.92 <= held <= 0.99
-
-
-def test_nothing_is_uncertain_where_all_were_asked() -> None:
-    """And nothing is known where none was."""
-    assert (share(3, 12, all_of_them=True).low, share(3, 12, all_of_them=True).high) == (0.25, 0.25)
-    assert (share(0, 0).value, share(0, 0).low, share(0, 0).high) == (0.0, 0.0, 1.0)
 
 
 def row(labels: list[str] | None, tier: int | None, *tiers: int, status: str = "accepted") -> dict[str, Any]:
