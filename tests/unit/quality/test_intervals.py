@@ -99,7 +99,7 @@ def test_few_of_a_kind_get_the_exact_interval() -> None:
 
 @pytest.mark.parametrize(("accuracy", "drawn"), [(0.5, 200), (0.9, 1_000), (0.98, 100), (0.98, 2_000)])
 def test_the_interval_covers_where_rows_share_texts(accuracy: float, drawn: int) -> None:
-    """It holds the true share as often as it says with 30% of the rows from 60 texts, each right or wrong as a whole."""
+    """It holds the true share as often as it says, with 30% of the rows from 60 texts, each right or wrong."""
     dice = random.Random(drawn)
     held = 0
     for _ in range(300):
