@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos docs prices mutants simulate emulate check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos docs prices prove mutants simulate emulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ bench: setup ## Measure the steps, and write the table of docs/internals/perform
 
 chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice
 	@$(BIN)/python -m tests.faults.chaos $(CHAOS_FLAGS)
+
+prove: setup ## Simulate the promises of certificates, intervals and alarms (minutes)
+	@$(BIN)/python -m tests.prove
 
 mutants: setup ## Break the code by chance and in known ways, and see the tests catch it (resumes)
 	@$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)
