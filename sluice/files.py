@@ -5,6 +5,7 @@ A full disk or Ctrl-C leaves nothing that looks like a result.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
@@ -77,3 +78,9 @@ def all_or_none(root: Path) -> Iterator[Callable[[Path], Path]]:
                 with suppress(OSError):  # it holds something else
                     folder.rmdir()
         raise
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from sluice.aws.errors import translating
 from sluice.errors import Unfinished
-from sluice.results.published import Wanted
+from sluice.results.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

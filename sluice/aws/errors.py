@@ -39,7 +39,11 @@ def translating() -> Iterator[None]:
 def translated(error: SluiceError | BotoCoreError | ClientError) -> SluiceError:
     """Say what went wrong, and what to do about it, for somebody who did not write this."""
     match error:
-        case ProfileNotFound() | NoRegionError():
+        case NoRegionError():
+            return BadRequest(
+                "no Region is known to call AWS in: give --region, set AWS_REGION, or name one in a profile"
+            )
+        case ProfileNotFound():
             do = "give --profile and --region, or set AWS_PROFILE and AWS_REGION"
             return BadRequest(f"{str(error).rstrip('.')}; {do}")
         case SluiceError(__cause__=ClientError() as cause) if _code(cause) in EXPIRED | UNKNOWN_KEY:

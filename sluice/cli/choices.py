@@ -10,6 +10,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     CSV = "csv"
+    XLSX = "xlsx"
     JSONL = "jsonl"
     PARQUET = "parquet"
 

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 
 def folder_of(name: str) -> Path | None:
-    """Take a command's RUN for the folder of a local run, if it is one; a run's id never is."""
-    if "/" in name:
-        return Path(name)
-    return Path(name) if not STAMP.search(name) and Path(name).is_dir() else None
+    """Take a command's RUN for the folder of a local run, unless it is a run's id, which no folder is taken for."""
+    return None if "/" not in name and STAMP.search(name) else Path(name)
 
 
 def fetch_results(deployment: Deployment, run: str, out: Path, *, as_json: bool) -> ExitCode:

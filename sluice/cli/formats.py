@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 from typing import IO, TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from sluice.cli.display import visible
-from sluice.figures import place, row_word, shown_line
+from sluice.figures import row_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDEST = 160  # of a table that is not on a terminal
-SHOWN = ("source", "line", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+SHOWN = ("file", "row", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+EXCERPT = 80  # characters of a text in a table
 # Control characters, and those that turn the direction of what stands beside them: a terminal obeys the ones, and
 # what is read differs from what is there by the others. Tabs and line ends stay, inside quotes.
 HIDDEN = (*range(9), 0xB, 0xC, *range(0xE, 0x20), *range(0x7F, 0xA0))
@@ -52,8 +54,12 @@ class Onward(io.RawIOBase):
         return len(data)
 
 
-def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> int:
-    """Write rows as CSV with a header, and return how many; lists and structs stand as JSON, null as nothing."""
+def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes], *, for_excel: bool = False) -> int:
+    """Write rows as CSV with a header, and return how many; lists and structs stand as JSON, null as nothing.
+
+    Excel takes a file for UTF-8 when a byte order mark begins it.
+    """
+    out.write(codecs.BOM_UTF8 if for_excel else b"")
     flat = pa.schema([(name, kind if not pa.types.is_nested(kind) else pa.string()) for name, kind in _fields(schema)])
     rows = 0
     with csv.CSVWriter(pa.PythonFile(Onward(out), mode="w"), flat) as writer:
@@ -73,14 +79,21 @@ def cell_column(column: pa.Array) -> pa.Array:
     Characters that nobody sees, and that do something all the same, stand as their escapes.
     """
     if pa.types.is_nested(column.type):
-        values = column.to_pylist()
-        return escaped(pa.array([None if value is None else msgspec.json.encode(value).decode() for value in values]))
+        return escaped(as_texts(column))
     if not pa.types.is_string(column.type):
         return column
     risky = pc.match_substring_regex(column, FORMULA)
     if pc.any(risky).as_py():
         column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
     return escaped(column)
+
+
+def as_texts(column: pa.Array) -> pa.Array:
+    """A column with its lists and structs as JSON; any other as it is."""
+    if not pa.types.is_nested(column.type):
+        return column
+    values = column.to_pylist()
+    return pa.array([None if value is None else msgspec.json.encode(value).decode() for value in values], pa.string())
 
 
 def escaped(column: pa.Array) -> pa.Array:
@@ -119,28 +132,28 @@ def write_lines(lines: Iterable[bytes], out: IO[bytes]) -> int:
     return rows
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows for the eye; columns without a value are left out."""
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Print rows for the eye, with the columns that are asked for, else with those that have a value."""
     from rich.console import Console  # noqa: PLC0415 (the other formats need no rich)
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDEST
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    names = [name for name in SHOWN if any(row[name] is not None for row in rows)]
-    words = {row_word(row["source"]) for row in rows}
+    names = columns or [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
+    words = {row_word(row["file"]) for row in rows if "file" in row}
     for name in names:
-        numeric = name in ("line", "tier", "cost_usd")
-        head = HEADS.get(name, name) if name != "line" or words != {"row"} else "row"
-        table.add_column(head, justify="right" if numeric else "left", overflow="ellipsis")
+        numeric = any(isinstance(row[name], int | float) for row in rows)
+        head = HEADS.get(name, name) if name != "row" or words <= {"row"} else "line"
+        table.add_column(Text(head), justify="right" if numeric else "left", overflow="ellipsis")
     for row in rows:
-        here = {**row, "source": place(row["source"]), "line": shown_line(row["source"], row["line"])}
-        table.add_row(*(shown(name, here[name]) for name in names))
+        table.add_row(*(shown(name, row[name]) for name in names))
     console.print(table)
 
 
-HEADS = {"source": "file", "cost_usd": "usd", "labels": "label"}
+HEADS = {"cost_usd": "usd", "labels": "label"}
 
 
 def shown(name: str, value: object) -> Any:
@@ -152,7 +165,8 @@ def shown(name: str, value: object) -> Any:
     if name == "cost_usd" and isinstance(value, float):
         return f"{value:.6f}"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return Text(visible(text.replace("\n", " ")))
+    text = visible(" ".join(text.split("\n")))
+    return Text(text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}\N{HORIZONTAL ELLIPSIS}")
 
 
 def is_terminal(out: IO[bytes]) -> bool:

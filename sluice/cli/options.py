@@ -53,6 +53,11 @@ SettingsOption = Annotated[
 ]
 
 
+def named(lists: Iterable[str] | None) -> tuple[str, ...]:
+    """Names that are given with commas between them, or one by one."""
+    return tuple(name.strip() for names in lists or () for name in names.split(",") if name.strip())
+
+
 def _tasks_here(begun: str) -> list[str]:
     """Complete a task's name from the folder tasks."""
     return sorted(file.stem for file in Path("tasks").glob("*.yaml") if file.stem.startswith(begun))

@@ -12,13 +12,16 @@ from sluice.cli import formats
 from sluice.cli.choices import Format, Shape
 from sluice.cli.display import busy, byte_bar
 from sluice.cli.exits import ExitCode, complain, reader_may_leave
+from sluice.cli.workbook import write_workbook
 from sluice.errors import BadRequest
-from sluice.files import whole_file
+from sluice.files import plain, whole_file
 from sluice.reasons import Status
-from sluice.results.published import Wanted
+from sluice.results.source_rows import TEXT
+from sluice.results.view import PLACE, Look, View
+from sluice.results.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sluice.results.published import Published
@@ -37,6 +40,15 @@ class Asked:
     format: Format | None = None
     shape: Shape | None = None
     out: Path | None = None
+    confidences: tuple[str, ...] = ()
+    tiers: tuple[int, ...] = ()
+    changed: bool = False
+    columns: tuple[str, ...] = ()
+    where: str | None = None
+    sample: int | None = None
+    seed: int = 0
+    text: bool = True
+    excel: bool = False
 
     @property
     def as_input(self) -> bool:
@@ -46,7 +58,23 @@ class Asked:
     @property
     def for_rows(self) -> bool:
         """Whether rows are asked for, and not the whole run."""
-        return bool(self.labels or self.statuses or self.reasons or self.limit or self.format or self.shape)
+        return self.picks or bool(self.shows or self.limit or self.format or self.shape)
+
+    @property
+    def picks(self) -> bool:
+        """Whether only some of the rows are asked for, whatever their number."""
+        return bool(self.labels or self.statuses or self.reasons or self.confidences or self.tiers or self.changed)
+
+    @property
+    def shows(self) -> bool:
+        """Whether something is said that concerns results alone, and not rows as they stood in the input."""
+        return bool(self.columns or self.where is not None or self.sample or not self.text or self.excel)
+
+    def look(self, limit: int | None = None, columns: Sequence[str] | None = None) -> Look:
+        """What is to be seen, where nothing else is said with this limit and these columns."""
+        return Look(
+            _wanted(self, limit=limit), self.columns or columns, self.where, self.sample, self.seed, text=self.text
+        )
 
 
 def conflict(asked: Asked, folder: Path | None, *, as_json: bool) -> str | None:
@@ -59,61 +87,83 @@ def conflict(asked: Asked, folder: Path | None, *, as_json: bool) -> str | None:
 
 
 def hand_out(published: Published, asked: Asked) -> ExitCode:
-    """Write the rows that are asked for."""
+    """Write the rows that are asked for; without any, it is as wrong as another name for what is not there."""
     _check(asked)
+    published.check_labels(asked.labels)
     count = -1  # where the reader leaves early
     if asked.format in (None, Format.TABLE) and not asked.as_input:
         count = _print_table(published, asked)
-    else:
+    elif asked.as_input:
         with _target(asked) as out:
-            count = _write(published, asked, out)
+            shown = io.StringIO() if formats.is_terminal(out) else None
+            with busy("reading the rows", shown):
+                count = _write_inputs(published.input_lines(_wanted(asked, open_rows=True)), out)
+    else:
+        view = View(published, asked.look())
+        with _target(asked) as out:
+            count = _write(view, asked, out)
+        _say_problems(view)
     if count == 0:
         complain(f"no row of run {published.run} matches")
-    return ExitCode.SUCCEEDED
+    return ExitCode.USAGE if count == 0 else ExitCode.SUCCEEDED
+
+
+def _say_problems(view: View) -> None:
+    for problem in view.problems:
+        complain(f"{plain(problem)}; its text stays empty")
 
 
 def _check(asked: Asked) -> None:
     if asked.as_input and asked.format not in (None, Format.JSONL):
         raise BadRequest(f"--as input gives lines of JSON, not --format {asked.format}")
+    if asked.as_input and asked.shows:
+        raise BadRequest(
+            "--as input gives rows as they were: --columns, --where, --sample, --no-text, --excel are for results"
+        )
+    if asked.excel and asked.format is not Format.CSV:
+        raise BadRequest("--excel is for --format csv; --format xlsx needs none")
     if asked.out is not None and asked.out.is_dir():
         raise BadRequest(f"--out {asked.out} is a folder; rows go to a file")
     if asked.out is not None and not asked.as_input and asked.format in (None, Format.TABLE):
-        raise BadRequest("a table is for the eye; for a file give --format csv, jsonl or parquet")
+        raise BadRequest("a table is for the eye; for a file give --format csv, xlsx, jsonl or parquet")
 
 
 def _wanted(asked: Asked, *, open_rows: bool = False, limit: int | None = None) -> Wanted:
     """Say which rows; rows that go back as input are the unresolved ones where nothing else is said."""
-    unsaid = not (asked.labels or asked.statuses or asked.reasons)
-    statuses = (Status.UNRESOLVED.value,) if open_rows and unsaid else asked.statuses
-    return Wanted(asked.labels, statuses, asked.reasons, asked.limit or limit)
+    statuses = (Status.UNRESOLVED.value,) if open_rows and not asked.picks else asked.statuses
+    return Wanted(
+        asked.labels, statuses, asked.reasons, asked.limit or limit, asked.confidences, asked.tiers, asked.changed
+    )
 
 
 def _print_table(published: Published, asked: Asked) -> int:
     """Print a table, and say when there are more rows than it has."""
-    limit = asked.limit or TABLE_ROWS
+    limit = asked.limit or asked.sample or TABLE_ROWS
     rows: list[dict[str, object]] = []
+    usual = [name for name in formats.SHOWN if name in (*PLACE, *published.schema.names)]
+    view = View(published, asked.look(limit + 1, [*usual, *([TEXT] if asked.text else [])]))
     with byte_bar("reading", published.size) as advance:
-        for batch in published.batches(_wanted(asked, limit=limit + 1), formats.SHOWN, advance):
+        for batch in view.batches(advance):
             rows += batch.to_pylist()
     with reader_may_leave():
-        formats.print_table(rows[:limit])
+        formats.print_table(rows[:limit], asked.columns)
     if len(rows) > limit and asked.limit is None:
-        complain(f"the first {limit} rows; --limit N shows more, --format csv, jsonl or parquet writes all")
+        complain(f"the first {limit} rows; --limit N shows more, --format csv, xlsx, jsonl or parquet writes all")
+    _say_problems(view)
     return len(rows)
 
 
-def _write(published: Published, asked: Asked, out: IO[bytes]) -> int:
+def _write(view: View, asked: Asked, out: IO[bytes]) -> int:
     shown = io.StringIO() if formats.is_terminal(out) else None  # rows and a bar on one terminal would be a mess
-    if asked.as_input:
-        with busy("reading the rows", shown):
-            return _write_inputs(published.input_lines(_wanted(asked, open_rows=True)), out)
-    with byte_bar("reading", published.size, shown) as advance:
-        batches = published.batches(_wanted(asked), advance=advance)
+    with byte_bar("reading", view.published.size, shown) as advance:
+        batches = view.batches(advance)
         match asked.format:
             case Format.CSV:
-                return formats.write_csv(batches, published.schema, out)
+                return formats.write_csv(batches, view.schema, out, for_excel=asked.excel)
+            case Format.XLSX:
+                return write_workbook(batches, view.schema, out)
             case Format.PARQUET:
-                return formats.write_parquet(batches, published.schema, out)
+                return formats.write_parquet(batches, view.schema, out)
             case _:
                 return formats.write_jsonl(batches, out)
 
@@ -140,8 +190,8 @@ def _write_inputs(lines: Iterable[bytes], out: IO[bytes]) -> int:
 def _target(asked: Asked) -> Iterator[IO[bytes]]:
     """Open the file, which stands under its name when it is whole, or standard output."""
     if asked.out is None:
-        if asked.format is Format.PARQUET and formats.is_terminal(sys.stdout.buffer):
-            raise BadRequest("Parquet is not for a terminal: give --out FILE, or lead it into a file")
+        if asked.format in (Format.PARQUET, Format.XLSX) and formats.is_terminal(sys.stdout.buffer):
+            raise BadRequest(f"{asked.format} is not for a terminal: give --out FILE, or lead it into a file")
         with reader_may_leave():
             yield sys.stdout.buffer
         return

@@ -52,7 +52,8 @@ def outcome(stack: Stack, run: str) -> Outcome:
             f"run {run} has published nothing, since it failed: {now.error}; `sluice resume {run}` goes on"
         )
     prefix = f"results/{now.beginning.name}/run_date={now.beginning.date}/{run}-part-"
-    return Outcome(now, Published(stack.results, run, prefix, lambda: _origins(stack, now)))
+    rows = Published(stack.results, run, prefix, lambda: _origins(stack, now), now.beginning.task)
+    return Outcome(now, rows)
 
 
 def _origins(stack: Stack, now: Standing) -> Iterator[Origin]:

@@ -9,6 +9,7 @@ import time
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import msgspec
 
 from sluice.aws.s3 import Store, ahead
 from sluice.errors import BadSetting, BadTask, Interrupted, SluiceError, Stop, as_raised
-from sluice.files import all_or_none, plain, write_whole
+from sluice.files import all_or_none, digest_of, plain, write_whole
 from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
@@ -137,6 +138,7 @@ def run_in(
         Interrupted: Ctrl-C.
     """
     prepare(cloud, request)
+    digests = [digest_of(file) for file in request.files]
     run = start(cloud, request)
     look = None if on_look is None else lambda: on_look(run)
     try:
@@ -145,8 +147,8 @@ def run_in(
             settle(cloud, run, look, agreed=approve(asked))
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
-        raise Interrupted(collect(cloud, run, request.out, request.files)) from None
-    return collect(cloud, run, request.out, request.files)
+        raise Interrupted(collect(cloud, run, request.out, request.files, digests)) from None
+    return collect(cloud, run, request.out, request.files, digests)
 
 
 class Looks:
@@ -305,19 +307,23 @@ def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:
     return list(ahead(lambda place: cloud.upload(place[0], bucket, f"{task}/{place[1]}"), places, UPLOADS_AT_ONCE))
 
 
-def collect(cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
+def collect(
+    cloud: LocalCloud, run: str, out: Path, files: Sequence[Path] = (), digests: Sequence[str] = ()
+) -> dict[str, Any]:
     """Copy what the run has published into `out`, with its report; run.json, which names the file of each input.
+
+    `digests` are those that the files had when the run read them, in their order.
 
     Raises:
         Stop: the run has left no run.json.
         OSError: it cannot be written; then nothing of it stays.
     """
     with all_or_none(out) as noted:
-        return _collect(cloud, run, out, files, noted)
+        return _collect(cloud, run, out, [*zip_longest(files, digests)], noted)
 
 
 def _collect(
-    cloud: LocalCloud, run: str, out: Path, files: Sequence[Path], noted: Callable[[Path], Path]
+    cloud: LocalCloud, run: str, out: Path, files: Sequence[tuple[Path, str | None]], noted: Callable[[Path], Path]
 ) -> dict[str, Any]:
     results = cloud.bucket("SLUICE_RESULTS_BUCKET")
     parts = [key for key in cloud.keys(results, "results/") if Path(key).name.startswith(run)]
@@ -328,8 +334,8 @@ def _collect(
         cause = cloud.execution(run).document
         raise Stop(f"run {run} left no run.json: {cause['status']} {cause.get('error', '')} {cause.get('cause', '')}")
     document: dict[str, Any] = msgspec.json.decode(summary)
-    for item, file in zip(document["inputs"], files, strict=False):  # a run that broke off may not list them all
-        item["path"] = str(file.resolve())
+    for item, (file, digest) in zip(document["inputs"], files, strict=False):  # a run that broke off lists fewer
+        item |= {"path": str(file.resolve()), "sha256": digest}
     page = render(document).encode()  # also of a run that published none
     write_whole(noted(out / ARRIVING / "report.html"), page)
     write_whole(noted(out / ARRIVING / "run.json"), msgspec.json.encode(document))

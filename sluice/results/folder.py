@@ -11,6 +11,7 @@ import fcntl
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,15 @@ import pyarrow.parquet as pq
 
 from sluice.aws.folder import Folder
 from sluice.errors import BadRequest
-from sluice.files import whole_file
-from sluice.results.published import KEEP, Origin, Published, reading_of
+from sluice.files import digest_of, plain, whole_file
+from sluice.results.published import Origin, Published, reading_of
 from sluice.rows.containers import container_of
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sluice.results.published import Wanted
+    from sluice.results.wanted import Wanted
 
 HISTORY = "history"
 DOCUMENTS = ("run.json", "report.html")
@@ -102,7 +103,7 @@ def read_document(folder: Path) -> dict[str, Any]:
     """Read the run.json of a folder; `BadRequest` when it is none."""
     if not (folder / "run.json").is_file():
         raise BadRequest(
-            f"{folder} holds no run: there is no {folder / 'run.json'}; "
+            f"{plain(folder)} holds no run: there is no {plain(folder / 'run.json')}; "
             "name the folder that `sluice run` was given as --out, or a run by its id, as `sluice runs` lists it"
         )
     try:
@@ -128,7 +129,13 @@ def all_in_folder(folder: Path) -> Published:
 
 def _published(folder: Path, document: dict[str, Any]) -> Published:
     prefix = f"results/{document['task']}/"
-    return Published(Folder("", folder), document["run_id"], prefix, lambda: _local_origins(document))
+    return Published(
+        Folder("", folder),
+        document["run_id"],
+        prefix,
+        lambda: _local_origins(document),
+        document.get("definition") or None,
+    )
 
 
 def _documents(folder: Path, latest: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -141,7 +148,7 @@ def _documents(folder: Path, latest: dict[str, Any]) -> Iterator[dict[str, Any]]
                 yield document
 
 
-OPENED = ("store", "run", "prefix", "origins")
+OPENED = ("store", "run", "prefix", "origins", "definition")
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,11 @@ class Together(Published):
                 left = None if left is None else left - len(batch)
                 if left == 0:
                     return
+
+    def origins_by_run(self) -> Iterator[tuple[str, Origin]]:
+        """Yield the inputs of each run that has rows here."""
+        for run in self._each():
+            yield from ((run.run, origin) for origin in run.origins())
 
     def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the rows that are meant as they stood in the input."""
@@ -255,17 +267,28 @@ def _move(path: Path, to: Path) -> None:
 def _local_origins(document: dict[str, Any]) -> Iterator[Origin]:
     root, reading = Folder("", Path("/")), reading_of(document.get("definition"))
     for item in document["inputs"]:
-        path = item.get("path")
-        if path is None:
-            raise BadRequest(f"the rows of {item['uri']} are not on this machine: name the run by its id")
-        head = root.head(path.lstrip("/"))
-        if head is None or head.size != item["bytes"]:
-            what = "was changed" if head else "cannot be found"
-            raise BadRequest(f"{path} {what}, and with it the rows; {KEEP}")
-        yield Origin(root, path.lstrip("/"), _frozen(root, path, item, head.etag), reading)
+        key = str(item.get("path") or "").lstrip("/")
+        head = root.head(key) if key else None
+        unchanged = head is not None and head.size == item["bytes"]
+        container = _container(root, key, item["bytes"]) if unchanged else ""
+        frozen = Input(
+            uri=item["uri"], version=None, etag=head.etag if head else "", bytes=item["bytes"], container=container
+        )
+        yield Origin(root, key, frozen, reading, partial(_problem, item))
 
 
-def _frozen(root: Folder, path: str, item: dict[str, Any], etag: str) -> Input:
-    key = path.lstrip("/")
-    container = container_of(path, item["bytes"], lambda begin, end: root.read_range(key, begin, end - begin))
-    return Input(uri=item["uri"], version=None, etag=etag, bytes=item["bytes"], container=str(container))
+def _container(root: Folder, key: str, size: int) -> str:
+    return str(container_of(key, size, lambda begin, end: root.read_range(key, begin, end - begin)))
+
+
+def _problem(item: Mapping[str, Any]) -> str | None:
+    """Say why a file's rows are not those that a run has read; None where they are, by size and hash."""
+    if item.get("path") is None:
+        return f"the rows of {item['uri']} are not on this machine: name the run by its id"
+    path = Path(item["path"])
+    if not path.is_file():
+        return f"{plain(path)} cannot be found, and with it the rows"
+    known = item.get("sha256")
+    if path.stat().st_size != item["bytes"] or (known is not None and digest_of(path) != known):
+        return f"{plain(path)} was changed, and with it the rows"
+    return None

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.errors import BadInput, BadRequest
-from sluice.reasons import Reason, Status
+from sluice.results.wanted import Wanted
 from sluice.rows.containers import Limits, Reading, lines_of_input
 from sluice.rows.containers.columnar import RangedFile
 from sluice.rows.record import OVERSIZE, BrokenRow, apart
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sluice.aws.s3 import Store
     from sluice.runs.state import Input
+    from sluice.task.task import Task
 
 BATCH_ROWS = 10_000  # of a filter: as merge writes them
 INPUT = "input"  # the column that holds the whole row, where the task keeps it
@@ -36,63 +37,28 @@ NO_LIMIT = 10**15  # of the text of an input: it has been read before
 
 
 class Origin(NamedTuple):
-    """Where an input lies that a run has read."""
+    """Where an input lies that a run has read, and what keeps its rows from being read there again, if anything."""
 
     store: Store
     key: str
     frozen: Input
     reading: Reading
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which rows are meant: those that have one of the values of each list that is not empty, and at most `limit`."""
-
-    labels: Sequence[str] = ()
-    statuses: Sequence[str] = ()
-    reasons: Sequence[str] = ()
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no row can have.
-
-        Raises:
-                BadRequest: a status or a reason that does not exist, or a limit below 1.
-
-        """
-        for name, values, known in (("status", self.statuses, Status), ("reason", self.reasons, Reason)):
-            unknown = next((value for value in values if value not in set(known)), None)
-            if unknown is not None:
-                raise BadRequest(f"{unknown} is no {name}; there are: {', '.join(known)}", name)
-        if self.limit is not None and self.limit < 1:
-            raise BadRequest(f"{self.limit} is no number of rows: give 1 or more, or none", "limit")
-
-    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Pick the rows that are meant; the limit is not looked at."""
-        mask = pa.repeat(pa.scalar(value=True), batch.num_rows)
-        for name, values in (("status", self.statuses), ("reason", self.reasons)):
-            if values:
-                mask = pc.and_(mask, pc.is_in(batch[name], pa.array(values, pa.string())))
-        if self.labels:
-            mask = pc.and_(mask, _has_label(batch["labels"], self.labels))
-        return batch.filter(mask)
-
-
-def _has_label(column: pa.Array, labels: Sequence[str]) -> pa.Array:
-    """Tell of each list whether one of the labels is in it."""
-    found = pc.is_in(pc.list_flatten(column), pa.array(labels, pa.string()))
-    rows = pc.list_parent_indices(column).filter(found)
-    return pc.is_in(pa.array(range(len(column)), pa.int64()), rows.cast(pa.int64()))
+    problem: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Published:
-    """The rows of one run; `origins` finds its inputs, which are not needed for anything else."""
+    """The rows of one run.
+
+    `origins` finds its inputs, which are not needed for anything else; `definition` is the run's task, as its document
+    has it, None in older ones.
+    """
 
     store: Store
     run: str
     prefix: str
     origins: Callable[[], Iterable[Origin]]
+    definition: Mapping[str, Any] | None = None
 
     @cached_property
     def parts(self) -> list[tuple[str, int]]:
@@ -126,7 +92,7 @@ class Published:
         `advance` is told the size of each file that is through.
         """
         left = NO_LIMIT if wanted.limit is None else wanted.limit
-        names = None if columns is None else [*columns, *({"status", "reason", "labels"} - set(columns))]
+        names = None if columns is None else [*columns, *(name for name in wanted.needs if name not in columns)]
         for part in self.parts:
             with self._open(*part) as opened:
                 for batch in opened.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
@@ -149,11 +115,31 @@ class Published:
         schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_batches(self.batches(wanted, columns), schema)
 
+    @cached_property
+    def task(self) -> Task | None:
+        """The run's task; None where its document does not say."""
+        return parse_task(dict(self.definition), "the run's task") if self.definition else None
+
+    def check_labels(self, labels: Iterable[str]) -> None:
+        """Refuse a label that the run's task does not have.
+
+        Raises:
+            BadRequest: with the labels that there are.
+
+        """
+        if self.task is None:
+            return
+        for label in labels:
+            if label not in self.task.labels:
+                known = ", ".join(self.task.labels)
+                raise BadRequest(f"{label} is no label of the task {self.task.name}; there are: {known}", "label")
+
     def check_columns(self, columns: Sequence[str] | None) -> None:
         """Refuse a column that the results do not have."""
         for name in columns or ():
             if name not in self.schema.names:
-                raise BadRequest(f"{name} is none of the results; there are: {', '.join(self.schema.names)}", "column")
+                known = ", ".join(self.schema.names)
+                raise BadRequest(f"{name} is no column of the results; there are: {known}", "columns")
 
     def input_lines(self, wanted: Wanted) -> Iterator[bytes]:
         """Yield the rows that are meant as they stood in the input, as lines of JSON without the line's end.
@@ -172,7 +158,14 @@ class Published:
         places = self._places(wanted)
         for origin in self.origins() if places else ():
             if lines := places.get(origin.frozen.uri):
+                if problem := origin.problem():
+                    raise BadRequest(f"{problem}; {KEEP}")
                 yield from _lines_at(origin, lines)
+
+    def origins_by_run(self) -> Iterator[tuple[str, Origin]]:
+        """Yield the inputs, each with the run whose rows it holds."""
+        for origin in self.origins():
+            yield self.run, origin
 
     def _places(self, wanted: Wanted) -> dict[str, array[int]]:
         """Numbers of the lines that are meant, by input: eight bytes for each."""
@@ -186,22 +179,30 @@ class Published:
 
 def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:
     """Yield the lines of an input that have these numbers, in the order of the input."""
-    store, key, frozen, reading = origin
-    limits = Limits(Settings().max_row_bytes, NO_LIMIT)
     wanted, at, begin = sorted(numbers), 0, 1
     try:
-        for block in lines_of_input(store, key, frozen, 0, frozen.bytes, limits, reading):
-            lines = [row for line in block for row in apart(line)]
+        for lines in blocks_of(origin):
             while at < len(wanted) and wanted[at] < begin + len(lines):
-                line = lines[wanted[at] - begin]
+                yield lines[wanted[at] - begin]
                 at += 1
-                kept = b"" if line is OVERSIZE else line
-                yield kept.text if isinstance(kept, BrokenRow) else kept
             begin += len(lines)
             if at == len(wanted):
                 return
     except BadInput as error:
         raise BadRequest(f"{error}; {KEEP}") from error
+
+
+def blocks_of(origin: Origin) -> Iterator[list[bytes]]:
+    """Yield the lines of an input as lists in order; one that is too long is empty, one that is no row is its text."""
+    limits = Limits(Settings().max_row_bytes, NO_LIMIT)
+    frozen = origin.frozen
+    for block in lines_of_input(origin.store, origin.key, frozen, 0, frozen.bytes, limits, origin.reading):
+        yield [_kept(row) for line in block for row in apart(line)]
+
+
+def _kept(line: bytes) -> bytes:
+    kept = b"" if line is OVERSIZE else line
+    return kept.text if isinstance(kept, BrokenRow) else kept
 
 
 def reading_of(task: dict[str, Any] | None) -> Reading:

@@ -10,7 +10,7 @@ import typer
 from sluice.cli.calls import here, in_cloud
 from sluice.cli.choices import Format, Shape
 from sluice.cli.help import examples
-from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
+from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption, named
 from sluice.reasons import Status
 
 commands = typer.Typer()
@@ -21,6 +21,8 @@ commands = typer.Typer()
         "sluice results tickets-20261120t101500-0123456789",
         "sluice results out/demo --status unresolved",
         "sluice results out/demo --label billing --label other --format csv > some.csv",
+        "sluice results out/demo --changed --sample 50 --format xlsx --out look.xlsx",
+        "sluice results out/demo --where \"confidence = 'likely' and text ilike '%refund%'\" --columns id,label,text",
         "sluice results out/demo --format parquet --out all.parquet",
         "sluice results out/demo --status unresolved --as input > again.jsonl",
     )
@@ -37,12 +39,40 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     reason: Annotated[
         list[str] | None, typer.Option("--reason", metavar="CODE", help="Rows with this reason code.")
     ] = None,
+    confidence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--confidence", metavar="WORD", help="Rows of which a model was certain, or said likely or unsure."
+        ),
+    ] = None,
+    tier: Annotated[
+        list[int] | None, typer.Option("--tier", metavar="NUMBER", min=0, help="Rows that this tier settled; from 0.")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Rows of which a stronger tier changed the label.")
+    ] = False,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="SQL", help="Rows for which this holds: SQL over the columns.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", metavar="N", min=1, help="So many of them, drawn uniformly.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Another number draws other rows.")] = 0,
+    columns: Annotated[
+        list[str] | None, typer.Option("--columns", "-c", metavar="A,B,C", help="Only these columns, in this order.")
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Add the text and the input's own columns, from the files.")
+    ] = True,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many rows; of a table 20.")
     ] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", "-f", help="How the rows are written; else a table.")
     ] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="CSV with the mark that Excel needs for letters beyond ASCII.")
+    ] = False,
     as_: Annotated[
         Shape | None,
         typer.Option("--as", help="input: the rows as lines of JSON as they stood in the input; else the results."),
@@ -62,8 +92,12 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     run.json and the report are downloaded, laid out as `sluice run` does it; of a folder the summary is shown. The run
     has to have ended.
 
-    Cells of CSV that a spreadsheet would run as a formula get a quote in front of them. --as input gives the
-    unresolved rows where no filter says otherwise; it needs the inputs as they were, or the column input.
+    Rows come with the name of their file, their row in it, their text and their own columns, read from the files as
+    the run had frozen them; of a file that has changed since, these stay empty. Cells of CSV that a spreadsheet would
+    run as a formula get a quote in front of them; in xlsx they are texts. --where and xlsx need the extra tables.
+
+    --as input gives the unresolved rows where no filter says otherwise; it needs the inputs as they were, or the
+    column input.
 
     Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
     """
@@ -80,6 +114,15 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
         format=format_,
         shape=as_,
         out=out,
+        confidences=tuple(confidence or ()),
+        tiers=tuple(tier or ()),
+        changed=changed,
+        columns=named(columns),
+        where=where,
+        sample=sample,
+        seed=seed,
+        text=text,
+        excel=excel,
     )
     folder = folder_of(run)
     if wrong := conflict(asked, folder, as_json=json):

@@ -27,7 +27,8 @@ from sluice.cli.formats import ESCAPES, SHOWN, cell_column, print_table, shown, 
 from sluice.cli.results import Asked, hand_out
 from sluice.errors import BadRequest
 from sluice.results.folder import in_folder
-from sluice.results.published import Origin, Published, Wanted
+from sluice.results.published import Origin, Published
+from sluice.results.wanted import Wanted
 from sluice.rows.containers import Reading
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -76,7 +77,7 @@ def published(files: dict[str, bytes], task: Task | None = None) -> Published:
         found = read(Inputs, cloud.work.get(key), key).inputs
         return [Origin(cloud.incoming, item.uri.removeprefix("s3://incoming/"), item, Reading()) for item in found]
 
-    return Published(cloud.results, run, "results/t/", origins)
+    return Published(cloud.results, run, "results/t/", origins, (task or make_task()).model_dump(mode="json"))
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +101,14 @@ def ids(run: Published, **wanted: Any) -> list[str | None]:
         ({"limit": 2}, ["a", "b"]),
         ({"statuses": ["unresolved"], "limit": 1}, ["c"]),
         ({"labels": ["nothing"]}, []),
+        ({"confidences": ["certain"]}, ["a", "b"]),
+        ({"tiers": [0], "limit": 1}, ["a"]),
+        ({"tiers": [1]}, []),
+        ({"changed": True}, []),
     ],
 )
 def test_rows_are_picked(run: Published, wanted: dict[str, Any], found: list[str | None]) -> None:
-    """By label, status and reason together; the limit counts what is picked."""
+    """By label, status, reason, confidence and tier together; the limit counts what is picked."""
     assert ids(run, **wanted) == found
 
 
@@ -291,7 +296,7 @@ def test_a_table_shows_the_first_rows_and_says_so(run: Published, capsys: pytest
     """Its columns are those that have values."""
     hand_out(run, asked(statuses=("unresolved",)))
     said = capsys.readouterr()
-    assert said.out.splitlines()[0].split() == ["file", "line", "id", "status", "reason", "tier", "usd"]
+    assert said.out.splitlines()[0].split() == ["file", "line", "id", "status", "reason", "tier", "usd", "text"]
     assert len(said.out.splitlines()) == 3
     assert said.err == ""
 
@@ -299,8 +304,8 @@ def test_a_table_shows_the_first_rows_and_says_so(run: Published, capsys: pytest
 def test_a_table_counts_the_rows_of_csv_as_a_spreadsheet_does(capsys: pytest.CaptureFixture[str]) -> None:
     """The header is a row there; a table over several kinds of files calls all places lines."""
     empty = dict.fromkeys(SHOWN)
-    print_table([{**empty, "source": "s3://b/t/in.csv", "line": 4}])
-    print_table([{**empty, "source": "s3://b/in.csv.gz", "line": 4}, {**empty, "source": "s3://b/in.jsonl", "line": 4}])
+    print_table([{**empty, "file": "in.csv", "row": 5}])
+    print_table([{**empty, "file": "in.csv.gz", "row": 5}, {**empty, "file": "in.jsonl", "row": 4}])
     told = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert told == [["file", "row"], ["in.csv", "5"], ["file", "line"], ["in.csv.gz", "5"], ["in.jsonl", "4"]]
 
@@ -315,8 +320,8 @@ def test_a_long_table_ends_with_a_hint(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_no_row_is_said(run: Published, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty file is no mistake, but might be a surprise."""
-    assert hand_out(run, asked(labels=("nothing",), format=Format.JSONL)) == ExitCode.SUCCEEDED
+    """And the exit code says it too."""
+    assert hand_out(run, asked(labels=("odd",), statuses=("rejected",), format=Format.JSONL)) == ExitCode.USAGE
     assert f"no row of run {run.run} matches" in capsys.readouterr().err
 
 
@@ -326,6 +331,9 @@ def test_no_row_is_said(run: Published, capsys: pytest.CaptureFixture[str]) -> N
         ({"reasons": ("nonsense",)}, "reason nonsense is no reason; there are: row_not_utf8"),
         ({"shape": Shape.INPUT, "format": Format.CSV}, "--as input gives lines of JSON, not --format csv"),
         ({"limit": 1, "out": "rows.txt"}, "a table is for the eye"),
+        ({"shape": Shape.INPUT, "where": "true"}, "--as input gives rows as they were"),
+        ({"excel": True, "format": Format.XLSX}, "--excel is for --format csv"),
+        ({"columns": ("id", "nonsense")}, "columns nonsense is no column; there are: file, row, id, status"),
     ],
 )
 def test_what_cannot_be_written_is_refused(run: Published, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
@@ -374,7 +382,7 @@ def test_a_runs_id_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder.rename("tickets-20261120t101500-0123456789")
     assert folder_of("tickets-20261120t101500-0123456789") is None
     assert folder_of("./tickets-20261120t101500-0123456789") is not None
-    assert folder_of("nowhere") is None
+    assert folder_of("nowhere") == Path("nowhere")
     with pytest.raises(BadRequest, match="no/where holds no run"):
         in_folder(Path("no/where"))
 

@@ -13,7 +13,7 @@ import pytest
 
 from sluice.errors import BadRequest
 from sluice.results.folder import HISTORY, all_in_folder, check_out, give_way, held, in_folder, read_document
-from sluice.results.published import Wanted
+from sluice.results.wanted import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +124,7 @@ def test_all_rows_of_a_folder_are_shown_with_the_columns_of_the_latest_run(tmp_p
     assert [len(batch) for batch in found.batches(Wanted(limit=ROWS + 2), ["line"])] == [ROWS, 2]
     assert in_folder(tmp_path).table(Wanted()).num_rows == ROWS
     assert found.size == sum(path.stat().st_size for path in tmp_path.glob("results/**/*.parquet"))
-    with pytest.raises(BadRequest, match="nothing is none of the results"):
+    with pytest.raises(BadRequest, match="nothing is no column of the results"):
         found.check_columns(["nothing"])
 
 
