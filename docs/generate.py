@@ -309,6 +309,7 @@ BLOCKS: dict[str, Callable[[Sample], str]] = {
     "settings": listings.settings,
     "options": listings.options,
     "alarms": listings.alarms,
+    "rooms": listings.rooms,
     "metrics": listings.metrics,
     "commands": listings.commands,
     "exit-codes": listings.exit_codes,

@@ -67,6 +67,17 @@ def alarms(_: object) -> str:
     return table(["alarm", "goes off when", "first of all"], rows)
 
 
+def rooms(_: object) -> str:
+    """List the functions with the room that each is deployed with."""
+    from infra.functions import ROOMS  # noqa: PLC0415 - as above
+
+    rows = [
+        [step, f"{room.memory:,}", f"{room.storage:,}", f"{room.seconds:,}", "yes" if room.arrow else ""]
+        for step, room in ROOMS.items()
+    ]
+    return table(["function", "memory, MB", "/tmp, MB", "time-out, s", "Arrow"], rows)
+
+
 def metrics(_: object) -> str:
     """List the metrics."""
     rows = []

@@ -133,6 +133,13 @@ ALARMS = (
         threshold=lambda thresholds: thresholds.waiting_hours * 3600,
     ),
     Alarm(
+        id="CallsThrottled",
+        when="All calls on demand of a job have been throttled for a quarter of an hour or more.",
+        act="Ask sluice doctor for the account's quotas on demand, and AWS for more; or send the tier in batch.",
+        metric=measured(Measure.THROTTLED_SECONDS, "max", LOOKS),
+        threshold=lambda _thresholds: 900,
+    ),
+    Alarm(
         id="ObjectsRefused",
         when="Objects were dropped that no run can read.",
         act="Read the notices in the work bucket, mend the objects or the task, and submit them.",

@@ -96,6 +96,16 @@ class RequestWriter:
         return b"".join(parts)
 
 
+FILLER = "filler-"  # how the id of a request without a record begins; a record's key is hexadecimal
+FILLER_TOKENS = (60, 1)  # at most: a token for each byte of its message and of what stands around, and as asked for
+
+
+def filler(number: int) -> bytes:
+    """A line that only counts: as little as a model can be asked, and one token of answer."""
+    body = {"messages": [{"role": "user", "content": [{"text": "1"}]}], "inferenceConfig": {"maxTokens": 1}}
+    return msgspec.json.encode({"recordId": f"{FILLER}{number:06d}", "modelInput": body}) + b"\n"
+
+
 def parameters(tier: FrozenTier) -> dict[str, Any]:
     """How a tier's model is asked, as the Converse API has it: what it refuses is left out."""
     inference: dict[str, Any] = {"maxTokens": tier.max_tokens}

@@ -56,6 +56,7 @@ class Measure(StrEnum):
     RECORDS_ESCALATED = "RecordsEscalated"
     ESCALATION_SHARE = "EscalationShare"
     JOB_WAIT_SECONDS = "JobWaitSeconds"
+    THROTTLED_SECONDS = "ThrottledSeconds"
     OBJECTS_REFUSED = "ObjectsRefused"
     OBJECTS_WAITING = "ObjectsWaiting"
     OVERDUE_SECONDS = "OverdueSeconds"
@@ -81,6 +82,9 @@ KINDS: Mapping[Measure, Kind] = {
     Measure.ESCALATION_SHARE: Kind("passed on share of what a run sent to a tier", Unit.NONE, OF_TIER, overall=True),
     Measure.JOB_WAIT_SECONDS: Kind(
         "how long a batch job has been waiting for its turn, at each look", Unit.SECONDS, OF_TIER, overall=True
+    ),
+    Measure.THROTTLED_SECONDS: Kind(
+        "how long all calls of a job on demand have been throttled, at each try", Unit.SECONDS, OF_TIER, overall=True
     ),
     Measure.OBJECTS_REFUSED: Kind("dropped objects that no run can read", Unit.COUNT, OF_ALL),
     Measure.OBJECTS_WAITING: Kind("objects in the inbox, each minute", Unit.COUNT, OF_ALL),

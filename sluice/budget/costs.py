@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.answers.requests import RequestWriter, answer_tokens, prompt_tokens
+from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
 from sluice.models.catalog import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
 from sluice.runs.accounting import total
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LONGEST_ESCAPE = 5  # bytes that one byte of a text can become in a request: & is &amp;
 NAME_FRAME = 3  # bytes around the name of a text field in a request: a colon, a blank, a line feed
 STORED_FRAME = RAW + 1  # bytes of a stored row before the row itself
+MOST_FILLED = 4  # jobs of a run and tier that are filled up to Bedrock's least number; fewer records go on demand
 ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
 
 
@@ -72,15 +73,24 @@ def name_bytes(task: Task) -> int:
     return sum(len(path.encode()) + NAME_FRAME for path in paths) if len(paths) > 1 else 0
 
 
-def ceiling_usd(task: Task, tier: FrozenTier, load: Load) -> float | None:
+def ceiling_usd(task: Task, tier: FrozenTier, load: Load, min_records: int) -> float | None:
     """What a tier costs at most, whatever the models answer and whatever fails; None when a price is unknown."""
     tokens_in = load.most_records * RequestWriter(task, tier).constant_bytes + load.most_text_bytes
     tokens_out = load.most_records * tier.max_tokens
     # Too few records for a batch job go on demand, in whatever round they are left over.
     transports = [Transport.ON_DEMAND, *[Transport.BATCH] * tier.batch]
     costs = [cost(tier.price, transport, tokens_in, tokens_out) for transport in transports]
+    fillers = filler_usd(tier, min_records) if load.most_records else 0.0
     known = [usd for usd in costs if usd is not None]
-    return tier.attempts * max(known) if len(known) == len(costs) else None
+    if fillers is None or len(known) < len(costs):
+        return None
+    return tier.attempts * max(known) + MOST_FILLED * fillers
+
+
+def filler_usd(tier: FrozenTier, min_records: int) -> float | None:
+    """What filling up one job of a tier costs at most; None when its price is unknown."""
+    tokens_in, tokens_out = (min_records * tokens for tokens in FILLER_TOKENS)
+    return cost(tier.price, Transport.BATCH, tokens_in, tokens_out) if tier.batch else 0.0
 
 
 def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> float | None:
@@ -90,7 +100,8 @@ def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> 
 
 def expected_transport(tier: FrozenTier, records: int, min_records: int) -> Transport:
     """How so many records of a tier are sent when they are sent together."""
-    return Transport.BATCH if tier.batch and records >= min_records else Transport.ON_DEMAND
+    filled = tier.transport is Transport.BATCH
+    return Transport.BATCH if tier.batch and (filled or records >= min_records) else Transport.ON_DEMAND
 
 
 def sent(records: int, shares: Sequence[float]) -> list[int]:
@@ -101,9 +112,9 @@ def sent(records: int, shares: Sequence[float]) -> list[int]:
     return found
 
 
-def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load) -> float | None:
-    """What a run costs at most: every record through every tier."""
-    return total(ceiling_usd(task, tier, load) for tier in tiers)
+def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
+    """What a run costs at most: every record through every tier, and as many fillers as there can be."""
+    return total(ceiling_usd(task, tier, load, min_records) for tier in tiers)
 
 
 def run_expected_usd(

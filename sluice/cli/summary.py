@@ -144,14 +144,24 @@ def _figures(tier: RunTier) -> list[str]:
 def cost_sentence(run: Run) -> str:
     """Compare what the run cost with the last tier alone; what has no known price is unknown."""
     if not run.complete or not run.tiers:
-        return f"{dollars(run.cost_usd)} until the run ended"
+        return f"{dollars(run.cost_usd)} until the run ended{filled(run)}"
     last = short_model(run.tiers[-1].model)
     sentence = f"{dollars(run.cost_usd)}; {last} alone: {dollars(run.baseline_usd)}"
     if run.saved is not None and run.cost_usd != run.baseline_usd:
         sentence += f" ({percent(abs(run.saved), 1)} {'less' if run.saved > 0 else 'more'})"
     if UNKNOWN in sentence:
         sentence += "; give the prices in models.yaml"
-    return sentence
+    return sentence + filled(run)
+
+
+def filled(run: Run) -> str:
+    """Say what requests without a record took, where there were any."""
+    found = run.fillers
+    return (
+        f"; {dollars(found.cost_usd)} of it for {found.requests:,} requests that filled up jobs"
+        if found.requests
+        else ""
+    )
 
 
 def _bars(lines: Sequence[Bar], colour: str) -> list[RenderableType]:

@@ -229,7 +229,7 @@ class Estimate:
             input_tokens=tokens_in,
             output_tokens=tokens_out,
             expected_usd=costs.expected_usd(tier, self.load, transport, records),
-            ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load),
+            ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load, settings.min_records_per_job),
             seconds=self.seconds(tier, model, transport, records, jobs),
             timed=self.asked.catalog.durations.knows(model.name),
         )

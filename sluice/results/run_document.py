@@ -241,6 +241,15 @@ class Findings(Part, frozen=True, kw_only=True):
     examples: list[Shown] = field(default_factory=list)
 
 
+class Fillers(Part, frozen=True, kw_only=True):
+    """Requests without a record, which fill a job up to the least number that Bedrock takes."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
 class Run(Part, frozen=True, kw_only=True):
     """run.json."""
 
@@ -267,6 +276,7 @@ class Run(Part, frozen=True, kw_only=True):
     findings: Findings = field(default_factory=Findings)
     definition: dict[str, Any] = field(default_factory=dict)
     cost_usd: float | None = None
+    fillers: Fillers = field(default_factory=Fillers)
     baseline_usd: float | None = None
     prices: Prices = field(default_factory=Prices)
     ids: Ids = field(default_factory=Ids)

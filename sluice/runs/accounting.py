@@ -121,6 +121,17 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
     return books
 
 
+def fillers(jobs: Iterable[Counts]) -> dict[str, Any]:
+    """`fillers` of run.json: requests without a record, and what they took; their cost is in that of the run."""
+    mine = [item for item in jobs if item.fillers]
+    return {
+        "requests": sum(item.fillers for item in mine),
+        "input_tokens": sum(item.filler_tokens[0] for item in mine),
+        "output_tokens": sum(item.filler_tokens[1] for item in mine),
+        "cost_usd": total(item.filler_usd for item in mine),
+    }
+
+
 def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts]) -> dict[str, int]:
     """Where a tier's refused records went: some were asked again, some passed on, and the others are unresolved."""
     again = sum(item.records for item in mine if item.again and item.purpose == RETRY)

@@ -15,7 +15,8 @@ class Counts(Document, frozen=True, kw_only=True):
     """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job.
 
     `refused` records wait for plan to decide. `again`: the job is about records that the tier before, or this one, had
-    refused. `fatal`: why all of them were refused, or those since access ended, if so.
+    refused. `fatal`: why all of them were refused, or those since access ended, if so. `fillers` are requests without a
+    record, sent to reach the least number of a batch job: they are in no other figure but `cost_usd`.
     """
 
     round: int
@@ -43,6 +44,9 @@ class Counts(Document, frozen=True, kw_only=True):
     duplicates: int
     unknown: int
     unreadable: int
+    fillers: int = 0
+    filler_tokens: tuple[int, int] = (0, 0)
+    filler_usd: float | None = 0.0
     estimated: int = 0  # answers whose tokens nothing tells
     reasons: dict[str, int]
     escalated_for: dict[str, int] = field(default_factory=dict)

@@ -92,6 +92,7 @@ class JobKeys:
         self.prepared = f"{self.root}/prepared.json"
         self.submitted = f"{self.root}/submitted.json"
         self.looked = f"{self.root}/looked.json"
+        self.throttled = f"{self.root}/throttled.json"
         self.ended = f"{self.root}/ended.json"
         self.output_prefix = f"{self.passing}/out/"
         self.replies = f"{self.root}/replies.arrow"

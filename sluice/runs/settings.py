@@ -112,6 +112,14 @@ class Settings(BaseModel):
         8, description="Converse calls at once in one on-demand worker."
     )
 
+    patience_seconds: Waiting = Field(
+        900,
+        description="When all calls on demand of a job have been throttled for so long, what is left becomes a batch "
+        "job, filled up to Bedrock's minimum, where model and task allow one; an alarm tells in any case.",
+    )
+    throttled_hours: Annotated[float, Field(ge=0, le=168)] = Field(
+        24, description="Where no batch job is possible, its calls are tried for so long, and then end as throttled."
+    )
     keep_requests_days: Annotated[int, Field(ge=2, le=365)] = Field(
         3,
         description="Requests and raw output, which are most of what a run stores, are deleted after this; a day more "
@@ -163,12 +171,14 @@ def check_kept(settings: Settings, task: str, tiers: Iterable[Tier]) -> None:
         BadSetting: `keep_requests_days` is too short for the time-out of a tier.
 
     """
-    longest = max((tier.timeout_hours for tier in tiers if tier.transport != Transport.ON_DEMAND), default=0)
+    batch = [float(tier.timeout_hours) for tier in tiers if tier.transport != Transport.ON_DEMAND]
+    longest = max([*batch, settings.throttled_hours])
     least = math.ceil((longest + SPARE_HOURS) / 24)
     if settings.keep_requests_days < least:
         raise BadSetting(
             f"keep_requests_days = {settings.keep_requests_days} is not allowed: a job of the task {task} may take "
-            f"{longest} hours (timeout_hours of its tiers), and its requests and replies have to last a day longer; "
+            f"{longest:g} hours (timeout_hours of its tiers, throttled_hours), and its requests and replies have to "
+            "last a day longer; "
             f"set it to {least} or more in cdk.json"
         )
 

@@ -178,7 +178,8 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     """One job of a round: a whole shard in round 0, slices of pending records later.
 
-    `refused`: with what words the tier that was asked last has refused all of them; None for others.
+    `refused`: with what words the tier that was asked last has refused all of them; None for others. `fill`: fewer
+    records than a batch job may have are filled up to it instead of being called on demand.
     """
 
     job: int
@@ -189,6 +190,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     shard: int | None = None
     pending: list[Slice] = field(default_factory=list)
     refused: str | None = None
+    fill: bool = False
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
@@ -232,7 +234,8 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
 
-    `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round.
+    `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
+    they were throttled for so long that a batch job is to take them, however few they are.
     """
 
     key: str
@@ -242,16 +245,18 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     marks: list[int]
     refused: bool = False
+    fill: bool = False
 
 
 class Prepared(Document, frozen=True, kw_only=True):
-    """What prepare wrote: records sent and held back, bytes of the job's input."""
+    """What prepare wrote: records sent and held back, requests without a record beside them, bytes of the input."""
 
     records: int
     rows: int
     bytes: int
     transport: str
     held: Pending | None = None
+    fillers: int = 0
 
 
 class Submitted(Document, frozen=True, kw_only=True):
@@ -266,6 +271,15 @@ class Looked(Document, frozen=True, kw_only=True):
 
     processed: int
     records: int | None = None
+
+
+THROTTLED = "Throttled"  # how a job on demand ends that was throttled for too long
+
+
+class Throttled(Document, frozen=True, kw_only=True):
+    """Since when all calls of a job have been throttled."""
+
+    since: str
 
 
 class Failed(Document, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
-from sluice.runs.state import Ended, Failed, JobItem, Pending, Prepared, Submitted
+from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared, Submitted
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.records import JobRecords
@@ -42,6 +42,7 @@ MISSING = {
     "Failed": Reason.JOB_FAILED,
     "Stopped": Reason.JOB_STOPPED,
     REFUSED_JOB: Reason.RECORD_REFUSED,
+    THROTTLED: Reason.THROTTLED,
 }
 Ending = tuple[Outcome, Reason | None]  # what becomes of a record behind an attempt, and why
 HOW_METERED = {True: "are those that the manifest has left", False: "are estimated, and so is their cost"}
@@ -175,7 +176,11 @@ class _Check:
         constant = RequestWriter(self.run.task, self.tier).constant_bytes
         for n, escaped in self._texts(sorted(n for n in untold if tokens_in[n] < 0)):
             tokens_in[n] = -1 - (constant + len(escaped)) // BYTES_PER_TOKEN
-        in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), self.manifest.tokens, strict=True)]
+        told = (
+            None if tokens is None else max(0, tokens - fillers)
+            for tokens, fillers in zip(self.manifest.tokens, self.judged.filler_tokens, strict=True)
+        )
+        in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), told, strict=True)]
         self.metered = all(in_all)
 
     def _outcome(self, verdict: Verdict) -> Ending:
@@ -187,10 +192,16 @@ class _Check:
             return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
         if self._waits_for_plan(verdict):
             return Outcome.REFUSED, reason
+        last = self.job.tier + 1 >= len(self.run.start.tiers)
+        if self._was_throttled(reason):  # a batch job takes it, where there can be one; nothing was billed for it
+            return (Outcome.RETRIED if self.tier.batch else Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Outcome.RETRIED, reason
-        last = self.job.tier + 1 >= len(self.run.start.tiers)
         return (Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
+
+    def _was_throttled(self, reason: Reason | None) -> bool:
+        """Whether a record was called for too long without being let through."""
+        return reason is Reason.THROTTLED and self.ended.status == THROTTLED
 
     def _waits_for_plan(self, verdict: Verdict) -> bool:
         """Whether plan says what becomes of it: what was refused of all is no verdict on any of them.
@@ -250,7 +261,13 @@ class _Check:
         to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
         tier, attempt = self.job.tier, self.job.attempt
         wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
-        goals = {"retry": (tier, attempt + 1), "next": (tier + 1, 1), "refused": (tier, attempt)}
+        wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n][1])}
+        goals = {
+            "retry": (tier, attempt + 1),
+            "next": (tier + 1, 1),
+            "refused": (tier, attempt),
+            "fill": (tier, attempt),
+        }
         writers = {
             why: PendingWriter(
                 self.run.store, self.run.keys.pending(self.item.round, self.item.job, *goals[why], why), *goals[why]
@@ -261,7 +278,7 @@ class _Check:
             writers[wanted[n]].add(self.sent[n].encode(), escaped)
         held = self.prepared.held
         written = [
-            msgspec.structs.replace(pending, refused=why == "refused")
+            msgspec.structs.replace(pending, refused=why == "refused", fill=why == "fill")
             for why, writer in writers.items()
             if (pending := writer.close()) is not None
         ]
@@ -283,6 +300,7 @@ class _Check:
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
+        fillers = cost(self.tier.price, self.prepared.transport, *judged.filler_tokens) if self.buys else 0.0
         return Counts(
             round=self.item.round,
             job=self.item.job,
@@ -314,7 +332,10 @@ class _Check:
             escalated_for=onward,
             input_tokens=tokens_in,
             output_tokens=tokens_out,
-            cost_usd=cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out),
+            cost_usd=accounting.total([cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out), fillers]),
+            fillers=self.prepared.fillers if self.buys else 0,
+            filler_tokens=judged.filler_tokens if self.buys else (0, 0),
+            filler_usd=fillers,
             pending=pending,
             fatal=self.fatal,
             warnings=self._warnings(),
@@ -351,10 +372,9 @@ class _Check:
         manifest, judged = self.manifest, self.judged
         place = f"round {self.item.round}, job {self.item.job}"
         found = []
-        if manifest.successRecordCount not in (None, judged.answered):
-            found.append(
-                f"{place}: the manifest says {manifest.successRecordCount} successes, {judged.answered} were found"
-            )
+        answered = judged.answered + judged.fillers
+        if manifest.successRecordCount not in (None, answered):
+            found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
         if self.missing.reason is Reason.REPLY_GONE:
             found.append(
                 f"{place}: {judged.missing} records have no answer: what came back was deleted before it was read, as "

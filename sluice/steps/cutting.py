@@ -130,7 +130,7 @@ def _priced(opened: Run, plan: RunPlan) -> RunPlan:
     tiers, load = opened.start.tiers, costs.Load.of_plan(opened.task, plan)
     return msgspec.structs.replace(
         plan,
-        ceiling_usd=costs.run_ceiling_usd(opened.task, tiers, load),
+        ceiling_usd=costs.run_ceiling_usd(opened.task, tiers, load, opened.settings.min_records_per_job),
         expected_usd=costs.run_expected_usd(tiers, load, opened.settings.min_records_per_job),
     )
 

@@ -3,11 +3,14 @@
 Calls are made in chunks. Before a chunk its records are noted (`.begun`), behind it what came back (`.jsonl`). A record
 noted in a chunk without answers may have been answered and billed before a crash: it is never called again in this
 job, counts as missing, and a later round asks again. A record without a line among its chunk's answers was throttled:
-nothing was billed, so it is called again, as long as it takes.
+nothing was billed, so it is called again. When for `patience_seconds` there was no answer, the job ends without them
+where a batch job can take them, which an account's quota on demand of 0 does not stop; else when `throttled_hours` are
+over.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -19,11 +22,13 @@ from sluice.answers.refusals import REFUSED_JOB
 from sluice.answers.replies import Manifest
 from sluice.answers.requests import RECORD
 from sluice.aws.bedrock import RecordError
+from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
 from sluice.reasons import Reason
 from sluice.rows.containers import split_lines
 from sluice.rows.record import KEY
-from sluice.runs.state import Ended, JobItem
+from sluice.runs.document import read
+from sluice.runs.state import THROTTLED, Ended, JobItem, Throttled
 from sluice.steps.services import Run
 from sluice.steps.waiting import come_back, longer_wait
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys
     from sluice.steps.services import Services
 
+THROTTLED_WHY = "the model's calls on demand were throttled for too long"
 CHUNKS_OF_CALLS = 4  # calls per worker and chunk: what a crash can lose
 RESERVE_SECONDS = 60.0  # before the step's time is up: a chunk's slowest call and the last writes
 TRIES = 4  # of one record within a chunk
@@ -69,6 +75,8 @@ def run(services: Services, item: JobItem) -> JobItem:
         inference.finish("Stopped")
     elif inference.denied is not None:
         inference.finish(REFUSED_JOB, inference.denied)
+    elif inference.throttled and inference.lost_patience(opened):
+        inference.finish(THROTTLED, THROTTLED_WHY)
     elif inference.throttled:
         last = 0 if inference.answered else item.wait_seconds
         wait = longer_wait(last, opened.settings.quota_seconds, opened.settings.poll_seconds_max)
@@ -84,7 +92,8 @@ class _Inference:
     def __init__(self, services: Services, run: Run, item: JobItem, keys: JobKeys) -> None:
         self.services, self.keys = services, keys
         self.store = services.work
-        self.model_id = run.tier(run.planned_job(item).tier).model_id
+        self.item = item
+        self.tier = run.tier(run.planned_job(item).tier)
         self.workers = run.settings.on_demand_concurrency
         begun = sorted(key for key, _ in self.store.keys(keys.begun_prefix) if key.endswith(BEGUN))
         there = {key for key, _ in self.store.keys(keys.came_prefix)}
@@ -147,6 +156,19 @@ class _Inference:
         self.throttled += len(chunk) - len(lines)
         return bool(lines)
 
+    def lost_patience(self, run: Run) -> bool:
+        """Whether the calls have been throttled for too long; how long it is by now is measured."""
+        now, found = self.services.now(), self.store.find(self.keys.throttled)
+        if found is None or self.answered:
+            self.store.put(self.keys.throttled, Throttled(since=now.isoformat()).write())
+            return False
+        since = dt.datetime.fromisoformat(read(Throttled, found, self.keys.throttled).since)
+        quiet = (now - since).total_seconds()
+        tier = run.planned_job(self.item).tier
+        self.services.measure(Measure.THROTTLED_SECONDS, quiet, task=run.task.name, tier=tier)
+        settings = run.settings
+        return quiet >= (settings.patience_seconds if self.tier.batch else settings.throttled_hours * 3600)
+
     def _answered_before(self) -> bool:
         """Whether any call of this job has been answered."""
         return any(_is_answer(line) for name in self.came for line in self.store.get(name).split(b"\n") if line)
@@ -157,7 +179,7 @@ class _Inference:
         body = {**record.modelInput, "requestMetadata": {"record": record.recordId}}  # names the call in Bedrock's logs
         for attempt in range(TRIES):
             try:
-                output = self.services.bedrock.converse(self.model_id, body)
+                output = self.services.bedrock.converse(self.tier.model_id, body)
             except RecordError as error:
                 if error.wait and attempt + 1 < TRIES:
                     backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
@@ -167,7 +189,7 @@ class _Inference:
                     return None
                 failure = {"errorCode": CODES.get(error.reason, 400), "errorMessage": error.message}
                 failed = msgspec.json.encode({"recordId": record.recordId, "error": failure}) + b"\n"
-                return _Denied(failed, f"Converse on {self.model_id}: {error.message}") if error.denied else failed
+                return _Denied(failed, f"Converse on {self.tier.model_id}: {error.message}") if error.denied else failed
             return msgspec.json.encode({"recordId": record.recordId, "modelOutput": output}) + b"\n"
         raise AssertionError("the last try returns")
 

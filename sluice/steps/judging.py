@@ -13,6 +13,7 @@ from sluice.answers.archive import UNKNOWN, UNREADABLE, Archive, archived
 from sluice.answers.judge import Judge, Verdict
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
+from sluice.answers.requests import FILLER, FILLER_TOKENS
 from sluice.reasons import Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
 from sluice.steps.selection import shard_of, shard_rows
@@ -46,6 +47,8 @@ class Judged:
         self.refusals: Counter[str] = Counter()  # those of them that refuse a request, and not for its text
         self.barred: Counter[str] = Counter()  # those of these that say that the model may not be called
         self.unknown = self.duplicates = self.unreadable = 0
+        self.fillers = 0  # answers to requests without a record, and what they took
+        self.filler_tokens = (0, 0)
         self._judge_all()
         self.settled = len(sent) - self.verdicts.count(None)
         self.errored = sum(self.messages.values())
@@ -128,7 +131,18 @@ class Judged:
                 if line:
                     reply = read_line(line)
                     n = UNREADABLE if reply is None else number(reply.record, UNKNOWN)
-                    yield n, (reply if n >= 0 else None)
+                    if reply is not None and n == UNKNOWN and reply.record.startswith(FILLER):
+                        self._count_filler(reply)
+                    else:
+                        yield n, (reply if n >= 0 else None)
+
+    def _count_filler(self, reply: Reply) -> None:
+        """Drop what a filler was answered, but not what it took; a count that is missing is taken for the most."""
+        most = FILLER_TOKENS if reply.reason is None else (0, 0)
+        told = (reply.input_tokens, reply.output_tokens)
+        tokens_in, tokens_out = (limit if tokens is None else tokens for tokens, limit in zip(told, most, strict=True))
+        self.fillers += reply.reason is None
+        self.filler_tokens = self.filler_tokens[0] + tokens_in, self.filler_tokens[1] + tokens_out
 
     def _judge_all(self) -> None:
         """Most replies are judged as they come; those that need their row wait on disk until it streams by.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from sluice.steps.approval import must_wait
 from sluice.steps.arrivals import tell_of_refused
 from sluice.steps.refused import sort_out, told
 from sluice.steps.services import Run
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +62,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if round_ == 0 and must_wait(services, opened):
         return _result(opened, round_, more=False, waits=True)
     jobs, left = _later_round(opened, round_, counts) if round_ else (_first_round(opened), [])
+    jobs = _filled(opened, jobs, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
         return _end_for_budget(services, opened, round_, left) if jobs else _end(opened, round_, None, left)
@@ -179,14 +182,32 @@ def _later_round(opened: Run, round_: int, counts: Sequence[Counts]) -> tuple[li
     return numbered, [*([] if anew else before.left), *left]
 
 
+def _filled(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:
+    """The jobs; of those below Bedrock's least number the ones that want batch all the same are to be filled up.
+
+    They do by the task's word, or since their calls were throttled for too long; in a run and tier so many that the
+    ceiling knows what fillers can cost.
+    """
+    before = Counter(books.tier for books in counts if books.fillers)
+    least = opened.settings.min_records_per_job
+    found = []
+    for job in jobs:
+        wanted = job.fill or (opened.tier(job.tier).transport is Transport.BATCH and job.records < 2 * least)
+        fill = wanted and before[job.tier] < costs.MOST_FILLED
+        before[job.tier] += fill
+        found.append(msgspec.structs.replace(job, fill=fill))
+    return found
+
+
 def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[PlannedJob]:
     """Jobs over pending records, each with the words in which its records were refused, if they were."""
     jobs: list[PlannedJob] = []
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
-    ordered = sorted(found, key=lambda pair: (*_order(pair[1])[:2], pair[0] or "", pair[1].key))
-    for (tier, attempt, refused), group in groupby(ordered, key=lambda pair: (*_order(pair[1])[:2], pair[0])):
+    ordered = sorted(found, key=lambda pair: (*_order(pair[1])[:2], pair[0] or "", pair[1].fill, pair[1].key))
+    alike = groupby(ordered, key=lambda pair: (*_order(pair[1])[:2], pair[0], pair[1].fill))
+    for (tier, attempt, refused, fill), group in alike:
         constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
-        purpose = accounting.RETRY if attempt > 1 else "escalate" if tier else "classify"
+        purpose = accounting.RETRY if attempt > 1 or fill else "escalate" if tier else "classify"
         for slices in planning.pack_pending([item for _, item in group], limits, constant):
             jobs.append(
                 PlannedJob(
@@ -197,6 +218,7 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
                     records=sum(item.count for item in slices),
                     pending=slices,
                     refused=refused,
+                    fill=fill,
                 )
             )
     return jobs
@@ -228,7 +250,9 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
 def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
     tier = opened.tier(job.tier)
     transport = costs.expected_transport(tier, job.records, opened.settings.min_records_per_job)
-    return costs.expected_usd(tier, load, transport, job.records)
+    fillers = costs.filler_usd(tier, opened.settings.min_records_per_job) if job.fill else 0.0
+    transport = Transport.BATCH if job.fill and tier.batch else transport
+    return accounting.total([costs.expected_usd(tier, load, transport, job.records), fillers])
 
 
 def _end_for_budget(services: Services, opened: Run, round_: int, left: Sequence[PlannedJob]) -> PlanResult:

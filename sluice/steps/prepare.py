@@ -6,7 +6,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from sluice.answers.requests import RequestWriter
+from sluice.answers.requests import RequestWriter, filler
 from sluice.rows.record import KEY, PLACE
 from sluice.runs import accounting
 from sluice.runs.document import read
@@ -118,9 +118,14 @@ class _Preparation:
         for listed in (self.records, self.held_records):
             for lines in listed.lines(selected.repeated):
                 records.write(lines)
-        wants_batch = self.tier.batch and len(self.records.keys) >= self.run.settings.min_records_per_job
+        count, least = len(self.records.keys), self.run.settings.min_records_per_job
+        fillers = max(0, least - count) if self.job.fill and self.tier.batch and count else 0
+        for number in range(fillers):
+            self.out.write(filler(number))
+        wants_batch = self.tier.batch and count + fillers >= least
         return Prepared(
-            records=len(self.records.keys),
+            records=count,
+            fillers=fillers,
             rows=selected.rows,
             bytes=self.out.size,
             transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,

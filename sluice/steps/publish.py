@@ -181,6 +181,7 @@ def summarize(
         "reasons": reasons,
         "labels": accounting.merged(part.labels for part in parts),
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
+        "fillers": accounting.fillers(jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},

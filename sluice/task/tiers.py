@@ -27,7 +27,8 @@ class Tier(Strict):
         description="A short name of the catalogue (nova-micro) or a full model or inference profile id."
     )
     transport: Transport = Field(
-        Transport.AUTO, description="auto: batch where there are enough records, else on demand; or batch, on_demand."
+        Transport.AUTO,
+        description="auto: batch where there are enough records, else on demand; batch: too few are filled up.",
     )
     max_tokens: Annotated[Whole, Field(ge=1, le=64_000)] = Field(
         200, description="The longest answer, in tokens; an answer that is cut off is not accepted."

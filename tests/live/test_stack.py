@@ -21,6 +21,8 @@ from sluice.deployment.standing import GOING_ON, latest, standing
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import Inputs
+from sluice.task.file import load_task
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,3 +120,21 @@ def test_athena_reads_the_table_of_runs(stack: Stack, run: str, document: dict[s
 def test_athena_runs_the_saved_queries(stack: Stack, document: dict[str, Any], saved: Query) -> None:
     """Each is valid in Athena's own SQL; the run gives all but those about rows without a label something to show."""
     assert query(stack, saved.sql) or "without a label" in saved.name, document["run_id"]
+
+
+def test_a_job_that_is_filled_up_is_taken(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """20 rows in batch, with 80 requests of Sluice's own beside them: nobody knows yet whether Bedrock takes them."""
+    rows = tmp_path / "few.jsonl"
+    rows.write_bytes(b"\n".join(TICKETS.read_bytes().splitlines()[:20]) + b"\n")
+    task = load_task("tickets", Path("tasks"))
+    tiers = [task.tiers[0].model_copy(update={"transport": Transport.BATCH})]
+    few = task.model_copy(update={"tiers": tiers})
+    run = Deployment(str(pytestconfig.getoption("--env"))).submit(rows, few, again=True)
+    for _ in until(RUN_SECONDS, 30):
+        now = run.standing
+        if now.status not in GOING_ON:
+            break
+    document = now.document
+    assert document is not None, now.error
+    assert (document["rows"]["in"], document["fillers"]["requests"]) == (20, 80)
+    assert {job["status"] for job in document["jobs"]} == {"Completed"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from sluice.answers.requests import FILLER
 from sluice.local.requests import Body, Line
 from sluice.local.sources.source import NoAnswer
 from sluice.rows.paths import look_up
@@ -136,5 +137,7 @@ class RecordKeys:
         line, body = msgspec.json.Decoder(Line).decode, msgspec.json.Decoder(Body).decode
         for raw in stored_rows(self.s3, bucket, key):
             record: Any = line(raw)
+            if record.recordId.startswith(FILLER):
+                continue
             text = body(record.modelInput).messages[-1].content[0].text
             self.found.setdefault(blake2b(text.encode(), digest_size=16).digest(), (record.recordId, run))

@@ -84,7 +84,7 @@ def a_task(**changes: Any) -> Any:
 
 def greediest(body: dict[str, Any]) -> tuple[int, int]:
     """A token for each byte of what a model is sent, and every token that it may write."""
-    seen = {name: body[name] for name in ("messages", "system", "inferenceConfig")}
+    seen = {name: body[name] for name in ("messages", "system") if name in body}
     return len(msgspec.json.encode(seen)), body["inferenceConfig"]["maxTokens"]
 
 
@@ -124,7 +124,9 @@ def test_no_run_costs_more_than_its_ceiling(
     run = machine.begin(task, {"a.jsonl": jsonl(rows)})
     summary = machine.finish(run)
     opened = Run(machine.work, run)
-    ceiling = run_ceiling_usd(task, opened.start.tiers, Load.of_plan(task, opened.plan))
+    ceiling = run_ceiling_usd(
+        task, opened.start.tiers, Load.of_plan(task, opened.plan), opened.settings.min_records_per_job
+    )
     assert ceiling is not None
     assert summary["cost_usd"] <= ceiling * (1 + 1e-9)
 
@@ -136,12 +138,14 @@ def hash_of(name: str) -> int:
 def test_a_run_that_uses_everything_up_comes_near_its_ceiling() -> None:
     """The bound is no bound of something else: on demand, without an answer that passes, little is left of it."""
     texts = [{"t": "&" * 1000 + str(n)} for n in range(20)]
-    machine = Machine(FaultPlan(), lambda _model, _text: "no idea", {})
+    machine = Machine(FaultPlan(), lambda _model, _text: "no idea", {"min_records_per_job": 21})
     machine.faulty.tokens = greediest
     task = a_task(tiers=[{"model": "nova-micro", "attempts": 1}, {"model": "claude-haiku-4-5", "attempts": 1}])
     run = machine.begin(task, {"a.jsonl": jsonl(texts)})
     summary, opened = machine.finish(run), Run(machine.work, run)
-    ceiling = run_ceiling_usd(task, opened.start.tiers, Load.of_plan(task, opened.plan))
+    ceiling = run_ceiling_usd(
+        task, opened.start.tiers, Load.of_plan(task, opened.plan), opened.settings.min_records_per_job
+    )
     assert ceiling is not None
     assert 0.9 * ceiling < summary["cost_usd"] < ceiling
 
@@ -173,10 +177,10 @@ def a_plan(rows: int, bytes_: int, distinct: int | None = None) -> RunPlan:
 
 def test_the_ceiling_takes_the_dearer_price_and_every_attempt() -> None:
     """Each record may be left over for a call on demand, and be sent as often as the tier allows."""
-    once = ceiling_usd(a_task(), tier(CHEAP, batch=False), load())
-    assert ceiling_usd(a_task(), tier(CHEAP, attempts=3), load()) == pytest.approx(3 * (once or 0))
-    assert ceiling_usd(a_task(), tier(HALF_UNKNOWN), load()) is None
-    assert ceiling_usd(a_task(), tier(None), load()) is None
+    once = ceiling_usd(a_task(), tier(CHEAP, batch=False), load(), 100)
+    assert ceiling_usd(a_task(), tier(CHEAP, attempts=3), load(), 0) == pytest.approx(3 * (once or 0))
+    assert ceiling_usd(a_task(), tier(HALF_UNKNOWN), load(), 100) is None
+    assert ceiling_usd(a_task(), tier(None), load(), 100) is None
 
 
 def test_the_expected_cost_is_that_of_the_tokens() -> None:
