@@ -42,6 +42,7 @@ PAGES = (
     "docs/internals/architecture.md",
     "docs/internals/promises.md",
     "docs/internals/roles.md",
+    "docs/internals/scaling.md",
 )
 BLOCK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
 # What differs between two runs of the same rows: the run's id, its seconds, its day. And what every commit changes.

@@ -72,10 +72,10 @@ def rooms(_: object) -> str:
     from infra.functions import ROOMS  # noqa: PLC0415 - as above
 
     rows = [
-        [step, f"{room.memory:,}", f"{room.storage:,}", f"{room.seconds:,}", "yes" if room.arrow else ""]
+        [step, f"{room.memory:,}", f"{room.tmp:,}", f"{room.seconds:,}", "yes" if room.arrow else ""]
         for step, room in ROOMS.items()
     ]
-    return table(["function", "memory, MB", "/tmp, MB", "time-out, s", "Arrow"], rows)
+    return table(["function", "memory, MB", "disk, MB", "time-out, s", "Arrow"], rows)
 
 
 def metrics(_: object) -> str:
