@@ -43,6 +43,14 @@ class RunInput(Part, frozen=True, kw_only=True):
     refused: str | None = None
 
 
+class RunPassedOver(Part, frozen=True, kw_only=True):
+    """A version of an input that the run did not read, since a later one waited beside it."""
+
+    uri: str
+    version: str | None = None
+    at: str | None = None
+
+
 class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):
     """The rows' books."""
 
@@ -264,6 +272,7 @@ class Run(Part, frozen=True, kw_only=True):
     seconds: float | None = None
     answers: str = UNKNOWN
     inputs: list[RunInput] = field(default_factory=list)
+    passed_over: list[RunPassedOver] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
     records: Records = field(default_factory=Records)
     rounds: list[RunRound] = field(default_factory=list)

@@ -135,12 +135,16 @@ class Signal(Document, frozen=True, kw_only=True):
 
 
 class Intent(Document, frozen=True, kw_only=True):
-    """A run in the making, and the objects that it will have, as far as they are its own. It never changes."""
+    """A run in the making, and the objects that it will have, as far as they are its own. It never changes.
+
+    `passed`: earlier versions of them that will be in no run.
+    """
 
     run: str
     moment: str
     objects: list[Dropped]
     signals: list[str]
+    passed: list[Dropped] = msgspec.field(default_factory=list)
 
 
 class Notice(Document, frozen=True, kw_only=True):
@@ -257,13 +261,25 @@ def due_from(times: Collection[dt.datetime], settle_seconds: float) -> dt.dateti
     return min(max(times) + settle, min(times) + LONGEST_SETTLE * settle)
 
 
+def _by_key(items: Iterable[Dropped]) -> list[list[Dropped]]:
+    """The versions of each key, the oldest first."""
+    versions: dict[str, list[Dropped]] = defaultdict(list)
+    for item in sorted(items, key=lambda item: (item.bucket, item.key, item.at, item.sequencer)):
+        versions[item.uri].append(item)
+    return list(versions.values())
+
+
 def apart(items: Iterable[Dropped]) -> list[list[Dropped]]:
     """Objects by run: versions of one key in runs of their own, oldest first, since a row is known by its place."""
-    versions: dict[tuple[str, str], list[Dropped]] = defaultdict(list)
-    for item in sorted(items, key=lambda item: (item.bucket, item.key, item.at, item.sequencer)):
-        versions[item.bucket, item.key].append(item)
-    most = max(map(len, versions.values()), default=0)
-    return [[found[rank] for found in versions.values() if rank < len(found)] for rank in range(most)]
+    versions = _by_key(items)
+    most = max(map(len, versions), default=0)
+    return [[found[rank] for found in versions if rank < len(found)] for rank in range(most)]
+
+
+def newest(items: Iterable[Dropped]) -> tuple[list[Dropped], list[Dropped]]:
+    """The newest version of each key, and all earlier ones."""
+    versions = _by_key(items)
+    return [found[-1] for found in versions], [item for found in versions for item in found[:-1]]
 
 
 def source_of(sources: Iterable[Source], bucket: str, key: str) -> Source | None:

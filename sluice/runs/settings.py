@@ -105,6 +105,9 @@ class Settings(BaseModel):
     max_runs: Positive | None = Field(
         None, description="Runs at once that the inbox adds to; what else is due waits in it. Commands start at once."
     )
+    max_versions_per_hour: Positive | None = Field(
+        20, description="Runs that the inbox begins of one key within an hour; later versions wait. null: any number."
+    )
     max_usd_per_day: Annotated[float, Field(gt=0)] | None = Field(
         None, description="The inbox starts no more runs today (UTC) when those of today come to so much."
     )

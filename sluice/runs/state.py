@@ -90,10 +90,19 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: str | None = None
 
 
+class PassedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of an object that is in no run, since a later one of the same key waited beside it."""
+
+    uri: str
+    version: str | None
+    at: str
+
+
 class Inputs(Document, frozen=True, kw_only=True):
-    """All frozen input objects; a row's source is a place in this list."""
+    """All frozen input objects; a row's source is a place in this list. Versions that were passed over are not read."""
 
     inputs: list[Input]
+    passed_over: list[PassedOver] = msgspec.field(default_factory=list)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,16 +30,19 @@ from sluice.runs.inbox import (
     due_from,
     intent_key,
     marker_key,
+    newest,
+    notice_key,
     signal_key,
     tick_id,
 )
 from sluice.runs.keys import Keys
-from sluice.runs.state import Input, Inputs
+from sluice.runs.state import Input, Inputs, PassedOver
 from sluice.steps import start
 from sluice.steps.arrivals import put_signal, refuse
+from sluice.steps.pace import Pace, of_keys
 from sluice.steps.spending import spent_since
 from sluice.task.file import load_task
-from sluice.task.triggers import ON_DROP, effective
+from sluice.task.triggers import by_drop, effective, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,14 +131,21 @@ class _Sweep:
         due = self._due(task, signals)
         if not due and not signals:
             return True
-        runs = apart(due) or [[]]
+        chosen, earlier = newest(due) if self._latest(task) else (due, [])
+        pace = Pace.of(self.services, task, self.deployment.settings.max_versions_per_hour if due else None)
+        runs = apart(chosen) or [[]]
         for number, items in enumerate(runs, 1):
+            going = pace.let_go(items)
+            if items and not going:
+                continue
             if items and (held := self._held()):
                 self.swept.held = held
                 return False
             # The signals go with the last run: until then they say that the others may go.
-            self._propose(task, items, signals, taken=sorted(signals) if number == len(runs) else [])
-        return True
+            taken = sorted(signals) if number == len(runs) and not pace.held else []
+            self._propose(task, going, signals, taken, passed=of_keys(earlier, going))
+        self.swept.held = pace.held or self.swept.held
+        return pace.held is None
 
     def _count_late(self, task: str) -> None:
         if self.inbox.objects.get(task):
@@ -191,7 +201,12 @@ class _Sweep:
         if not self.inbox.objects.get(task):
             return False
         own = load_task(task, self.deployment.tasks).trigger
-        return effective(own, self.deployment.intake.schedules.get(task)) == ON_DROP
+        return by_drop(effective(own, self.deployment.intake.schedules.get(task)))
+
+    def _latest(self, task: str) -> bool:
+        """Whether earlier versions of what waits are passed over."""
+        own = load_task(task, self.deployment.tasks).trigger
+        return versions_of(own, self.deployment.intake.schedules.get(task)) == "latest"
 
     def _marked(self, task: str, ids: list[str]) -> list[Dropped]:
         """The objects behind markers; another sweep may have removed some by now."""
@@ -222,17 +237,22 @@ class _Sweep:
 
     # One run.
 
-    def _propose(self, task: str, due: list[Dropped], signals: dict[str, Signal], taken: list[str]) -> None:
+    def _propose(
+        self, task: str, due: list[Dropped], signals: dict[str, Signal], taken: list[str], passed: list[Dropped]
+    ) -> None:
         """Write down the run that these objects make, which takes these signals with it, and make it."""
         ticks = [signal.tick for signal in signals.values() if signal.tick]
         said = ticks or [item.at for item in due] or [signal.at for signal in signals.values()]
         moment = max(map(dt.datetime.fromisoformat, said))
         ids = sorted(item.id for item in due)
+        # Who sees another earlier version makes another run of it, so that no marker is left that nobody takes.
+        more = [sorted(item.id for item in passed)] if passed else []
         intent = Intent(
-            run=start.run_id(task, moment, task, ids, taken),
+            run=start.run_id(task, moment, task, ids, taken, *more),
             moment=moment.isoformat(),
             objects=due,
             signals=taken,
+            passed=passed,
         )
         key = intent_key(task, intent.run)
         if not self.work.put_new(key, intent.write()):
@@ -249,7 +269,7 @@ class _Sweep:
         inputs = [] if begun else self._inputs(intent, keys)
         if begun or inputs:
             self._begin(task, intent, inputs)
-        ids = [item.id for item in intent.objects]
+        ids = [item.id for item in (*intent.objects, *intent.passed)]
         self.work.delete([marker_key(task, id_) for id_ in ids] + [signal_key(task, id_) for id_ in intent.signals])
         self.work.delete([intent_key(task, intent.run)])
         for id_ in ids:
@@ -276,8 +296,22 @@ class _Sweep:
         self._each(lambda id_: self._claim(id_, intent.run), intent.signals)
         claimed = self._each(lambda item: self._claim(item.id, intent.run), intent.objects)
         own = [item for item, ours in zip(intent.objects, claimed, strict=True) if ours]
+        over = [item for item in self._each(lambda item: self._pass_over(item, intent), intent.passed) if item]
         found = [item for item in self._each(self._frozen, own) if item is not None]
-        return start.keep_inputs(self.services, keys, found) if found else []
+        return start.keep_inputs(self.services, keys, found, over) if found else []
+
+    def _pass_over(self, item: Dropped, intent: Intent) -> PassedOver | None:
+        """Take an earlier version out of what waits, with a notice; None where another run has it."""
+        if not self._claim(item.id, intent.run):
+            return None
+        later = next(other for other in intent.objects if other.uri == item.uri)
+        reason = (
+            f"versions: latest: the version {later.version} of {later.at} waited beside it, and is read in its place. "
+            f"sluice submit '{item.uri}' --task NAME reads what is current"
+        )
+        notice = Notice(bucket=item.bucket, key=item.key, version=item.version, reason=reason, at=item.at)
+        self.work.put_new(notice_key(item.id), notice.write())
+        return PassedOver(uri=item.uri, version=item.version, at=item.at)
 
     def _claim(self, id_: str, run: str) -> bool:
         """Whether an object is this run's; the first to ask has it."""

@@ -169,6 +169,7 @@ def summarize(
     return {
         **_head(opened, status, error, services.now()),
         "inputs": inputs,
+        "passed_over": msgspec.to_builtins(opened.inputs.passed_over),
         "rows": rows,
         "records": {
             "distinct": accounting.distinct(jobs),

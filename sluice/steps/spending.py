@@ -34,12 +34,17 @@ class Spent:
 
 def spent_since(services: Services, moment: dt.datetime) -> Spent:
     """What the runs come to whose executions began since `moment`."""
-    if services.workflow is None:
-        return Spent(0.0, [])
-    names = (EXECUTION.fullmatch(name) for name in services.workflow.begun_since(moment))
-    costs = {run: cost_of(Run(services.work, run)) for run in sorted({match[1] for match in names if match})}
+    costs = {run: cost_of(Run(services.work, run)) for run in runs_begun_since(services, moment)}
     known = [usd for usd in costs.values() if usd is not None]
     return Spent(sum(known), [run for run, usd in costs.items() if usd is None])
+
+
+def runs_begun_since(services: Services, moment: dt.datetime) -> list[str]:
+    """The runs of which an execution began since `moment`."""
+    if services.workflow is None:
+        return []
+    names = (EXECUTION.fullmatch(name) for name in services.workflow.begun_since(moment))
+    return sorted({match[1] for match in names if match})
 
 
 def cost_of(opened: Run) -> float | None:

@@ -23,12 +23,12 @@ from sluice.runs.fitted import fit, to_read
 from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.planning import bucket_depth, cut_spans, span_size
 from sluice.runs.settings import check_kept
-from sluice.runs.state import FrozenTier, Input, Inputs, Span, Start
+from sluice.runs.state import FrozenTier, Input, Inputs, PassedOver, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sluice.aws.s3 import Store
     from sluice.models.catalog import Model
@@ -40,7 +40,7 @@ RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 mor
 AT_ONCE = 16  # objects that are looked at together, two calls for each: 50,000 take two minutes and not twenty
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 # Settings of the inbox and of the buckets: no run has its own.
-OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day", "keep_requests_days")
+OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day", "max_versions_per_hour", "keep_requests_days")
 
 
 class Asked(NamedTuple):
@@ -95,8 +95,12 @@ def _settings(deployment: Deployment, changes: dict[str, Any]) -> Settings:
 def run_id(task: str, moment: dt.datetime, *basis: object) -> str:
     """A run's id: the same for the same basis."""
     digest = hashlib.blake2b(msgspec.json.encode(basis, order="deterministic"), digest_size=5)
-    name = task[:RUN_TASK].replace("_", "-").strip("-")
-    return f"{name}-{moment.strftime('%Y%m%dt%H%M%S')}-{digest.hexdigest()}"
+    return f"{run_name(task)}-{moment.strftime('%Y%m%dt%H%M%S')}-{digest.hexdigest()}"
+
+
+def run_name(task: str) -> str:
+    """What the ids of a task's runs begin with; tasks whose names begin alike may share it."""
+    return task[:RUN_TASK].replace("_", "-").strip("-")
 
 
 def begin(services: Services, deployment: Deployment, asked: Asked, id_: str, inputs: list[Input]) -> None:
@@ -108,9 +112,11 @@ def begin(services: Services, deployment: Deployment, asked: Asked, id_: str, in
         services.workflow.start(id_, id_, asked.settings.max_workers)
 
 
-def keep_inputs(services: Services, keys: Keys, inputs: list[Input]) -> list[Input]:
+def keep_inputs(
+    services: Services, keys: Keys, inputs: list[Input], passed_over: Sequence[PassedOver] = ()
+) -> list[Input]:
     """Write the run's objects, unless somebody was faster; those that count from now on."""
-    if services.work.put_new(keys.inputs, Inputs(inputs=inputs).write()):
+    if services.work.put_new(keys.inputs, Inputs(inputs=inputs, passed_over=list(passed_over)).write()):
         return inputs
     return read(Inputs, services.work.get(keys.inputs), keys.inputs).inputs
 

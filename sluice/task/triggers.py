@@ -27,6 +27,24 @@ PARTS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
 SPECIAL = {"day of month": re.compile(r"L|LW|\d{1,2}W"), "day of week": re.compile(r"L|\d#[1-5]|\dL")}
 
 
+# What of several versions of one object that wait together is run.
+VersionsOf = Literal["each", "latest"]
+EACH: VersionsOf = "each"
+
+
+class Objects(BaseModel):
+    """By objects: a drop, or a `_READY` beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: Literal["on_drop", "on_ready"] = Field("on_drop", description="As the word alone would say.")
+    versions: VersionsOf = Field(
+        EACH,
+        description="Of several versions of one object that wait together: each, a run of each, the oldest first; or "
+        "latest, one run of the newest.",
+    )
+
+
 class Schedule(BaseModel):
     """By the clock: what waits at a tick of EventBridge Scheduler is one run."""
 
@@ -38,6 +56,9 @@ class Schedule(BaseModel):
     timezone: str = Field("UTC", description="The time zone of the cron expression, as Europe/Berlin.")
     window_minutes: Annotated[int, Field(strict=True, ge=0, le=1440)] = Field(
         0, description="The tick may come so many minutes later, so that many schedules do not come at once."
+    )
+    versions: VersionsOf | None = Field(
+        None, description="each or latest, as for objects; where a deployment says nothing, the task's own counts."
     )
 
     @field_validator("schedule")
@@ -54,10 +75,10 @@ class Schedule(BaseModel):
         return value
 
 
-Trigger = Literal["on_drop", "on_ready"] | Schedule
+Trigger = Literal["on_drop", "on_ready"] | Objects | Schedule
 # What a deployment says in place of a task's own trigger; off: nothing but `_READY` and a command.
 Overlay = Schedule | Literal["off"]
-WORDS = "on_drop, on_ready or {schedule: cron(0 6 * * ? *), timezone: Europe/Berlin}"
+WORDS = "on_drop, on_ready, {when: on_drop, versions: latest} or {schedule: cron(0 6 * * ? *), timezone: Europe/Berlin}"
 
 
 def read_trigger(value: object) -> Trigger:
@@ -67,6 +88,8 @@ def read_trigger(value: object) -> Trigger:
         ValueError, ValidationError: it is none.
 
     """
+    if isinstance(value, Objects) or (isinstance(value, Mapping) and ("when" in value or value.keys() == {"versions"})):
+        return Objects.model_validate(value)
     if isinstance(value, Mapping | Schedule):
         return Schedule.model_validate(value)
     if value == ON_DROP:
@@ -145,3 +168,14 @@ def _known_zone(name: str) -> bool:
 def effective(own: Trigger, overlay: Overlay | None) -> Trigger | Literal["off"]:
     """What triggers a task in a deployment that may have its own word on it."""
     return own if overlay is None else overlay
+
+
+def by_drop(trigger: Trigger | Literal["off"]) -> bool:
+    """Whether what is dropped goes by itself."""
+    return ON_DROP in {trigger, getattr(trigger, "when", None)}
+
+
+def versions_of(own: Trigger, overlay: Overlay | None) -> VersionsOf:
+    """What of several versions of one object is run in a deployment that may have its own word on the task."""
+    said: VersionsOf | None = getattr(overlay, "versions", None) or getattr(own, "versions", None)
+    return said or EACH

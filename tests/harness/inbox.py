@@ -96,6 +96,7 @@ class World:
     running: list[Process] = field(default_factory=list)
     executions: list[str] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
+    began: dict[str, dt.datetime] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -164,6 +165,7 @@ class World:
             assert self.work.exists(Keys(run).start), "an execution of a run that is not written"
             if name not in self.executions:
                 self.executions.append(name)
+                self.began[name] = self.now
 
         self.point(begin)
         return name
@@ -171,8 +173,8 @@ class World:
     def going_on(self) -> list[str]:
         return [name for name in self.executions if name not in self.ended]
 
-    def begun_since(self, _moment: dt.datetime) -> list[str]:
-        return list(self.executions)
+    def begun_since(self, moment: dt.datetime) -> list[str]:
+        return [name for name in self.executions if self.began.get(name, moment) >= moment]
 
     def _publish(self, kind: str, detail: Mapping[str, object]) -> None:
         assert kind == "Sluice Object Refused"

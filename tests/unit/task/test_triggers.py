@@ -8,7 +8,7 @@ import pytest
 
 from sluice.errors import BadTask
 from sluice.task.file import parse_task
-from sluice.task.triggers import Schedule, effective, read_overlay
+from sluice.task.triggers import Objects, Schedule, by_drop, effective, read_overlay, versions_of
 
 TASK = {"name": "texts", "input": {"text": "text"}, "labels": ["a", "b"]}
 
@@ -37,7 +37,7 @@ def test_what_scheduler_takes_is_taken(expression: str) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("daily", "trigger: 'daily': should be on_drop, on_ready or {schedule:"),
+        ("daily", "trigger: 'daily': should be on_drop, on_ready, {when:"),
         ({"schedule": "0 6 * * *"}, "trigger.schedule: '0 6 * * *': should be cron(minutes hours"),
         ({"schedule": "cron(0 6 * * *)"}, "should be cron(minutes hours"),
         ({"schedule": "cron(0 6 * * * *)"}, "should have ? for the day of month or for the day of week"),
@@ -89,3 +89,37 @@ def test_a_wrong_word_of_a_deployment_is_named(overlay: Any, said: str) -> None:
     """The place, the value and what is allowed."""
     with pytest.raises(ValueError, match=said):
         read_overlay(overlay)
+
+
+@pytest.mark.parametrize(
+    ("value", "drops", "versions"),
+    [
+        ("on_drop", True, "each"),
+        ("on_ready", False, "each"),
+        ({"versions": "latest"}, True, "latest"),
+        ({"when": "on_drop"}, True, "each"),
+        ({"when": "on_ready", "versions": "latest"}, False, "latest"),
+        ({"schedule": "rate(1 day)", "versions": "latest"}, False, "latest"),
+        ({"schedule": "rate(1 day)"}, False, "each"),
+    ],
+)
+def test_a_trigger_says_which_versions_are_run(value: Any, drops: bool, versions: str) -> None:
+    """Beside every kind of trigger, and each of them unless the task says otherwise."""
+    own = trigger_of(value)
+    assert (by_drop(own), versions_of(own, None)) == (drops, versions)  # type: ignore[arg-type]
+    assert parse_task({**TASK, "trigger": parse_task({**TASK, "trigger": value}, "a").model_dump()["trigger"]}, "b")
+
+
+def test_a_deployments_schedule_leaves_the_versions_to_the_task() -> None:
+    """Unless it names them itself."""
+    own = Objects(versions="latest")
+    assert versions_of(own, read_overlay("off")) == "latest"
+    assert versions_of(own, read_overlay("rate(1 day)")) == "latest"
+    assert versions_of(own, read_overlay({"schedule": "rate(1 day)", "versions": "each"})) == "each"
+
+
+@pytest.mark.parametrize("value", [{"when": "off"}, {"versions": "newest"}, {"when": "on_drop", "zone": "UTC"}])
+def test_a_mapping_of_objects_knows_no_other_word(value: Any) -> None:
+    """A slip is told where it stands."""
+    with pytest.raises(BadTask, match=r"trigger\."):
+        trigger_of(value)
