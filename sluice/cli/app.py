@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.commands import deployment, here, outcome, setup, stack, tasks
+from sluice.cli.commands import deployment, here, outcome, quality, setup, stack, tasks
 
 app = typer.Typer(
     name="sluice",
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (tasks, here, stack, deployment, outcome, setup):
+for group in (tasks, here, stack, deployment, outcome, quality, setup):
     app.add_typer(group.commands)
 
 

@@ -167,6 +167,21 @@ class Published:
         for origin in self.origins():
             yield self.run, origin
 
+    def raw_rows(self) -> Iterator[tuple[str, int, bytes]]:
+        """Yield source, line and raw row of all rows that were kept; `input_lines` tells where from, and its errors."""
+        if INPUT in self.schema.names:
+            for batch in self.batches(Wanted(), ["source", "line", INPUT]):
+                raws = pc.fill_null(pc.cast(batch[INPUT], pa.binary()), b"").to_pylist()
+                yield from zip(batch["source"].to_pylist(), batch["line"].to_pylist(), raws, strict=True)
+            return
+        places = self._places(Wanted())
+        for origin in self.origins():
+            if lines := places.get(origin.frozen.uri):
+                if problem := origin.problem():
+                    raise BadRequest(f"{problem}; {KEEP}")
+                for line, raw in zip(sorted(lines), _lines_at(origin, lines), strict=False):
+                    yield origin.frozen.uri, line, raw
+
     def _places(self, wanted: Wanted) -> dict[str, array[int]]:
         """Numbers of the lines that are meant, by input: eight bytes for each."""
         found: dict[str, array[int]] = defaultdict(lambda: array("q"))

@@ -1,0 +1,157 @@
+"""`sluice evaluate`: what known answers say of a run, for the eye."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from sluice.api.quality import evaluate
+from sluice.cli.exits import ExitCode, print_json
+from sluice.cli.plan import section
+from sluice.cli.summary import WIDTH
+from sluice.figures import NONE, dollars, percent, short_model
+from sluice.results.run_document import stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from sluice.results.published import Published
+
+SHOWN = 12  # rows of a table; --json has all
+
+
+def print_evaluation(
+    published: Published, summary: Mapping[str, Any], gold: Path | None, by: Sequence[str], *, as_json: bool
+) -> ExitCode:
+    """Evaluate a run, and print what was found."""
+    found = evaluate(published, summary, gold, by)
+    if as_json:
+        print_json(found)
+        return ExitCode.SUCCEEDED
+    console = Console(highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console.print(Group(*sections(found)), soft_wrap=False)
+    return ExitCode.SUCCEEDED
+
+
+def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Make the sections of the page."""
+    yield Text.assemble((found["task"], "bold"), " evaluated  ", (found["run_id"], "dim"))
+    if (note := stand_in(found["answers"])) is not None:
+        yield Text.assemble((f"{note[0]}. ", "bold yellow"), (note[1], "yellow"))
+    yield Text(_headline(found))
+    yield from section("Tiers", _tiers(found))
+    yield from section("Labels, of answered rows", _macro(found), _labels(found["labels"]), *_more(found["labels"]))
+    if mistakes := [pair for pair in found["confusion"] if pair["known"] != pair["given"]]:
+        yield from section("Most frequent mistakes", _pairs(mistakes), *_more(mistakes))
+    if found["confidence"]:
+        yield from section("By stated confidence", _reliability(found))
+    if found["scores"]:
+        named = [(f"{band['low']:.1f} to {band['high']:.1f}", band) for band in found["scores"]]
+        yield from section("By score", _shares("Score", named))
+    if found["escalations"]["rows"]:
+        yield from section("Going on to a stronger tier", Text(_escalations(found)))
+    for column, values in found["slices"].items():
+        named = [(value["value"], value) for value in values[:SHOWN]]
+        yield from section(f"By {column}", _shares(column, named), *_more(values))
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    right, of = found["right"], found["of"]
+    lines = [f"{percent(right, of)} right on the rows with known answers ({right:,} of {of:,})"]
+    if (interval := found["interval"]) is not None:
+        bounds = f"{percent(interval['low'], 1)} to {percent(interval['high'], 1)}"
+        basis = f"95% interval by record, {interval['of']:,} uniformly drawn rows"
+        lines.append(f"of all answered rows {bounds} ({basis})")
+    elif found["known"] == found["rows"]:
+        lines.append("Every row has a known answer: these are all of them.")
+    else:
+        lines.append("No interval for the other rows: these were not drawn uniformly.")
+    if found["unanswered"]:
+        lines.append(f"{_count(found['unanswered'], 'more row')} with a known answer and no label")
+    if found["outside"]:
+        lines.append(f"{_count(found['outside'], 'known answer')} that no label of the task is, compared with nothing")
+    return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for n, name in enumerate(columns):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, justify="right" if n else "left")
+    return table
+
+
+def _of(tally: Mapping[str, Any]) -> tuple[str, str]:
+    return percent(tally["right"], tally["of"]), f"{tally['right']:,} of {tally['of']:,}" if tally["of"] else NONE
+
+
+def _tiers(found: Mapping[str, Any]) -> Table:
+    """What each tier's accepted answers were worth, and all that it gave, accepted or not."""
+    table = _table("Model", "Accepted, right", "", "Whenever asked, right", "")
+    for accepted, alone in zip(found["tiers"], found["alone"], strict=True):
+        table.add_row(_model(found, accepted["tier"]), *_of(accepted), *_of(alone))
+    return table
+
+
+def _model(found: Mapping[str, Any], tier: int) -> str:
+    models = found["models"]
+    return short_model(models[tier]) if tier < len(models) else f"tier {tier}"
+
+
+def _macro(found: Mapping[str, Any]) -> Text:
+    macro = found["macro"] or {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    return Text("macro " + ", ".join(f"{name} {value:.3f}" for name, value in macro.items()), "dim")
+
+
+def _labels(labels: Sequence[Mapping[str, Any]]) -> Table:
+    """The most frequent labels."""
+    table = _table("Label", "Known", "Given", "Precision", "Recall", "F1")
+    for label in sorted(labels, key=lambda each: -each["known"])[:SHOWN]:
+        figures = (f"{label[name]:.3f}" for name in ("precision", "recall", "f1"))
+        table.add_row(Text(label["label"]), f"{label['known']:,}", f"{label['given']:,}", *figures)
+    return table
+
+
+def _pairs(mistakes: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Known", "Rows", "Given")
+    table.columns[2].justify = "left"
+    for pair in mistakes[:SHOWN]:
+        table.add_row(Text(pair["known"]), f"{pair['rows']:,}", Text(pair["given"]))
+    return table
+
+
+def _reliability(found: Mapping[str, Any]) -> Table:
+    named = [(f"{_model(found, each['tier'])}: {each['confidence']}", each) for each in found["confidence"]]
+    return _shares("Said", named)
+
+
+def _shares(title: str, named: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
+    table = _table(title, "Right", "")
+    for name, tally in named:
+        table.add_row(Text(name), *_of(tally))
+    return table
+
+
+def _escalations(found: Mapping[str, Any]) -> str:
+    told, early = found["escalations"], found["accepted_too_early"]
+    cost = dollars(told["unchanged_usd"])
+    lines = [
+        f"{told['rows']:,} rows had an answer before; {told['unchanged']:,} got the same one again, for about {cost}",
+        f"of the others {told['mended']:,} were mended, {told['spoiled']:,} spoiled",
+        f"{early['wrong']:,} of {early['of']:,} accepted before the last tier are wrong, and should have gone on",
+    ]
+    return "\n".join(lines)
+
+
+def _more(rows: Sequence[object]) -> list[Text]:
+    return [Text(f"and {len(rows) - SHOWN:,} more, with --json", "dim")] if len(rows) > SHOWN else []
