@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from sluice.aws.s3 import ObjectWriter
 
-UNREADABLE, UNKNOWN = -1, -2  # in place of a number: a line that could not be read, or about nothing that was sent
+# In place of a number: a line that could not be read, one about nothing that was sent, and the first about a filler.
+UNREADABLE, UNKNOWN, FILLED = -1, -2, -3
 BATCH_BYTES = 4 * 1024 * 1024  # of texts that wait to be written
 BATCH = 16_384
 SCHEMA = pa.schema(
@@ -52,7 +53,7 @@ class Archive:
 
     def add(self, number: int, reply: Reply | None) -> None:
         """Take one line more; of one that is about nothing that was sent only that it was there."""
-        kept = NOTHING if number < 0 or reply is None else reply
+        kept = NOTHING if number in {UNREADABLE, UNKNOWN} or reply is None else reply
         self._numbers.append(number)
         self._replies.append(kept)
         self._bytes += len(kept.text or "")
@@ -87,8 +88,11 @@ def archived(blocks: Iterator[bytes], sent: Sequence[str]) -> Iterator[Line]:
             for number, text, stop, tokens_in, tokens_out, reason, message in zip(
                 *(column.to_pylist() for column in batch.columns), strict=True
             ):
-                if number < 0:
+                if number in {UNREADABLE, UNKNOWN}:
                     yield number, None
                     continue
                 why = None if reason is None else Reason(reason)
-                yield number, Reply(sent[number], text, stop, tokens_in, tokens_out, why, message)
+                yield (
+                    number,
+                    Reply("" if number == FILLED else sent[number], text, stop, tokens_in, tokens_out, why, message),
+                )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from sluice.answers.archive import UNKNOWN, UNREADABLE, Archive, archived
+from sluice.answers.archive import FILLED, UNKNOWN, UNREADABLE, Archive, archived
 from sluice.answers.judge import Judge, Verdict
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
@@ -90,6 +90,8 @@ class Judged:
             if reply is None:
                 self.unreadable += n == UNREADABLE
                 self.unknown += n == UNKNOWN
+            elif n == FILLED:
+                self._count_filler(reply)
             elif answered[n]:
                 self.duplicates += 1
             elif reply.reason is not None:
@@ -125,16 +127,18 @@ class Judged:
         )
 
     def _output(self) -> Iterator[Line]:
-        number = {key: n for n, key in enumerate(self.sent)}.get
+        number, filled = {key: n for n, key in enumerate(self.sent)}.get, set[str]()
         for lines in output_lines(self.run.store, self.keys.output_prefix):
             for line in lines:
                 if line:
                     reply = read_line(line)
                     n = UNREADABLE if reply is None else number(reply.record, UNKNOWN)
-                    if reply is not None and n == UNKNOWN and reply.record.startswith(FILLER):
-                        self._count_filler(reply)
-                    else:
+                    if reply is None or n != UNKNOWN or not reply.record.startswith(FILLER):
                         yield n, (reply if n >= 0 else None)
+                    elif reply.record not in filled:
+                        if reply.reason is None or reply.input_tokens or reply.output_tokens:
+                            filled.add(reply.record)  # else an answer may stand further down
+                        yield FILLED, reply
 
     def _count_filler(self, reply: Reply) -> None:
         """Drop what a filler was answered, but not what it took; a count that is missing is taken for the most."""

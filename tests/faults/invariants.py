@@ -12,9 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sluice.answers.requests import FILLER, filler
 from sluice.aws.metrics import Measure
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from tests.faults.scenarios import label_of
+from tests.harness.bedrock import user_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,9 @@ class Place(NamedTuple):
 
     source: str
     line: int
+
+
+FILLER_TEXT = user_text(json.loads(filler(0))["modelInput"])
 
 
 @dataclass
@@ -58,7 +63,8 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
     verdict.lost = sum(1 for place in expected if place not in found)
     verdict.doubled = sum(count - 1 for count in found.values())
     allowed = records_by_text(scenario)
-    verdict.bought_twice = sum(max(0, count - allowed[text]) for (_, text), count in machine.faulty.bought.items())
+    bought = {name: count for name, count in machine.faulty.bought.items() if name[1] != FILLER_TEXT}
+    verdict.bought_twice = sum(max(0, count - allowed[text]) for (_, text), count in bought.items())
     verdict.wrong += [f"{place} is no row of the input" for place in found if place not in expected]
     verdict.wrong += machine.faulty.violations
     for row in rows:
@@ -148,7 +154,10 @@ def books_problems(machine: Machine, run: str, summary: dict[str, Any], rows: li
     shown = [sum(row[name] for row in rows) for name in ("input_tokens", "output_tokens", "cost_usd")]
     if shown[:2] != [tokens_in, tokens_out]:
         yield f"the outputs have {tokens_in} and {tokens_out} tokens, the rows {shown[0]} and {shown[1]}"
-    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"])):
+    filled, told = fillers(machine, run), summary["fillers"]
+    if (told["input_tokens"], told["output_tokens"]) != filled[:2] or not math.isclose(told["cost_usd"], filled[2]):
+        yield f"the outputs' fillers took {filled}, run.json says {told}"
+    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"] - filled[2])):
         if not math.isclose(figure, usd, rel_tol=1e-6, abs_tol=1e-12):
             yield f"the outputs cost {usd}, {name} say {figure}"
     yield from measured_problems(machine, summary)
@@ -188,6 +197,37 @@ def recount(machine: Machine, run: str) -> tuple[int, int, float]:
         tokens_in, tokens_out = tokens_in + sums[0], tokens_out + sums[1]
         usd += (sums[0] * price[f"{kind}_input"] + sums[1] * price[f"{kind}_output"]) / 1e6
     return tokens_in, tokens_out, usd
+
+
+def fillers(machine: Machine, run: str) -> tuple[int, int, float]:
+    """Tokens and dollars of the first answer to each request without a record, in jobs that were settled."""
+    tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
+    tokens_in = tokens_out = 0
+    usd = 0.0
+    for key, _ in list(machine.work.keys(f"runs/{run}/round-")):
+        if not key.endswith("/counts.json"):
+            continue
+        counts = json.loads(machine.work.get(key))
+        price, kind = tiers[counts["tier"]]["price"], counts["transport"]
+        for took in filler_usage(machine, key.rpartition("/")[0].replace("runs/", "requests/", 1)).values():
+            tokens_in, tokens_out = tokens_in + took[0], tokens_out + took[1]
+            usd += (took[0] * price[f"{kind}_input"] + took[1] * price[f"{kind}_output"]) / 1e6
+    return tokens_in, tokens_out, usd
+
+
+def filler_usage(machine: Machine, root: str) -> dict[str, tuple[int, int]]:
+    """Tokens by filler of a job."""
+    found: dict[str, tuple[int, int]] = {}
+    for key, _ in machine.work.keys(f"{root}/out/"):
+        for line in machine.work.get(key).split(b"\n") if key.endswith(".jsonl.out") else ():
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                continue
+            if answer["recordId"].startswith(FILLER) and (output := answer.get("modelOutput")):
+                usage = output["usage"].get("inputTokens", 0), output["usage"].get("outputTokens", 0)
+                found.setdefault(answer["recordId"], usage)
+    return found
 
 
 def replies(machine: Machine, root: str) -> dict[str, tuple[int, int]]:
