@@ -41,17 +41,21 @@ STEPS = ("tests/unit/steps/test_run_steps.py", "tests/unit/steps/test_check.py",
 GOING_ON = tuple(f"tests/unit/steps/test_{name}.py" for name in ("refused", "approval", "rejudge", "resume", "sweep"))
 # The modules, and the unit tests that hold each.
 MODULES: dict[str, tuple[str, ...]] = {
-    "sluice/rows/containers": ("tests/unit/rows/test_containers.py", "tests/unit/steps/test_partition.py"),
+    "sluice/rows/containers": (
+        "tests/unit/rows",
+        "tests/unit/steps/test_partition.py",
+        "tests/unit/steps/test_start.py",
+    ),
     "sluice/rows/record.py": ("tests/unit/rows", "tests/unit/steps/test_partition.py", *STEPS[:1]),
     "sluice/rows/paths.py": ("tests/unit/rows", "tests/unit/results"),
     "sluice/answers/judge.py": ("tests/unit/answers",),
     "sluice/runs/planning.py": ("tests/unit/runs/test_planning.py", "tests/unit/steps/test_plan.py"),
     "sluice/runs/accounting.py": ("tests/unit/runs", "tests/unit/steps/test_publish.py", *STEPS),
-    "sluice/results/merging.py": ("tests/unit/results", "tests/unit/steps/test_rejudge.py"),
+    "sluice/results/merging.py": ("tests/unit/results", "tests/unit/steps/test_rejudge.py", GOING_ON[0]),
     "sluice/steps/prepare.py": (*STEPS, "tests/unit/results/test_merging.py"),
-    "sluice/steps/check.py": (*STEPS, *GOING_ON, "tests/unit/steps/test_publish.py"),
+    "sluice/steps/check.py": (*STEPS, *GOING_ON, "tests/unit/steps/test_publish.py", "tests/unit/aws/test_metrics.py"),
     "sluice/steps/judging.py": (*STEPS, "tests/unit/steps/test_refused.py"),
-    "sluice/steps/plan.py": (*STEPS, *GOING_ON),
+    "sluice/steps/plan.py": (*STEPS, *GOING_ON, "tests/unit/aws/test_metrics.py"),
     "sluice/steps/selection.py": ("tests/unit/steps/test_selection.py", *STEPS, "tests/unit/results/test_merging.py"),
 }
 FULLER = ("tests/reference", "tests/faults/test_plans.py", "tests/faults/test_crashes.py")

@@ -297,6 +297,14 @@ def test_csv_in_another_encoding() -> None:
     assert json.loads(marked[0])["text"] == "café"
 
 
+def test_text_that_ends_in_the_middle_of_a_character_rejects_its_row_alone() -> None:
+    """A file of UTF-16 with an odd number of bytes was cut: what is left of the last character does not vanish."""
+    data = "id,text\n1,a\n2,b".encode("utf-16") + b"c"
+    lines = csv_lines(data, reading=TEXT_READING._replace(csv=CsvForm(encoding="utf-16")))
+    assert json.loads(lines[0]) == {"id": "1", "text": "a"}
+    assert lines[1].endswith(b'b\xff"}')
+
+
 def test_csv_without_a_header_numbers_its_columns() -> None:
     """Where the task says that no line names them, columns are called column_1, column_2, …"""
     reading = Reading(text=("column_2",), paths=("column_2",), csv=CsvForm(header=False))
@@ -615,6 +623,21 @@ def test_a_ranged_file_reads_what_stands_there(reads: list[tuple[int, int]]) -> 
     for at, count in reads:
         assert file.seek(at) == at
         assert file.read(count) == data[at : at + count]
+
+
+def test_a_long_read_begins_where_it_was_asked_for() -> None:
+    """What is more than the kept pages hold comes with one ranged read, from its own first byte to its last."""
+    size, asked = 64 * PAGE, list[tuple[int, int]]()
+
+    def read(begin: int, end: int) -> bytes:
+        asked.append((begin, end))
+        return bytes(end - begin)
+
+    file = RangedFile(read, size)
+    file.seek(PAGE + 5)
+    assert len(file.read(40 * PAGE)) == 40 * PAGE
+    assert asked == [(PAGE + 5, 41 * PAGE + 5)]
+    assert file.tell() == 41 * PAGE + 5
 
 
 def test_small_column_chunks_do_not_each_cost_a_request() -> None:

@@ -148,6 +148,20 @@ def test_elements_that_are_no_rows_are_rows_to_be_rejected() -> None:
     assert found[5] is OVERSIZE
 
 
+def test_rows_behind_a_row_that_is_passed_over_are_read() -> None:
+    """A row with lists and objects in it that is too long ends where it ends, be it in an array or in a wrapper."""
+    long = '{"text":"' + "x" * 3000 + '","a":[{"b":[1,{"c":"]}\\"{["}]}],"d":{}}'
+    for text in (f"[{long},{A},{B}]", f'{{"n":1,"rows":[{long},{A},{B}]}}'):
+        assert read(text.encode(), block=700, max_row=2000) == [OVERSIZE, A.encode(), B.encode()]
+
+
+def test_a_row_too_deep_for_python_is_one_where_the_limit_leaves_room() -> None:
+    """Nobody reads what stands so deep, but the row and those behind it stay apart."""
+    deep = f'{{"text":"a","d":{"[" * 5000}"]"{"]" * 5000}}}'
+    found = read(f" [{A},{deep},{B}]".encode(), block=900, max_row=20_000)
+    assert found == [A.encode(), deep.encode(), B.encode()]
+
+
 def test_a_document_of_any_size_is_read_in_flat_memory() -> None:
     """A million rows on one line, or a row of 100 MB among them, are never held."""
     row = b'{"text":"some words of a row","n":1},'

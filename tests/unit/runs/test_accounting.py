@@ -232,6 +232,19 @@ def test_tiers_are_summed_over_their_jobs() -> None:
     assert (third["sent"], third["input_tokens"], third["cost_usd"]) == (0, 0, 0.0)
 
 
+def test_records_that_a_tier_refused_count_where_they_went() -> None:
+    """Some were asked again, some went on with those that had escalated at once, and the others are unresolved."""
+    jobs = [
+        job(answered=1, errored=9, accepted=0, retried=0, escalated=1, refused=9),
+        job(round=1, purpose="retry", again=True, records=4, sent=4, answered=4, accepted=4),
+        job(round=1, job=1, tier=1, purpose="escalate", again=True, records=3, sent=3, answered=3, accepted=3),
+        job(round=1, job=2, tier=1, purpose="escalate", records=1, sent=1, answered=1, accepted=1),
+    ]
+    first, second = accounting.tier_books([tier(CHEAP), tier(STRONG)], jobs)
+    assert (first["retried"], first["escalated"], first["unresolved"]) == (4, 1 + 3, 9 - 4 - 3)
+    assert (second["retried"], second["escalated"], second["unresolved"]) == (0, 0, 0)
+
+
 def test_counters_are_merged_with_the_most_frequent_first() -> None:
     """Labels and reasons of a run come sorted by how often they are."""
     assert list(accounting.merged([{"a": 1, "b": 1}, {"b": 2}]).items()) == [("b", 3), ("a", 1)]

@@ -180,6 +180,17 @@ def test_spans_of_many_small_files_stay_small_items() -> None:
     assert [len(span) for span in spans] == [1000] * 50
 
 
+def test_of_nothing_there_is_no_span() -> None:
+    """Without an object there is none, not an empty one."""
+    assert cut_spans([], 60) == []
+
+
+def test_an_object_that_is_read_whole_joins_no_span_in_which_it_has_no_room() -> None:
+    """One that fits stays beside its neighbours; one that does not begins a span of its own."""
+    assert cut_spans([(10, False), (50, True)], 60) == [[(0, 0, 10), (1, 0, 50)]]
+    assert cut_spans([(10, False), (51, True)], 60) == [[(0, 0, 10)], [(1, 0, 51)]]
+
+
 @settings(deadline=None)
 @given(
     sizes=st.lists(st.tuples(st.integers(0, 500), st.booleans()), max_size=30),

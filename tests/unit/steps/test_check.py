@@ -257,6 +257,14 @@ def test_a_job_whose_poll_died_for_good_is_left_running() -> None:
     assert not plan.run(staged.services, staged.run, 1).more
 
 
+def test_a_cause_without_a_name_is_kept_all_the_same() -> None:
+    """What is kept of a failed step can be read, whatever the workflow said of it."""
+    staged = stage()
+    item = submit.run(staged.services, staged.prepared())
+    assert check.run(staged.services, item, {"Cause": "no more of it"}) is None
+    assert failed(staged) == Failed(error="", cause="no more of it")
+
+
 def test_a_job_whose_infer_died_for_good_goes_on_when_resumed() -> None:
     """As it is with a batch job that has not ended."""
     staged = stage(ON_DEMAND)
@@ -316,6 +324,8 @@ def test_what_was_held_back_goes_to_the_next_round_with_the_same_attempt() -> No
     first = staged.settle(staged.prepared())
     assert first is not None
     assert (first.records, first.sent, first.held_back) == (10, 4, 6)
+    listed = staged.machine.work.get(staged.keys().records).split()
+    assert len(listed) == len(set(listed)) == 10
     key = staged.keys().prepared
     assert read(Prepared, staged.machine.work.get(key), key).held is not None
     second = staged.round(1)
