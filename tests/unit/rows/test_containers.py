@@ -305,6 +305,12 @@ def test_text_that_ends_in_the_middle_of_a_character_rejects_its_row_alone() -> 
     assert lines[1].endswith(b'b\xff"}')
 
 
+def test_a_header_of_one_column_that_another_separator_would_part_is_refused_by_name() -> None:
+    """Also where nobody has said yet which column holds the text."""
+    with pytest.raises(BadInput, match=r"^x\.csv: .*;"):
+        csv_lines(b"id;text\n1;a\n", reading=Reading())
+
+
 def test_csv_without_a_header_numbers_its_columns() -> None:
     """Where the task says that no line names them, columns are called column_1, column_2, …"""
     reading = Reading(text=("column_2",), paths=("column_2",), csv=CsvForm(header=False))

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.reasons import REJECTIONS, Reason
-from sluice.rows.record import FLAGS, KEY, OVERSIZE, PLACE, RAW, REASONS, BrokenRow, Buckets, Row, RowReader
+from sluice.rows.record import (
+    FLAGS,
+    KEY,
+    MAX_DIGITS,
+    OVERSIZE,
+    PLACE,
+    RAW,
+    REASONS,
+    BrokenRow,
+    Buckets,
+    Row,
+    RowReader,
+    integer,
+)
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -220,3 +233,22 @@ def test_reading_a_row_again_gives_the_same_text() -> None:
     for raw, text in GOOD:
         assert reader.text(raw) == text
         assert reader.read(raw) == Row(text, cut=False)
+
+
+def test_rejected_rows_of_several_objects_are_none_of_the_distinct_texts() -> None:
+    """Objects are grouped one by one and taken together; what each rejected is no record."""
+    reader = RowReader(make_task())
+    whole = Buckets(reader, 3)
+    for source in range(3):
+        own = Buckets(reader, 3)
+        own.add([b'{"text":"a"}', b"no JSON", b'{"text":""}'], source, 1)
+        whole.take(own)
+    found = list(whole.drain())
+    assert sum(len(group) for _, group, _ in found) == 9
+    assert sum(len(keys) for _, _, keys in found) == 1
+
+
+def test_an_integer_is_exact_for_as_long_as_python_reads_it() -> None:
+    """Beyond that it is a number about as large."""
+    assert integer("9" * MAX_DIGITS) == int("9" * MAX_DIGITS)
+    assert isinstance(integer("0" * MAX_DIGITS + "1"), float)

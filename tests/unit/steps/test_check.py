@@ -306,6 +306,21 @@ def test_a_job_that_was_never_prepared_keeps_its_cause() -> None:
     assert failed(staged).cause == "the process ended"
 
 
+def test_a_job_that_outgrows_its_file_holds_the_rest_back() -> None:
+    """The limit of bytes is kept for requests that are written at once as for one after another."""
+    whole = stage({**BATCH, "attempts": 1}, rows=10)
+    whole.prepared()
+    line = len(whole.machine.work.get(whole.keys().input)) // 10
+    staged = stage({**BATCH, "attempts": 1}, rows=10)
+    start = json.loads(staged.machine.work.get(Keys(staged.run).start))
+    start["settings"]["max_file_bytes"] = limit = 7 * line + 10
+    staged.machine.work.put(Keys(staged.run).start, json.dumps(start).encode())
+    first = staged.settle(staged.prepared())
+    assert first is not None
+    assert (first.sent, first.held_back) == (7, 3)
+    assert 7 * line - 10 < len(staged.machine.work.get(staged.keys().input)) <= limit
+
+
 def test_a_check_run_twice_says_the_same() -> None:
     """The second one reads the books."""
     staged = job_with(lambda ids: [answer(i) for i in ids])
