@@ -16,8 +16,9 @@ from sluice.api.tasks import Inputs
 from sluice.deployment.standing import Standing
 from sluice.deployment.submission import Swept
 from sluice.forecast.estimate import Forecast, TierForecast
-from sluice.forecast.pilot import Findings, Share
+from sluice.forecast.pilot import Findings
 from sluice.forecast.trial import Pilot
+from sluice.quality.intervals import Share
 from sluice.runs.progress import RoundProgress, Snapshot
 from sluice.runs.state import Approval
 
