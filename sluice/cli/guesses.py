@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEEPEST = 3  # names of a path
 LONGEST_ID = 64
+NEARLY = 0.98  # of the rows have a value of their own in a field that is called like an id
 TEXTS = ("text", "body", "message", "content", "review", "comment", "description", "question", "document", "abstract")
 TITLES = ("subject", "title", "headline", "summary")
 IDS = re.compile(r"(.*[_.-])?(id|key|uuid|guid|number|no|nr)", re.IGNORECASE)
@@ -102,9 +103,14 @@ def guess_fields(columns: Mapping[str, Column], rows: int, gold: str | None) -> 
     ids = {path: other for path, other in columns.items() if path not in (*text, gold) and _can_be_id(other, rows)}
     named = [path for path in ids if IDS.fullmatch(last_name(path))]
     if named:
-        return Guess(text, why, named[0], "its name, and no value occurs twice")
+        return Guess(text, why, named[0], f"its name, and no value occurs twice in {rows:,} rows")
     if ids:
-        return Guess(text, why, next(iter(ids)), "no value occurs twice")
+        return Guess(text, why, next(iter(ids)), f"no value occurs twice in {rows:,} rows")
+    for path, other in columns.items():
+        if path not in (*text, gold) and IDS.fullmatch(last_name(path)) and _is_nearly_id(other, rows):
+            return Guess(
+                text, why, path, f"its name; but {_repeated(other, rows)}: make sure that you can tell them apart"
+            )
     return Guess(text, why, None, "no field has a value of its own in every row")
 
 
@@ -120,5 +126,18 @@ def last_name(path: str) -> str:
 
 
 def _can_be_id(column: Column, rows: int) -> bool:
-    short = all(len(value) <= LONGEST_ID and value.isprintable() and " " not in value for value in column.values)
-    return column.rows == rows and column.distinct and short
+    return column.rows == rows and column.distinct and _is_short(column)
+
+
+def _is_nearly_id(column: Column, rows: int) -> bool:
+    return len(column.values) >= NEARLY * rows and _is_short(column)
+
+
+def _is_short(column: Column) -> bool:
+    return all(len(value) <= LONGEST_ID and value.isprintable() and " " not in value for value in column.values)
+
+
+def _repeated(column: Column, rows: int) -> str:
+    missing, twice = rows - column.rows, column.rows - len(column.values)
+    told = [f"{missing:,} have none"] * bool(missing) + [f"{twice:,} repeat another's value"] * bool(twice)
+    return f"of {rows:,} rows {' and '.join(told)}"

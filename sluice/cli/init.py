@@ -7,7 +7,6 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,11 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from sluice.cli.column_types import keep_lines
 from sluice.cli.csv_guess import csv_lines
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.guesses import Column, Guess, columns_of, guess_fields, last_name
-from sluice.cli.samples import FIRST, form_of, rows_of
+from sluice.cli.samples import FIRST, form_of, rows_of, spread
 from sluice.errors import BadRequest, BadTask
 from sluice.files import plain, write_whole
 from sluice.results.gold import known_words
@@ -73,7 +73,7 @@ def init_task(request: Request) -> ExitCode:
     """Write a task file, and say what was guessed and what to do next."""
     if not request.sample.is_file():
         raise BadRequest(f"{plain(request.sample)} is not a file; name a file with some of your rows")
-    rows = list(islice(rows_of(request.sample), FIRST))
+    rows = spread(rows_of(request.sample), FIRST)
     columns = columns_of(rows)
     labels = labels_of(request, columns)
     guess = guess_fields(columns, len(rows), labels.column)
@@ -224,7 +224,7 @@ def render(
         f"# Drafted by `sluice init` from {sample.name}. Every field and its default: `sluice schema`.",
         f"name: {name}",
         "# What the task is for, in a sentence; the model reads it.",
-        f"description: {quoted(f'Classify the texts of {sample.name}.')}",
+        'description: ""',
         *_input_lines(guess, labels, columns),
         *csv_lines(form_of(sample)),
         *_label_lines(labels),
@@ -259,10 +259,7 @@ def _input_lines(guess: Guess, labels: Labels, columns: Mapping[str, Column]) ->
     if labels.column is not None:
         yield f"  gold: {quoted(labels.column)}  # known answers, for reports; never shown to a model"
     used = {*guess.text, guess.id, labels.column}
-    others = [path for path in columns if path not in used]
-    if others:
-        kept = ", ".join(f"{quoted(path)}: string" for path in others[:4])
-        yield f"  # keep: {{{kept}}}  # columns of the results; string, int, double, bool, date, timestamp"
+    yield from keep_lines({path: column for path, column in columns.items() if path not in used}, quoted)
 
 
 def _label_lines(labels: Labels) -> Iterator[str]:

@@ -302,8 +302,11 @@ def _time(made: Forecast) -> str:
 def _budget(made: Forecast) -> Text:
     assert made.budget is not None
     limit = dollars(made.budget["max_usd"])
+    if made.ceiling_usd is not None and made.ceiling_usd <= made.budget["max_usd"]:
+        return Text(f"{limit}: enough, whatever happens")
     if made.budget["fits"]:
-        return Text(f"{limit}: enough, with the margin that each round has to leave")
+        most = f", not for all that can happen ({dollars(made.ceiling_usd)})" if made.ceiling_usd is not None else ""
+        return Text(f"{limit}: enough for what is expected{most}; nothing is sent above it")
     tier = short_model(made.tiers[made.budget["stops_before_tier"]].model)
     return Text(f"{limit}: not enough; the run would stop before all records had been sent to {tier}", "yellow")
 

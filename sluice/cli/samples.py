@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluice.aws.folder import LOCAL, Folder
 from sluice.budget.tokens import estimated_tokens
@@ -23,13 +23,16 @@ from sluice.runs.settings import Settings
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sluice.task.csv_form import CsvForm
     from sluice.task.task import Task
 
+T = TypeVar("T")
+
 WHOLE = Reading()
 NAMED = 20  # columns that a message lists
+SPREAD_OVER = 200_000  # rows of a long file
 FIRST = 1_000  # rows that a sample's fields are told from
 
 
@@ -87,6 +90,21 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
         row = parse_object(raw)
         if isinstance(row, dict):
             yield row
+
+
+def spread(rows: Iterable[T], count: int) -> list[T]:
+    """Rows from the beginning of many to their end, evenly spread: at least `count`, unless there are fewer.
+
+    A file is often sorted, and its first rows are all of one kind. Of long ones the first `SPREAD_OVER` are looked at.
+    """
+    held: list[T] = []
+    step = 1
+    for number, row in enumerate(islice(rows, SPREAD_OVER)):
+        if number % step == 0:
+            held.append(row)
+        if len(held) == 2 * count:
+            held, step = held[::2], 2 * step
+    return held
 
 
 def sample_of(task: Task, path: Path, characters_per_token: Mapping[str, float]) -> Sample:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console, Group
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from sluice.cli import run as command
@@ -793,3 +794,13 @@ def test_who_sits_at_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch, typed:
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     monkeypatch.setattr("sys.stderr", Terminal())
     assert approved(DEAR, Lines(io.StringIO(), "t")) is agreed
+
+
+def test_help_groups_commands_by_what_they_work_on() -> None:
+    """Every command stands under one heading, those of this machine first."""
+    lines = CliRunner().invoke(app, ["--help"]).stdout.splitlines()
+    headings = [line for line in lines if line.startswith(("On ", "To "))]
+    assert headings == ["On this machine:", "On a deployment:", "On a run of either:", "To set up:"]
+    listed = [line.split()[0] for line in lines[lines.index(headings[0]) :] if line.startswith("  ")]
+    assert listed == list(get_group(app).commands)
+    assert listed.index("run") < lines.index("On a deployment:")

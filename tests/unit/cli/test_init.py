@@ -7,8 +7,10 @@ import csv
 import gzip
 import io
 import json
+import re
 import tempfile
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sluice.cli.app import app
+from sluice.cli.column_types import type_of
 from sluice.cli.guesses import Guess, columns_of, guess_fields
 from sluice.cli.init import Labels, Request, described, examples_of, init_task, name_of, quoted, render
+from sluice.cli.samples import spread
 from sluice.errors import BadRequest
+from sluice.task.columns import KeepType
 from sluice.task.file import load_task, parse_task
 from tests.harness.drive import jsonl
 
@@ -348,3 +353,58 @@ def test_what_is_said_of_a_task_needs_rows_to_make_it_of(
     assert result.exit_code == 2
     assert "name a file" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "form"),
+    [
+        (["1", "-20", "0"], "int", None),
+        (["007", "012"], "string", None),
+        (["1.5", "2"], "double", None),
+        (["true", "false"], "bool", None),
+        (["2026-01-31"], "date", None),
+        (["2026-01-31T10:00:00Z", "2026-02-01T00:00:00+01:00"], "timestamp", None),
+        (["01/31/2026", "02/01/2026", ""], "date", "%m/%d/%Y"),
+        (["31/01/2026", "01/02/2026"], "date", "%d/%m/%Y"),
+        (["01/02/2026", "03/04/2026"], "string", None),
+        (["31.01.2026 10:30"], "timestamp", "%d.%m.%Y %H:%M"),
+        (["2026-02-31"], "string", None),
+        (["", " "], "string", None),
+    ],
+)
+def test_a_columns_type_is_guessed_from_all_its_values(values: list[str], kind: str, form: str | None) -> None:
+    """A code with zeros in front is no number; dates that can be read in two ways stay texts."""
+    column = columns_of([{"a": value} for value in values])["a"]
+    assert type_of(column) == (KeepType(kind), form)
+
+
+def test_the_columns_that_are_offered_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes the signs of a comment away has a task; what the results have already is not offered."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{n};new;some words {n};{n % 12 + 1:02d}/{n % 28 + 1:02d}/2026" for n in range(40)]
+    Path("in.csv").write_text("\n".join(["nr;status;message;sent", *rows]))
+    assert CliRunner().invoke(app, ["init", "in.csv", "--labels", "a,b"]).exit_code == 0
+    file = Path("tasks/in.yaml")
+    file.write_text(re.sub(r"^  #   ", "    ", file.read_text(), flags=re.MULTILINE).replace("# keep:  #", "keep:  #"))
+    kept = [(each.column, each.type, each.format) for each in load_task("in").input.kept]
+    assert kept == [("sent", KeepType.DATE, "%m/%d/%Y")]
+
+
+def test_rows_are_looked_at_from_the_beginning_to_the_end() -> None:
+    """A file that is sorted shows all its kinds; a short one is taken whole."""
+    assert spread(range(5), 10) == [0, 1, 2, 3, 4]
+    found = spread(range(100_000), 100)
+    assert 100 <= len(found) < 200
+    assert found[0] == 0
+    assert found[-1] > 98_000
+    assert {late - early for early, late in pairwise(found)} == {512}
+
+
+def test_an_id_that_is_nearly_unique_is_offered_with_a_warning() -> None:
+    """One repeated value in a hundred is told; a field of another name, or of many repeated values, is none."""
+    rows = [{"text": f"words and more words {n}", "ticket_id": f"T{max(1, n)}"} for n in range(100)]
+    found = guessed(rows)
+    assert found.id == "ticket_id"
+    assert "of 100 rows 1 repeat another's value: make sure" in found.why_id
+    assert guessed([{**row, "ticket_id": "T1" if n < 5 else str(n)} for n, row in enumerate(rows)]).id is None
+    assert guessed([{"text": row["text"], "colour": row["ticket_id"]} for row in rows]).id is None
