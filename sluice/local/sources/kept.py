@@ -58,6 +58,7 @@ class KeptReplies:
         self.source, self.path = source, path
         self.name, self.concurrency = source.name, source.concurrency
         self._lock = Lock()
+        self._no_room = ""
         self._attempts: Counter[bytes] = Counter()
         self._places: dict[bytes, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,16 +71,23 @@ class KeptReplies:
         Raises:
             NoAnswer: the source has none, which is not kept; or a reply cannot be kept, so that no more are asked for.
         """
-        asked = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
+        asked = question = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
         with self._lock:
-            self._attempts[asked] += 1
-            attempt = self._attempts[asked]
+            self._attempts[question] += 1
+            attempt = self._attempts[question]
             if attempt > 1:
                 asked = blake2b(asked + attempt.to_bytes(4, "big"), digest_size=DIGEST).digest()
             place = self._places.get(asked)
+            if place is None and self._no_room:
+                raise NoAnswer(self._no_room)  # a reply that would be lost is not asked for
         if place is not None:
             return self._at(place)
-        reply = self.source.answer(request, run)
+        try:
+            reply = self.source.answer(request, run)
+        except NoAnswer:
+            with self._lock:
+                self._attempts[question] -= 1  # an attempt is one that was answered, as whoever comes later counts
+            raise
         self._keep(asked, reply)
         return reply
 
@@ -92,7 +100,8 @@ class KeptReplies:
                     written += os.pwrite(self._file, line[written:], self._end + written)
             except OSError as error:
                 os.ftruncate(self._file, self._end)  # no half line stays
-                raise NoAnswer(f"no reply can be kept in {plain(self.path)}: {error.strerror}") from error
+                self._no_room = f"no reply can be kept in {plain(self.path)}: {error.strerror}"
+                raise NoAnswer(self._no_room) from error
             self._places[asked] = self._end
             self._end += len(line)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import urllib3
 
+from sluice.answers.objects import PART
 from sluice.errors import Stop
 from sluice.local.sources.pace import MOST, Pace
 from sluice.local.sources.source import NoAnswer, Reply
@@ -30,16 +31,31 @@ ADVICE = {
     404: "answers 404: either the URL is not the one that its API begins with, as http://localhost:11434/v1 is for "
     "Ollama, or the server has no model {model}",
 }
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
+REFUSED = "content_filtered"
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": REFUSED}
 
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
-class Message(msgspec.Struct, frozen=True):
-    """What the model said."""
+class Piece(msgspec.Struct, frozen=True):
+    """One part of what the model said; one that is no text has none."""
 
-    content: str | None = None
+    text: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What the model said, whole or in parts; or why it says nothing. What it thought before is no answer."""
+
+    content: str | list[Piece] | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, its parts told apart as those of Bedrock's models are."""
+        if isinstance(self.content, list):
+            return PART.join(piece.text for piece in self.content if piece.text)
+        return self.content or ""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -164,4 +180,7 @@ def read_completion(data: bytes) -> Reply:
         raise NoAnswer(f"no chat completion: {error}", code=502) from None
     usage = completion.usage or Usage()
     stop = STOP_REASONS.get(choice.finish_reason or "", "end_turn")
-    return Reply(choice.message.content or "", stop, usage.prompt_tokens, usage.completion_tokens)
+    text = choice.message.text
+    if not text and choice.message.refusal:
+        text, stop = choice.message.refusal, REFUSED
+    return Reply(text, stop, usage.prompt_tokens, usage.completion_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from sluice.local.requests import Request
 from sluice.local.sources import open_source, remembering
 from sluice.local.sources.kept import KeptReplies, count_kept
-from sluice.local.sources.openai import OpenAISource, seconds_of
+from sluice.local.sources.openai import OpenAISource, read_completion, seconds_of
 from sluice.local.sources.pace import FIRST, MOST, Pace
 from sluice.local.sources.source import NoAnswer, Reply
 from sluice.local.standin.records import as_they_come
@@ -139,6 +140,54 @@ def test_a_reply_that_cannot_be_kept_ends_the_asking(tmp_path: Path, monkeypatch
         kept.answer(request("b"), None)
     assert refused.value.code == 400
     assert path.stat().st_size == size
+
+
+def test_a_call_that_failed_is_no_attempt(tmp_path: Path) -> None:
+    """What a throttle was followed by is the first answer, and the next run finds it as that."""
+    path = tmp_path / "replies.jsonl"
+    model = Model()
+    kept = KeptReplies(model, path)
+    model.fails = True
+    with pytest.raises(NoAnswer):
+        kept.answer(request("a"), None)
+    model.fails = False
+    came = kept.answer(request("a"), None)
+    again = KeptReplies(other := Model(), path)
+    assert again.answer(request("a"), None) == came
+    assert other.calls == []
+
+
+def test_nothing_is_asked_once_a_reply_could_not_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further reply would be paid for and lost; what is kept is still found."""
+    kept = KeptReplies(model := Model(), tmp_path / "replies.jsonl")
+    came = kept.answer(request("a"), None)
+
+    def full(_file: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for text in ("b", "c", "d"):
+        with pytest.raises(NoAnswer, match="No space left"):
+            kept.answer(request(text), None)
+    assert model.calls == ["a", "b"]
+    monkeypatch.undo()
+    assert KeptReplies(Model(), tmp_path / "replies.jsonl").answer(request("a"), None) == came
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "stop"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, {"type": "image"}]}, "a", "end_turn"),
+        ({"content": "a", "reasoning_content": "I think b"}, "a", "end_turn"),
+        ({"content": None, "refusal": "I cannot"}, "I cannot", "content_filtered"),
+        ({"content": ""}, "", "end_turn"),
+        ({}, "", "end_turn"),
+    ],
+)
+def test_what_servers_say_in_other_forms_is_read(message: dict[str, Any], text: str, stop: str) -> None:
+    """Parts, thoughts beside the answer, and a refusal, which is no empty answer."""
+    data = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+    assert read_completion(data) == Reply(text, stop, None, None)
 
 
 def test_many_at_once_keep_whole_lines(tmp_path: Path) -> None:
