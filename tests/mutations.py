@@ -84,14 +84,14 @@ MUTATIONS = (
     Mutation(
         "join by order: the n-th line answers the n-th record",
         "sluice/steps/judging.py",
-        "                n = number(reply.record)\n",
-        "                n = sum(answered) if reply.record in self.sent else None\n",
+        "                yield n, reply\n        yield from failed.items()\n",
+        "                yield sum(answered) - 1, reply\n        yield from failed.items()\n",
     ),
     Mutation(
         "manifest trusted: what it calls a success is not looked for",
         "sluice/steps/check.py",
-        "        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))\n",
-        "        self.missing = Verdict(MISSING.get(self.ended.status, Reason.MISSING))\n"
+        "        self.missing = Verdict(self._why_missing())\n",
+        "        self.missing = Verdict(self._why_missing())\n"
         "        said = (read_manifest(run.store, self.keys.output_prefix) or Manifest()).successRecordCount\n"
         "        self.missing = Verdict(None) if said == len(self.sent) else self.missing\n",
     ),
@@ -110,14 +110,14 @@ MUTATIONS = (
     Mutation(
         "output of a Stopped job thrown away",
         "sluice/steps/check.py",
-        "Judged(run, self.keys.output_prefix, self.sent)",
-        'Judged(run, "none/" if self.ended.status == "Stopped" else self.keys.output_prefix, self.sent)',
+        "Judged(run, self.keys, self.sent)",
+        'Judged(run, run.source.job(99, 99) if self.ended.status == "Stopped" else self.keys, self.sent)',
     ),
     Mutation(
         "output read of Completed jobs alone",
         "sluice/steps/check.py",
-        "Judged(run, self.keys.output_prefix, self.sent)",
-        'Judged(run, "none/" if self.ended.status != "Completed" else self.keys.output_prefix, self.sent)',
+        "Judged(run, self.keys, self.sent)",
+        'Judged(run, run.source.job(99, 99) if self.ended.status != "Completed" else self.keys, self.sent)',
     ),
     Mutation(
         "client token not reused: a new one at each try",
@@ -200,7 +200,7 @@ MUTATIONS = (
     Mutation(
         "a record that came twice counts twice",
         "sluice/steps/judging.py",
-        "                    answered[n] = 1\n",
+        "                answered[n] = 1\n",
         "",
     ),
     Mutation(
@@ -308,7 +308,7 @@ MUTATIONS = (
     Mutation(
         "a run's id is its moment's alone: another sweep's objects go into a run that has begun",
         "sluice/steps/intake.py",
-        "run=start.run_id(task, moment, task, ids, taken)",
+        "run=start.run_id(task, moment, task, ids, taken, *more)",
         "run=start.run_id(task, moment, task)",
     ),
     Mutation(
