@@ -47,6 +47,8 @@ class Reason(StrEnum):
     REPLY_NOT_OBJECT = "reply_not_object"
     REPLY_TOO_DEEP = "reply_too_deep"
     REPLY_AMBIGUOUS = "reply_ambiguous"
+    ANSWER_MISSING = "answer_missing"
+    ANSWER_DOUBLED = "answer_doubled"
     LABEL_MISSING = "label_missing"
     LABEL_UNKNOWN = "label_unknown"
     LABELS_COUNT = "labels_count"
@@ -97,6 +99,8 @@ MEANING: dict[Reason, str] = {
     Reason.REPLY_NOT_OBJECT: "the answer is JSON, but no object",
     Reason.REPLY_TOO_DEEP: "the answer is nested too deeply",
     Reason.REPLY_AMBIGUOUS: "the reply holds several answers that differ",
+    Reason.ANSWER_MISSING: "the reply to several texts has no answer under this one's id",
+    Reason.ANSWER_DOUBLED: "the reply to several texts has more than one answer under this one's id",
     Reason.LABEL_MISSING: "the answer names no label",
     Reason.LABEL_UNKNOWN: "the answer names a label that the task does not have",
     Reason.LABELS_COUNT: "the answer has too few or too many labels",
@@ -140,6 +144,8 @@ LIKELY: dict[Reason, str] = {
     Reason.REPLY_NOT_OBJECT: "the models do not keep to the form of the answer: they are too weak, or no chat models",
     Reason.REPLY_TOO_DEEP: "the models do not keep to the form of the answer",
     Reason.REPLY_AMBIGUOUS: "the models draft or correct their answers in the reply: ask for one JSON object alone",
+    Reason.ANSWER_MISSING: "the models lose texts of a pack: lower `pack` of the tiers, or leave it out",
+    Reason.ANSWER_DOUBLED: "the models answer texts of a pack twice: lower `pack` of the tiers, or leave it out",
     Reason.LABEL_MISSING: "the models do not keep to the form of the answer",
     Reason.LABEL_UNKNOWN: "the labels do not fit the texts, or a label for what fits none is missing",
     Reason.LABELS_COUNT: "`choose` of the task asks for another number of labels than fit",

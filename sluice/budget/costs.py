@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sluice.answers.packs import FRAME_BYTES, ROW_TOKENS, PackWriter, packed_sendings
 from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
 from sluice.models.catalog import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
@@ -61,10 +62,15 @@ class Load:
             most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
         )
 
-    def expected_tokens(self, records: int, factor: float = 1.0) -> tuple[int, int]:
-        """Input and output tokens of so many of the records, whichever they are, as a model of that factor counts."""
+    def expected_tokens(self, records: int, factor: float = 1.0, pack: int = 1) -> tuple[int, int]:
+        """Input and output tokens of so many of the records, whichever they are, as a model of that factor counts.
+
+        `pack`: so many of them share a request and its instructions; what that adds to each is `ROW_TOKENS`.
+        """
         texts = self.text_tokens * records / self.records if self.records else 0
-        return round((records * self.prompt_tokens + texts) * factor), round(records * self.answer_tokens * factor)
+        frame = 0 if pack == 1 else records * ROW_TOKENS
+        read = requests_of(records, pack) * self.prompt_tokens + texts + frame
+        return round(read * factor), round((records * self.answer_tokens + frame / 2) * factor)
 
 
 def name_bytes(task: Task) -> int:
@@ -74,9 +80,18 @@ def name_bytes(task: Task) -> int:
 
 
 def ceiling_usd(task: Task, tier: FrozenTier, load: Load, min_records: int) -> float | None:
-    """What a tier costs at most, whatever the models answer and whatever fails; None when a price is unknown."""
-    tokens_in = load.most_records * RequestWriter(task, tier).constant_bytes + load.most_text_bytes
-    tokens_out = load.most_records * tier.max_tokens
+    """What a tier costs at most, whatever the models answer and whatever fails; None when a price is unknown.
+
+    In packs a record is sent `packed_sendings` times before it goes alone, and each time it may be the only one of its
+    pack, where all others are done with or too long: so nothing but what each sending can hold bounds its requests.
+    """
+    alone = RequestWriter(task, tier).constant_bytes
+    tokens_in = tier.attempts * (load.most_records * alone + load.most_text_bytes)
+    sendings = packed_sendings(tier.pack)
+    if sendings:
+        constant = max(alone, PackWriter(task, tier, b"").constant_bytes)
+        tokens_in += sendings * (load.most_records * (constant + FRAME_BYTES) + load.most_text_bytes)
+    tokens_out = (tier.attempts + sendings) * load.most_records * tier.max_tokens
     # Too few records for a batch job go on demand, in whatever round they are left over.
     transports = [Transport.ON_DEMAND, *[Transport.BATCH] * tier.batch]
     costs = [cost(tier.price, transport, tokens_in, tokens_out) for transport in transports]
@@ -84,7 +99,7 @@ def ceiling_usd(task: Task, tier: FrozenTier, load: Load, min_records: int) -> f
     known = [usd for usd in costs if usd is not None]
     if fillers is None or len(known) < len(costs):
         return None
-    return tier.attempts * max(known) + MOST_FILLED * fillers
+    return max(known) + MOST_FILLED * fillers
 
 
 def filler_usd(tier: FrozenTier, min_records: int) -> float | None:
@@ -93,15 +108,20 @@ def filler_usd(tier: FrozenTier, min_records: int) -> float | None:
     return cost(tier.price, Transport.BATCH, tokens_in, tokens_out) if tier.batch else 0.0
 
 
+def requests_of(records: int, pack: int) -> int:
+    """How many requests so many records are, in full packs and one with the rest."""
+    return -(-records // pack)
+
+
 def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> float | None:
     """What sending so many of the records to a tier is expected to cost; None when the price is unknown."""
-    return cost(tier.price, transport, *load.expected_tokens(records, tier.token_factor))
+    return cost(tier.price, transport, *load.expected_tokens(records, tier.token_factor, tier.pack))
 
 
 def expected_transport(tier: FrozenTier, records: int, min_records: int) -> Transport:
-    """How so many records of a tier are sent when they are sent together."""
-    filled = tier.transport is Transport.BATCH
-    return Transport.BATCH if tier.batch and (filled or records >= min_records) else Transport.ON_DEMAND
+    """How so many records of a tier are sent when they are sent together: Bedrock's minimum counts requests."""
+    enough = tier.transport is Transport.BATCH or requests_of(records, tier.pack) >= min_records
+    return Transport.BATCH if tier.batch and enough else Transport.ON_DEMAND
 
 
 def sent(records: int, shares: Sequence[float]) -> list[int]:

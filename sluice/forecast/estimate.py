@@ -218,7 +218,7 @@ class Estimate:
         tier, model, settings = self.opened.start.tiers[number], self.models[number], self.asked.settings
         jobs = self.first_jobs if number == 0 else self.jobs_for(tier, records)
         transport = costs.expected_transport(tier, records // max(1, jobs), settings.min_records_per_job)
-        tokens_in, tokens_out = self.load.expected_tokens(records, tier.token_factor)
+        tokens_in, tokens_out = self.load.expected_tokens(records, tier.token_factor, tier.pack)
         return TierForecast(
             model=tier.model_id,
             transport=transport.value,

@@ -171,6 +171,12 @@ def _tiers(task: Task, models: Sequence[Model]) -> Iterator[Weakness]:
                 f"{tier.max_tokens} is below the {needed} tokens of an answer, and one that is cut is not accepted"
             )
             yield Weakness(f"tiers.{number}.max_tokens", message)
+        if tier.pack > 1:
+            message = (
+                f"nobody has measured how packs of {tier.pack} change what {tier.model} answers to these texts; "
+                "run the same sample with and without"
+            )
+            yield Weakness(f"tiers.{number}.pack", message)
     for number, (before, model) in enumerate(pairwise(models), 1):
         dear, cheap = _usd(before), _usd(model)
         if before.id == model.id and not task.tiers[number].temperature:

@@ -48,8 +48,13 @@ def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
             f"model: the price of {tier.model} holds to {model.priced_to_tokens:,} input tokens; input.max_tokens is "
             f"{task.input.max_tokens:,}"
         )
-    if model.max_output_tokens and tier.max_tokens > model.max_output_tokens:
-        found.append(f"max_tokens: {tier.max_tokens}; {tier.model} writes at most {model.max_output_tokens}")
+    written = tier.pack * tier.max_tokens
+    if model.max_output_tokens and written > model.max_output_tokens:
+        each = f" for each of {tier.pack} records" if tier.pack > 1 else ""
+        fewer = f": lower it, or pack to {model.max_output_tokens // tier.max_tokens}" if each else ""
+        found.append(
+            f"max_tokens: {tier.max_tokens}{each}; {tier.model} writes at most {model.max_output_tokens}{fewer}"
+        )
     if model.context_tokens and task.input.max_tokens + tier.max_tokens > model.context_tokens:
         wanted = f"input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens}"
         found.append(f"model: {wanted} together are above the {model.context_tokens} tokens of {tier.model}")

@@ -89,6 +89,7 @@ class JobKeys:
         self.input_prefix = f"{self.passing}/in/"
         self.input = f"{self.input_prefix}part-0.jsonl"
         self.records = f"{self.root}/records.txt"
+        self.packs = f"{self.root}/packs.bin"
         self.prepared = f"{self.root}/prepared.json"
         self.submitted = f"{self.root}/submitted.json"
         self.looked = f"{self.root}/looked.json"

@@ -30,6 +30,7 @@ class FrozenTier(Tier):
 
     `batch`: whether batch jobs are wanted. `temperature` is None for a model that refuses it, and `request` holds what
     the model needs beside what the task gives. `token_factor`: how many tokens it counts where the estimates say one.
+    `context_tokens`: how many tokens a request may have, by the model's context and by what its price holds for.
     An option that came after the run began has its default.
     """
 
@@ -39,6 +40,7 @@ class FrozenTier(Tier):
     batch: bool
     price: Annotated[Price | None, _ReadByMsgspec()]
     token_factor: float = 1.0
+    context_tokens: int | None = None
 
     @classmethod
     def of(cls, tier: Tier, model: Model) -> FrozenTier:
@@ -48,6 +50,9 @@ class FrozenTier(Tier):
         if "temperature" in model.refuses:
             as_taken["temperature"] = None
         facts = {"model_id": model.id, "batch": batch, "price": model.price, "token_factor": model.token_factor}
+        facts["context_tokens"] = min(
+            (most for most in (model.context_tokens, model.priced_to_tokens) if most), default=None
+        )
         return cls(**{**tier.model_dump(), **as_taken, **facts})
 
 
@@ -188,7 +193,8 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     """One job of a round: a whole shard in round 0, slices of pending records later.
 
     `refused`: with what words the tier that was asked last has refused all of them; None for others. `fill`: fewer
-    records than a batch job may have are filled up to it instead of being called on demand.
+    records than a batch job may have are filled up to it instead of being called on demand. `pack`: at most how
+    many records a request holds, None for as many as the tier says.
     """
 
     job: int
@@ -200,6 +206,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     pending: list[Slice] = field(default_factory=list)
     refused: str | None = None
     fill: bool = False
+    pack: int | None = None
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
@@ -244,7 +251,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
 
     `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
-    they were throttled for so long that a batch job is to take them, however few they are.
+    they were throttled for so long that a batch job is to take them, however few they are. `pack`: as in `PlannedJob`.
     """
 
     key: str
@@ -255,6 +262,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[int]
     refused: bool = False
     fill: bool = False
+    pack: int | None = None
 
 
 class Prepared(Document, frozen=True, kw_only=True):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.answers.judge import Verdict
+from sluice.answers.packs import PackWriter, next_pack
 from sluice.answers.refusals import FEW, REFUSED_JOB, lasts, of_text
 from sluice.answers.replies import MAX_MESSAGE, Manifest, read_manifest
 from sluice.answers.requests import RequestWriter
@@ -24,6 +23,7 @@ from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared, Submitted
+from sluice.steps.endings import Ending, attempts_of, split_name, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.records import JobRecords
@@ -44,7 +44,7 @@ MISSING = {
     REFUSED_JOB: Reason.RECORD_REFUSED,
     THROTTLED: Reason.THROTTLED,
 }
-Ending = tuple[Outcome, Reason | None]  # what becomes of a record behind an attempt, and why
+FAILED_TOGETHER = TRANSPORT | {Reason.RECORD_REFUSED}  # of a request: none of its records was looked at alone
 HOW_METERED = {True: "are those that the manifest has left", False: "are estimated, and so is their cost"}
 
 
@@ -159,11 +159,15 @@ class _Check:
             self.judged.forget_tokens()
         self._meter()
         verdicts = [verdict or self.missing for verdict in self.judged.verdicts]
-        distinct = {id(verdict): verdict for verdict in verdicts}
+        # What becomes of a record depends on how many others its request held. Half of a small pack is none.
+        half = next_pack(self.tier.pack, self.job.pack)
+        fewer = [0 if size == 1 else half if size > half else 1 for size in self.judged.sizes()]
+        named = list(zip(map(id, verdicts), fewer, strict=True))
+        distinct = dict(zip(named, verdicts, strict=True))
         number = {name: n for n, name in enumerate(distinct)}
-        of = [number[id(verdict)] for verdict in verdicts]
-        endings = [self._outcome(verdict) for verdict in distinct.values()]
-        self._write_attempts(self._attempts(list(distinct.values()), endings, of))
+        of = [number[name] for name in named]
+        endings = [self._outcome(verdict, most) for (_, most), verdict in distinct.items()]
+        self._write_attempts(attempts_of(self.sent, self.judged, list(distinct.values()), endings, of))
         outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
@@ -173,9 +177,13 @@ class _Check:
         untold, (tokens_in, tokens_out) = self.judged.untold, (self.judged.tokens_in, self.judged.tokens_out)
         if not untold:
             return
-        constant = RequestWriter(self.run.task, self.tier).constant_bytes
+        constant = [RequestWriter(self.run.task, self.tier).constant_bytes] * len(self.sent)
+        if self.judged.packs is not None:
+            of_packs = PackWriter(self.run.task, self.tier, b"").constant_bytes
+            sizes = self.judged.packs.sizes
+            constant = [of_packs // size if size > 1 else constant[0] for size in sizes for _ in range(size)]
         for n, escaped in self._texts(sorted(n for n in untold if tokens_in[n] < 0)):
-            tokens_in[n] = -1 - (constant + len(escaped)) // BYTES_PER_TOKEN
+            tokens_in[n] = -1 - (constant[n] + len(escaped)) // BYTES_PER_TOKEN
         told = (
             None if tokens is None else max(0, tokens - fillers)
             for tokens, fillers in zip(self.manifest.tokens, self.judged.filler_tokens, strict=True)
@@ -183,21 +191,23 @@ class _Check:
         in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), told, strict=True)]
         self.metered = all(in_all)
 
-    def _outcome(self, verdict: Verdict) -> Ending:
-        """What becomes of a record whose attempt ended so."""
+    def _outcome(self, verdict: Verdict, fewer: int) -> Ending:
+        """What becomes of a record whose attempt ended so; in requests of how many it goes again, 0 if it was alone."""
         reason = verdict.reason
         if reason is None:
-            return Outcome.ACCEPTED, None
+            return Ending(Outcome.ACCEPTED)
         if not self.buys or reason is Reason.REPLY_GONE:
-            return Outcome.UNRESOLVED, reason  # unless a later tier's stored answer passes
+            return Ending(Outcome.UNRESOLVED, reason)  # unless a later tier's stored answer passes
         if self._waits_for_plan(verdict):
-            return Outcome.REFUSED, reason
-        last = self.job.tier + 1 >= len(self.run.start.tiers)
+            return Ending(Outcome.REFUSED, reason)
+        onward = Outcome.UNRESOLVED if self.job.tier + 1 >= len(self.run.start.tiers) else Outcome.ESCALATED
         if self._was_throttled(reason):  # a batch job takes it, where there can be one; nothing was billed for it
-            return (Outcome.RETRIED if self.tier.batch else Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
+            return Ending(Outcome.RETRIED if self.tier.batch else onward, reason)
+        if fewer and (reason in FAILED_TOGETHER or self.judged.came_of_pack(verdict)):
+            return Ending(Outcome.RETRIED, reason, split=fewer)
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
-            return Outcome.RETRIED, reason
-        return (Outcome.UNRESOLVED if last else Outcome.ESCALATED), reason
+            return Ending(Outcome.RETRIED, reason)
+        return Ending(onward, reason)
 
     def _was_throttled(self, reason: Reason | None) -> bool:
         """Whether a record was called for too long without being let through."""
@@ -218,23 +228,6 @@ class _Check:
         """About how many records the round sends to the job's tier."""
         jobs = self.run.round_plan(self.item.round).jobs
         return sum(job.records for job in jobs if job.tier == self.job.tier)
-
-    def _attempts(self, verdicts: Sequence[Verdict], endings: Sequence[Ending], of: Sequence[int]) -> pa.RecordBatch:
-        """All attempts; of each record the number of its verdict. Verdicts repeat, and are converted once each."""
-        values: dict[str, list[Any]] = {
-            "outcome": [outcome.value for outcome, _ in endings],
-            "reason": [None if reason is None else reason.value for _, reason in endings],
-            "labels": [verdict.labels for verdict in verdicts],
-            "confidence": [verdict.confidence for verdict in verdicts],
-            "fields": [verdict.fields for verdict in verdicts],
-            "detail": [verdict.detail for verdict in verdicts],
-        }
-        at, count = pa.array(of, pa.int32()), len(self.sent)
-        columns = {name: pc.take(pa.array(found, ATTEMPTS.field(name).type), at) for name, found in values.items()}
-        columns["key"] = pa.array(self.sent, pa.string())
-        for name, tokens in (("input_tokens", self.judged.tokens_in), ("output_tokens", self.judged.tokens_out)):
-            columns[name] = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(tokens)])
-        return pa.record_batch([columns[name] for name in ATTEMPTS.names], schema=ATTEMPTS)
 
     def _write_attempts(self, attempts: pa.RecordBatch) -> None:
         """`answers/<shard>/…`: the attempts of this job, an object for each shard that it touches."""
@@ -259,18 +252,21 @@ class _Check:
     def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
         to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
-        tier, attempt = self.job.tier, self.job.attempt
-        wanted = {n: why for n, (outcome, _) in enumerate(outcomes) if (why := to.get(outcome))}
-        wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n][1])}
+        tier, attempt, pack = self.job.tier, self.job.attempt, self.job.pack
+        wanted = {n: split_name(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
+        wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n].reason)}
+        alone = 1 if self.tier.pack > 1 else None
         goals = {
-            "retry": (tier, attempt + 1),
-            "next": (tier + 1, 1),
-            "refused": (tier, attempt),
-            "fill": (tier, attempt),
+            "retry": (tier, attempt + 1, alone),
+            "half": (tier, attempt, next_pack(self.tier.pack, pack)),
+            "alone": (tier, attempt, 1),
+            "next": (tier + 1, 1, None),
+            "refused": (tier, attempt, pack),
+            "fill": (tier, attempt, pack),
         }
         writers = {
             why: PendingWriter(
-                self.run.store, self.run.keys.pending(self.item.round, self.item.job, *goals[why], why), *goals[why]
+                self.run.store, self.run.keys.pending(self.item.round, self.item.job, *goals[why][:2], why), *goals[why]
             )
             for why in dict.fromkeys(wanted.values())
         }
@@ -296,7 +292,7 @@ class _Check:
                     yield number[key], escaped
 
     def _counts(self, outcomes: Sequence[Ending], pending: list[Pending]) -> Counts:
-        of, reasons, onward = _tally(outcomes)
+        of, reasons, onward = tally(outcomes)
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
@@ -372,7 +368,7 @@ class _Check:
         manifest, judged = self.manifest, self.judged
         place = f"round {self.item.round}, job {self.item.job}"
         found = []
-        answered = judged.answered + judged.fillers
+        answered = judged.succeeded + judged.fillers
         if manifest.successRecordCount not in (None, answered):
             found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
         if self.missing.reason is Reason.REPLY_GONE:
@@ -388,24 +384,9 @@ class _Check:
             (judged.duplicates, "lines were about a record that had its answer already"),
             (judged.unknown, "lines were about records that were never sent"),
             (judged.unreadable, "lines could not be read"),
+            (judged.strangers, "answers stood under an id that no text of their request has"),
             (len(judged.untold), f"answers did not tell their tokens, which {HOW_METERED[self.metered]}"),
         ):
             if count:
                 found.append(f"{place}: {count} {what}")
         return found
-
-
-def _tally(
-    outcomes: Sequence[Ending],
-) -> tuple[Counter[Outcome], dict[str, int], dict[str, int]]:
-    """Count outcomes, reasons of all that was not accepted, and reasons of what goes on to the next tier."""
-    of: Counter[Outcome] = Counter()
-    reasons: Counter[str] = Counter()
-    onward: Counter[str] = Counter()
-    for (outcome, reason), count in Counter(outcomes).items():
-        of[outcome] += count
-        if reason is not None:
-            reasons[reason.value] += count
-            if outcome is Outcome.ESCALATED:
-                onward[reason.value] += count
-    return of, dict(reasons), dict(onward)

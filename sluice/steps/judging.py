@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
+from itertools import repeat
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from sluice.answers.archive import FILLED, UNKNOWN, UNREADABLE, Archive, archived
-from sluice.answers.judge import Judge, Verdict
+from sluice.answers.judge import STOPPED_BY_POLICY, STOPPED_SHORT, Judge, Verdict
+from sluice.answers.packs import Packs, share, split_reply
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.answers.requests import FILLER, FILLER_TOKENS
@@ -19,13 +21,15 @@ from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader
 from sluice.steps.selection import shard_of, shard_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sluice.answers.archive import Line
     from sluice.runs.keys import JobKeys
     from sluice.steps.services import Run
 
 About = Literal["request", "text", "access"]  # what a refusal is about
+# Why a record of a pack has no answer of its own; where the request itself failed, there is a message too.
+OF_PACKS = frozenset(tuple(Reason)[list(Reason).index(Reason.REPLY_EMPTY) : list(Reason).index(Reason.LABEL_MISSING)])
 SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 
 
@@ -49,6 +53,13 @@ class Judged:
         self.unknown = self.duplicates = self.unreadable = 0
         self.fillers = 0  # answers to requests without a record, and what they took
         self.filler_tokens = (0, 0)
+        # Verdicts on what a request of several records lacks: those that came of the pack, and not of a record.
+        self.of_packs: dict[Reason, Verdict] = {}
+        self.strangers = 0  # answers under an id that their request does not have
+        self.succeeded = 0  # requests that were answered
+        packed = run.store.find(keys.packs)
+        self.packs = None if packed is None else Packs.read(packed)
+        self.ids = list(sent) if self.packs is None else [name for name, _ in self.packs.requests(sent)]
         self._judge_all()
         self.settled = len(sent) - self.verdicts.count(None)
         self.errored = sum(self.messages.values())
@@ -59,6 +70,16 @@ class Judged:
         """Count no tokens, since what was bought before is judged again."""
         self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
         self.untold = set()
+
+    def came_of_pack(self, verdict: Verdict) -> bool:
+        """Whether a record has no answer since its request held others too, and it may have one alone."""
+        return verdict is self.of_packs.get(verdict.reason) if verdict.reason is not None else False
+
+    def sizes(self) -> Iterable[int]:
+        """Of each record in order how many its request holds."""
+        if self.packs is None:
+            return repeat(1, len(self.sent))
+        return (size for size in self.packs.sizes for _ in range(size))
 
     @property
     def why_barred(self) -> str | None:
@@ -84,8 +105,8 @@ class Judged:
         return verdict is self.failures.get((Reason.RECORD_REFUSED, "text"))
 
     def _replies(self) -> Iterator[tuple[int, Reply]]:
-        """One reply for each record that came back; of several, an answer goes before an error, else the first."""
-        answered, failed = bytearray(len(self.sent)), dict[int, Reply]()
+        """One reply for each request that came back; of several, an answer goes before an error, else the first."""
+        answered, failed = bytearray(len(self.ids)), dict[int, Reply]()
         for n, reply in self._lines():
             if reply is None:
                 self.unreadable += n == UNREADABLE
@@ -101,14 +122,57 @@ class Judged:
                 answered[n] = 1
                 if failed:
                     self.duplicates += failed.pop(n, None) is not None
+                self.succeeded += 1
                 yield n, reply
         yield from failed.items()
+
+    def _of_records(self) -> Iterator[tuple[int, Reply]]:
+        """One reply for each record whose request came back: what the request's reply says of it."""
+        if self.packs is None:
+            yield from self._replies()
+            return
+        for request, reply in self._replies():
+            first, size = self.packs.firsts[request], self.packs.sizes[request]
+            if size == 1:
+                yield first, reply
+            else:
+                yield from enumerate(self._parts(request, reply, self.sent[first : first + size]), first)
+
+    def _parts(self, request: int, reply: Reply, keys: Sequence[str]) -> list[Reply]:
+        """The reply to a request of several records, as one to each: tokens shared out, so that their sum is the same.
+
+        One without an answer of its own has `message` None and a reason; it is not the reply's own error.
+        """
+        tokens = [
+            [None] * len(keys) if count is None else share(count, len(keys))
+            for count in (reply.input_tokens, reply.output_tokens)
+        ]
+        answers: list[str | Reason | None] = [None] * len(keys)
+        if reply.reason is None and reply.stop in STOPPED_BY_POLICY:
+            answers = [Reason.REPLY_REFUSED] * len(keys)
+        elif reply.reason is None and self.packs is not None:
+            parts = split_reply(reply.text or "", self.packs.names(self.sent, request).ids)
+            self.strangers += parts.strangers
+            cut = reply.stop in STOPPED_SHORT
+            answers = [Reason.REPLY_CUT if cut and said is Reason.ANSWER_MISSING else said for said in parts.answers]
+        return [
+            Reply(
+                key,
+                said if isinstance(said, str) else None,
+                None,
+                tokens_in,
+                tokens_out,
+                said if isinstance(said, Reason) else reply.reason,
+                reply.message,
+            )
+            for key, said, tokens_in, tokens_out in zip(keys, answers, *tokens, strict=True)
+        ]
 
     def _lines(self) -> Iterator[Line]:
         """What came back, line by line: as it was kept, else from the job's output, and then it is kept."""
         store = self.run.store
         if store.exists(self.keys.replies):
-            yield from archived(store.blocks(self.keys.replies), self.sent)
+            yield from archived(store.blocks(self.keys.replies), self.ids)
         elif self.run.start.judges is not None or self.is_gone():  # another run's, of an earlier version
             yield from self._output()
         else:
@@ -127,7 +191,7 @@ class Judged:
         )
 
     def _output(self) -> Iterator[Line]:
-        number, filled = {key: n for n, key in enumerate(self.sent)}.get, set[str]()
+        number, filled = {name: n for n, name in enumerate(self.ids)}.get, set[str]()
         for lines in output_lines(self.run.store, self.keys.output_prefix):
             for line in lines:
                 if line:
@@ -156,7 +220,7 @@ class Judged:
         judge, verdicts, places = self.judge, self.verdicts, dict[str, tuple[int, int]]()
         all_in, all_out = self.tokens_in, self.tokens_out
         with tempfile.SpooledTemporaryFile(SPOOLED) as spill:
-            for n, reply in self._replies():
+            for n, reply in self._of_records():
                 tokens_in, tokens_out = reply.input_tokens, reply.output_tokens
                 if tokens_in is None or tokens_out is None:
                     tokens_in, tokens_out = self._untold(n, reply)
@@ -195,6 +259,9 @@ class Judged:
                         yield line[RAW:], record
 
     def _settle_failed(self, n: int, reply: Reply) -> None:
+        if reply.message is None and reply.reason in OF_PACKS:
+            self.verdicts[n] = self.of_packs.setdefault(reply.reason, Verdict(reply.reason))
+            return
         message, reason = reply.message or "", reply.reason or Reason.REPLY_UNREADABLE
         said = bare(message)
         first = self.wordings.setdefault(said, message)

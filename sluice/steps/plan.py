@@ -203,11 +203,13 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
     """Jobs over pending records, each with the words in which its records were refused, if they were."""
     jobs: list[PlannedJob] = []
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
-    ordered = sorted(found, key=lambda pair: (*_order(pair[1])[:2], pair[0] or "", pair[1].fill, pair[1].key))
-    alike = groupby(ordered, key=lambda pair: (*_order(pair[1])[:2], pair[0], pair[1].fill))
-    for (tier, attempt, refused, fill), group in alike:
+    ordered = sorted(found, key=lambda pair: (*_order(pair[1]), pair[0] or "", pair[1].fill, pair[1].key))
+    alike = groupby(ordered, key=lambda pair: (*_order(pair[1]), pair[0], pair[1].fill))
+    for (tier, attempt, size, refused, fill), group in alike:
         constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
-        purpose = accounting.RETRY if attempt > 1 or fill else "escalate" if tier else "classify"
+        pack = size or None
+        again = attempt > 1 or fill or pack is not None
+        purpose = accounting.RETRY if again else "escalate" if tier else "classify"
         for slices in planning.pack_pending([item for _, item in group], limits, constant):
             jobs.append(
                 PlannedJob(
@@ -219,13 +221,14 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
                     pending=slices,
                     refused=refused,
                     fill=fill,
+                    pack=pack,
                 )
             )
     return jobs
 
 
-def _order(pending: Pending) -> tuple[int, int, str]:
-    return pending.tier, pending.attempt, pending.key
+def _order(pending: Pending) -> tuple[int, int, int]:
+    return pending.tier, pending.attempt, pending.pack or 0
 
 
 def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:
@@ -249,6 +252,8 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
 
 def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
     tier = opened.tier(job.tier)
+    if job.pack is not None:
+        tier = tier.model_copy(update={"pack": job.pack})
     transport = costs.expected_transport(tier, job.records, opened.settings.min_records_per_job)
     fillers = costs.filler_usd(tier, opened.settings.min_records_per_job) if job.fill else 0.0
     transport = Transport.BATCH if job.fill and tier.batch else transport

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from sluice.answers.packs import FRAME_BYTES, Packs, PackWriter, text_room
 from sluice.answers.requests import RequestWriter, filler
 from sluice.rows.record import KEY, PLACE
 from sluice.runs import accounting
@@ -43,9 +44,17 @@ def run(services: Services, item: JobItem) -> JobItem:
         return _next(item, "check")
     job = opened.planned_job(item)
     with services.work.writer(keys.input) as out, services.work.writer(keys.records) as records:
-        prepared = _Preparation(opened, item, job, out).write(records)
+        preparation = (_Packing if packs_of(opened, job) > 1 else _Preparation)(opened, item, job, out)
+        prepared = preparation.write(records)
+    if isinstance(preparation, _Packing):
+        services.work.put(keys.packs, preparation.packs().write())
     services.work.put(keys.prepared, prepared.write())
     return _route(item, prepared)
+
+
+def packs_of(run: Run, job: PlannedJob) -> int:
+    """At most how many records a request of a job holds."""
+    return run.tier(job.tier).pack if job.pack is None else job.pack
 
 
 def _was_sent(services: Services, keys: JobKeys) -> bool:
@@ -104,7 +113,11 @@ class _Preparation:
         self.records = _Records()
         self.held_records = _Records()
         self.held = PendingWriter(
-            run.store, run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"), job.tier, job.attempt
+            run.store,
+            run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"),
+            job.tier,
+            job.attempt,
+            job.pack,
         )
 
     def write(self, records: ObjectWriter) -> Prepared:
@@ -115,22 +128,29 @@ class _Preparation:
         selected = JobRecords(self.run, self.job)
         for some in selected:
             self._send(*some)
+        self._finish()
         for listed in (self.records, self.held_records):
             for lines in listed.lines(selected.repeated):
                 records.write(lines)
-        count, least = len(self.records.keys), self.run.settings.min_records_per_job
+        count, least = self._requests(), self.run.settings.min_records_per_job
         fillers = max(0, least - count) if self.job.fill and self.tier.batch and count else 0
         for number in range(fillers):
             self.out.write(filler(number))
         wants_batch = self.tier.batch and count + fillers >= least
         return Prepared(
-            records=count,
+            records=len(self.records.keys),
             fillers=fillers,
             rows=selected.rows,
             bytes=self.out.size,
             transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,
             held=self.held.close(),
         )
+
+    def _finish(self) -> None:
+        """Write what still waits for others."""
+
+    def _requests(self) -> int:
+        return len(self.records.keys)
 
     def _send(
         self,
@@ -158,3 +178,57 @@ class _Preparation:
             return False
         self.out.write(line)
         return True
+
+
+class _Packing(_Preparation):
+    """The same where a request holds several records: those that follow each other, over all that is selected."""
+
+    def __init__(self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter) -> None:
+        super().__init__(run, item, job, out)
+        self.most, self.room = packs_of(run, job), text_room(run.task, self.tier)
+        # Not the run: whoever classifies the same rows again, since a run was killed, makes the same requests.
+        self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most)
+        self.writer = PackWriter(run.task, self.tier, self.salt)
+        self.sizes = bytearray()
+        self.waiting: list[tuple[bytes, bytes, Sequence[bytes], PlannedSegment | None]] = []
+        self.waiting_bytes = 0
+
+    def packs(self) -> Packs:
+        """The requests that were written."""
+        return Packs(self.salt, bytes(self.sizes))
+
+    def _requests(self) -> int:
+        return len(self.sizes)
+
+    def _send(
+        self,
+        keys: list[bytes],
+        escaped: list[bytes],
+        places: Sequence[bytes] = (),
+        segment: PlannedSegment | None = None,
+    ) -> None:
+        for n, (key, text) in enumerate(zip(keys, escaped, strict=True)):
+            size = len(text) + FRAME_BYTES
+            if self.waiting and self.waiting_bytes + size > self.room:
+                self._finish()
+            self.waiting.append((key, text, places[n : n + 1], segment))
+            self.waiting_bytes += size
+            if len(self.waiting) == self.most:
+                self._finish()
+
+    def _finish(self) -> None:
+        """Write the records that wait as one request; where it does not fit into the job, hold all of them back."""
+        if not self.waiting:
+            return
+        keys, texts = [item[0] for item in self.waiting], [item[1] for item in self.waiting]
+        line = self.writer.line(keys, texts) if len(keys) > 1 else self.requests.line(keys[0], texts[0])
+        count = len(self.records.keys)
+        held = count and (self.out.size + len(line) > self.max_bytes or count + len(keys) > self.max_records)
+        for key, text, place, segment in self.waiting:
+            (self.held_records if held else self.records).add([key], place, segment)
+            if held:
+                self.held.add(key, text)
+        if not held:
+            self.out.write(line)
+            self.sizes.append(len(keys))
+        self.waiting, self.waiting_bytes = [], 0

@@ -86,7 +86,10 @@ def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[t
     if books.tier + 1 == len(opened.start.tiers):
         return []
     words = f"refused by {opened.tier(books.tier).model_id}"
-    return [(words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False)) for item in refused]
+    return [
+        (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None))
+        for item in refused
+    ]
 
 
 def _why(opened: Run, jobs: Iterable[Counts], tier: int) -> str | None:

@@ -117,8 +117,8 @@ def pending_lines(run: Run, job: PlannedJob) -> Iterator[list[bytes]]:
 class PendingWriter:
     """Records that are to be sent in a later round: lines `key text`, the text escaped as in the request."""
 
-    def __init__(self, store: Store, key: str, tier: int, attempt: int) -> None:
-        self.store, self.key, self.tier, self.attempt = store, key, tier, attempt
+    def __init__(self, store: Store, key: str, tier: int, attempt: int, pack: int | None = None) -> None:
+        self.store, self.key, self.tier, self.attempt, self.pack = store, key, tier, attempt, pack
         self.marks: list[int] = []
         self.records = 0
         self._out: ObjectWriter | None = None
@@ -144,4 +144,5 @@ class PendingWriter:
             records=self.records,
             bytes=self._out.size,
             marks=self.marks,
+            pack=self.pack,
         )

@@ -10,6 +10,7 @@ from pydantic import Field
 from sluice.task.base import Share, Strict, Whole, Yes
 
 MAX_TIERS = 10
+MAX_PACK = 20
 
 
 class Transport(StrEnum):
@@ -42,6 +43,10 @@ class Tier(Strict):
     )
     attempts: Annotated[Whole, Field(ge=1, le=10)] = Field(
         2, description="How often a record is sent to this tier when sending, not the answer, fails."
+    )
+    pack: Annotated[Whole, Field(ge=1, le=MAX_PACK)] = Field(
+        1,
+        description="How many records a request may hold, which share its instructions; 1: each goes alone.",
     )
     # Bounds of CreateModelInvocationJob's timeoutDurationInHours.
     timeout_hours: Annotated[Whole, Field(ge=24, le=168)] = Field(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario
     from tests.harness.machine import Machine
 
+OF_PACKS = {Reason.ANSWER_MISSING, Reason.ANSWER_DOUBLED}
 HELD_OPEN = {"budget", "cancelled"}  # reasons for which a record is not asked as often as it could be
 
 
@@ -128,7 +129,9 @@ def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None
     # What a tier refused to all alike is asked once more under the same attempt, and left if it is refused again.
     again = [step["reason"] == Reason.RECORD_REFUSED and step["outcome"] == Outcome.RETRIED for step in trail]
     of = Counter(attempt["tier"] for attempt, free in zip(trail, again, strict=True) if not free)
-    often = [tier for tier, count in of.items() if count > task.tiers[tier].attempts]
+    # In a pack, and then in half of one, a record is sent before it goes alone, and its attempts begin to count.
+    most = [tier.attempts + (tier.pack > 1) + (tier.pack > 3) for tier in task.tiers]
+    often = [tier for tier, count in of.items() if count > most[tier]]
     if often:
         return f"tier {often[0]} was asked {of[often[0]]} times"
     if [attempt["tier"] for attempt in trail] != sorted(attempt["tier"] for attempt in trail):
@@ -137,6 +140,8 @@ def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None
         return None
     if not trail or trail[-1]["tier"] != len(task.tiers) - 1:
         return f"it was given up for {row['reason']} before the last tier: {trail}"
+    if trail[-1]["reason"] in OF_PACKS:
+        return f"it was given up for {trail[-1]['reason']}, and never asked about alone"
     for tier, settings in enumerate(task.tiers):
         last = [attempt for attempt in trail if attempt["tier"] == tier][-1:]
         if last and last[0]["reason"] in TRANSPORT and of[tier] < settings.attempts:

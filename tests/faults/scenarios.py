@@ -14,6 +14,7 @@ from tests.harness.faults import FaultPlan
 
 LABELS = ("red", "green", "blue")
 MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
+PACKED = 0.5  # the share of scenarios whose requests may hold several records
 # A rule over the row, so that rows with the same text are records of their own.
 EARLY = {"properties": {"row": {"properties": {"n": {"maximum": 30}}}}}
 # Lines that are no good rows: data, each with one output row.
@@ -64,6 +65,9 @@ def draw_scenario(seed: int) -> Scenario:
         }
         for model in MODELS[: rng.randint(1, 3)]
     ]
+    packing = random.Random(f"packs {seed}")
+    if packing.random() < PACKED:
+        tiers = [tier | {"pack": packing.choice((1, 2, 3, 5, 10, 20))} for tier in tiers]
     task: dict[str, Any] = {
         "name": "faults",
         "input": {"text": "text", "id": "id", "keep": {"n": "int"}},

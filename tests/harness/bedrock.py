@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from sluice.aws.s3 import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PACKED = re.compile(r"<text id=(\w+)>\n(.*?)\n</text>", re.DOTALL)
 Answer = "Callable[[str, str], str]"
 
 
@@ -20,6 +22,15 @@ def user_text(body: dict[str, Any]) -> str:
     text: str = body["messages"][0]["content"][0]["text"]
     inner = text.removeprefix("<text>\n").removesuffix("\n</text>")
     return inner.replace("&lt;", "<").replace("&amp;", "&")
+
+
+def texts_of(body: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """The rows' texts inside a request body, unescaped, each with the id that it stands under if there are several."""
+    text: str = body["messages"][0]["content"][0]["text"]
+    found = PACKED.findall(text)
+    return [(name, inner.replace("&lt;", "<").replace("&amp;", "&")) for name, inner in found] or [
+        (None, user_text(body))
+    ]
 
 
 def model_output(reply: str, text: str, tokens: tuple[int, int] | None = None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ReadTimeoutError
 
 from sluice.aws.bedrock import TERMINAL, AwsBedrock
-from tests.harness.bedrock import model_output, user_text
+from tests.harness.bedrock import model_output, texts_of, user_text
 from tests.harness.faults import Dice, Killed
 from tests.harness.s3 import client_error
 
@@ -51,6 +51,7 @@ ENDINGS: tuple[tuple[str, str, bool, tuple[str, ...]], ...] = (
     ("completed, no successes", "Completed", False, ("successes",)),
     ("completed, all refused", "Completed", False, ("permission",)),
 )
+CUT = "\0cut"  # behind a reply that stops at its longest length
 FATES = (
     "missing",
     "doubled",
@@ -292,11 +293,43 @@ class FaultyBedrock:
         return lines.get(fate, [line])
 
     def _buy(self, round_: int, model_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        text = user_text(body)
+        texts = texts_of(body)
         with self.lock:
-            self.bought[round_, text] += 1
-            self.answered.add((model_id, text))
-        return model_output(self.answer(model_id, text), text, self.tokens(body))
+            for _, text in texts:
+                self.bought[round_, text] += 1
+                self.answered.add((model_id, text))
+        whole = user_text(body)
+        reply = self.answer(model_id, whole) if len(texts) == 1 else self._together(round_, model_id, texts)
+        output = model_output(reply.removesuffix(CUT), whole, self.tokens(body))
+        return output | {"stopReason": "max_tokens"} if reply.endswith(CUT) else output
+
+    def _together(self, round_: int, model_id: str, texts: list[tuple[str | None, str]]) -> str:
+        """The reply to a pack: each answer under its id, and what models do to packs."""
+        said = []
+        for name, text in texts:
+            alone = self.answer(model_id, text)
+            line = alone.replace("{", f'{{"id": "{name}", ', 1) if "{" in alone else alone
+            said += self._fated(line, round_, model_id, str(name), text)
+        at = f"{round_} {model_id} {texts}"
+        if self._strikes("pack: swapped", at):
+            said.reverse()
+        reply = "\n".join(said)
+        if self._strikes("pack: cut", at):
+            return reply[: self.dice.number(0, len(reply), "pack cut at", at)] + CUT
+        return reply
+
+    def _fated(self, line: str, round_: int, model_id: str, name: str, text: str) -> list[str]:
+        at = f"{round_} {model_id} {name} {text}"
+        if self._strikes("pack: dropped", at):
+            return []
+        if "{" in line and self._strikes("pack: doubled", at):
+            return [line, f'{{"id": "{name}", "label": "red", "confidence": "certain"}}']
+        if self._strikes("pack: unknown id", at):
+            return [line, '{"id": "none", "label": "red", "confidence": "certain"}']
+        return [line]
+
+    def _strikes(self, kind: str, at: str) -> bool:
+        return self.dice.happens(self.dice.plan.records / 2, kind, at)
 
     # Converse
 

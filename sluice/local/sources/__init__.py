@@ -61,11 +61,11 @@ def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:
         case "standin" if not rest:
             from sluice.local.sources.lexical import LexicalSource  # noqa: PLC0415  one source is loaded, not all
 
-            return LexicalSource(task, tiers)
+            return _one_by_one(LexicalSource(task, tiers), task, s3)
         case "replay" if rest:
             from sluice.local.sources.replay import ReplaySource  # noqa: PLC0415
 
-            return ReplaySource(rest, task, tiers, s3)
+            return _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3)
         case "openai" if "#" in rest:
             from sluice.local.sources.openai import OpenAISource  # noqa: PLC0415
 
@@ -76,6 +76,15 @@ def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:
 
             return BedrockSource(region)
     raise BadSetting(f"--answers {spec}: there are {SOURCES}")
+
+
+def _one_by_one(source: Source, task: Task, s3: S3Client) -> Source:
+    """The source, which answers one text at a time, for a task whose requests may hold several."""
+    if all(tier.pack == 1 for tier in task.tiers):
+        return source
+    from sluice.local.sources.packed import OneByOne  # noqa: PLC0415  few tasks have packs
+
+    return OneByOne(source, s3)
 
 
 def remembering(source: Source, path: str | None) -> Source:

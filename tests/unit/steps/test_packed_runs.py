@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from sluice.budget.costs import Load, expected_transport, run_ceiling_usd
+from sluice.rows.record import KEY
+from sluice.steps.services import Run
+from sluice.task.file import parse_task
+from sluice.task.tiers import Transport
+from tests.faults.scenarios import LABELS, MODELS, reply
+from tests.harness.bedrock import texts_of
+from tests.harness.faults import FaultPlan
+from tests.harness.machine import Machine
+
+ROWS = b"\n".join(json.dumps({"text": f"text {n} </text> & more", "id": str(n)}).encode() for n in range(60))
+
+
+def run_packed(
+    pack: int, transport: str = "batch", plan: FaultPlan | None = None, tiers_: int = 2, **settings: int
+) -> Machine:
+    """A run of sixty rows over two tiers, in packs of so many, to its end."""
+    tiers = [{"model": model, "pack": pack, "transport": transport, "attempts": 2} for model in MODELS[:tiers_]]
+    read = {"text": "text", "id": "id"}
+    task = {"name": "packed", "input": read, "labels": list(LABELS), "gates": {"min_confidence": "likely"}}
+    machine = Machine(plan or FaultPlan(), reply, {"min_records_per_job": 1, **settings})
+    machine.finish(machine.begin(parse_task(task | {"tiers": tiers}, "task"), {"a.jsonl": ROWS}))
+    return machine
+
+
+def requests(machine: Machine) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The requests of each job, by its key."""
+    keys = [key for key, _ in machine.work.keys("requests/") if key.endswith("/in/part-0.jsonl")]
+    return [(key, [json.loads(line) for line in machine.work.get(key).splitlines()]) for key in sorted(keys)]
+
+
+def run_of(machine: Machine) -> str:
+    return next(iter(machine.work.keys("runs/")))[0].split("/")[1]
+
+
+def decided(machine: Machine) -> dict[int, tuple[Any, ...]]:
+    return {row["line"]: (row["status"], row["label"], row["model"], row["reason"]) for row in machine.rows()}
+
+
+@pytest.mark.parametrize("transport", ["batch", "on_demand"])
+@pytest.mark.parametrize("pack", [2, 5, 20])
+def test_where_the_answers_are_the_same_packs_change_no_decision(pack: int, transport: str) -> None:
+    """Status, label, model and reason of each row are those of single requests, however replies are wrapped."""
+    assert decided(run_packed(pack, transport)) == decided(run_packed(1))
+
+
+@pytest.mark.parametrize("pack", [3, 10])
+def test_no_request_holds_the_same_records_twice(pack: int) -> None:
+    """Rows that go again do so in packs of at most half, then alone; a request's id is new for each."""
+    machine = run_packed(pack, plan=FaultPlan(seed=3, records=0.6), tiers_=1, max_records_per_job=20)
+    found = [(line["recordId"], line) for _, lines in requests(machine) for line in lines]
+    models = Counter(
+        (json.dumps(line["modelInput"]["system"]), frozenset(text for _, text in texts_of(line["modelInput"])))
+        for _, line in found
+    )
+    of_several = {held: count for (_, held), count in models.items() if len(held) > 1}
+    sizes = {len(held) for held in of_several}
+    assert max(sizes) == pack
+    first = [line for key, lines in requests(machine) if "/round-0/" in key for line in lines]
+    again = [line for key, lines in requests(machine) if "/round-1/" in key for line in lines]
+    assert again
+    held_first = {frozenset(text for _, text in texts_of(line["modelInput"])) for line in first}
+    held_again = {frozenset(text for _, text in texts_of(line["modelInput"])) for line in again}
+    assert not {held for held in held_first & held_again if len(held) > 1}
+
+
+def test_what_a_request_holds_is_noted_before_it_is_sent_and_written_alike_again() -> None:
+    """The note and the job's input come out byte for byte when prepare runs once more."""
+    one, other = run_packed(7), run_packed(7)
+    noted = [machine.work.get(f"runs/{run_of(machine)}/round-0/00000/packs.bin") for machine in (one, other)]
+    assert noted[0] == noted[1] == b"0 1 7\n" + bytes([7] * 8 + [4])
+    assert [lines for _, lines in requests(one)] == [lines for _, lines in requests(other)]
+    assert all(len(line["recordId"]) == KEY for _, lines in requests(one) for line in lines)
+
+
+def test_a_packed_run_keeps_below_its_ceiling_and_counts_requests_for_batch() -> None:
+    """Under any faults it costs no more than its plan said; fewer requests than Bedrock's minimum go on demand."""
+    machine = run_packed(4, plan=FaultPlan(seed=5, records=0.8))
+    opened = Run(machine.work, run_of(machine))
+    ceiling = run_ceiling_usd(opened.task, opened.start.tiers, Load.of_plan(opened.task, opened.plan), 1)
+    spent = sum(row["cost_usd"] for row in machine.rows())
+    assert ceiling is not None
+    assert 0 < spent <= ceiling
+    tier = opened.start.tiers[0].model_copy(update={"pack": 10, "transport": Transport.AUTO})
+    assert [expected_transport(tier, records, 100).value for records in (990, 991)] == ["on_demand", "batch"]
