@@ -157,7 +157,10 @@ def test_the_base_writes_checks_and_plans_tasks(base: Environment) -> None:
     assert "2413" in base.say(f"-c {shlex.quote(program)}", "python")
 
 
-@pytest.mark.parametrize("command", ["submit --task tickets", "watch r1", "results r1", "doctor"])
+RUN = "tickets-20261120t101500-0123456789"
+
+
+@pytest.mark.parametrize("command", ["submit --task tickets", "watch r1", f"results {RUN}", "doctor"])
 def test_the_base_reaches_for_a_deployment(base: Environment, command: str) -> None:
     """As far as it comes without credentials, which it says are missing."""
     base.say("init --force")

@@ -41,13 +41,13 @@ class Worker:
     def output(self, file: IO[bytes], most: int) -> Iterator[list[bytes]]:
         """The output lines of an input file, in batches; at most so many records, fewer when the job is stopped."""
         reader, stopped = RequestReader(self.job.model), self.job.stop_asked.is_set
-        lines = takewhile(lambda _: not stopped(), islice(file, most))  # what is under way then comes to its end
-        workers = self.source.concurrency
-        if workers > 1:
-            answers, size = as_they_come(lambda raw: self.answer(raw, reader), lines, workers), FEW
+        lines, workers = islice(file, most), self.source.concurrency
+        if workers > 1:  # what is under way when the job is stopped comes to its end
+            running = takewhile(lambda _: not stopped(), lines)
+            answers, size = as_they_come(lambda raw: self.answer(raw, reader), running, workers), FEW
         else:
             answers, size = (self.answer(raw, reader) for raw in lines), BATCH
-        while written := list(islice(answers, size)):
+        while (workers > 1 or not stopped()) and (written := list(islice(answers, size))):
             yield self.disturb(written) if self.faults.touches_records else written
 
     def answer(self, raw: bytes, reader: RequestReader) -> bytes:

@@ -142,7 +142,7 @@ def refused(code: str) -> ClientError:
 @pytest.mark.parametrize(
     ("raised", "error", "said"),
     [
-        (NoRegionError(), BadRequest, "give --profile and --region"),
+        (NoRegionError(), BadRequest, "no Region is known to call AWS in: give --region"),
         (NoCredentialsError(), Stop, "no AWS credentials"),
         (EndpointConnectionError(endpoint_url="x"), RetryLater, "AWS cannot be reached"),
         (refused("ExpiredToken"), Stop, "your AWS credentials have expired"),

@@ -134,7 +134,7 @@ def test_a_run_is_opened_again_by_its_folder(run: Run) -> None:
         ({"status": "open"}, "status open is no status; there are: accepted, unresolved, rejected"),
         ({"reason": ["nonsense"]}, "reason nonsense is no reason"),
         ({"limit": 0}, "limit 0 is no number of rows"),
-        ({"columns": ["id", "colour"]}, "column colour is none of the results; there are: "),
+        ({"columns": ["id", "colour"]}, "colour is no column of the results; there are: "),
     ],
 )
 def test_rows_that_cannot_be_are_refused(run: Run, wrong: dict[str, Any], said: str) -> None:
