@@ -34,8 +34,12 @@ TEXT_WORDS = 31
 BATCH = 10_000
 
 
-def bench_task() -> Task:
-    """Six labels with descriptions, stated confidence, an id, two kept columns, the whole row kept."""
+def bench_task(labels: int = len(LABELS)) -> Task:
+    """Labels with descriptions, stated confidence, an id, two kept columns, the whole row kept.
+
+    Beyond six they are the six again, each time with another number behind their names.
+    """
+    several = [f"{name}_{n}" if n else name for n in range(-(-labels // len(LABELS))) for name in LABELS][:labels]
     return parse_task(
         {
             "name": "bench",
@@ -46,7 +50,7 @@ def bench_task() -> Task:
                 "keep": {"customer": "string", "amount": "double"},
                 "keep_input": True,
             },
-            "labels": LABELS,
+            "labels": {name: LABELS[name.partition("_")[0]] for name in several},
             "instructions": "Decide by what the customer wants done. A message about money is billing.",
             "answer": {"confidence": True},
             "gates": {"min_confidence": "likely"},

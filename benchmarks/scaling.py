@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -18,8 +18,11 @@ from sluice.aws.s3 import PART_BYTES
 from sluice.runs.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
 from sluice.runs.settings import Settings
 from sluice.runs.state import Pending
-from sluice.steps.poll import wait_at
 from sluice.steps.selection import AHEAD, PIECE_BYTES
+from sluice.steps.waiting import Looks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "internals" / "scaling.md"
 SIZES = [10**n for n in range(3, 10)]
@@ -27,6 +30,7 @@ ROW_BYTES = 300
 STORED_BYTES = 354
 OBJECT_ROWS = 100_000
 KEEP_RUNS_DAYS = 90  # the option `keep_runs_days`, as an untouched cdk.json has it
+COLD_DAYS = 30  # from when on what lasts lies in the colder class (infra/storage.py)
 ESCALATED = 0.05
 JOB_SECONDS = 3600  # of a batch job: real ones of 2,400 records took 20 minutes to hours
 ANSWER_BYTES = 500  # of an output line beside the request that it echoes
@@ -66,11 +70,11 @@ class Run(NamedTuple):
     request_bytes: int
 
 
-def cut(rows: int, settings: Settings) -> Run:
+def cut(rows: int, settings: Settings, labels: int = 6) -> Run:
     """The spans, jobs of the first and the second round, and parts of a run of distinct rows."""
     size, objects = rows * ROW_BYTES, max(1, rows // OBJECT_ROWS)
     spans = cut_spans([(size // objects, False)] * objects, span_size(size, settings.span_bytes))
-    request = len(system_prompt(corpus.bench_task()).encode()) + ROW_BYTES
+    request = len(system_prompt(corpus.bench_task(labels)).encode()) + ROW_BYTES
     buckets = 16 ** bucket_depth(size)
     records = [rows * (n + 1) // buckets - rows * n // buckets for n in range(buckets)]
     limits = Limits(settings.max_records_per_job, settings.max_file_bytes)
@@ -82,15 +86,8 @@ def cut(rows: int, settings: Settings) -> Run:
     )
     later = len(pack_pending([left] * jobs, limits, request))
     parts = jobs * math.ceil(rows / jobs * STORED_BYTES / settings.part_bytes)
-    return Run(rows, objects, len(spans), jobs, later, parts, looks(settings), request)
-
-
-def looks(settings: Settings) -> int:
-    """Polls of a job of an hour."""
-    age, found = math.ceil(settings.poll_seconds), 1
-    while age < JOB_SECONDS:
-        age, found = age + wait_at(age, settings), found + 1
-    return found
+    looks = Looks.of(settings).until(JOB_SECONDS)
+    return Run(rows, objects, len(spans), jobs, later, parts, looks, request)
 
 
 def seconds(step: str, rows: float, bytes_: float, workers: int, gets: int = 0) -> float:
@@ -141,7 +138,7 @@ def _parts(bytes_: float, workers: int) -> int:
 
 def transitions(run: Run) -> int:
     """States entered, and children started by maps."""
-    batch = 1 + 6 + 3 * run.looks  # started; Prepare, Next?, Submit, Wait, Next?, Check; a look is Poll, Wait, Next?
+    batch = 1 + 6 + run.looks  # started; Prepare, Next?, Submit, Wait, Next?, Check; each look is a try of Poll
     return 2 * run.spans + 1 + (run.jobs + run.later) * batch + 3 * 3 + 2 * run.parts + 1 + 1
 
 
@@ -159,10 +156,17 @@ def stored(run: Run) -> tuple[float, float]:
 
 
 def storage_dollars(run: Run, settings: Settings) -> float:
-    """What is stored, for as long as it is; S3 deletes at the end of a day, so that each day counts one more."""
-    lasts, expires = stored(run)
-    days = lasts * (KEEP_RUNS_DAYS + 1) + expires * (settings.keep_requests_days + 1)
-    return days / 30 / 1e9 * prices()["s3_gb_month"]
+    """What is stored, for as long as it is; S3 deletes and moves at the end of a day, so that each day counts one more.
+
+    What lasts is moved into the colder class after `COLD_DAYS`, object by object: rows by span, and by job keys,
+    attempts and replies.
+    """
+    price, (lasts, expires) = prices(), stored(run)
+    warm = lasts * (COLD_DAYS + 1) + expires * (settings.keep_requests_days + 1)
+    cold = lasts * (KEEP_RUNS_DAYS - COLD_DAYS)
+    moved = run.spans + 3 * (run.jobs + run.later)
+    held = (warm * price["s3_gb_month"] + cold * price["s3_cold_gb_month"]) / 30 / 1e9
+    return held + moved * price["s3_cold_transition"]
 
 
 def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
@@ -179,33 +183,38 @@ def dollars(run: Run, found: list[Work], memory: dict[str, int]) -> float:
 
 HEAD = (
     "| rows | objects | spans | jobs (first round + second) | waves | Lambda seconds | state transitions | S3 reads "
-    "| S3 writes | USD of work | USD of storage |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| S3 writes | USD of work | USD of storage | together, a million rows |\n" + "|--:" * 12 + "|"
 )
+SIZES_OF_MANY = [10**6, 10**7, 10**8]
+MANY_LABELS = 77
 
 
-def table(settings: Settings, memory: dict[str, int]) -> str:
+def table(settings: Settings, memory: dict[str, int], sizes: Sequence[int] = SIZES, labels: int = 6) -> str:
     """A line for each size."""
     lines = [HEAD]
-    for rows in SIZES:
-        run = cut(rows, settings)
+    for rows in sizes:
+        run = cut(rows, settings, labels)
         found = works(run)
         waves = sum(math.ceil(jobs / settings.max_jobs_in_flight) for jobs in (run.jobs, run.later))
+        work, kept = dollars(run, found, memory), storage_dollars(run, settings)
         lines.append(
             f"| {rows:,} | {run.objects:,} | {run.spans:,} | {run.jobs:,} + {run.later:,} | {waves:,} "
             f"| {sum(work.seconds for work in found):,.0f} | {transitions(run):,} "
             f"| {sum(work.gets for work in found):,} | {sum(work.puts for work in found):,} "
-            f"| {dollars(run, found, memory):,.3f} | {storage_dollars(run, settings):,.3f} |"
+            f"| {work:,.3f} | {kept:,.3f} | {(work + kept) / rows * 1e6:.3f} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Print the table and write it into docs/internals/scaling.md."""
+    """Print the tables and write them into docs/internals/scaling.md."""
     from infra.functions import ROOMS  # noqa: PLC0415 - loads the CDK, which the tests of the arithmetic do not need
 
-    text = table(Settings(), {step: room.memory for step, room in ROOMS.items()})
-    print(text)
-    report.replace(PAGE, "scaling", text)
+    memory = {step: room.memory for step, room in ROOMS.items()}
+    for name, sizes, labels in (("scaling", SIZES, 6), ("scaling-labels", SIZES_OF_MANY, MANY_LABELS)):
+        text = table(Settings(), memory, sizes, labels)
+        print(text)
+        report.replace(PAGE, name, text)
 
 
 if __name__ == "__main__":

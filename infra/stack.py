@@ -15,6 +15,7 @@ from infra.storage import Storage
 from infra.triggers import Triggers
 from infra.workflow import Workflow
 from sluice.runs.settings import database_name
+from sluice.steps.waiting import Looks
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -40,7 +41,12 @@ class SluiceStack(Stack):
         storage = Storage(self, "Storage", options=options)
         functions = Functions(self, "Functions", tasks=tasks.folder, options=options)
         workflow = Workflow(
-            self, "Workflow", functions=functions, work=storage.work, keep_logs_days=options.keep_logs_days
+            self,
+            "Workflow",
+            functions=functions,
+            work=storage.work,
+            keep_logs_days=options.keep_logs_days,
+            looks=Looks.of(options.sluice),
         )
         if options.vpc:
             Network(self, "Network", vpc=options.vpc).join(functions)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 # Uploads that nobody finished or aborted are billed and invisible.
 UNFINISHED = s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))
+# Days until S3 takes an object into the class for what is rarely read, and days that it bills there at least.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
+COLD_DAYS = 30
+COLD_LASTS = 30
 
 
 class Storage(Construct):
@@ -61,7 +65,8 @@ class Storage(Construct):
         self.work = self._bucket(
             "Work",
             lifecycle_rules=[
-                *(_expire(folder, options.keep_runs_days) for folder in ("runs", "claims", "notices")),
+                _of_runs(options.keep_runs_days),
+                *(_expire(folder, options.keep_runs_days) for folder in ("claims", "notices")),
                 _expire(REQUESTS, options.sluice.keep_requests_days),
                 _expire("athena", 7),
                 UNFINISHED,
@@ -178,6 +183,22 @@ def _expire(folder: str, days: int) -> s3.LifecycleRule:
     """Delete what lies in a folder, or with an empty name everywhere, when it is old."""
     prefix = f"{folder}/" if folder else None
     return s3.LifecycleRule(id=f"old-{folder or 'objects'}", prefix=prefix, expiration=Duration.days(days))
+
+
+def _of_runs(days: int) -> s3.LifecycleRule:
+    """Delete what lies in the folders of runs when it is old; what lasts costs half from the day on that it can.
+
+    Reading it is billed by the GB then, which a run that is resumed or judged again a month later does once. S3 leaves
+    objects of less than 128 KB where they are.
+    """
+    cold = s3.Transition(storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(COLD_DAYS))
+    return s3.LifecycleRule(
+        id="old-runs",
+        prefix="runs/",
+        expiration=Duration.days(days),
+        # At least so long is billed: what would be deleted before is cheaper where it is.
+        transitions=[cold] if days >= COLD_DAYS + COLD_LASTS else [],
+    )
 
 
 def _send_events(bucket: s3.Bucket) -> None:

@@ -18,7 +18,8 @@ from constructs import Construct
 from infra.functions import ROOMS
 from infra.logs import log_group
 from infra.permissions import accept, accept_wildcards, allow
-from sluice.errors import RetryLater
+from sluice.errors import RetryLater, StillRunning, StillYoung
+from sluice.steps.waiting import Looks
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -31,6 +32,11 @@ STEPS = ("partition", "plan", "prepare", "submit", "poll", "infer", "check", "me
 ALL = ["States.ALL"]
 NOTHING = sfn.JsonPath.DISCARD
 
+ENDLESS = 99_999_999  # the most that a Retry takes
+LONGEST = Duration.minutes(5)
+# Attempts are counted over all looks at a job, of which there may be a thousand, and not for each look.
+OF_LOOKS = {"failed": 100, "crowded": 300, "died": 20}
+
 NAMED_AFTER_RUNS = "executions are named after their runs"
 
 
@@ -38,11 +44,19 @@ class Workflow(Construct):
     """The state machine of a run: input `{"run", "next": 0}`."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, functions: Functions, work: s3.IBucket, keep_logs_days: int
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        functions: Functions,
+        work: s3.IBucket,
+        keep_logs_days: int,
+        looks: Looks,
     ) -> None:
         super().__init__(scope, id_)
         self._functions = functions
         self._work = work
+        self._looks = looks
         self.machine = sfn.StateMachine(
             self,
             "Machine",
@@ -162,7 +176,9 @@ class Workflow(Construct):
         following = sfn.Choice(self, "Next?")
         for name, state in (("submit", submit), ("poll", poll), ("infer", infer)):
             following.when(sfn.Condition.string_equals("$.next", name), state)
-            state.next(wait)
+        # Poll comes back when its job has ended: until then it is its Retry that looks again.
+        for state, behind in ((submit, wait), (infer, wait), (poll, check)):
+            state.next(behind)
         for state in (prepare, submit, poll, infer):
             state.add_catch(check, errors=ALL, result_path="$.error")
         # The default rather than a condition: an unknown word must not fail the child either.
@@ -207,14 +223,32 @@ class Workflow(Construct):
             task_timeout=sfn.Timeout.duration(Duration.seconds(ROOMS[step].seconds + 60)),
             output_path=output_path,
         )
-        return _retry_infrastructure(state)
+        if step == "poll":
+            _look_again(state, self._looks)
+        return _retry_infrastructure(state, **(OF_LOOKS if step == "poll" else {}))
 
     def _log_group(self, days: int) -> logs.LogGroup:
         # Under any other prefix each log group enlarges one resource policy of the account, which has a limit.
         return log_group(self, "Logs", days=days, name=f"/aws/vendedlogs/states/{Stack.of(self).stack_name}")
 
 
-def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
+def _look_again(state: tasks.LambdaInvoke, looks: Looks) -> None:
+    """Look at a job again until it has ended: it takes a week at most, which is far less than these attempts."""
+    interval = Duration.seconds(looks.shortest)
+    state.add_retry(errors=[StillYoung.__name__], interval=interval, backoff_rate=1, max_attempts=ENDLESS)
+    grows = looks.longest > looks.shortest
+    state.add_retry(
+        errors=[StillRunning.__name__],
+        interval=interval,
+        backoff_rate=looks.rate if grows else 1,
+        max_delay=Duration.seconds(looks.longest) if grows else None,
+        max_attempts=ENDLESS,
+    )
+
+
+def _retry_infrastructure(
+    state: tasks.LambdaInvoke, *, failed: int = 6, crowded: int = 15, died: int = 1
+) -> tasks.LambdaInvoke:
     """Try again what Lambda itself could not do; what a step can wait for, it says with `next`."""
     state.add_retry(
         errors=[
@@ -226,7 +260,8 @@ def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
         ],
         interval=Duration.seconds(2),
         backoff_rate=2,
-        max_attempts=6,
+        max_attempts=failed,
+        max_delay=LONGEST,
         jitter_strategy=sfn.JitterType.FULL,
     )
     # No free concurrency in the account: siblings hold it for minutes, so come back late and not together.
@@ -234,14 +269,15 @@ def _retry_infrastructure(state: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
         errors=["Lambda.TooManyRequestsException"],
         interval=Duration.seconds(5),
         backoff_rate=2,
-        max_attempts=15,
-        max_delay=Duration.minutes(5),
+        max_attempts=crowded,
+        max_delay=LONGEST,
         jitter_strategy=sfn.JitterType.FULL,
     )
     # A killed or timed out worker: once, since its steps go on where they stopped, but not again and again.
     state.add_retry(
         errors=["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"],
         interval=Duration.seconds(5),
-        max_attempts=1,
+        max_attempts=died,
+        max_delay=LONGEST,
     )
     return state

@@ -2,6 +2,8 @@
 
     SluiceError
     ├── RetryLater    wait and try again: throttled, a quota is full, a 5xx
+    ├── StillRunning  a job has not ended: the state machine looks again, later each time
+    │   └── StillYoung  the same of a job that is looked at as often as the settings allow
     └── Stop          trying again changes nothing: somebody has to act
         ├── BadTask       the task file: names file, field, value and what is allowed
         ├── BadInput      an object that cannot be read as rows at all
@@ -30,6 +32,14 @@ class SluiceError(Exception):
 
 class RetryLater(SluiceError):
     """The same call can succeed later."""
+
+
+class StillRunning(SluiceError):
+    """No fault: a look at a job that has not ended. Its name is what the state machine's Retry goes by."""
+
+
+class StillYoung(StillRunning):
+    """The same, where a twentieth of the job's age is less than the shortest wait."""
 
 
 class Stop(SluiceError):

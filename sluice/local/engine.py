@@ -25,6 +25,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -59,10 +60,18 @@ class ScaledClock:
     """Stands in for the `time` module where the engine sleeps between two attempts of a Retry."""
 
     scale: float
+    of: threading.local  # whose attempts they are: the environment of the state that this thread retries
 
     def sleep(self, seconds: float) -> None:
         """Sleep for the scaled time."""
-        time.sleep(seconds * self.scale)
+        pause(self.of.env, seconds * self.scale)
+
+
+def pause(env: Any, seconds: float) -> None:
+    """Wait for so long, or until the execution is stopped."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and env.is_running():
+        env.program_state_event.wait(left)
 
 
 @dataclass(frozen=True)
@@ -110,12 +119,19 @@ def scale_waits(scale: float) -> None:
     """Let every Wait state and every pause of a Retry last `scale` times as long as it says."""
 
     def scaled(_: Any, env: Any, wait_seconds: float) -> None:
-        deadline = time.monotonic() + wait_seconds * scale
-        while (left := deadline - time.monotonic()) > 0 and env.is_running():
-            env.program_state_event.wait(left)
+        pause(env, wait_seconds * scale)
 
     engine("asl.component.state.wait.wait_function.wait_function").WaitFunction._wait_interval = scaled  # noqa: SLF001
-    engine("asl.component.common.retry.retrier_decl").time = ScaledClock(scale)
+
+    retry = engine("asl.component.common.retry.retrier_decl")
+    evaluate, retried = retry.RetrierDecl._eval_body, threading.local()  # noqa: SLF001
+
+    def eval_retrier(self: Any, env: Any) -> None:
+        retried.env = env
+        evaluate(self, env)
+
+    retry.RetrierDecl._eval_body = eval_retrier  # noqa: SLF001
+    retry.time = ScaledClock(scale, retried)
 
 
 def route_lambda_calls(host: FunctionHost, rights: Rights) -> None:

@@ -84,8 +84,14 @@ class Settings(BaseModel):
         MAX_TEXT_BYTES // USUAL_RATIO, description="Size of one Parquet, gzip or zstd object."
     )
     max_workers: Children = Field(20, description="Partition and merge workers at once.")
-    poll_seconds: Waiting = Field(60, description="Shortest wait between two looks at a job, otherwise 5% of its age.")
-    poll_seconds_max: Waiting = Field(600, description="Longest wait between two looks.")
+    poll_seconds: Waiting = Field(
+        60,
+        description="Shortest wait between two looks at a job, otherwise 5% of its age. For one run: until the first "
+        "look; those behind it are the state machine's, and go by what was deployed.",
+    )
+    poll_seconds_max: Waiting = Field(
+        600, description="Longest wait between two looks, 330 at least (as deployed), and for a quota."
+    )
     quota_seconds: Waiting = Field(
         60, description="First wait after a refused quota; doubles, with jitter, up to poll_seconds_max."
     )

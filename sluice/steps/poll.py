@@ -1,41 +1,46 @@
-"""poll: one look at a job; waits grow with its age; any terminal status goes to check."""
+"""poll: one look at a job; any terminal status goes to check.
+
+A job that has not ended is told as an error, by which the state machine's Retry looks again: a retry is one state
+transition, where coming back by Choice and Wait would be three, and these are most of what a run costs beside tokens.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sluice.aws.bedrock import TERMINAL, WAITING
 from sluice.aws.metrics import Measure
-from sluice.errors import RetryLater
+from sluice.errors import RetryLater, StillRunning, StillYoung
 from sluice.runs.document import read
 from sluice.runs.state import Ended, JobItem, Looked, Submitted
 from sluice.steps.services import Run
-from sluice.steps.waiting import come_back
+from sluice.steps.waiting import SHARE_OF_AGE
 
 if TYPE_CHECKING:
     from sluice.runs.settings import Settings
     from sluice.steps.services import Services
 
-SHARE_OF_AGE = 0.05  # of a job's age: so late at most is its end seen, from the age on at which that is a minute
-
 
 def run(services: Services, item: JobItem) -> JobItem:
-    """Look at the job; how it ended is written down for check."""
+    """Look at the job; how it ended is written down for check.
+
+    Raises:
+        StillYoung, StillRunning: it has not ended, or could not be asked after.
+
+    """
     opened = Run(services.work, item.run)
     keys = opened.keys.job(item.round, item.job)
     if services.work.exists(keys.ended):
         return msgspec.structs.replace(item, next="check", wait_seconds=0)
     submitted = read(Submitted, services.work.get(keys.submitted), keys.submitted)
     age = services.now() - dt.datetime.fromisoformat(submitted.at)
-    wait = wait_at(age.total_seconds(), opened.settings)
     try:
         state = services.bedrock.job(submitted.job_arn)
-    except RetryLater:
-        return come_back(item, "poll", wait)
+    except RetryLater as throttled:
+        raise still(age, opened.settings)(str(throttled)) from None
     if state.status in WAITING:
         tier = opened.planned_job(item).tier
         # At each look, so that an alarm comes while the job still waits for its turn.
@@ -43,12 +48,13 @@ def run(services: Services, item: JobItem) -> JobItem:
     if state.status not in TERMINAL:
         if state.processed is not None:
             services.work.put(keys.looked, Looked(processed=state.processed, records=state.records).write())
-        return come_back(item, "poll", wait)
+        raise still(age, opened.settings)(f"{state.status} for {age.total_seconds():.0f} s")
     ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
     services.work.put(keys.ended, ended.write())
     return msgspec.structs.replace(item, next="check", wait_seconds=0)
 
 
-def wait_at(age: float, settings: Settings) -> int:
-    """Whole seconds until the next look at a job of so many: a share of them, within the settings' bounds."""
-    return math.ceil(min(settings.poll_seconds_max, max(settings.poll_seconds, age * SHARE_OF_AGE)))
+def still(age: dt.timedelta, settings: Settings) -> type[StillRunning]:
+    """What a job of such an age is that has not ended."""
+    young = age.total_seconds() * SHARE_OF_AGE < settings.poll_seconds
+    return StillYoung if young else StillRunning

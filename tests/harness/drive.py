@@ -16,11 +16,12 @@ from sluice.models.catalog import Catalog
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
 from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, start, submit
+from sluice.steps import check, merge, partition, plan, prepare, publish, start
 from sluice.steps.services import Deployment, Services
 from tests.harness.bedrock import MemoryBedrock
 from tests.harness.readings import Readings
 from tests.harness.s3 import MemoryS3
+from tests.harness.stepping import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -107,13 +108,12 @@ class Cloud:
             merge.run(services, part)
 
     def drive_job(self, item: JobItem) -> None:
-        steps = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
         item = prepare.run(self.services, item)
         for _ in range(MAX_LOOPS):
             if item.next == "check":
                 check.run(self.services, item)
                 return
-            item = steps[item.next](self.services, item)
+            item = STEPS[item.next](self.services, item)
         raise AssertionError("the job never ended")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -19,12 +19,13 @@ from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
 from sluice.runs.keys import Keys
 from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, resume, submit, sweep
+from sluice.steps import check, merge, partition, plan, prepare, publish, resume, sweep
 from sluice.steps.services import Run, Services
 from tests.harness.drive import Cloud
 from tests.harness.faults import Dice, FaultPlan, FaultyS3, Killed
 from tests.harness.faulty_bedrock import FaultyBedrock
 from tests.harness.s3 import MemoryS3
+from tests.harness.stepping import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -227,15 +228,14 @@ class Machine(Cloud):
     def _child(self, item: JobItem) -> Generator[None]:
         """One job's child execution, which never fails: everything is caught into check, and check's own end is {}."""
         place, services, error = f"{item.round}/{item.job}", self.services, None
-        steps = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
         try:
             item = self.task("prepare", place, partial(prepare.run, services, item))
-            while item.next in steps:
+            while item.next in STEPS:
                 assert type(item.wait_seconds) is int
                 assert item.wait_seconds >= 0
                 yield
                 self.faulty.asking = item.round
-                item = self.task(item.next, place, partial(steps[item.next], services, item))
+                item = self.task(item.next, place, partial(STEPS[item.next], services, item))
         except TaskFailed as failed:
             error = failed.error
         try:

@@ -13,12 +13,13 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.keys import JobKeys, Keys
 from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, infer, merge, partition, plan, poll, prepare, publish, submit
+from sluice.steps import check, merge, partition, plan, prepare, publish
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
+from tests.harness.stepping import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,6 @@ MICRO = "us.amazon.nova-micro-v1:0"
 LITE = "us.amazon.nova-lite-v1:0"
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SURE = json.dumps({"label": "a", "confidence": "certain"})
-STEPS = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
 
 
 def sure(_model: str, _text: str) -> str:

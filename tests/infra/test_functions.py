@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import scaling
+from infra import storage
+from infra.functions import ROOMS
 from infra.options import ROOT
 from sluice.errors import BadSetting
 from sluice.runs.settings import LONGEST_SWEEP, Settings
@@ -195,3 +198,13 @@ def test_the_sweep_has_time_for_its_longest_pause(deployed: Deployed) -> None:
     assert deployed.functions["sweep"]["Timeout"] >= LONGEST_SWEEP + 60
     with pytest.raises(BadSetting, match="less than or equal to 240"):
         Settings().override({"sweep_seconds": LONGEST_SWEEP + 1})
+
+
+@pytest.mark.parametrize("rows", [10**6, 10**7, 10**8])
+def test_a_million_rows_take_less_than_ten_cents_apart_from_tokens(rows: int) -> None:
+    """Work and storage as docs/internals/scaling.md computes them, with the room that each function has."""
+    memory = {step: room.memory for step, room in ROOMS.items()}
+    run = scaling.cut(rows, Settings())
+    assert scaling.COLD_DAYS == storage.COLD_DAYS
+    together = scaling.dollars(run, scaling.works(run), memory) + scaling.storage_dollars(run, Settings())
+    assert 0.05 < together / rows * 1e6 < 0.10

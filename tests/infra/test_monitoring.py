@@ -263,8 +263,17 @@ def test_the_dashboard_shows_what_an_operator_asks_first(deployed: Deployed) -> 
     ]
     [alarms] = [widget for widget in _dashboard(deployed)["widgets"] if widget["type"] == "alarm"]
     assert len(alarms["properties"]["alarms"]) == len(ALARMS)
-    for title in ("Errors of steps", "Throttled calls of steps", "Longest call of each step, ms"):
+    for title in ("Throttled calls of steps", "Longest call of each step, ms"):
         assert {metric[-1]["label"] for metric in _graphs(deployed)[title]} == set(deployed.functions)
+    failing = {metric[-1]["label"] for metric in _graphs(deployed)["Errors of steps"]}
+    assert failing == set(deployed.functions) - {"poll"}
+
+
+def test_a_look_at_a_job_that_goes_on_is_no_failure(deployed: Deployed, encrypted: Deployed) -> None:
+    """Poll says by an error that a job has not ended, so nothing counts the errors of functions as failures."""
+    for stack in (deployed, encrypted):
+        assert "AWS/Lambda" not in json.dumps(stack.of_type("AWS::CloudWatch::Alarm"))
+        assert not stack.of_type("AWS::Logs::MetricFilter")
 
 
 def test_workflow_and_functions_are_traced(deployed: Deployed) -> None:

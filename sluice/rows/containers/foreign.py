@@ -43,7 +43,7 @@ KINDS = (
     _kind(rb"Obj\x01", "Avro", "write it as Parquet or JSON Lines"),
     _kind(rb"ORC[\x00-\x1f\x7f-\xff]", "ORC", "write it as Parquet or JSON Lines"),
     _kind(rb"ARROW1\x00\x00", "an Arrow file (Feather)", "write it as Parquet"),
-    _kind(rb"PARE.*", "encrypted Parquet", "write it without encryption"),
+    _kind(rb"PARE.{3}\x00", "encrypted Parquet", "write it without encryption"),
     _kind(rb"SQLite format 3\x00", "an SQLite database", "export it: sqlite3 -header -csv FILE 'select …' > NEW.csv"),
     _kind(rb"%PDF-\d", "a PDF file", "take its text out first"),
     _kind(rb"\s*<(?:\?xml|!DOCTYPE|html)\b", "XML or HTML", "write it as JSON Lines or CSV"),

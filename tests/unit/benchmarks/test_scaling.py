@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from benchmarks.simulated import RUN, SimulatedRun
-from sluice.aws.bedrock import JobState
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.planning import MAX_ITEMS
-from sluice.runs.state import JobItem, RunPlan, Submitted
-from sluice.steps import plan, poll
+from sluice.runs.state import RunPlan
+from sluice.steps import plan
 
 if TYPE_CHECKING:
     from sluice.runs.state import PlanResult
 
 ITEM_BYTES = 256 * 1024  # an item of a Distributed Map
-HISTORY = 25_000  # events of an execution
-POLL_EVENTS = 9  # a task that calls a Lambda, a choice and a wait, entered and left
-WEEK = 7 * 24 * 3600
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +66,3 @@ def test_fifty_thousand_small_files_are_few_spans() -> None:
     result = plan.run(run.services, RUN, 0)
     assert len(run.spans) <= 65
     assert len(run.items(result.jobs_key)) <= 1.1 * 200
-
-
-class Running:
-    """A Bedrock whose job never ends."""
-
-    def job(self, arn: str) -> JobState:
-        return JobState(arn, arn, "InProgress", None, None, None)
-
-
-def test_a_job_of_a_week_stays_within_the_history_of_its_execution() -> None:
-    """Looks grow apart to ten minutes, so that a week of them is less than half of what an execution may have."""
-    run = SimulatedRun(1000, 1)
-    began = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
-    run.services.work.put(Keys(RUN).job(0, 0).submitted, Submitted(job_arn="arn", at=began.isoformat()).write())
-    endless: Any = Running()
-    clock = [began]
-    services = replace(run.services, bedrock=endless, now=lambda: clock[0])
-    item, waited, looks = JobItem(run=RUN, round=0, job=0, next="poll"), 0, 0
-    while waited < WEEK:
-        clock[0] = began + dt.timedelta(seconds=waited)
-        item = poll.run(services, item)
-        waited, looks = waited + item.wait_seconds, looks + 1
-    assert looks * POLL_EVENTS < HISTORY / 2

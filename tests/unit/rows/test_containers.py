@@ -133,6 +133,7 @@ PARQUET = b"PAR1\x15\x04" + bytes(20) + b"PAR1"
         ("b.csv.gz", b"\x28\xb5\x2f\xfd", "csv+zstd"),
         ("b.csv", b"a,b\n", "csv"),
         ("b.csv", b"PAR1,text\n1,PAR1", "csv"),
+        ("b.csv", b"PARENT,text\n", "csv"),
         ("b.csv", b"PK,text\n", "csv"),
         ("b.csv", b"BZh9,text\n", "csv"),
         ("b.csv.zst", b"\x50\x2a\x4d\x18", "csv+zstd"),

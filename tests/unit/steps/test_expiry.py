@@ -6,9 +6,10 @@ from typing import Any
 
 from sluice.runs.keys import Keys
 from sluice.runs.state import JobItem
-from sluice.steps import check, infer, plan, poll, prepare, rejudge, resume, submit
+from sluice.steps import check, infer, plan, prepare, rejudge, resume, submit
 from tests.harness.faults import FaultPlan
 from tests.harness.stage import BATCH, HAIKU, ON_DEMAND, STRONGER, SURE, Stage, finish, make_task, stage
+from tests.harness.stepping import look
 
 UNSURE = SURE.replace("certain", "likely")
 
@@ -30,7 +31,7 @@ def wait(staged: Stage, item: JobItem) -> None:
     """Until Bedrock's job has ended."""
     while item.next == "poll":
         staged.machine.faulty.tick()
-        item = poll.run(staged.services, item)
+        item = look(staged.services, item)
 
 
 def decisions(staged: Stage, run: str) -> list[Any]:

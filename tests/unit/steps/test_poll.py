@@ -4,12 +4,14 @@ import datetime as dt
 
 import pytest
 
+from sluice.errors import StillRunning, StillYoung
 from sluice.runs.document import read
-from sluice.runs.state import Ended, JobItem, Looked
+from sluice.runs.state import Ended, JobItem, Looked, Submitted
 from sluice.steps import poll, submit
 from tests.harness.faults import FaultPlan
 from tests.harness.faulty_bedrock import ENDINGS
 from tests.harness.stage import Stage, stage
+from tests.harness.stepping import look
 
 
 def under_way(faults: FaultPlan | None = None) -> tuple[Stage, JobItem]:
@@ -21,27 +23,24 @@ def under_way(faults: FaultPlan | None = None) -> tuple[Stage, JobItem]:
     return staged, item
 
 
-def waits(staged: Stage, item: JobItem, hours: float = 6) -> list[tuple[float, int]]:
-    """Age and wait of each look at a job until it is so old."""
-    began, age = staged.services.now(), float(item.wait_seconds)
-    found = []
-    while age < hours * 3600:
-        moment = began + dt.timedelta(seconds=age)
-        staged.use(now=lambda moment=moment: moment)
-        item = poll.run(staged.services, item)
-        assert item.next == "poll"
-        assert type(item.wait_seconds) is int
-        found.append((age, item.wait_seconds))
-        age += item.wait_seconds
-    return found
+def look_at(staged: Stage, item: JobItem, age: float) -> type[StillRunning]:
+    """The error by which a look at a job of so many seconds says that it has not ended."""
+    moment = dt.datetime.fromisoformat(read(Submitted, staged.machine.work.get(staged.keys().submitted), "").at)
+    staged.use(now=lambda: moment + dt.timedelta(seconds=age))
+    with pytest.raises(StillRunning) as raised:
+        poll.run(staged.services, item)
+    return raised.type
 
 
-def test_a_look_waits_a_twentieth_of_the_age_of_a_job() -> None:
-    """From `poll_seconds` to `poll_seconds_max`: what ended after nine minutes is seen within the tenth."""
-    found = waits(*under_way())
-    assert [wait for age, wait in found if age <= 1200] == [60] * 20
-    assert all(0.05 * age <= wait < 0.05 * age + 1 for age, wait in found if 1200 < age < 12_000)
-    assert {wait for age, wait in found if age >= 12_000} == {600}
+def test_a_look_says_that_a_job_has_not_ended_and_whether_it_is_young() -> None:
+    """Young is one of which a twentieth of its age is less than the shortest wait; the state machine waits by that."""
+    staged, item = under_way()
+    assert {age: look_at(staged, item, age) for age in (60, 1199, 1200, 80_000)} == {
+        60: StillYoung,
+        1199: StillYoung,
+        1200: StillRunning,
+        80_000: StillRunning,
+    }
 
 
 def test_a_look_keeps_how_many_records_are_processed() -> None:
@@ -49,19 +48,19 @@ def test_a_look_keeps_how_many_records_are_processed() -> None:
     staged, item = under_way()
     (job,) = staged.machine.faulty.jobs.values()
     key = staged.keys().looked
-    poll.run(staged.services, item)
+    look(staged.services, item)
     assert not staged.machine.work.exists(key)
     for processed in (3, 7):
         job.counts = {"processedRecordCount": processed, "totalRecordCount": 9}
-        poll.run(staged.services, item)
+        look(staged.services, item)
         assert read(Looked, staged.machine.work.get(key), key) == Looked(processed=processed, records=9)
 
 
 def test_a_throttled_look_is_a_look() -> None:
-    """It is tried again after the longer wait, as often as it takes."""
+    """It is tried again as late as any other look, and as often as it takes."""
     staged, item = under_way()
     staged.machine.faulty.dice.plan = FaultPlan(calls=1.0)
-    assert waits(staged, item)[-1][1] == 600
+    assert [look_at(staged, item, age) for age in (60, 80_000)] == [StillYoung, StillRunning]
 
 
 @pytest.mark.parametrize("status", sorted({ending[1] for ending in ENDINGS}))
