@@ -1,0 +1,367 @@
+"""A learned answerer: a linear model of a task's labels, taught by the answers of the task's strongest tier.
+
+Weights come from all lessons. What the model says of its own agreement, and how sure an answer is, comes from the
+uniformly drawn rows alone, each answered by a model that has not seen its record: escalated and corrected rows are the
+hard ones, and say nothing of the rest.
+
+**The file** is a line `sluice-learned 1`, a line of JSON, and the bytes of four arrays, little-endian and in C order:
+`slots` (int32, of sluice.quality.features), `worth` (float32), `bias` (float32) and `weights` (float16, slots by
+labels). The JSON holds the teacher (model, a digest of its prompt, labels, how many of them a row gets, pack), the
+labels that were taught (columns of the weights), by what they were taught, the calibrator of the model's own answers,
+the score of first-tier answers where there is one, how many slots there are, and a BLAKE2b digest of the arrays' bytes.
+Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from math import ceil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sluice.errors import BadRequest
+from sluice.quality.calibration import FLOOR, Calibrator, calibrate, log_odds
+from sluice.quality.features import Vocabulary, count
+from sluice.quality.intervals import share_of_clusters
+from sluice.quality.linear import Linear, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from sluice.quality.features import Rows
+
+    Floats = NDArray[np.float32]
+    Mask = NDArray[np.bool_]
+
+MAGIC = b"sluice-learned 1\n"
+ARRAYS = {"slots": "<i4", "worth": "<f4", "bias": "<f4", "weights": "<f2"}
+MOST_WEIGHTS = 24_000_000  # features times labels: 96 MB while a model is taught, half of it while it answers
+MOST_LABELS = 1_000
+FEWEST_DRAWN = 50  # records, below which nothing can be said of the rest
+FOLDS = 5
+ENOUGH_HELD = 2_000  # records that were answered out of fold: more cost time, and tell little more
+LIKELY = 0.5
+SEED = 16
+DIGEST = 16  # bytes
+
+
+class Source(StrEnum):
+    """Who says what a lesson's labels are; the first one is believed where two speak of one record."""
+
+    CORRECTION = "correction"
+    GOLD = "gold"
+    ORACLE = "oracle"
+
+
+class Lesson(NamedTuple):
+    """A record and its labels; `drawn` is how many uniformly drawn rows have it, 0 where it came otherwise."""
+
+    key: str
+    text: str
+    labels: tuple[str, ...]
+    source: Source
+    drawn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What decides which answers a model was taught: another one of these is another teacher."""
+
+    model: str
+    prompt: str  # a digest of the instructions as they are sent
+    labels: tuple[str, ...]
+    fewest: int = 1
+    most: int = 1
+    several: bool = False
+    pack: int = 1
+
+
+class Chance(NamedTuple):
+    """What a model thinks of answers: their own probability, and the largest of any other answer."""
+
+    given: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    def facts(self) -> NDArray[np.float64]:
+        """As a calibrator takes it: log odds, how far ahead of the next answer, and the next answer's logarithm."""
+        given, other = np.clip(self.given, FLOOR, 1), np.clip(self.other, FLOOR, 1)
+        return np.column_stack([log_odds(given), np.log(given) - np.log(other), np.log(other)])
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The uniformly drawn records, and what models that have not seen them say.
+
+    `truths` are the teacher's labels, `times` how many rows each record has, `folds` the fold in which it was held out,
+    -1 where it never was; `probabilities` (records by taught labels) has a row of zeros there.
+    """
+
+    keys: tuple[str, ...]
+    truths: tuple[frozenset[str], ...]
+    times: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    probabilities: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A taught model. `taught_by` and `score` are JSON values; see the module for the file."""
+
+    teacher: Teacher
+    labels: tuple[str, ...]
+    vocabulary: Vocabulary
+    linear: Linear
+    calibrator: Calibrator
+    taught_by: dict[str, Any] = field(default_factory=dict)
+    score: dict[str, Any] | None = None
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """The probability of each of `labels` for each text, texts by labels: before calibration."""
+        return self.linear.probabilities(self.vocabulary.weigh(count(texts)))
+
+    def answer(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float]]:
+        """The labels of each text in the task's order, and how likely the teacher gives the same."""
+        found = self.probabilities(texts)
+        given = own_answers(found, self.teacher)
+        sure = self.calibrator.probabilities(chances(found, given, several=self.teacher.several).facts())
+        return [(self._named(mask), float(p)) for mask, p in zip(given, sure, strict=True)]
+
+    def mask(self, answers: Sequence[Iterable[str]]) -> tuple[Mask, NDArray[np.int64]]:
+        """Answers as answers by labels, and how many labels of each were never taught."""
+        return _mask(self.labels, answers)
+
+    def _named(self, mask: Mask) -> tuple[str, ...]:
+        return tuple(self.labels[at] for at in np.flatnonzero(mask).tolist())
+
+
+def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
+    """Teach a model: byte for byte the same from the same lessons in any order, on one architecture and numpy.
+
+    Raises:
+        BadRequest: there are too few drawn records or labels, or too many labels.
+    """
+    records = _records(lessons, teacher)
+    labels = _taught_labels(records, teacher)
+    counts = count([record.text for record in records])
+    targets, _ = _mask(labels, [record.labels for record in records])
+    most = MOST_WEIGHTS // len(labels)
+    drawn = _drawn(records, counts, targets, most, teacher)
+    vocabulary, linear = _fit(counts, targets, most, teacher)
+    calibrator, agreement = _own_agreement(drawn, labels, teacher)
+    taught_by = {
+        "records": len(records),
+        "sources": dict(sorted(Counter(record.source.value for record in records).items())),
+        "drawn": {"records": len(drawn.keys), "rows": int(drawn.times.sum())},
+        "labels": dict(sorted(Counter(label for record in records for label in record.labels).items())),
+        "agreement": agreement,
+    }
+    return Learned(teacher, labels, vocabulary, linear, calibrator, taught_by), drawn
+
+
+def own_answers(probabilities: Floats, teacher: Teacher) -> Mask:
+    """What a model answers: its likeliest label; of several, those that are likelier than not, as many as allowed."""
+    found = np.zeros(probabilities.shape, np.bool_)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    rows = np.arange(len(found))
+    if not teacher.several:
+        found[rows, order[:, 0]] = True
+        return found
+    for rank in range(min(teacher.most, found.shape[1])):
+        at = order[:, rank]
+        found[rows, at] = (probabilities[rows, at] >= LIKELY) | (rank < teacher.fewest)
+    return found
+
+
+def chances(
+    probabilities: Floats, given: Mask, *, several: bool, untaught: NDArray[np.int64] | None = None
+) -> Chance:
+    """How likely each given answer is, and the likeliest other one; a label that was never taught is unlikely."""
+    wide = probabilities.astype(np.float64)
+    if not several:
+        return Chance(np.where(given, wide, 0).sum(1), np.where(given, 0, wide).max(1))
+    wide = np.clip(wide, FLOOR, 1 - FLOOR)
+    told = np.log(np.where(given, wide, 1 - wide)).sum(1)
+    sides = np.log(np.maximum(wide, 1 - wide))
+    best = sides.sum(1)
+    closest = (np.log(np.minimum(wide, 1 - wide)) - sides).max(1)
+    is_best = (given == (wide >= LIKELY)).all(1)
+    if untaught is not None:
+        told = told + untaught * np.log(FLOOR)
+        is_best &= untaught == 0
+    return Chance(np.exp(told), np.exp(np.where(is_best, best + closest, best)))
+
+
+def write(model: Learned, seconds: float | None = None) -> bytes:
+    """The file of a model; `seconds` is how long it took to teach, which differs each time."""
+    arrays = {
+        "slots": model.vocabulary.slots,
+        "worth": model.vocabulary.worth,
+        "bias": model.linear.bias,
+        "weights": model.linear.weights,
+    }
+    body = b"".join(np.ascontiguousarray(arrays[name], kind).tobytes() for name, kind in ARRAYS.items())
+    head = {
+        "teacher": asdict(model.teacher),
+        "labels": model.labels,
+        "taught_by": model.taught_by | ({} if seconds is None else {"seconds": round(seconds, 3)}),
+        "calibrator": model.calibrator.document(),
+        "score": model.score,
+        "features": len(model.vocabulary.slots),
+        "digest": blake2b(body, digest_size=DIGEST).hexdigest(),
+    }
+    return MAGIC + json.dumps(head, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" + body
+
+
+def read(kept: bytes, teacher: Teacher) -> Learned:
+    """The model of a file, for a task that has this teacher.
+
+    Raises:
+        BadRequest: it is no such file, or not whole, or was taught by another teacher.
+    """
+    if not kept.startswith(MAGIC):
+        raise BadRequest("no learned model of this version; teach it again")
+    end = kept.find(b"\n", len(MAGIC))
+    body = memoryview(kept)[end + 1 :]
+    try:
+        head = json.loads(kept[len(MAGIC) : end])
+        if head["digest"] != blake2b(body, digest_size=DIGEST).hexdigest():
+            raise ValueError("digest")
+        was = Teacher(**(head["teacher"] | {"labels": tuple(head["teacher"]["labels"])}))
+        labels = tuple(head["labels"])
+        slots, worth, bias, weights = _arrays(body, head["features"], len(labels))
+        calibrator = Calibrator.read(head["calibrator"])
+        taught_by, score = head["taught_by"], head["score"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest("the file of the learned model is not whole; teach it again") from error
+    if was != teacher:
+        raise BadRequest(f"the learned model was taught by another teacher: {_changed(was, teacher)}; teach it again")
+    linear = Linear(weights, bias, was.several)
+    return Learned(was, labels, Vocabulary(slots, worth), linear, calibrator, taught_by, score)
+
+
+def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
+    shapes = {"slots": (features,), "worth": (features,), "bias": (labels,), "weights": (features, labels)}
+    found, at = [], 0
+    for name, kind in ARRAYS.items():
+        values = int(np.prod(shapes[name]))
+        found.append(np.frombuffer(body, kind, values, at).reshape(shapes[name]))
+        at += found[-1].nbytes
+    if at != len(body):
+        raise ValueError("length")
+    return found
+
+
+def _changed(was: Teacher, now: Teacher) -> str:
+    told = [
+        f"{name} was {getattr(was, name)}, is {getattr(now, name)}"
+        for name in ("model", "fewest", "most", "several", "pack")
+        if getattr(was, name) != getattr(now, name)
+    ]
+    if was.prompt != now.prompt:
+        told.append("its prompt changed")
+    more, fewer = set(now.labels) - set(was.labels), set(was.labels) - set(now.labels)
+    if more or fewer:
+        told.append(f"{len(more):,} labels are new and {len(fewer):,} gone")
+    elif was.labels != now.labels:
+        told.append("the labels stand in another order")
+    return ", ".join(told)
+
+
+class _Record(NamedTuple):
+    """What is known of a record: the labels that it teaches, and the teacher's where it was drawn."""
+
+    key: str
+    text: str
+    labels: tuple[str, ...]
+    source: Source
+    truth: tuple[str, ...] | None
+    times: int
+
+
+def _records(lessons: Iterable[Lesson], teacher: Teacher) -> list[_Record]:
+    """One for each record, by key; lessons that no answer of this task could say are left out."""
+    known = frozenset(teacher.labels)
+    wanted = range(teacher.fewest, teacher.most + 1) if teacher.several else range(1, 2)
+    found: dict[str, list[Lesson]] = {}
+    for lesson in lessons:
+        if known.issuperset(lesson.labels) and len(set(lesson.labels)) in wanted:
+            found.setdefault(lesson.key, []).append(lesson)
+    ranks = {source: rank for rank, source in enumerate(Source)}
+    records = []
+    for key in sorted(found):
+        spoken = sorted(found[key], key=lambda each: (ranks[each.source], -each.drawn, each.labels))
+        # What was drawn is told by the teacher, whose answer a person's does not replace: it is what is predicted.
+        drawn = max(spoken, key=lambda each: (each.drawn > 0, ranks[each.source]))
+        truth = drawn.labels if drawn.drawn else None
+        records.append(_Record(key, spoken[0].text, spoken[0].labels, spoken[0].source, truth, drawn.drawn))
+    return records
+
+
+def _taught_labels(records: Sequence[_Record], teacher: Teacher) -> tuple[str, ...]:
+    drawn = sum(record.truth is not None for record in records)
+    if drawn < FEWEST_DRAWN:
+        raise BadRequest(f"{drawn:,} drawn records have an answer; a learned model takes {FEWEST_DRAWN:,} or more")
+    if len(teacher.labels) > MOST_LABELS:
+        raise BadRequest(f"{len(teacher.labels):,} labels are too many for a learned model; at most {MOST_LABELS:,}")
+    taught = {label for record in records for label in record.labels}
+    if len(taught) < (1 if teacher.several else 2):
+        raise BadRequest(f"{len(taught):,} labels stand in the answers; a learned model takes two or more")
+    return tuple(label for label in teacher.labels if label in taught)
+
+
+def _mask(labels: Sequence[str], answers: Sequence[Iterable[str]]) -> tuple[Mask, NDArray[np.int64]]:
+    place = {label: at for at, label in enumerate(labels)}
+    mask, untaught = np.zeros((len(answers), len(labels)), np.bool_), np.zeros(len(answers), np.int64)
+    for row, answer in enumerate(answers):
+        for label in answer:
+            if (at := place.get(label)) is None:
+                untaught[row] += 1
+            else:
+                mask[row, at] = True
+    return mask, untaught
+
+
+def _fit(counts: Rows, targets: Mask, most: int, teacher: Teacher) -> tuple[Vocabulary, Linear]:
+    vocabulary = Vocabulary.of(counts, most)
+    return vocabulary, fit(vocabulary.weigh(counts), targets, len(vocabulary.slots), several=teacher.several)
+
+
+def _drawn(records: Sequence[_Record], counts: Rows, targets: Mask, most: int, teacher: Teacher) -> Drawn:
+    """Answers out of fold, of as many folds as it takes to hold enough records out."""
+    places = np.array([at for at, record in enumerate(records) if record.truth is not None])
+    shuffled = np.random.default_rng(SEED).permutation(len(places)) % FOLDS
+    folds = np.where(shuffled < ceil(ENOUGH_HELD / (len(places) / FOLDS)), shuffled, -1)
+    found = np.zeros((len(places), targets.shape[1]), np.float32)
+    for fold in range(FOLDS):
+        held = places[folds == fold]
+        if not len(held):
+            continue
+        others = np.setdiff1d(np.arange(len(records)), held)
+        vocabulary, linear = _fit(counts.take(others), targets[others], most, teacher)
+        found[folds == fold] = linear.probabilities(vocabulary.weigh(counts.take(held)))
+    drawn = [records[at] for at in places.tolist()]
+    return Drawn(
+        keys=tuple(record.key for record in drawn),
+        truths=tuple(frozenset(record.truth or ()) for record in drawn),
+        times=np.array([record.times for record in drawn], np.int64),
+        folds=folds,
+        probabilities=found,
+    )
+
+
+def _own_agreement(drawn: Drawn, labels: Sequence[str], teacher: Teacher) -> tuple[Calibrator, dict[str, Any]]:
+    held = np.flatnonzero(drawn.folds >= 0)
+    probabilities, times = drawn.probabilities[held], drawn.times[held]
+    given = own_answers(probabilities, teacher)
+    truths, untaught = _mask(labels, [drawn.truths[at] for at in held.tolist()])
+    right = (given == truths).all(1) & (untaught == 0)
+    calibrator = calibrate(chances(probabilities, given, several=teacher.several).facts(), right, times)
+    share = share_of_clusters(int(times[right].sum()), times.tolist())
+    return calibrator, asdict(share) | {"basis": "drawn rows, answered out of fold; by record"}
