@@ -1,8 +1,8 @@
 """The code of the functions: this project's modules and their pinned packages for arm64, built without Docker.
 
 There are bundles with Arrow and without, since it is two thirds of the packages and half of the functions never load
-it, and one with the tasks, for start. Each is the same bytes wherever it is built: pinned wheels, no caches, no times,
-no marks of who installed, fixed file modes.
+it, one with numpy beside it, for what learns and scores, and one with the tasks, for start. Each is the same bytes
+wherever it is built: pinned wheels, no caches, no times, no marks of who installed, fixed file modes.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ CHARTS = BUNDLED.relative_to(PACKAGE.parent).as_posix()
 OWN_MODELS = Path("models.yaml")
 # Only at the top: other packages have folders of this name too.
 ARROW = ("pyarrow", "pyarrow-*.dist-info", "pyarrow.libs")
+NUMPY = ("numpy", "numpy-*.dist-info", "numpy.libs")
 # Raise it when the way of installing changes, so that a cached installation is made anew.
 FORMAT = 2
 PYTHON = "3.13"
@@ -91,7 +92,11 @@ class Packages(StrEnum):
 
     NONE = "none"
     WITHOUT_ARROW = "without Arrow"
+    ARROW = "with Arrow"
     ALL = "all"
+
+
+LEAVES_OUT = {Packages.WITHOUT_ARROW: (*ARROW, *NUMPY), Packages.ARROW: NUMPY, Packages.ALL: ()}
 
 
 @jsii.implements(cdk.ILocalBundling)
@@ -118,7 +123,7 @@ class Bundle:
         """Fill `output_dir`; CDK never falls back to Docker, since this succeeds or raises."""
         target = Path(output_dir)
         if self._packages is not Packages.NONE:
-            left_out = shutil.ignore_patterns(*(ARROW if self._packages is Packages.WITHOUT_ARROW else ()))
+            left_out = shutil.ignore_patterns(*LEAVES_OUT[self._packages])
             shutil.copytree(
                 installed_packages(), target, dirs_exist_ok=True, ignore=left_out, copy_function=shutil.copyfile
             )

@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 class Room:
     """What a step may use: memory in MB, /tmp in MB, seconds. 1,769 MB are one processor.
 
-    `arrow`: whether its code includes Arrow; `tasks`: whether it includes the tasks and the intake's list, of which a
-    run has its own copy, so that a changed task is new code for start alone.
+    `arrow`: whether its code includes Arrow; `numpy`: whether numpy beside it; `tasks`: whether it includes the tasks
+    and the intake's list, of which a run has its own copy, so that a changed task is new code for start alone.
     """
 
     memory: int
     tmp: int
     seconds: int
     arrow: bool = False
+    numpy: bool = False
     tasks: bool = False
 
 
@@ -51,6 +52,9 @@ ROOMS: Mapping[str, Room] = {
     "poll": Room(512, 512, 60),
     "infer": Room(1024, 2048, 900),
     "check": Room(1769, 4096, 900, arrow=True),
+    "learn": Room(3008, 512, 900, arrow=True, numpy=True),
+    "score": Room(1769, 512, 900, arrow=True, numpy=True),
+    "certify": Room(1769, 512, 900, arrow=True, numpy=True),
     "merge": Room(1769, 512, 900, arrow=True),
     "publish": Room(1024, 512, 900, arrow=True),
     "sweep": Room(512, 512, 300, arrow=True),
@@ -117,7 +121,7 @@ class Functions(Construct):
                 function.add_environment(name, value)
 
     def _code(self, room: Room) -> lambda_.Code:
-        packages = Packages.ALL if room.arrow else Packages.WITHOUT_ARROW
+        packages = Packages.ALL if room.numpy else Packages.ARROW if room.arrow else Packages.WITHOUT_ARROW
         return function_code(
             packages=packages if self._options.bundle else Packages.NONE,
             tasks=self._tasks if room.tasks else None,

@@ -19,6 +19,7 @@ from infra.functions import ROOMS
 from infra.logs import log_group
 from infra.permissions import accept, accept_wildcards, allow
 from sluice.errors import RetryLater, StillRunning, StillYoung
+from sluice.runs.state import Then
 from sluice.steps.waiting import Looks
 
 if TYPE_CHECKING:
@@ -28,7 +29,20 @@ if TYPE_CHECKING:
     from infra.functions import Functions
 
 # The steps that are states of the machine; start and sweep stand outside of it.
-STEPS = ("partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish")
+STEPS = (
+    "partition",
+    "plan",
+    "prepare",
+    "submit",
+    "poll",
+    "infer",
+    "check",
+    "learn",
+    "score",
+    "certify",
+    "merge",
+    "publish",
+)
 ALL = ["States.ALL"]
 NOTHING = sfn.JsonPath.DISCARD
 
@@ -125,6 +139,8 @@ class Workflow(Construct):
     def _run(self) -> sfn.IChainable:
         """Rounds end when Plan says that there is no more; then the parts are merged and published.
 
+        Of a task with `quality` the answers are scored and certified in between, and further rounds follow.
+
         An execution whose cost has to be approved ends without either; the approval starts another.
         """
         partition = self._map(
@@ -145,6 +161,13 @@ class Workflow(Construct):
             items=sfn.JsonPath.string_at("$.jobs_key"),
             max_concurrency_path="$.max_concurrency",
         )
+        learn, certify = (self._task(name, result_path=NOTHING) for name in ("Learn", "Certify"))
+        score = self._map(
+            "ScoreShards",
+            self._task("Score", output_path=NOTHING),
+            items=sfn.JsonPath.string_at("$.shards_key"),
+            max_concurrency_path="$.max_workers",
+        )
         merge = self._map(
             "MergeParts",
             self._task("Merge", output_path=NOTHING),
@@ -158,8 +181,12 @@ class Workflow(Construct):
         settled.when(sfn.Condition.string_equals("$.status", "nothing_accepted"), nothing)
         settled.otherwise(sfn.Succeed(self, "Published"))
         more = sfn.Choice(self, "More?")
-        more.when(sfn.Condition.boolean_equals("$.waits", value=True), sfn.Succeed(self, "WaitForApproval"))
-        more.when(sfn.Condition.boolean_equals("$.more", value=True), jobs.next(plan))
+        for then, following in (
+            (Then.WAIT, sfn.Succeed(self, "WaitForApproval")),
+            (Then.JOBS, jobs.next(plan)),
+            (Then.CERTIFY, learn.next(score).next(certify).next(plan)),
+        ):
+            more.when(sfn.Condition.string_equals("$.then", then.value), following)
         more.otherwise(merge.next(publish).next(settled))
         return partition.next(plan).next(more)
 
@@ -207,7 +234,12 @@ class Workflow(Construct):
         return state
 
     def _task(
-        self, name: str, *, payload: sfn.TaskInput | None = None, output_path: str | None = None
+        self,
+        name: str,
+        *,
+        payload: sfn.TaskInput | None = None,
+        output_path: str | None = None,
+        result_path: str | None = None,
     ) -> tasks.LambdaInvoke:
         """The state that invokes the function of the step `name`."""
         step = name.lower()
@@ -222,6 +254,7 @@ class Workflow(Construct):
             # An answer that is lost would otherwise be waited for for years.
             task_timeout=sfn.Timeout.duration(Duration.seconds(ROOMS[step].seconds + 60)),
             output_path=output_path,
+            result_path=result_path,
         )
         if step == "poll":
             _look_again(state, self._looks)

@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     UNRESOLVED = "unresolved"
     # Only while a run goes on: plan decides for a whole round what follows, and merge says what did.
     REFUSED = "refused"
+    # The same: an answer of a task with `quality` that waits for the certificate, which says which of them stand.
+    SCORED = "scored"
 
 
 class Reason(StrEnum):
@@ -58,6 +60,7 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     EVIDENCE_NOT_FOUND = "evidence_not_found"
     RULE_FAILED = "rule_failed"
+    LOW_SCORE = "low_score"
 
     RECORD_REFUSED = "record_refused"
 
@@ -75,6 +78,7 @@ class Reason(StrEnum):
     BUDGET = "budget"
     CANCELLED = "cancelled"
     REPLY_GONE = "reply_gone"
+    DRAWN = "drawn"
 
 
 REJECTIONS = tuple(Reason)[: list(Reason).index(Reason.TEXT_TOO_LONG) + 1]
@@ -110,6 +114,7 @@ MEANING: dict[Reason, str] = {
     Reason.LOW_CONFIDENCE: "the model was less sure than the task asks for",
     Reason.EVIDENCE_NOT_FOUND: "the quoted evidence is not in the text",
     Reason.RULE_FAILED: "the answer breaks a rule of the task",
+    Reason.LOW_SCORE: "its score is below what the certificate accepts",
     Reason.RECORD_REFUSED: "Bedrock refused the request of this text",
     Reason.THROTTLED: "too many requests at once",
     Reason.MODEL_ERROR: "the model failed",
@@ -122,6 +127,7 @@ MEANING: dict[Reason, str] = {
     Reason.BUDGET: "the budget was used up",
     Reason.CANCELLED: "the run was cancelled",
     Reason.REPLY_GONE: "what came back was deleted before it was read",
+    Reason.DRAWN: "it was drawn, so the last tier's answer counts",
 }
 
 
@@ -155,6 +161,7 @@ LIKELY: dict[Reason, str] = {
     Reason.LOW_CONFIDENCE: "the labels do not fit the texts, or their descriptions do not tell them apart",
     Reason.EVIDENCE_NOT_FOUND: "the models quote what does not stand in the text: they are too weak for evidence",
     Reason.RULE_FAILED: "a rule of the task can hardly be met: try it with `sluice check --sample`",
+    Reason.LOW_SCORE: "the last tier could not be asked about what the certificate does not cover",
     Reason.RECORD_REFUSED: "the models take no such requests: their access, or what the tiers ask of them",
     Reason.THROTTLED: "the account's quotas for the models are too low for now",
     Reason.MODEL_ERROR: "the models could not be reached, or failed",
@@ -167,6 +174,7 @@ LIKELY: dict[Reason, str] = {
     Reason.BUDGET: "budget.max_usd of the task is below what the first round costs",
     Reason.CANCELLED: "the run was cancelled before anything was answered",
     Reason.REPLY_GONE: "the run was resumed after keep_requests_days: run the same files again",
+    Reason.DRAWN: "the last tier could not be asked about the drawn rows",
 }
 
 
@@ -176,6 +184,6 @@ def about(code: str) -> str:
         return "row"
     if code in TRANSPORT:
         return "transport"
-    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE):
+    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE, Reason.DRAWN):
         return "run"
     return "answer" if code in tuple(Reason) else ""

@@ -41,7 +41,7 @@ _SPACE, _LETTER, _SIGN = 0, 1, 2
 
 
 class Rows(NamedTuple):
-    """A sparse matrix, one row for each text: row i holds `columns[starts[i]:starts[i + 1]]`, ascending, and `values`."""
+    """A sparse matrix, a row for each text: row i holds `columns[starts[i]:starts[i + 1]]`, ascending, and `values`."""
 
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]

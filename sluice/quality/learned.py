@@ -168,20 +168,16 @@ def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
 def own_answers(probabilities: Floats, teacher: Teacher) -> Mask:
     """What a model answers: its likeliest label; of several, those that are likelier than not, as many as allowed."""
     found = np.zeros(probabilities.shape, np.bool_)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    rows = np.arange(len(found))
     if not teacher.several:
-        found[rows, order[:, 0]] = True
+        np.put_along_axis(found, probabilities.argmax(axis=1)[:, None], values=True, axis=1)
         return found
-    for rank in range(min(teacher.most, found.shape[1])):
-        at = order[:, rank]
-        found[rows, at] = (probabilities[rows, at] >= LIKELY) | (rank < teacher.fewest)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : teacher.most]
+    sure = np.take_along_axis(probabilities, order, axis=1) >= LIKELY
+    np.put_along_axis(found, order, values=sure | (np.arange(order.shape[1]) < teacher.fewest), axis=1)
     return found
 
 
-def chances(
-    probabilities: Floats, given: Mask, *, several: bool, untaught: NDArray[np.int64] | None = None
-) -> Chance:
+def chances(probabilities: Floats, given: Mask, *, several: bool, untaught: NDArray[np.int64] | None = None) -> Chance:
     """How likely each given answer is, and the likeliest other one; a label that was never taught is unlikely."""
     wide = probabilities.astype(np.float64)
     if not several:
@@ -231,15 +227,16 @@ def read(kept: bytes, teacher: Teacher) -> Learned:
     body = memoryview(kept)[end + 1 :]
     try:
         head = json.loads(kept[len(MAGIC) : end])
-        if head["digest"] != blake2b(body, digest_size=DIGEST).hexdigest():
-            raise ValueError("digest")
+        whole = head["digest"] == blake2b(body, digest_size=DIGEST).hexdigest()
         was = Teacher(**(head["teacher"] | {"labels": tuple(head["teacher"]["labels"])}))
         labels = tuple(head["labels"])
         slots, worth, bias, weights = _arrays(body, head["features"], len(labels))
         calibrator = Calibrator.read(head["calibrator"])
         taught_by, score = head["taught_by"], head["score"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRequest("the file of the learned model is not whole; teach it again") from error
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise BadRequest("the file of the learned model is not whole; teach it again")
     if was != teacher:
         raise BadRequest(f"the learned model was taught by another teacher: {_changed(was, teacher)}; teach it again")
     linear = Linear(weights, bias, was.several)

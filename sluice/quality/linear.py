@@ -1,4 +1,4 @@
-"""A linear model of labels over sparse rows: multinomial logistic regression, or one logistic regression for each label.
+"""A linear model of labels over sparse rows: multinomial logistic regression, or a logistic regression for each label.
 
 It is taught by stochastic gradient descent with steps that shrink as AdaGrad's do (J. Duchi, E. Hazan and Y. Singer,
 2011), with one sum of squares for each feature, over rows in an order that is drawn from a fixed seed.
@@ -83,7 +83,8 @@ def _dense(rows: Rows, part: NDArray[np.int64]) -> tuple[NDArray[np.int32], Floa
 
 def _probabilities(scores: Floats, *, several: bool) -> Floats:
     if several:
-        return np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * scores))
+        sides: Floats = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * scores))
+        return sides
     scores = np.exp(scores - scores.max(1, keepdims=True))
     found: Floats = scores / scores.sum(1, keepdims=True)
     return found

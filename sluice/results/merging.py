@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from sluice.runs.state import FrozenTier, Start
     from sluice.task.task import Task
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 FLAGS = pa.array([chr(flag) for flag in REASONS])
 REJECTED_FOR = pa.array([reason.value for reason in REASONS.values()])
 OPEN = pa.array([Outcome.ESCALATED.value, Outcome.RETRIED.value])  # outcomes after which a record is sent again
+HIGHEST_SCORE = 2**32 - 1  # as a score is stored
 SUMMED = ("input_tokens", "output_tokens", "cost_usd")
 
 
@@ -32,6 +35,13 @@ class Attempts(NamedTuple):
     round: int
     tier: int
     transport: str
+
+
+def attempts_in(data: bytes) -> Attempts:
+    """The attempts of an object that check has written."""
+    with pa.ipc.open_stream(data) as stream:
+        about: dict[str, Any] = msgspec.json.decode(stream.schema.metadata[b"attempts"])
+        return Attempts(stream.read_all().replace_schema_metadata(None), **about)
 
 
 class Firsts(NamedTuple):
@@ -78,6 +88,31 @@ class Joined(NamedTuple):
     kept_invalid: dict[str, int]
 
 
+class Standing(NamedTuple):
+    """Which answers of the first tier stand under a certificate: those above `threshold` of records not drawn.
+
+    `places` are the scores of the records that have one, each with the hash that breaks ties. `certified` is False
+    where the run ended before there was a certificate: then none stands.
+    """
+
+    places: dict[str, tuple[int, int]]
+    drawn: AbstractSet[str]
+    threshold: tuple[int, int] | None
+    certified: bool
+
+    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
+        """What becomes of a first answer that waited for the certificate, by its record and what failed of it."""
+        if reason is not None:
+            return Outcome.ESCALATED.value, reason
+        if key in self.drawn:
+            return Outcome.ESCALATED.value, Reason.DRAWN.value
+        if not self.certified:
+            return Outcome.ESCALATED.value, None
+        if key in self.places and (self.threshold is None or self.places[key] > self.threshold):
+            return Outcome.ACCEPTED.value, None
+        return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
+
+
 def read_firsts(lines: Sequence[bytes]) -> Firsts:
     """From the lines of `records.txt`: the key and, if several rows share it, source and line of the first."""
     whole = pa.array(lines, pa.binary())
@@ -96,14 +131,22 @@ def _number(stored: pa.Array, begin: int, end: int) -> pa.Array:
 
 
 def join_attempts(
-    task: Task, start: Start, found: Sequence[Attempts], firsts: Firsts, end_reason: str | None
+    task: Task,
+    start: Start,
+    found: Sequence[Attempts],
+    firsts: Firsts,
+    end_reason: str | None,
+    standing: Standing | None = None,
 ) -> Records:
     """One row per record: the attempt that counts, its trail, tokens and cost over all attempts, its first row.
 
-    `end_reason` is why no further round was sent, if something was still pending.
+    `end_reason` is why no further round was sent, if something was still pending; `standing` says of a task with
+    `quality` which first answers count.
     """
-    table, keys, counts = _by_record(_attempts_table(task, start, found))
+    table, keys, counts = _by_record(_attempts_table(task, start, found), by_tier=standing is not None)
     table = _with_what_followed(table)
+    if standing is not None:
+        table = _with_what_stands(table, standing)
     ends = pc.cumulative_sum(counts)
     last = table.take(_decisive(table, keys, ends, judged_again=start.judges is not None)).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
@@ -114,6 +157,7 @@ def join_attempts(
     columns |= _settled(columns, end_reason)
     if task.answer.fields:
         columns |= field_columns(task, _accepted_only(columns["status"], _chunk(last["fields"])).to_pylist())
+    columns["score"] = _scores(keys, standing)
     columns["label"] = pa.nulls(len(keys), pa.string()) if task.many else _first_label(columns["labels"])
     at = pc.index_in(keys, value_set=firsts.keys)
     columns |= {"first_source": firsts.sources.take(at), "first_line": firsts.lines.take(at)}
@@ -121,16 +165,20 @@ def join_attempts(
     return Records(keys, _with_unsent(columns, end_reason or Reason.MISSING), _first_answers(table, counts, ends))
 
 
-def _by_record(table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
-    """The attempts ordered by record and round, the records' keys, and how many attempts each has."""
+def _by_record(table: pa.Table, *, by_tier: bool = False) -> tuple[pa.Table, pa.Array, pa.Array]:
+    """The attempts ordered by record and round, the records' keys, and how many attempts each has.
+
+    `by_tier`: those of an earlier tier come first, whenever they were made, since the oracle is asked about drawn
+    records in the first round.
+    """
     of = _chunk(table["key"])
     keys = pc.unique(of)
     if len(keys) == len(of):
         return table, keys, pa.repeat(pa.scalar(1, pa.int64()), len(keys))
     record = pc.index_in(of, value_set=keys)
     order = pc.sort_indices(
-        pa.table([record, _chunk(table["round"])], ["record", "round"]),
-        [("record", "ascending"), ("round", "ascending")],
+        pa.table([record, _chunk(table["tier"]), _chunk(table["round"])], ["record", "tier", "round"]),
+        [(name, "ascending") for name in ("record", *["tier"] * by_tier, "round")],
     )
     return table.take(order).combine_chunks(), keys, pc.value_counts(record.take(order)).field("counts")
 
@@ -148,6 +196,26 @@ def _with_what_followed(table: pa.Table) -> pa.Table:
     became = pc.if_else(followed, went, Outcome.UNRESOLVED.value)
     outcome = pc.if_else(_chunk(refused), became, _chunk(table["outcome"]))
     return table.set_column(table.schema.get_field_index("outcome"), "outcome", outcome)
+
+
+def _with_what_stands(table: pa.Table, standing: Standing) -> pa.Table:
+    """The attempts, where those that waited for the certificate say what became of them."""
+    waited = pc.equal(table["outcome"], Outcome.SCORED.value)
+    keys, reasons = table["key"].filter(waited).to_pylist(), table["reason"].filter(waited).to_pylist()
+    became = [standing.of(*each) for each in zip(keys, reasons, strict=True)]
+    for name, values in zip(("outcome", "reason"), zip(*became, strict=True) if became else (), strict=False):
+        column = pc.replace_with_mask(_chunk(table[name]), _chunk(waited), pa.array(values, pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _scores(keys: pa.Array, standing: Standing | None) -> pa.Array:
+    """The score of each record's first answer, from 0 to 1; null where it has none."""
+    if standing is None:
+        return pa.nulls(len(keys), pa.float64())
+    places = standing.places
+    found = [None if (place := places.get(key)) is None else place[0] / HIGHEST_SCORE for key in keys.to_pylist()]
+    return pa.array(found, pa.float64())
 
 
 def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, judged_again: bool) -> pa.Array:
@@ -274,7 +342,7 @@ class RowJoin:
         self.sources = pa.array(sources, pa.string())
         self.reader = RowColumns(task)
         self.schema = schema(task)
-        self.same = {"run_id": start.run, "task": task.name, "task_version": start.task_version, "score": None}
+        self.same = {"run_id": start.run, "task": task.name, "task_version": start.task_version}
 
     def join(self, places: Sequence[Place]) -> Joined:
         """The results of some stored rows, in their order; every row stands there once, whatever it lacks."""

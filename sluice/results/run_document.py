@@ -12,6 +12,7 @@ from msgspec import field
 
 from sluice import figures
 from sluice.figures import UNKNOWN
+from sluice.results.certified import RunCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -281,6 +282,7 @@ class Run(Part, frozen=True, kw_only=True):
     reasons: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     gold: Gold | None = None
+    certificate: RunCertificate | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     definition: dict[str, Any] = field(default_factory=dict)

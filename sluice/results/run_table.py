@@ -50,6 +50,11 @@ RUNS = pa.schema(
         # Of a run that accepted nothing: its commonest reason, and what is likely behind it.
         ("reason", pa.string()),
         ("cause", pa.string()),
+        # Of a run with a certificate: the share of labels that it promises, at which risk, and for how many rows
+        # without the oracle; null for others.
+        ("certified_agree", pa.float64()),
+        ("certified_delta", pa.float64()),
+        ("certified_rows", pa.int64()),
     ]
 )
 PLAIN = ("run_id", "task", "task_version", "status", "answers", "cost_usd", "baseline_usd")
@@ -77,5 +82,16 @@ def run_row(summary: Mapping[str, Any]) -> dict[str, Any]:
         **{name: sum(tier[name] for tier in tiers) for name in OF_TIERS},
         "reason": cause.get("reason"),
         "cause": cause.get("likely"),
+        **_certified(summary.get("certificate")),
         "tiers": [{field.name: tier[field.name] for field in TIER} for tier in tiers],
+    }
+
+
+def _certified(certificate: Mapping[str, Any] | None) -> dict[str, Any]:
+    if certificate is None:
+        return {"certified_agree": None, "certified_delta": None, "certified_rows": None}
+    return {
+        "certified_agree": float(certificate["agree"]),
+        "certified_delta": float(certificate["delta"]),
+        "certified_rows": certificate["accepted_rows"],
     }

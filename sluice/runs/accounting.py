@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.runs.books import Counts, PartBooks
-    from sluice.runs.state import FrozenTier, RunPlan
+    from sluice.runs.state import Certificate, FrozenTier, RunPlan
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"
 RETRY = "retry"  # the purpose of a job that asks a tier again
+DRAW = "draw"  # the purpose of a job that asks the oracle about drawn records
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 
@@ -30,7 +31,7 @@ def check_job(counts: Counts) -> None:
     """
     came = counts.answered + counts.errored + counts.missing
     again = counts.retried + counts.escalated + counts.refused + counts.held_back
-    went = counts.accepted + counts.unresolved + again
+    went = counts.accepted + counts.scored + counts.unresolved + again
     left = sum(pending.records for pending in counts.pending)
     wrong = []
     if counts.sent != came:
@@ -97,8 +98,13 @@ def _job_problem(counts: Counts) -> str | None:
     return None
 
 
-def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict[str, Any]]:
-    """`tiers` of run.json: what each tier was sent and what came of it."""
+def tier_books(
+    tiers: Sequence[FrozenTier], jobs: Iterable[Counts], certificate: Certificate | None = None
+) -> list[dict[str, Any]]:
+    """`tiers` of run.json: what each tier was sent and what came of it.
+
+    Answers that waited for a certificate stand by it or went on, drawn ones among the latter; without one none stands.
+    """
     books: list[dict[str, Any]] = []
     counts = list(jobs)
     for number, tier in enumerate(tiers):
@@ -112,7 +118,7 @@ def tier_books(tiers: Sequence[FrozenTier], jobs: Iterable[Counts]) -> list[dict
                 "model": tier.model_id,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
-                **_with_refused(number, mine, counts),
+                **_with_scored(_with_refused(number, mine, counts), mine, certificate),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
                 "cost_usd": total(costs),
@@ -144,9 +150,22 @@ def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts]) -> 
     }
 
 
-def escalations(jobs: Iterable[Counts]) -> list[dict[str, Any]]:
+def _with_scored(books: dict[str, int], mine: Sequence[Counts], certificate: Certificate | None) -> dict[str, int]:
+    scored, accepted = sum(item.scored for item in mine), sum(item.accepted for item in mine)
+    if not scored:
+        return books
+    if certificate is None:
+        return {**books, "unresolved": books["unresolved"] + scored}
+    stands = certificate.accepted_records
+    return {**books, "accepted": accepted + stands, "escalated": books["escalated"] + scored - stands}
+
+
+def escalations(jobs: Iterable[Counts], certificate: Certificate | None = None) -> list[dict[str, Any]]:
     """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
     tiers: dict[int, Counter[str]] = {}
+    if certificate is not None:
+        low = certificate.scored_records - certificate.accepted_records
+        tiers[0] = +Counter({Reason.LOW_SCORE.value: low, Reason.DRAWN.value: certificate.drawn_records})
     for item in jobs:
         tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
         if item.again and item.purpose != RETRY and item.records:

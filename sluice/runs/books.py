@@ -14,9 +14,10 @@ SHOWN = 3  # rows of each kind that a run's report shows
 class Counts(Document, frozen=True, kw_only=True):
     """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job.
 
-    `refused` records wait for plan to decide. `again`: the job is about records that the tier before, or this one, had
-    refused. `fatal`: why all of them were refused, or those since access ended, if so. `fillers` are requests without a
-    record, sent to reach the least number of a batch job: they are in no other figure but `cost_usd`.
+    `refused` records wait for plan to decide, `scored` ones for the certificate. `again`: the job is about records that
+    the tier before, or this one, had refused. `fatal`: why all of them were refused, or those since access ended, if
+    so. `fillers` are requests without a record, sent to reach the least number of a batch job: they are in no other
+    figure but `cost_usd`.
     """
 
     round: int
@@ -40,6 +41,7 @@ class Counts(Document, frozen=True, kw_only=True):
     escalated: int
     unresolved: int
     refused: int = 0
+    scored: int = 0
     again: bool = False
     duplicates: int
     unknown: int

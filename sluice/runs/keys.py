@@ -34,12 +34,27 @@ class Keys:
         self.resumptions = f"{self.root}/resumed/"
         self.summary = f"{self.root}/run.json"
         self.rows_prefix = f"{self.root}/rows/"
+        self.draws = f"{self.root}/draws.json"
+        self.drawn_records = f"{self.root}/pending/draws.txt"
+        self.drawn_prefix = f"{self.root}/drawn/"
+        self.shards = f"{self.root}/shards.json"
+        self.learned = f"{self.root}/learned.bin"
+        self.certificate = f"{self.root}/certificate.json"
 
     def resumption(self, number: int) -> str:
         return f"{self.resumptions}{number:03d}.json"
 
     def rows(self, span: int) -> str:
         return f"{self.rows_prefix}{span:06d}"
+
+    def ranks(self, span: int) -> str:
+        return f"{self.rows(span)}.ranks"
+
+    def drawn(self, round_: int, job: int) -> str:
+        return f"{self.drawn_prefix}{round_:02d}-{job:05d}.arrow"
+
+    def scores(self, shard: int) -> str:
+        return f"{self.root}/scores/{shard:06d}.bin"
 
     def given_up(self, span: int) -> str:
         return f"{self.rows(span)}.refused"

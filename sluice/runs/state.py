@@ -5,6 +5,7 @@ Behind each key of `sluice.runs.keys` lies one of these documents, or one of `sl
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -59,7 +60,8 @@ class FrozenTier(Tier):
 class Start(Document, frozen=True, kw_only=True):
     """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs.
 
-    `judges` names the run whose stored answers this one judges again; such a run buys nothing. `requests_in` is the
+    `judges` names the run whose stored answers this one judges again; such a run buys nothing. `seed`: that of its
+    draws, where the task has `quality`. `requests_in` is the
     folder of what expires within days; runs of earlier versions kept it in their own.
     """
 
@@ -80,6 +82,7 @@ class Start(Document, frozen=True, kw_only=True):
     prices: dict[str, str]
     judges: str | None = None
     requests_in: str = "runs"
+    seed: str | None = None
     quotas: dict[str, Quota] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -179,6 +182,83 @@ class RunPlan(Document, frozen=True, kw_only=True):
     expected_usd: float | None = None
 
 
+class DrawnRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A drawn row: the number of its input, its line there, the key of its record."""
+
+    source: int
+    line: int
+    key: str
+
+
+class Draws(Document, frozen=True, kw_only=True):
+    """The rows that were drawn for a certificate, in the order of their ranks, and out of how many.
+
+    `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle.
+    """
+
+    seed: str
+    population: int
+    sample: list[DrawnRow]
+    train: list[DrawnRow]
+    records: Pending
+
+    @property
+    def keys(self) -> set[str]:
+        """The records that the oracle is asked about because a row of theirs was drawn."""
+        return {row.key for rows in (self.sample, self.train) for row in rows}
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Where an answer stands among all: its score as a 32-bit integer, and the hash that breaks ties."""
+
+    score: int
+    tie: int
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A sampled row that the tiers label otherwise; `oracle` is None where the oracle gave no valid answer."""
+
+    source: int
+    line: int
+    first: list[str] | None
+    oracle: list[str] | None
+    score: float | None
+
+
+class Certificate(Document, frozen=True, kw_only=True):
+    """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
+
+    `population` N, `sample` n, `at_most` A and `disagreements` x are those of sluice/quality/rule.py; accepted is what
+    stands above `threshold`, or all that passed the gates where it is None. `below`: of each shard the records that go
+    to the oracle. `accepted` and `agreeing` count sampled rows; `best_share` is about what no score could pass.
+    """
+
+    agree: str
+    delta: str
+    population: int
+    sample: int
+    train: int
+    at_most: int
+    disagreements: int
+    threshold: Place | None
+    seed: str
+    task_version: str
+    models: list[str]
+    packs: list[int]
+    learned: str
+    drawn_records: int
+    scored_records: int
+    accepted_records: int
+    accepted_rows: int
+    sampled_accepted: int
+    sampled_agreeing: int
+    sampled_unanswered: int
+    best_share: float
+    below: list[tuple[int, int]]
+    differing: list[Disagreement]
+    at: str
+
+
 class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A stretch of a pending object: records `first` to before `first + count`, found from byte `seek` on."""
 
@@ -194,7 +274,8 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     `refused`: with what words the tier that was asked last has refused all of them; None for others. `fill`: fewer
     records than a batch job may have are filled up to it instead of being called on demand. `pack`: at most how
-    many records a request holds, None for as many as the tier says.
+    many records a request holds, None for as many as the tier says. `below`: of a shard only the records whose answer
+    stands here or below.
     """
 
     job: int
@@ -207,12 +288,14 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     fill: bool = False
     pack: int | None = None
+    below: Place | None = None
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
     """All jobs of a round; those that the budget kept out are the first of the next one.
 
     `left`: what a tier has refused twice, from this round and those before; only a later execution asks again.
+    `certified`: the round is about what the certificate does not cover, or comes behind such a round.
     """
 
     round: int
@@ -220,6 +303,7 @@ class RoundPlan(Document, frozen=True, kw_only=True):
     kept_out: list[PlannedJob] = field(default_factory=list)
     left: list[PlannedJob] = field(default_factory=list)
     execution: int = 0
+    certified: bool = False
 
 
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,8 +317,20 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     looks: int = 0
 
 
+class Then(StrEnum):
+    """What comes next in a run."""
+
+    JOBS = "jobs"
+    CERTIFY = "certify"
+    MERGE = "merge"
+    WAIT = "wait"
+
+
 class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What Plan tells the workflow; `waits`: the execution ends here, since somebody has to approve the cost first."""
+    """What Plan tells the workflow in `then`; `more` and `waits` say it to executions of earlier versions.
+
+    `waits`: the execution ends here, since somebody has to approve the cost first.
+    """
 
     run: str
     round: int
@@ -245,6 +341,8 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: int
     max_workers: int
     waits: bool = False
+    then: Then = Then.MERGE
+    shards_key: str = ""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,6 +475,13 @@ class Resumption(Document, frozen=True, kw_only=True):
     max_usd: float | None = None
     approved: bool = False
     escalate_refused: bool = False
+
+
+class ShardItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker of the step score scores."""
+
+    run: str
+    shard: int
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

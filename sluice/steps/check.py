@@ -145,6 +145,12 @@ class _Check:
         self.missing = Verdict(self._why_missing())
         self.metered = True
         self.fatal = self._fatal() if self.buys else None
+        self.drawn = self.run.draws.keys if self.run.task.quality is not None else set()
+
+    @property
+    def _scores(self) -> bool:
+        """Whether the certificate decides about what passes: of the first tier in a task with `quality`."""
+        return self.run.task.quality is not None and self.job.tier == 0
 
     def _why_missing(self) -> Reason:
         """Why no answer came to a record that has none."""
@@ -162,12 +168,18 @@ class _Check:
         # What becomes of a record depends on how many others its request held. Half of a small pack is none.
         half = next_pack(self.tier.pack, self.job.pack)
         fewer = [0 if size == 1 else half if size > half else 1 for size in self.judged.sizes()]
-        named = list(zip(map(id, verdicts), fewer, strict=True))
+        drawn = [self._scores and key in self.drawn for key in self.sent]
+        named = list(zip(map(id, verdicts), fewer, drawn, strict=True))
         distinct = dict(zip(named, verdicts, strict=True))
         number = {name: n for n, name in enumerate(distinct)}
         of = [number[name] for name in named]
-        endings = [self._outcome(verdict, most) for (_, most), verdict in distinct.items()]
-        self._write_attempts(attempts_of(self.sent, self.judged, list(distinct.values()), endings, of))
+        endings = [
+            self._certified(self._outcome(verdict, most), is_drawn=is_drawn)
+            for (_, most, is_drawn), verdict in distinct.items()
+        ]
+        attempts = attempts_of(self.sent, self.judged, list(distinct.values()), endings, of)
+        self._write_attempts(attempts)
+        self._write_drawn(attempts)
         outcomes = [endings[n] for n in of]
         pending = self._write_pending(outcomes) if self.buys else []
         return self._counts(outcomes, pending)
@@ -209,6 +221,14 @@ class _Check:
             return Ending(Outcome.RETRIED, reason)
         return Ending(onward, reason)
 
+    def _certified(self, ending: Ending, *, is_drawn: bool) -> Ending:
+        """The same under a certificate: what passes waits for it, and of a drawn record the oracle is asked anyway."""
+        if not self._scores:
+            return ending
+        if ending.outcome is Outcome.ACCEPTED or (is_drawn and ending.outcome is Outcome.ESCALATED):
+            return Ending(Outcome.SCORED, ending.reason)
+        return ending
+
     def _was_throttled(self, reason: Reason | None) -> bool:
         """Whether a record was called for too long without being let through."""
         return reason is Reason.THROTTLED and self.ended.status == THROTTLED
@@ -240,6 +260,13 @@ class _Check:
             places = {shard: attempts.take(pa.array(numbers)) for shard, numbers in of_shard.items()}
         for shard, some in places.items():
             self.run.store.put(self.run.keys.answer(shard, self.item.round, self.item.job), self._stream(some))
+
+    def _write_drawn(self, attempts: pa.RecordBatch) -> None:
+        """`drawn/…`: the attempts at drawn records alone, for whoever teaches and certifies by them."""
+        numbers = [n for n, key in enumerate(self.sent) if key in self.drawn]
+        if numbers:
+            some = attempts.take(pa.array(numbers))
+            self.run.store.put(self.run.keys.drawn(self.item.round, self.item.job), self._stream(some))
 
     def _stream(self, attempts: pa.RecordBatch) -> bytes:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
@@ -319,6 +346,7 @@ class _Check:
             escalated=of[Outcome.ESCALATED],
             unresolved=of[Outcome.UNRESOLVED],
             refused=of[Outcome.REFUSED],
+            scored=of[Outcome.SCORED],
             again=self.job.refused is not None,
             duplicates=judged.duplicates,
             unknown=judged.unknown,

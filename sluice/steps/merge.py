@@ -9,26 +9,27 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.reasons import Reason, Status
 from sluice.results.findings import FindingsCount
-from sluice.results.merging import Attempts, Joined, Place, RowJoin, join_attempts, read_firsts
+from sluice.results.merging import Joined, Place, RowJoin, Standing, attempts_in, join_attempts, read_firsts
 from sluice.results.table import ATTEMPT, BASE
-from sluice.rows.record import KEY, PLACE
+from sluice.rows.record import KEY, PLACE, SENT
 from sluice.runs.books import PartBooks
 from sluice.runs.document import read
 from sluice.runs.state import End
-from sluice.steps.selection import shard_rows
+from sluice.steps.scores import scores_of
+from sluice.steps.selection import place_of, shard_rows
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluice.aws.s3 import ObjectWriter
+    from sluice.results.merging import Attempts
     from sluice.runs.state import Part
     from sluice.steps.services import Services
 
@@ -61,6 +62,20 @@ def ids_modulus(rows: int) -> int:
     return max(1, rows // IDS_COUNTED)
 
 
+def standing_of(run: Run, shard: int) -> Standing | None:
+    """Which first answers of a shard stand; None for a task without `quality`."""
+    if run.task.quality is None:
+        return None
+    certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.keys.draws) else set()
+    threshold = certificate.threshold if certificate else None
+    return Standing(
+        {each.key: (each.place.score, each.place.tie) for each in scores_of(run, shard)},
+        drawn,
+        None if threshold is None else (threshold.score, threshold.tie),
+        certified=certificate is not None,
+    )
+
+
 class _Merge:
     """One part on its way into a file, batch by batch."""
 
@@ -69,7 +84,9 @@ class _Merge:
         end = read(End, run.store.get(run.keys.end), run.keys.end)
         self.cancelled = end.reason == Reason.CANCELLED
         firsts = read_firsts(self._first_lines())
-        records = join_attempts(run.task, run.start, list(self._attempts()), firsts, end.reason)
+        records = join_attempts(
+            run.task, run.start, list(self._attempts()), firsts, end.reason, standing_of(run, part.shard)
+        )
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
         uris = [item.uri for item in run.inputs.inputs]
         self.rows = RowJoin(run.task, run.start, uris, records)
@@ -90,15 +107,30 @@ class _Merge:
         for key, _ in self.run.store.keys(self.run.keys.answers(self.part.shard)):
             if self.cancelled and not self.run.store.exists(self.run.keys.counts_of(key)):
                 continue  # only in a cancelled run a job may have been left half settled
-            with pa.ipc.open_stream(self.run.store.get(key)) as stream:
-                about: dict[str, Any] = msgspec.json.decode(stream.schema.metadata[b"attempts"])
-                yield Attempts(stream.read_all().replace_schema_metadata(None), **about)
+            yield attempts_in(self.run.store.get(key))
 
     def _first_lines(self) -> list[bytes]:
-        """The list of records of the shard's first job; none when it was never prepared."""
+        """The list of records of the shard's first job; none when it was never prepared.
+
+        Of such a shard records may have been drawn all the same, and sent by another job: then the rows tell.
+        """
         job = self.run.shard_jobs.get(self.part.shard)
         data = None if job is None else self.run.store.find(self.run.source.job(*job).records)
-        return [] if data is None else data.split(b"\n")[:-1]
+        if data is not None:
+            return data.split(b"\n")[:-1]
+        return list(self._drawn_lines()) if self.run.task.quality is not None else []
+
+    def _drawn_lines(self) -> Iterator[bytes]:
+        drawn = {key.encode() for key in self.run.draws.keys} if self.run.store.exists(self.run.keys.draws) else set()
+        places: dict[bytes, bytes] = {}
+        rows: Counter[bytes] = Counter()
+        for segment, lines in shard_rows(self.run, self.part.shard) if drawn else ():
+            for line in lines:
+                key = line[:KEY]
+                if line[PLACE] in SENT and key in drawn:
+                    rows[key] += 1
+                    places.setdefault(key, b"%08d%012d" % place_of(line, segment))
+        yield from (key + place if rows[key] > 1 else key for key, place in places.items())
 
     def write(self, out: ObjectWriter) -> None:
         """Join and write, a row group per batch."""

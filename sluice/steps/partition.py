@@ -14,6 +14,7 @@ from sluice.rows.containers import Container, Limits, Reading, lines_of_input
 from sluice.rows.record import Buckets, RowReader
 from sluice.runs.planning import SKETCH, SMALL
 from sluice.runs.state import Piece, Segment, SpanIndex
+from sluice.steps.drawing import Drawing
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def run(services: Services, span: Span) -> dict[str, int]:
                     services.work.put(opened.keys.given_up(span.span), msgspec.json.encode(found))
                     raise RetryLater(f"{slow}. The others are read without it") from None
             partition.end_segment()
+        if opened.task.quality is not None:
+            services.work.put(opened.keys.ranks(span.span), partition.drawing.written())
         _write_index(opened, span.span, partition)
     rows = sum(segment.rows for segment in partition.segments)
     return {"rows": rows, "rejected": sum(sum(s.rejected.values()) for s in partition.segments)}
@@ -104,17 +107,20 @@ class _Partition:
         self.segments: list[Segment] = []
         self.refused: dict[str, str] = {}
         self.tables = tables
+        self.drawing = Drawing(run)
         self.kept = (0, 0)  # segments, and bytes of their tables, that no object can take back
 
     def read_piece(self, services: Services, source: int, begin: int, end: int) -> None:
         """Read a piece of an object; what cannot be read is noted with its reason, and leaves nothing behind."""
         self.kept = len(self.segments), self.tables.tell()
+        self.drawing.begin(source, begin)
         try:
             piece = self._read(services, source, begin, end)
         except BadInput as error:
             written, size = self.kept
             self.own.clear()
             del self.segments[written:]
+            self.drawing.forget(written)
             self.tables.seek(size)
             self.tables.truncate()
             self.refused[str(source)] = str(error)
@@ -168,8 +174,11 @@ class _Partition:
             distinct[bucket] = len(keys)
             if len(sketch) < SKETCH:
                 sketch += sorted(key[:SMALL].decode() for key in keys)
+            if self.drawing.wanted:
+                self.drawing.offer(group, self.out.size)
             for some in range(0, len(group), ROWS_AT_ONCE):
                 sizes[bucket] += self.out.write(b"".join(group[some : some + ROWS_AT_ONCE]))
+        self.drawing.end_segment()
         self.tables.write(rows.tobytes() + sizes.tobytes() + distinct.tobytes())
         self.segments.append(
             Segment(begin=begin, bytes=self.out.size - begin, rows=count, rejected=rejected, sketch=sketch[:SKETCH])

@@ -17,9 +17,10 @@ from sluice.reasons import Reason
 from sluice.runs import accounting, planning
 from sluice.runs.books import Counts
 from sluice.runs.document import read
-from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan
+from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan, ShardItem, Then
 from sluice.steps.approval import must_wait
 from sluice.steps.arrivals import tell_of_refused
+from sluice.steps.drawing import draw
 from sluice.steps.refused import sort_out, told
 from sluice.steps.services import Run
 from sluice.task.tiers import Transport
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluice.runs.keys import JobKeys
-    from sluice.runs.state import Pending
+    from sluice.runs.state import Certificate, Pending
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs
@@ -52,16 +53,17 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if opened.start.judges is not None:
         return _judge_round(opened, round_)
     if round_ == 0:
-        from sluice.steps.cutting import cut_run  # noqa: PLC0415 - Arrow is for the first round alone
-
-        cut_run(opened)
-        tell_of_refused(services, opened)
+        _read_run(services, opened)
     if opened.cancelled:
         return _end(opened, round_, Reason.CANCELLED)
     counts = [books for number in range(round_) for books in round_counts(opened, number)]
     if round_ == 0 and must_wait(services, opened):
         return _result(opened, round_, more=False, waits=True)
     jobs, left = _later_round(opened, round_, counts) if round_ else (_first_round(opened), [])
+    if opened.task.quality is not None and not jobs:
+        if opened.certificate is None:
+            return _certify(opened, round_)
+        jobs = _not_covered(opened, round_, opened.certificate)
     jobs = _filled(opened, jobs, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
@@ -72,11 +74,22 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         kept_out=jobs[len(affordable) :],
         left=left,
         execution=opened.keys.execution,
+        certified=opened.task.quality is not None and opened.certificate is not None,
     )
     services.work.put(opened.keys.round_plan(round_), planned.write())
     items = [JobItem(run=run_id, round=round_, job=job.job) for job in affordable]
     services.work.put(opened.keys.jobs(round_), msgspec.json.encode(items))
     return _result(opened, round_, more=True)
+
+
+def _read_run(services: Services, opened: Run) -> None:
+    """Cut what has been read into shards, tell of what could not be, and draw the rows of a certificate."""
+    from sluice.steps.cutting import cut_run  # noqa: PLC0415 - Arrow is for the first round alone
+
+    cut_run(opened)
+    tell_of_refused(services, opened)
+    if opened.task.quality is not None:
+        draw(opened)
 
 
 def _result(opened: Run, round_: int, *, more: bool, waits: bool = False) -> PlanResult:
@@ -86,11 +99,40 @@ def _result(opened: Run, round_: int, *, more: bool, waits: bool = False) -> Pla
         next=round_ + 1,
         more=more,
         waits=waits,
+        then=Then.JOBS if more else Then.WAIT if waits else Then.MERGE,
+        shards_key=opened.keys.shards,
         jobs_key=opened.keys.jobs(round_),
         parts_key=opened.keys.parts,
         max_concurrency=opened.settings.max_jobs_in_flight,
         max_workers=opened.settings.max_workers,
     )
+
+
+def _certify(opened: Run, round_: int) -> PlanResult:
+    """Nothing is left to ask before the certificate: have the answers scored; the same round is planned behind it."""
+    items = [ShardItem(run=opened.id, shard=shard) for shard, rows in enumerate(opened.plan.shard_rows) if rows]
+    opened.store.put(opened.keys.shards, msgspec.json.encode(items))
+    result = _result(opened, round_, more=False)
+    return msgspec.structs.replace(result, next=round_, then=Then.CERTIFY)
+
+
+def _not_covered(opened: Run, round_: int, certificate: Certificate) -> list[PlannedJob]:
+    """A job of the oracle for each shard that has records below the certificate's threshold; once in a run."""
+    threshold = certificate.threshold
+    if opened.round_plan(round_ - 1).certified:
+        return []
+    return [
+        PlannedJob(
+            job=job,
+            tier=len(opened.start.tiers) - 1,
+            attempt=1,
+            purpose="escalate",
+            records=records,
+            shard=shard,
+            below=threshold,
+        )
+        for job, (shard, records) in enumerate(certificate.below if threshold is not None else ())
+    ]
 
 
 def round_counts(opened: Run, round_: int, *, forgiving: bool = False) -> list[Counts]:
@@ -153,10 +195,13 @@ def _own_parts(opened: Run) -> bytes:
 
 
 def _first_round(opened: Run) -> list[PlannedJob]:
-    """A job per shard that holds records."""
+    """A job per shard that holds records; before them those of the oracle over the records that were drawn."""
     plan = opened.plan
     good = plan.rows - sum(plan.rejected.values())
     jobs: list[PlannedJob] = []
+    if opened.task.quality is not None:
+        drawn = _packed(opened, [(None, opened.draws.records)])
+        jobs += [msgspec.structs.replace(job, job=n, purpose=accounting.DRAW) for n, job in enumerate(drawn)]
     for shard, rows in enumerate(plan.shard_rows):
         if rows and good:
             records = max(1, round(plan.distinct * rows / plan.rows))

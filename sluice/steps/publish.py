@@ -15,6 +15,7 @@ from sluice.aws.s3 import ahead
 from sluice.figures import place, short_model
 from sluice.reasons import LIKELY, Reason, about
 from sluice.report import report
+from sluice.results.certified import told
 from sluice.results.findings import add_up, tell
 from sluice.results.gold import agreement
 from sluice.results.run_table import run_parquet
@@ -66,6 +67,8 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     summary = summarize(services, opened, parts, jobs, findings)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
+    if opened.certificate is not None:
+        services.results.put(f"reports/{run_id}/certificate.json", opened.certificate.write())
     # Behind the last part: the views show a run's rows only where its row stands here.
     services.results.put(f"runs/run_date={opened.start.date}/{run_id}.parquet", run_parquet(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
@@ -162,7 +165,7 @@ def summarize(
         "in": plan.rows,
         **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
     }
-    inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs)
+    inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs, opened.certificate)
     end = _end(opened)
     status = _status(opened, rows, end, error)
     reasons = accounting.merged(part.reasons for part in parts)
@@ -193,7 +196,8 @@ def summarize(
             *_of_tiers(tiers),
         ],
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
-        "escalations": accounting.escalations(jobs),
+        "escalations": accounting.escalations(jobs, opened.certificate),
+        "certificate": told(opened.certificate),
         "findings": tell(findings),
         "definition": start.task,
         "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
@@ -316,6 +320,8 @@ def _warnings(
         "asks it again; with --escalate-refused the next tier too, if it still refuses them"
         for left in end.left
     ]
+    if opened.task.quality is not None and opened.certificate is None:
+        found.append("there is no certificate, since the run ended before all that it takes was asked")
     if end.reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
     outside = sum((part.gold or {}).get("outside", 0) for part in parts)

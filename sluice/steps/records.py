@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle, escape, escape_all
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.steps.scores import is_above, scores_of
 from sluice.steps.selection import pending_lines, shard_blocks
 
 if TYPE_CHECKING:
@@ -45,16 +46,27 @@ class JobRecords:
         return self._pending() if self.job.shard is None else self._of_shard(self.job.shard)
 
     def _of_shard(self, shard: int) -> Iterator[Some]:
-        reader = RowReader(self.run.task)
+        reader, wanted = RowReader(self.run.task), self._wanted(shard)
         for found in shard_blocks(self.run, shard):
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
                 lines = found.lines[at : at + FLUSH]
                 flags = set(map(flag_of, lines))
                 fresh, keys = self._first_sights(lines, all_sent=flags <= SENT)
+                if wanted is not None:
+                    fresh = [line for key, line in zip(keys, fresh, strict=True) if key in wanted]
+                    keys = list(map(key_of, fresh))
                 if fresh:
                     escaped = _escaped(reader, fresh, some_cut=CUT in flags)
                     yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
+
+    def _wanted(self, shard: int) -> set[bytes] | None:
+        """The records of a job that is about what a certificate does not cover; None for all."""
+        if self.job.below is None:
+            return None
+        drawn, below = self.run.draws.keys, self.job.below
+        found = scores_of(self.run, shard)
+        return {each.key.encode() for each in found if not is_above(each.place, below) and each.key not in drawn}
 
     def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:
         """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""

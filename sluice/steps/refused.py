@@ -46,7 +46,7 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
     """
     found, jobs = Onward(), [books for books in counts if books.round == before.round]
     anew = before.execution < opened.keys.execution  # whoever resumes a run has mended something
-    accepted = any(books.accepted for books in counts)
+    accepted = any(books.accepted or books.scored for books in counts)
     alike = {tier: _why(opened, jobs, tier) for tier in {books.tier for books in jobs}}
     for books in jobs:
         if books.fatal and not books.refused and not anew:  # settled by an earlier version, which stopped

@@ -15,7 +15,7 @@ from sluice.runs.document import read
 from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
+from sluice.runs.state import Certificate, Draws, Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -148,6 +148,17 @@ class Run:
     def plan(self) -> RunPlan:
         return read(RunPlan, self.store.get(self.source.plan), self.source.plan)
 
+    @cached_property
+    def draws(self) -> Draws:
+        """The rows that were drawn for the certificate."""
+        return read(Draws, self.store.get(self.keys.draws), self.keys.draws)
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """The certificate, once there is one."""
+        data = self.store.find(self.keys.certificate)
+        return None if data is None else read(Certificate, data, self.keys.certificate)
+
     @property
     def read_so_far(self) -> RunPlan:
         """The plan, or an empty one when the run broke off before it had any."""
@@ -173,8 +184,8 @@ class Run:
         number, more = 0, True
         while more and (data := self.store.find(self.source.round_plan(number))) is not None:
             plan = read(RoundPlan, data, self.source.round_plan(number))
-            found |= {job.shard: (number, job.job) for job in plan.jobs if job.shard is not None}
-            more = any(job.shard is not None for job in plan.kept_out)
+            found |= {job.shard: (number, job.job) for job in plan.jobs if job.shard is not None and job.below is None}
+            more = any(job.shard is not None and job.below is None for job in plan.kept_out)
             number += 1
         return found
 

@@ -16,6 +16,7 @@ import msgspec
 
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
+from sluice.quality.draws import seed_of
 from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
 from sluice.rows.inputs import listed
 from sluice.runs.document import read
@@ -235,6 +236,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         spans=len(items),
         prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
         requests_in=REQUESTS,
+        seed=seed_of(asked.task.version, inputs) if asked.task.quality else None,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
     )

@@ -22,8 +22,11 @@ from sluice.task.gates import Gates
 from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
+from sluice.task.quality import Quality
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Tier
 from sluice.task.triggers import Trigger, read_trigger
+
+TWO = 2  # tiers of a task with `quality`
 
 
 class Task(Strict):
@@ -90,6 +93,9 @@ class Task(Strict):
         (),
         description="Texts with their right answers, shown to the model: text (or the text fields by name), "
         f"label or labels, and the answer fields. At most {MAX_EXAMPLES}.",
+    )
+    quality: Quality | None = Field(
+        None, description="A promise about the labels, which the run certifies: two tiers, the last one is the oracle."
     )
     gates: Gates = Field(Gates(), validate_default=True, description="What an answer must pass to be accepted.")
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
@@ -176,8 +182,26 @@ class Task(Strict):
         if not asked and value.min_confidence:
             problem = f"{value.min_confidence.value!r} cannot be checked while answer.confidence is false"
             raise ProblemsError([f"gates.min_confidence: {problem}"])
+        if info.data.get("quality"):
+            if value.min_confidence:
+                problem = "leave it out beside quality, where the certificate decides how sure an answer has to be"
+                raise ProblemsError([f"gates.min_confidence: {problem}"])
+            return value
         if asked and not value.min_confidence:
             return value.model_copy(update={"min_confidence": Confidence.LIKELY})
+        return value
+
+    @field_validator("tiers")
+    @classmethod
+    def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
+        if not info.data.get("quality"):
+            return value
+        if not info.data.get("labels", True):
+            raise ProblemsError(["quality: a task without labels has nothing that could agree; leave it out"])
+        if len(value) != TWO:
+            said = f"quality needs two tiers, one that answers first and the oracle; there are {len(value)}"
+            more = ": what a tier in between accepts, the oracle would not be asked about" * (len(value) > TWO)
+            raise ProblemsError([f"tiers: {said}{more}"])
         return value
 
     @field_validator("trigger", mode="before")
@@ -232,6 +256,8 @@ class Task(Strict):
                 del tier["request"]  # so that a task without it keeps its version
         if data["input"]["csv"] is None:
             del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
+        if data["quality"] is None:
+            del data["quality"]
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

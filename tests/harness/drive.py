@@ -15,8 +15,8 @@ from sluice.aws.s3 import Store
 from sluice.models.catalog import Catalog
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, merge, partition, plan, prepare, publish, start
+from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
+from sluice.steps import certify, check, learn, merge, partition, plan, prepare, publish, score, start
 from sluice.steps.services import Deployment, Services
 from tests.harness.bedrock import MemoryBedrock
 from tests.harness.readings import Readings
@@ -100,12 +100,21 @@ class Cloud:
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
             partition.run(services, span)
         number = 0
-        while (result := plan.run(services, run, number)).more:
-            for item in msgspec.json.decode(self.work.get(result.jobs_key), type=list[JobItem]):
+        while (result := plan.run(services, run, number)).then in (Then.JOBS, Then.CERTIFY):
+            if result.then is Then.CERTIFY:
+                self.certify(run, result.shards_key)
+            for item in msgspec.json.decode(self.work.get(result.jobs_key), type=list[JobItem]) if result.more else ():
                 self.drive_job(item)
             number = result.next
         for part in msgspec.json.decode(self.work.get(result.parts_key), type=list[Part]):
             merge.run(services, part)
+
+    def certify(self, run: str, shards_key: str) -> None:
+        """Between the rounds before and behind the certificate."""
+        learn.run(self.services, run)
+        for item in msgspec.json.decode(self.work.get(shards_key), type=list[ShardItem]):
+            score.run(self.services, item)
+        certify.run(self.services, run)
 
     def drive_job(self, item: JobItem) -> None:
         item = prepare.run(self.services, item)

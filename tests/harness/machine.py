@@ -18,8 +18,8 @@ import msgspec
 from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
 from sluice.runs.keys import Keys
-from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, merge, partition, plan, prepare, publish, resume, sweep
+from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
+from sluice.steps import certify, check, learn, merge, partition, plan, prepare, publish, resume, score, sweep
 from sluice.steps.services import Run, Services
 from tests.harness.drive import Cloud
 from tests.harness.faults import Dice, FaultPlan, FaultyS3, Killed
@@ -181,17 +181,24 @@ class Machine(Cloud):
         services, keys = self.services, Keys(run)
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
             self.task("partition", str(span.span), partial(partition.run, services, span))
-        number, more = 0, True
-        while more:
+        number, then = 0, Then.JOBS
+        while then in (Then.JOBS, Then.CERTIFY):
             result = self.task("plan", str(number), partial(plan.run, services, run, number))
-            more = result.more
-            if more:
+            then, number = result.then, result.next
+            if then is Then.CERTIFY:
+                self._certify(run, result.shards_key)
+            if then is Then.JOBS:
                 items = msgspec.json.decode(self.work.get(result.jobs_key), type=list[JobItem])
                 self._map_jobs(run, items, result.max_concurrency)
-                number = result.next
         for part in msgspec.json.decode(self.work.get(result.parts_key), type=list[Part]):
             self.task("merge", str(part.part), partial(merge.run, services, part))
         return self.task("publish", run, lambda: publish.run(services, run))
+
+    def _certify(self, run: str, shards_key: str) -> None:
+        self.task("learn", run, partial(learn.run, self.services, run))
+        for item in msgspec.json.decode(self.work.get(shards_key), type=list[ShardItem]):
+            self.task("score", str(item.shard), partial(score.run, self.services, item))
+        self.task("certify", run, partial(certify.run, self.services, run))
 
     def _map_jobs(self, run: str, items: Sequence[JobItem], width: int) -> None:
         """The map over a round's jobs: at most `width` at once, each going on in an order of its own."""

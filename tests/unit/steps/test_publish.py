@@ -26,7 +26,8 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "records", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd", "fillers",
-    "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "findings", "definition", "quotas", "cause",
+    "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate", "findings", "definition",
+    "quotas", "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "answered", "errored", "missing", "accepted", "retried", "escalated",

@@ -1,0 +1,20 @@
+"""score: how likely the oracle would give each first answer of a shard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambdas.runtime import step
+from sluice.runs.state import ShardItem
+from sluice.steps import score
+
+if TYPE_CHECKING:
+    from sluice.steps.services import Services
+
+
+@step
+def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
+    score.run(services, msgspec.convert(event, ShardItem))
+    return {}

@@ -1,0 +1,165 @@
+"""certify: the threshold above which first answers stand, out of the sampled rows, and what can be promised of them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sluice.aws.s3 import ahead
+from sluice.quality.certificate import Promise, SampledRow, certify
+from sluice.runs.state import Certificate, Disagreement, Place, ShardItem
+from sluice.steps.drawing import drawn_answers
+from sluice.steps.scores import ENTRY, HIGHEST
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from sluice.runs.state import DrawnRow, Draws
+    from sluice.steps.drawing import DrawnAnswers
+    from sluice.steps.services import Services
+
+AT_ONCE = 16  # shards' scores that are read together
+STORED = np.dtype([("key", "<u8"), ("rest", "<u8"), ("score", "<u4"), ("tie", "<u8"), ("rows", "<u4")])
+assert STORED.itemsize == ENTRY.size
+
+
+def run(services: Services, run_id: str) -> dict[str, int]:
+    """Write `certificate.json`, once for all executions of the run; one that stands is left alone."""
+    opened = Run(services.work, run_id)
+    if opened.certificate is not None:
+        return {}
+    certificate = certified(opened, at=services.now().isoformat())
+    services.work.put_new(opened.keys.certificate, certificate.write())
+    return {"accepted_rows": certificate.accepted_rows}
+
+
+def certified(opened: Run, *, at: str) -> Certificate:
+    """The certificate that the stored scores and answers of a run allow."""
+    quality, draws, answers = opened.task.quality, opened.draws, drawn_answers(opened)
+    assert quality is not None, "the task asks for a certificate"
+    places = _places_of(opened, {row.key for row in draws.sample})
+    sampled = sampled_rows(draws, answers, places)
+    found = certify(Promise(quality.agree, quality.delta), draws.population, [row for row, _ in sampled])
+    assert found.threshold is not None, "plan has refused a sample that is too small"
+    above = found.threshold.above
+    threshold = None if above is None else Place(score=above[0], tie=above[1])
+    counted = _Counted.of(opened, draws, threshold)
+    agreeing = sum(not row.bad for row, _ in sampled)
+    return Certificate(
+        agree=str(quality.agree),
+        delta=str(quality.delta),
+        population=draws.population,
+        sample=len(sampled),
+        train=len(draws.train),
+        at_most=found.at_most,
+        disagreements=found.disagreements,
+        threshold=threshold,
+        seed=draws.seed,
+        task_version=opened.start.task_version,
+        models=[tier.model_id for tier in opened.start.tiers],
+        packs=[tier.pack for tier in opened.start.tiers],
+        learned=blake2b(opened.store.get(opened.keys.learned), digest_size=16).hexdigest(),
+        drawn_records=len(draws.keys),
+        scored_records=counted.scored,
+        accepted_records=counted.accepted,
+        accepted_rows=counted.rows,
+        sampled_accepted=sum(found.threshold.accepts(row.place) for row, _ in sampled),
+        sampled_agreeing=agreeing,
+        sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
+        best_share=float(min(Fraction(1), Fraction(agreeing, len(sampled)) + 1 - Fraction(quality.agree))),
+        below=counted.below,
+        differing=[_told(drawn, answers, row) for row, drawn in sampled if row.bad],
+        at=at,
+    )
+
+
+def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) -> list[tuple[SampledRow, DrawnRow]]:
+    """The sampled rows as the rule takes them, beside those that were drawn.
+
+    One that shares a train record has the oracle's label, and agrees; a missing answer of the oracle does not.
+    """
+    taught = {row.key for row in draws.train}
+    found = []
+    for drawn in draws.sample:
+        place, first, oracle = places.get(drawn.key), answers.first.get(drawn.key), answers.oracle.get(drawn.key)
+        agrees = first is not None and oracle is not None and set(first[0]) == set(oracle)
+        bad = drawn.key not in taught and not agrees
+        found.append((SampledRow(None if place is None else (place.score, place.tie), bad=bad), drawn))
+    return found
+
+
+def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow) -> Disagreement:
+    first, oracle = answers.first.get(drawn.key), answers.oracle.get(drawn.key)
+    return Disagreement(
+        source=drawn.source,
+        line=drawn.line,
+        first=None if first is None else list(first[0]),
+        oracle=None if oracle is None else list(oracle),
+        score=None if row.place is None else round(row.place[0] / HIGHEST, 4),
+    )
+
+
+def _stored(opened: Run) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """The scores of each shard."""
+    shards = [item.shard for item in _items(opened)]
+
+    def load(shard: int) -> NDArray[np.void]:
+        return np.frombuffer(opened.store.get(opened.keys.scores(shard)), STORED)
+
+    yield from zip(shards, ahead(load, shards, AT_ONCE), strict=True)
+
+
+def _items(opened: Run) -> list[ShardItem]:
+    return [ShardItem(**item) for item in json.loads(opened.store.get(opened.keys.shards))]
+
+
+def _among(stored: NDArray[np.void], keys: set[str]) -> dict[int, str]:
+    """Which of these records stand there, by their number: few of many, so that half of a key finds them."""
+    halves = np.array([int.from_bytes(bytes.fromhex(key)[:8], "little") for key in keys], np.uint64)
+    at = np.flatnonzero(np.isin(stored["key"], halves)).tolist()
+    return {n: key for n in at if (key := stored[n].tobytes()[:16].hex()) in keys}
+
+
+def _places_of(opened: Run, keys: set[str]) -> dict[str, Place]:
+    """Where the answers to these records stand; those without a valid one have no place."""
+    found = {}
+    for _, stored in _stored(opened):
+        for n, key in _among(stored, keys).items():
+            found[key] = Place(score=int(stored["score"][n]), tie=int(stored["tie"][n]))
+    return found
+
+
+class _Counted(NamedTuple):
+    """What a threshold comes to, apart from drawn records: records with a place, those above it with their rows.
+
+    `below`: of each shard how many records are at the threshold or below.
+    """
+
+    scored: int
+    accepted: int
+    rows: int
+    below: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, opened: Run, draws: Draws, threshold: Place | None) -> _Counted:
+        scored = accepted = rows = 0
+        below, drawn = [], draws.keys
+        for shard, every in _stored(opened):
+            stored = np.delete(every, list(_among(every, drawn)))
+            above = np.ones(len(stored), np.bool_)
+            if threshold is not None:
+                score, ties = stored["score"], stored["tie"]
+                above = (score > threshold.score) | ((score == threshold.score) & (ties > np.uint64(threshold.tie)))
+            scored += len(stored)
+            accepted += int(above.sum())
+            rows += int(stored["rows"][above].sum())
+            if len(stored) - int(above.sum()):
+                below.append((shard, len(stored) - int(above.sum())))
+        return cls(scored, accepted, rows, below)

@@ -1,0 +1,227 @@
+r"""Which rows are drawn for a certificate: partition notes those of a span that can be, plan draws among all of them.
+
+`rows/<span>.ranks` has a line of fixed width for each row that might be drawn, by rank, without its text:
+
+    rank (16 hex)  source (8 digits)  line (12 digits)  key (32 hex)  first byte in rows/<span> (12)  bytes (10)  \n
+
+and a line feed alone at its end.
+"""
+
+from __future__ import annotations
+
+import heapq
+from binascii import hexlify
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from sluice.answers.requests import cut_middle, escape
+from sluice.aws.s3 import ahead
+from sluice.errors import BadInput
+from sluice.quality.draws import Ranked, Ranks
+from sluice.quality.draws import draw as quality_draw
+from sluice.quality.rule import REFUSED, allowed, most_disagreements, smallest_sample
+from sluice.reasons import Outcome
+from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, SOURCE, RowReader
+from sluice.runs.document import read
+from sluice.runs.state import DrawnRow, Draws
+from sluice.steps.selection import PendingWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sluice.runs.state import Pending
+    from sluice.steps.services import Run
+    from sluice.task.quality import Quality
+
+RANK = 16
+KEY_AT = RANK + PLACE - KEY
+BEGIN_AT = KEY_AT + KEY
+BYTES_AT = BEGIN_AT + 12
+WIDTH = BYTES_AT + 11
+END = b"\n"
+CHUNK = 64  # lines read at once: of many spans, few rows each are drawn
+AT_ONCE = 16
+
+
+class Drawing:
+    """The rows of a span with the smallest ranks, segment by segment, in the memory of twice as many as are drawn."""
+
+    def __init__(self, run: Run) -> None:
+        quality = run.task.quality
+        self.wanted = 0 if quality is None else quality.sample + quality.train
+        self._ranks = Ranks(run.start.seed or "00")
+        self._uris = [item.uri for item in run.inputs.inputs] if self.wanted else []
+        self._pieces: dict[bytes, Callable[[bytes], bytes]] = {}
+        self._segments: list[list[bytes]] = []
+        self._here: list[bytes] = []
+        self._highest: bytes | None = None  # above, no row of this segment is drawn any more
+
+    def begin(self, source: int, begin: int) -> None:
+        """A piece of an input follows, that begins at this byte."""
+        if self.wanted:
+            self._pieces[b"%08d" % source] = self._ranks.piece(self._uris[source], begin)
+
+    def offer(self, stored: list[bytes], at: int) -> None:
+        """Look at stored rows that follow each other in the object of rows, from the byte `at` on."""
+        for line in stored:
+            size = len(line)
+            if line[PLACE + 1] in SENT:
+                rank = hexlify(self._pieces[line[KEY + 1 : SOURCE + 1]](line[SOURCE + 1 : PLACE + 1]))
+                if self._highest is None or rank <= self._highest:
+                    place = line[KEY + 1 : PLACE + 1] + line[1 : KEY + 1]
+                    self._here.append(b"%b%b%012d%010d\n" % (rank, place, at, size))
+            at += size
+        if len(self._here) > 2 * self.wanted:
+            self._keep_smallest()
+
+    def _keep_smallest(self) -> None:
+        self._here.sort()
+        del self._here[self.wanted :]
+        if self._here and len(self._here) == self.wanted:
+            self._highest = self._here[-1][:RANK]
+
+    def end_segment(self) -> None:
+        """What was offered is the next segment's."""
+        self._keep_smallest()
+        self._segments.append(self._here)
+        self._here, self._highest = [], None
+
+    def forget(self, segments: int) -> None:
+        """Take back all segments behind the first so many."""
+        del self._segments[segments:]
+
+    def written(self) -> bytes:
+        """The object of the span's ranks."""
+        return b"".join(islice(heapq.merge(*self._segments), self.wanted)) + END
+
+
+class _Stored(NamedTuple):
+    """Where a row that might be drawn lies, and the key of its record."""
+
+    key: str
+    span: int
+    begin: int
+    bytes: int
+
+
+def draw(opened: Run) -> Draws:
+    """Draw the rows of a run, once, and write their records for the oracle.
+
+    Raises:
+        BadInput: so many rows are too few for what the task promises.
+
+    """
+    quality = opened.task.quality
+    assert quality is not None
+    done = opened.store.find(opened.keys.draws)
+    if done is not None:
+        return read(Draws, done, opened.keys.draws)
+    plan = opened.plan
+    good = plan.rows - sum(plan.rejected.values())
+    _check(quality, good)
+    drawn = quality_draw(_streams(opened), quality.sample, quality.train)
+    sample, train = ([DrawnRow(source=int(r.source), line=r.line, key=r.note.key) for r in rows] for rows in drawn)
+    draws = Draws(
+        seed=opened.start.seed or "",
+        population=good - quality.train,
+        sample=sample,
+        train=train,
+        records=_write_records(opened, [row.note for rows in drawn for row in rows]),
+    )
+    opened.store.put(opened.keys.draws, draws.write())
+    return draws
+
+
+def _write_records(opened: Run, drawn: list[_Stored]) -> Pending:
+    """Write the drawn records for the oracle, each once, in the order of the ranks."""
+    reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
+    records = list({row.key: row for row in reversed(drawn)}.values())[::-1]
+
+    def load(row: _Stored) -> bytes:
+        return opened.store.read_range(opened.keys.rows(row.span), row.begin + 1, row.bytes - 1)
+
+    out = PendingWriter(opened.store, opened.keys.drawn_records, oracle, 1)
+    for row, line in zip(records, ahead(load, records, AT_ONCE), strict=True):
+        text = reader.text(line[RAW:])
+        out.add(row.key.encode(), escape(cut_middle(text, reader.max_bytes) if line[PLACE] == CUT else text))
+    pending = out.close()
+    assert pending is not None, "a sample holds rows"
+    return pending
+
+
+def _check(quality: Quality, good: int) -> None:
+    population = good - quality.train
+    if population >= quality.sample:
+        at_most = allowed(population, quality.sample, quality.agree)
+        if most_disagreements(population, quality.sample, at_most, quality.delta) != REFUSED:
+            return
+    least = smallest_sample(quality.agree, quality.delta, population) if population > 0 else None
+    mend = (
+        f"a sample of {least:,}"
+        if least is not None and least < population
+        else "the last tier alone, without `quality`,"
+    )
+    drawn = f"{quality.train:,} teach the score and {quality.sample:,} are the sample"
+    raise BadInput(
+        f"quality: of {good:,} rows {drawn}: too few to promise that {quality.agree} of the others agree; "
+        f"{mend} would do for so many. Nothing was sent"
+    )
+
+
+def _streams(opened: Run) -> list[Iterator[Ranked[_Stored]]]:
+    """The candidates of each span in the order of their ranks, read as far as they are wanted."""
+    base: dict[int, tuple[int, int]] = {}
+    for segment in opened.plan.segments:
+        base[segment.span] = segment.first_source, segment.line_base
+
+    def first(span: int) -> bytes:
+        return opened.store.read_range(opened.keys.ranks(span), 0, CHUNK * WIDTH)
+
+    spans = sorted(base)
+    return [
+        _candidates(opened, span, base[span], chunk)
+        for span, chunk in zip(spans, ahead(first, spans, AT_ONCE), strict=True)
+    ]
+
+
+def _candidates(opened: Run, span: int, place: tuple[int, int], chunk: bytes) -> Iterator[Ranked[_Stored]]:
+    at, (first_source, line_base) = 0, place
+    while chunk:
+        for n in range(0, len(chunk), WIDTH):
+            line = chunk[n : n + WIDTH]
+            if line == END:
+                return
+            source, number = line[RANK : RANK + SOURCE - KEY].decode(), int(line[RANK + SOURCE - KEY : KEY_AT])
+            begin, size = int(line[BEGIN_AT:BYTES_AT]), int(line[BYTES_AT : WIDTH - 1])
+            base = line_base if int(source) == first_source else 0
+            note = _Stored(line[KEY_AT:BEGIN_AT].decode(), span, begin, size)
+            yield Ranked(int(line[:RANK], 16), source, number + base, note)
+        at += len(chunk)
+        chunk = opened.store.read_range(opened.keys.ranks(span), at, CHUNK * WIDTH)
+
+
+class DrawnAnswers(NamedTuple):
+    """What the tiers say of drawn records, by key: the first one its labels and the word for how sure it is.
+
+    Only valid answers stand here.
+    """
+
+    first: dict[str, tuple[tuple[str, ...], str | None]]
+    oracle: dict[str, tuple[str, ...]]
+
+
+def drawn_answers(opened: Run) -> DrawnAnswers:
+    """The answers to drawn records, as check has set them apart."""
+    from sluice.results.merging import attempts_in  # noqa: PLC0415 - Arrow, which partition's part here does without
+
+    found = DrawnAnswers({}, {})
+    keys = [key for key, _ in opened.store.keys(opened.keys.drawn_prefix)]
+    for data in ahead(opened.store.get, keys, AT_ONCE):
+        attempts = attempts_in(data)
+        for row in attempts.table.select(["key", "outcome", "reason", "labels", "confidence"]).to_pylist():
+            labels = tuple(row["labels"] or ())
+            if attempts.tier == 0 and row["outcome"] == Outcome.SCORED and row["reason"] is None:
+                found.first[row["key"]] = labels, row["confidence"]
+            elif attempts.tier and row["outcome"] == Outcome.ACCEPTED:
+                found.oracle[row["key"]] = labels
+    return found

@@ -1,0 +1,86 @@
+"""learn: teach a model by the oracle's answers to the drawn train rows, and fit the score of first answers to them."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections import Counter
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sluice.answers.requests import system_prompt
+from sluice.errors import BadRequest
+from sluice.quality.learned import Lesson, Source, Teacher, learn, read, write
+from sluice.quality.score import FirstAnswer, Score, fit_score
+from sluice.rows.record import KEY
+from sluice.steps.drawing import drawn_answers
+from sluice.steps.services import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.quality.learned import Learned
+    from sluice.steps.services import Services
+
+UNTAUGHT = b"sluice-untaught 1\n"  # behind it why; what the model says of itself is then all that a score can go by
+
+
+def run(services: Services, run_id: str) -> dict[str, object]:
+    """Write `learned.bin`; one that stands is left alone.
+
+    Only train rows teach, never an answer that was bought for the sample: the score would depend on it.
+    """
+    opened = Run(services.work, run_id)
+    if services.work.exists(opened.keys.learned):
+        return {}
+    began = time.monotonic()
+    answers = drawn_answers(opened)
+    times = Counter(row.key for row in opened.draws.train)
+    lessons = [
+        Lesson(key, text, answers.oracle[key], Source.ORACLE, times[key])
+        for key, text in _texts(opened)
+        if key in times and key in answers.oracle
+    ]
+    firsts = {key: FirstAnswer(*first) for key, first in answers.first.items()}
+    try:
+        model, drawn = learn(lessons, teacher_of(opened))
+        score = fit_score(model, drawn, firsts)
+    except BadRequest as error:
+        services.work.put(opened.keys.learned, UNTAUGHT + str(error).encode())
+        return {"untaught": str(error)}
+    kept = write(replace(model, score=score.document()), time.monotonic() - began)
+    services.work.put(opened.keys.learned, kept)
+    return {"lessons": len(lessons)}
+
+
+def teacher_of(opened: Run) -> Teacher:
+    """What decides which labels the oracle gives."""
+    task, oracle = opened.task, opened.start.tiers[-1]
+    prompt = system_prompt(task, packed=oracle.pack > 1)
+    return Teacher(
+        model=oracle.model_id,
+        prompt=blake2b(prompt.encode(), digest_size=16).hexdigest(),
+        labels=tuple(task.labels),
+        fewest=task.min_labels,
+        most=task.max_labels,
+        several=task.many,
+        pack=oracle.pack,
+    )
+
+
+def taught(opened: Run) -> tuple[Learned, Score] | None:
+    """The model and the score that learn has written; None where nothing could be taught."""
+    kept = opened.store.get(opened.keys.learned)
+    if kept.startswith(UNTAUGHT):
+        return None
+    model = read(kept, teacher_of(opened))
+    return model, Score.read(model.score or {})
+
+
+def _texts(opened: Run) -> Iterator[tuple[str, str]]:
+    """The drawn records with their texts, as they were before they were escaped for a request."""
+    for line in opened.store.get(opened.keys.drawn_records).split(b"\n")[:-1]:
+        yield line[:KEY].decode(), html.unescape(msgspec.json.decode(b'"' + line[KEY + 1 :] + b'"', type=str))

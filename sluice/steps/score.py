@@ -1,0 +1,120 @@
+"""score: how likely the oracle would give each answer of the first tier, for the records of one shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from sluice.answers.requests import cut_middle
+from sluice.quality.score import FirstAnswer, as_stored, tie
+from sluice.reasons import Outcome
+from sluice.results.merging import attempts_in
+from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.steps.learn import taught
+from sluice.steps.scores import HIGHEST, entry
+from sluice.steps.selection import shard_blocks
+from sluice.steps.services import Run
+from sluice.task.answer import Confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.quality.learned import Learned
+    from sluice.quality.score import Score
+    from sluice.runs.state import ShardItem
+    from sluice.steps.services import Services
+
+AT_ONCE = 2048  # texts that are scored together
+
+
+def run(services: Services, item: ShardItem) -> dict[str, int]:
+    """Write `scores/<shard>.bin`, one record after the other by key; one that stands is left alone."""
+    opened = Run(services.work, item.run)
+    if services.work.exists(opened.keys.scores(item.shard)):
+        return {}
+    firsts = _first_answers(opened, item.shard)
+    scorer = _Scorer(taught(opened))
+    rows: Counter[str] = Counter()
+    for key, text in _first_sights(opened, item.shard, firsts, rows):
+        scorer.add(key, text, firsts[key])
+    found = scorer.scores()
+    written = b"".join(entry(key, found[key], tie(key), rows[key]) for key in sorted(found))
+    services.work.put(opened.keys.scores(item.shard), written)
+    return {"records": len(found)}
+
+
+def _first_answers(opened: Run, shard: int) -> dict[str, FirstAnswer]:
+    """The valid answers of the first tier, which wait for the certificate."""
+    found = {}
+    for key, _ in opened.store.keys(opened.keys.answers(shard)):
+        attempts = attempts_in(opened.store.get(key))
+        if attempts.tier:
+            continue
+        table = attempts.table
+        for row in table.select(["key", "outcome", "reason", "labels", "confidence"]).to_pylist():
+            if row["outcome"] == Outcome.SCORED and row["reason"] is None:
+                found[row["key"]] = FirstAnswer(tuple(row["labels"] or ()), row["confidence"])
+    pa.default_memory_pool().release_unused()
+    return found
+
+
+def _first_sights(
+    opened: Run, shard: int, firsts: dict[str, FirstAnswer], rows: Counter[str]
+) -> Iterator[tuple[str, str]]:
+    """The records that have an answer, each with its text; counts the rows of every record."""
+    reader = RowReader(opened.task)
+    for found in shard_blocks(opened, shard):
+        for line in found.lines:
+            if line[PLACE] not in SENT:
+                continue
+            key = line[:KEY].decode()
+            rows[key] += 1
+            if rows[key] > 1 or key not in firsts:
+                continue
+            raw = line[RAW:]
+            try:
+                text = reader.text_of(reader.decode(raw))
+                text.encode()
+            except UNDECODED:
+                text = reader.text(raw)
+            yield key, cut_middle(text, reader.max_bytes) if line[PLACE] == CUT else text
+
+
+class _Scorer:
+    """Scores answers, some at a time; without a model by the word alone that says how sure the first tier was."""
+
+    def __init__(self, by: tuple[Learned, Score] | None) -> None:
+        self.by = by
+        self._found: dict[str, int] = {}
+        self._waiting: list[tuple[str, str, FirstAnswer]] = []
+
+    def add(self, key: str, text: str, answer: FirstAnswer) -> None:
+        self._waiting.append((key, text, answer))
+        if len(self._waiting) == AT_ONCE:
+            self._score()
+
+    def scores(self) -> dict[str, int]:
+        """All scores, as they are stored, by key."""
+        self._score()
+        return self._found
+
+    def _score(self) -> None:
+        if not self._waiting:
+            return
+        keys, texts, answers = zip(*self._waiting, strict=True)
+        if self.by is None:
+            stored = [by_word(answer.word) for answer in answers]
+        else:
+            model, score = self.by
+            stored = as_stored(score.of(model, texts, answers)).tolist()
+        self._found.update(zip(keys, stored, strict=True))
+        self._waiting.clear()
+
+
+def by_word(word: str | None) -> int:
+    """The stored score of an answer by the word alone: in the order of the words, which is all that they tell."""
+    ranks = [level.value for level in sorted(Confidence, key=lambda level: level.rank)]
+    rank = ranks.index(word) if word in ranks else 0
+    return HIGHEST * (rank + 1) // (len(ranks) + 1)

@@ -1,0 +1,51 @@
+"""A promise about a run's labels: how many may differ from what the strongest tier would have said."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sluice.task.base import Strict, Whole
+
+MOST_DRAWN = 100_000  # rows of a sample or to teach by: plan reads them one by one
+FEWEST_TAUGHT = 200  # rows to teach by, below which a score says next to nothing
+Exact = Annotated[Decimal, Field(gt=0, lt=1, max_digits=6)]
+
+
+class Quality(Strict):
+    """At most 1 - `agree` of the labels differ from the last tier's, wrong with a probability of at most `delta`."""
+
+    against: Literal["last"] = Field("last", description="What labels are held against: last, what the last tier says.")
+    agree: Exact = Field(Decimal("0.95"), description="The share of rows that carry the label that it would give.")
+    delta: Exact = Field(Decimal("0.05"), description="The chance that is accepted that this does not hold.")
+    sample: Annotated[Whole, Field(ge=1, le=MOST_DRAWN)] = Field(
+        500, description="Rows drawn for the certificate: both tiers are asked about them."
+    )
+    train: Annotated[Whole, Field(ge=FEWEST_TAUGHT, le=MOST_DRAWN)] = Field(
+        2000, description="Rows drawn to teach the score; the last tier's label of them stands."
+    )
+
+    @model_validator(mode="after")
+    def _enough_is_drawn(self) -> Quality:
+        """Too small a sample can promise nothing, however good the answers are and however many rows there are."""
+        if Fraction(self.agree) ** self.sample > Fraction(self.delta):
+            least = smallest_sample(Fraction(self.agree), Fraction(self.delta))
+            raise ValueError(
+                f"sample: {self.sample} rows can never show that {self.agree} of the labels agree, at a risk of "
+                f"{self.delta}; it takes {least} or more" + ", in practice some hundreds" * (least < 500)
+            )
+        return self
+
+
+def smallest_sample(agree: Fraction, delta: Fraction) -> int:
+    """The least n with agree**n <= delta: so many rows that all agree say something of a population without an end."""
+    low, high = 0, 1
+    while agree**high > delta:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if agree**middle <= delta else (middle, high)
+    return high
