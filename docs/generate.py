@@ -194,6 +194,7 @@ PARTS = {
     "input.keep.*": "KeptAs",
     "input.csv": "CsvForm",
     "answer": "Answer",
+    "quality": "Quality",
     "gates": "Gates",
     "gates.rules[]": "Rule",
     "tiers[]": "Tier",

@@ -17,7 +17,7 @@ from sluice.aws.stack import Stack, open_session
 from sluice.deployment import control, submission
 from sluice.deployment.following import follow
 from sluice.deployment.info import info
-from sluice.deployment.outcome import download, outcome, report
+from sluice.deployment.outcome import certificate, download, outcome, report
 from sluice.deployment.standing import beginning, latest, standing
 from sluice.errors import BadRequest
 from sluice.results.folder import check_out
@@ -266,6 +266,11 @@ class DeployedRun(Rows):
         check_out(Path(out))
         self._last = download(self.stack, self.run_id, Path(out), on_download or _in_silence)
         return open_run(out)
+
+    @translating()
+    def certificate(self) -> bytes | None:
+        """Get certificate.json of a run that has ended; None where the run promises nothing."""
+        return certificate(self.stack, self.run_id)
 
     @translating()
     def report(self) -> bytes:

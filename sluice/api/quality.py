@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import BadRequest
 from sluice.quality.evaluation import Evaluation
 from sluice.quality.known import from_file, from_input, rows_of
+from sluice.quality.verification import Verification
 from sluice.results.run_document import read_run
+from sluice.runs.document import read
+from sluice.runs.state import Certificate
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
@@ -58,4 +61,36 @@ def evaluate(
         "outside": known.outside,
         "models": [tier.model for tier in run.tiers],
         **evaluation.document(prices),
+    }
+
+
+def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None) -> dict[str, Any]:
+    """Find a run's certificate again from what it has published.
+
+    Args:
+        published: the run's rows.
+        summary: its run.json.
+        kept: its certificate.json.
+
+    Returns:
+        `problems`, in words, none where the certificate stands; how many rows were `checked`; what is promised.
+
+    Raises:
+        BadRequest: the run has no certificate.
+
+    """
+    run = read_run(summary)
+    if kept is None or run.certificate is None:
+        why = (
+            "its task asks for none (`quality`)" if not run.definition.get("quality") else "it ended before it had one"
+        )
+        raise BadRequest(f"run {run.run_id} has no certificate: {why}")
+    found = Verification(read(Certificate, kept, "certificate.json"), summary).run(published)
+    return {
+        "run_id": run.run_id,
+        "task": run.task,
+        "answers": run.answers,
+        "promise": run.certificate.promise,
+        "checked": found.checked,
+        "problems": found.problems,
     }

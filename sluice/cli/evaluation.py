@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from sluice.api.quality import evaluate
+from sluice.api.quality import evaluate, verify
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
 from sluice.cli.summary import WIDTH
@@ -38,6 +38,27 @@ def print_evaluation(
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     console.print(Group(*sections(found)), soft_wrap=False)
     return ExitCode.SUCCEEDED
+
+
+def print_verification(
+    published: Published, summary: Mapping[str, Any], certificate: bytes | None, *, as_json: bool
+) -> ExitCode:
+    """Find a certificate again, and print what was found."""
+    found = verify(published, summary, certificate)
+    if as_json:
+        print_json(found)
+    else:
+        console = Console(highlight=False, emoji=False)
+        console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+        stands = not found["problems"]
+        verdict = ("the certificate stands", "bold green") if stands else ("the certificate does not stand", "bold red")
+        console.print(Text.assemble((found["task"], "bold"), " ", verdict, f"  {found['run_id']}"))
+        if (note := stand_in(found["answers"])) is not None:
+            console.print(Text.assemble((f"{note[0]}. ", "bold yellow"), (note[1], "yellow")))
+        console.print(Text(f"{found['promise']}. Draws, rule and labels of {found['checked']:,} rows were looked at."))
+        for problem in found["problems"]:
+            console.print(Text(f"- {problem}"))
+    return ExitCode.FAILED if found["problems"] else ExitCode.SUCCEEDED
 
 
 def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -10,7 +10,7 @@ from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.errors import BadRequest
 from sluice.files import all_or_none, whole_file, write_whole
 from sluice.report.report import render
-from sluice.results.folder import give_way
+from sluice.results.folder import CERTIFICATE, give_way
 from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -88,8 +88,15 @@ def download(stack: Stack, run: str, out: Path, on_download: OnDownload) -> Stan
             for key, _ in rows.parts:
                 _copy(stack.results, key, noted(out / key), advance)
         write_whole(noted(out / "report.html"), page)
+        if (kept := certificate(stack, run)) is not None:
+            write_whole(noted(out / CERTIFICATE), kept)
         write_whole(noted(out / "run.json"), msgspec.json.encode(now.document))
     return now
+
+
+def certificate(stack: Stack, run: str) -> bytes | None:
+    """Get what a run promises of its labels, and what that rests on; None where it promises nothing."""
+    return stack.results.find(f"reports/{run}/{CERTIFICATE}")
 
 
 def _copy(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:

@@ -25,7 +25,7 @@ from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
-from sluice.results.folder import give_way, held
+from sluice.results.folder import CERTIFICATE, give_way, held
 from sluice.rows.inputs import names
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -339,8 +339,12 @@ def _collect(
     page = render(document).encode()  # also of a run that published none
     write_whole(noted(out / ARRIVING / "report.html"), page)
     write_whole(noted(out / ARRIVING / "run.json"), msgspec.json.encode(document))
+    names = [*parts, "report.html", "run.json"]
+    if (certificate := cloud.read(results, f"reports/{run}/{CERTIFICATE}")) is not None:
+        write_whole(noted(out / ARRIVING / CERTIFICATE), certificate)
+        names.append(CERTIFICATE)
     give_way(out, document, published=bool(parts))
-    for key in (*parts, "report.html", "run.json"):
+    for key in names:
         place = noted(out / key)
         place.parent.mkdir(parents=True, exist_ok=True)
         (out / ARRIVING / key).replace(place)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HIGHEST = 2**32 - 1  # of a stored score
 CERTIFIED = "certified"
-LEFT_OUT = ("format", "below", "differing")  # certificate.json has them
+LEFT_OUT = ("format", "below", "sampled", "pieces")  # certificate.json has them
 
 VOID = (
     "It is worth this run alone: with another prompt, label, model, size of packs or set of rows it says nothing. Rows "

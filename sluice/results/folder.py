@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from sluice.results.wanted import Wanted
 
 HISTORY = "history"
-DOCUMENTS = ("run.json", "report.html")
+CERTIFICATE = "certificate.json"
+DOCUMENTS = ("run.json", "report.html", CERTIFICATE)
 LOCK = ".lock"
 UNFINISHED = {"logs", "replies.jsonl"}  # what there is of a run that never got so far as to leave its document
 
@@ -113,6 +114,14 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise BadRequest(f"{folder / 'run.json'} is no run of Sluice") from None
     found: dict[str, Any] = document
     return found
+
+
+def read_certificate(folder: Path) -> bytes | None:
+    """Read the certificate of a folder's latest run; None where it has none."""
+    try:
+        return (folder / CERTIFICATE).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def in_folder(folder: Path) -> Published:

@@ -215,14 +215,24 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tie: int
 
 
-class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A sampled row that the tiers label otherwise; `oracle` is None where the oracle gave no valid answer."""
+class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A sampled row with what the tiers say of its record: `place` and labels are None where an answer is not valid."""
 
     source: int
     line: int
+    key: str
+    place: Place | None
     first: list[str] | None
     oracle: list[str] | None
-    score: float | None
+    bad: bool
+
+
+class PieceLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A piece of an input that was read on its own: its first byte, and how many lines of the input lie before it."""
+
+    source: int
+    begin: int
+    lines: int
 
 
 class Certificate(Document, frozen=True, kw_only=True):
@@ -230,7 +240,8 @@ class Certificate(Document, frozen=True, kw_only=True):
 
     `population` N, `sample` n, `at_most` A and `disagreements` x are those of sluice/quality/rule.py; accepted is what
     stands above `threshold`, or all that passed the gates where it is None. `below`: of each shard the records that go
-    to the oracle. `accepted` and `agreeing` count sampled rows; `best_share` is about what no score could pass.
+    to the oracle. `best_share`: what no score could pass, as far as the sample tells. `sampled` and `pieces` let
+    anyone find the draws and the rule's figures again beside the published rows.
     """
 
     agree: str
@@ -255,7 +266,8 @@ class Certificate(Document, frozen=True, kw_only=True):
     sampled_unanswered: int
     best_share: float
     below: list[tuple[int, int]]
-    differing: list[Disagreement]
+    sampled: list[SampledAnswer]
+    pieces: list[PieceLines]
     at: str
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from sluice.aws.s3 import ahead
 from sluice.quality.certificate import Promise, SampledRow, certify
-from sluice.runs.state import Certificate, Disagreement, Place, ShardItem
+from sluice.runs.state import Certificate, PieceLines, Place, SampledAnswer, ShardItem
 from sluice.steps.drawing import drawn_answers
-from sluice.steps.scores import ENTRY, HIGHEST
+from sluice.steps.scores import ENTRY
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def certified(opened: Run, *, at: str) -> Certificate:
         sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
         best_share=float(min(Fraction(1), Fraction(agreeing, len(sampled)) + 1 - Fraction(quality.agree))),
         below=counted.below,
-        differing=[_told(drawn, answers, row) for row, drawn in sampled if row.bad],
+        sampled=[_told(drawn, answers, row) for row, drawn in sampled],
+        pieces=_pieces(opened),
         at=at,
     )
 
@@ -95,15 +96,30 @@ def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) 
     return found
 
 
-def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow) -> Disagreement:
+def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow) -> SampledAnswer:
     first, oracle = answers.first.get(drawn.key), answers.oracle.get(drawn.key)
-    return Disagreement(
+    return SampledAnswer(
         source=drawn.source,
         line=drawn.line,
+        key=drawn.key,
+        place=None if row.place is None else Place(score=row.place[0], tie=row.place[1]),
         first=None if first is None else list(first[0]),
         oracle=None if oracle is None else list(oracle),
-        score=None if row.place is None else round(row.place[0] / HIGHEST, 4),
+        bad=row.bad,
     )
+
+
+def _pieces(opened: Run) -> list[PieceLines]:
+    """The pieces in which the rows were read, as ranks know them."""
+    begins = {
+        (span["span"], source): begin
+        for span in json.loads(opened.store.get(opened.keys.spans))
+        for source, begin, _ in span["pieces"]
+    }
+    found = {(source, begin): 0 for (_, source), begin in begins.items()}
+    for segment in opened.plan.segments:
+        found[segment.first_source, begins[segment.span, segment.first_source]] = segment.line_base
+    return [PieceLines(source=source, begin=begin, lines=lines) for (source, begin), lines in sorted(found.items())]
 
 
 def _stored(opened: Run) -> Iterator[tuple[int, NDArray[np.void]]]:

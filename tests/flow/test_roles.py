@@ -46,6 +46,7 @@ OPTIONS: dict[str, Any] = {
     "vpc": {"id": "vpc-0123456789abcdef0", "subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-01234567"]},
 }
 STEPS = {"start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"}
+STEPS |= {"learn", "score", "certify"}
 
 # What no call of ours shows, by the property of a resource that has a service do it with the resource's role.
 LOG_DELIVERY = (
@@ -195,11 +196,26 @@ def on_the_cloud(flow: Flow) -> None:
     for least in (20, 100):  # in jobs, and on demand
         run = flow.classify(numbered(30), task, answers=answers, settings={"min_records_per_job": least}).run
         assert [tier["sent"] for tier in run["tiers"]] == [30, 30, 30]
+    certified(flow)
     approval(flow)
     unseen(flow)
     dropped(flow)
     deleted(flow)
     deleted_elsewhere(flow)
+
+
+def certified(flow: Flow) -> None:
+    """A run that promises something of its labels: rows are drawn, a score is taught, and the rest is asked."""
+    names = [f"n{n}" for n in range(300)]
+    said = {name: reply("other" if name.endswith(("3", "7")) else "billing") for name in names}
+    answers = {
+        name: {FIRST: reply("billing") if name.endswith("7") else each, SECOND: each} for name, each in said.items()
+    }
+    task: dict[str, Any] = {"name": "roles", "input": {"id": "id", "text": "text"}, "labels": ["billing", "other"]}
+    task |= {"tiers": [{"model": model} for model in (FIRST, SECOND)]}
+    task |= {"quality": {"agree": 0.9, "sample": 60, "train": 200}}
+    run = flow.classify(numbered(300), task, answers=answers, settings={"min_records_per_job": 20}).run
+    assert run["certificate"]["sample"] == 60
 
 
 def approval(flow: Flow) -> None:
@@ -215,7 +231,8 @@ def dies_twice(step: str) -> dict[str, Any]:
 
 def unseen(flow: Flow) -> None:
     """Nobody has seen how a job ended: check looks itself."""
-    Trial(flow, 20, faults=dies_twice("poll")).go()
+    broken = {"functions": [{"step": "poll", "invocation": 1, "error": "Broken"}]}  # which nothing tries again
+    Trial(flow, 20, faults=broken).go()
 
 
 def dropped(flow: Flow) -> None:

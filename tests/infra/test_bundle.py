@@ -55,15 +55,23 @@ def test_the_code_fits_into_a_function(bundled: Path) -> None:
 
 
 def test_functions_without_arrow_carry_none(bundled: Path, tasks: Path, tmp_path: Path) -> None:
-    """The second bundle is the first one without Arrow, a third of its size."""
+    """The small bundle is the first one without Arrow and numpy, a third of its size; the middle one has Arrow alone."""
     from infra.bundle import Bundle, Packages
 
     Bundle(packages=Packages.WITHOUT_ARROW, tasks=tasks).try_bundle(str(tmp_path))
     missing = _contents(bundled).keys() - _contents(tmp_path).keys()
     assert missing
-    assert {place.split("/")[0].split("-")[0] for place in missing} <= {"pyarrow", "pyarrow.libs"}
+    assert {place.split("/")[0].split("-")[0] for place in missing} <= {
+        "pyarrow",
+        "pyarrow.libs",
+        "numpy",
+        "numpy.libs",
+    }
     assert not (tmp_path / "pyarrow").exists()
     assert _size(tmp_path) < SMALL
+    Bundle(packages=Packages.ARROW, tasks=tasks).try_bundle(str(tmp_path / "middle"))
+    assert (tmp_path / "middle" / "pyarrow").is_dir()
+    assert not (tmp_path / "middle" / "numpy").exists()
 
 
 def test_the_same_inputs_make_the_same_bytes(bundled: Path, tasks: Path, tmp_path: Path) -> None:

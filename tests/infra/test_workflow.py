@@ -65,9 +65,12 @@ def test_rounds_run_until_plan_says_that_there_is_no_more(deployed: Deployed) ->
     assert states["Plan"]["Next"] == "More?"
     assert states["Plan"]["Parameters"] == {"run.$": "$.run", "round.$": "$.next"}
     assert states["More?"]["Choices"] == [
-        {"Variable": "$.waits", "BooleanEquals": True, "Next": "WaitForApproval"},
-        {"Variable": "$.more", "BooleanEquals": True, "Next": "RunJobs"},
+        {"Variable": "$.then", "StringEquals": "wait", "Next": "WaitForApproval"},
+        {"Variable": "$.then", "StringEquals": "jobs", "Next": "RunJobs"},
+        {"Variable": "$.then", "StringEquals": "certify", "Next": "Learn"},
     ]
+    assert [states[name]["Next"] for name in ("Learn", "ScoreShards", "Certify")] == ["ScoreShards", "Certify", "Plan"]
+    assert all(states[name]["ResultPath"] is None for name in ("Learn", "Certify"))
     assert states["WaitForApproval"] == {"Type": "Succeed"}
     assert states["More?"]["Default"] == "MergeParts"
     assert states["RunJobs"]["Next"] == "Plan"
@@ -90,6 +93,7 @@ def test_the_execution_of_a_run_that_accepted_nothing_ends_as_failed(deployed: D
     [
         ("PartitionSpans", "States.Format('runs/{}/spans.json', $.run)", ("MaxConcurrencyPath", "$.max_workers")),
         ("RunJobs", "$.jobs_key", ("MaxConcurrencyPath", "$.max_concurrency")),
+        ("ScoreShards", "$.shards_key", ("MaxConcurrencyPath", "$.max_workers")),
         ("MergeParts", "$.parts_key", ("MaxConcurrencyPath", "$.max_workers")),
     ],
 )
@@ -178,7 +182,7 @@ def test_children_return_nothing(deployed: Deployed) -> None:
 def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None:
     """Service errors at once, throttling long and not together, a lost worker once; of our own only RetryLater."""
     tasks = _tasks(deployed.definition)
-    assert len(tasks) == 9
+    assert len(tasks) == 12
     for name, task in tasks.items():
         service, throttled, lost = task["Retry"][-3:]
         assert len(task["Retry"]) == (5 if name == "Poll" else 3)

@@ -55,3 +55,41 @@ def evaluate(
             deployment.run(run).published(), deployment.run(run).summary, gold, by or (), as_json=json
         ),
     )
+
+
+@commands.command(
+    epilog=examples("sluice verify out/reviews", "sluice verify tickets-20261120t101500-0123456789 --json")
+)
+def verify(
+    run: RunOrFolder,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Find a run's certificate again from what it has published.
+
+    That the drawn rows are those of the seed, the sampled answers those of the rows, the figures those of the rule, and
+    each label that of who stands for it. Scores are read as they are stored.
+
+    Exit codes: 0 the certificate stands, 1 it does not, or AWS or a file could not be reached, 2 wrong usage, or there
+    is none.
+    """
+    from sluice.cli.evaluation import print_verification  # noqa: PLC0415
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.results.folder import in_folder, read_certificate, read_document  # noqa: PLC0415
+
+    folder = folder_of(run)
+    if folder is not None:
+        raise here(
+            lambda: print_verification(in_folder(folder), read_document(folder), read_certificate(folder), as_json=json)
+        )
+    raise in_cloud(
+        (env, region, profile),
+        lambda deployment: print_verification(
+            deployment.run(run).published(),
+            deployment.run(run).summary,
+            deployment.run(run).certificate(),
+            as_json=json,
+        ),
+    )

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from sluice.errors import BadInput, BadTask, Stop
+from sluice.api.quality import verify
+from sluice.errors import BadInput, BadRequest, BadTask, Stop
 from sluice.local.faults import draw
 from sluice.quality.draws import Ranks
 from sluice.reasons import Outcome, Reason
+from sluice.results.published import Published
 from sluice.runs.keys import Keys
 from sluice.runs.state import Certificate, Draws
 from sluice.steps import plan, rejudge
@@ -318,3 +320,51 @@ def test_plan_is_answered_the_same_again(run: tuple[Cloud, dict[str, Any]]) -> N
     rounds = len({item["round"] for item in summary["rounds"]})
     for number in range(rounds):
         assert plan.run(cloud.services, summary["run_id"], number).then in {"jobs", "merge"}
+
+
+def verified(cloud: Cloud, summary: dict[str, Any], kept: bytes | None = None) -> list[str]:
+    """What `sluice verify` finds wrong with what a run has published."""
+    run = summary["run_id"]
+    prefix = f"results/{summary['task']}/"
+    published = Published(cloud.results, run, prefix, origins=list)
+    data = cloud.results.get(f"reports/{run}/certificate.json") if kept is None else kept
+    problems: list[str] = verify(published, summary, data)["problems"]
+    return problems
+
+
+def test_what_is_published_is_enough_to_find_the_certificate_again(run: tuple[Cloud, dict[str, Any]]) -> None:
+    """Draws, rule and labels, from the rows and certificate.json alone; so with spans that end within an object."""
+    assert verified(*run) == []
+    assert verified(*run_certified(span_bytes=3_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda kept: kept | {"seed": "00" * 16}, "not those of the smallest ranks"),
+        (lambda kept: kept | {"population": kept["population"] + 1}, "that could be drawn"),
+        (lambda kept: kept | {"disagreements": kept["disagreements"] + 1}, "the rule gives"),
+        (lambda kept: kept | {"threshold": [kept["threshold"][0] - 1000, 0]}, "another threshold"),
+        (lambda kept: kept | {"accepted_rows": kept["accepted_rows"] + 1}, "keep the first tier's label"),
+        (lambda kept: kept | {"sampled": kept["sampled"][1:] + kept["sampled"][:1]}, "smallest ranks"),
+        (
+            lambda kept: kept | {"sampled": [[*row[:5], row[4], False] if row[6] else row for row in kept["sampled"]]},
+            "other answers to them",
+        ),
+    ],
+)
+def test_a_certificate_that_says_otherwise_is_found_out(
+    run: tuple[Cloud, dict[str, Any]], change: Any, said: str
+) -> None:
+    """Whatever figure of it was changed, for the better or not."""
+    cloud, summary = run
+    kept = msgspec.json.decode(cloud.results.get(f"reports/{summary['run_id']}/certificate.json"))
+    assert any(said in problem for problem in verified(cloud, summary, msgspec.json.encode(change(kept))))
+
+
+def test_a_run_without_a_promise_has_nothing_to_verify() -> None:
+    """Its task asks for none, and the message says so."""
+    cloud = Cloud(reply, SETTINGS)
+    summary = cloud.run(parse_task({"name": "t", "input": {"text": "text"}, "labels": list(LABELS)}, "t"), FILES)
+    with pytest.raises(BadRequest, match="its task asks for none"):
+        verify(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, None)
