@@ -19,8 +19,8 @@ from sluice.forecast.estimate import Forecast, TierForecast
 from sluice.forecast.pilot import Findings
 from sluice.forecast.trial import Pilot
 from sluice.quality.intervals import Share
+from sluice.runs.approval import Approval
 from sluice.runs.progress import RoundProgress, Snapshot
-from sluice.runs.state import Approval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -59,7 +59,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an unknown price needs no approval",
-        "sluice/runs/state.py",
+        "sluice/runs/approval.py",
         "return limit is not None and (usd is None or usd > limit)",
         "return limit is not None and usd is not None and usd > limit",
     ),

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sluice.forecast.estimate import Forecast
     from sluice.forecast.forecast import Progress
     from sluice.forecast.trial import Pilot, Purchase
+    from sluice.runs.approval import Approval
     from sluice.runs.progress import Snapshot
-    from sluice.runs.state import Approval
     from sluice.task.task import Task
 
 SEEDS = range(-(2**63), 2**63)

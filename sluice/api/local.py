@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sluice.results.published import Published
+    from sluice.runs.approval import Approval
     from sluice.runs.progress import Snapshot
-    from sluice.runs.state import Approval
     from sluice.task.task import Task
 
     Runner = Callable[..., Mapping[str, Any]]

@@ -11,7 +11,7 @@ from sluice.quality.known import from_file, from_input, rows_of
 from sluice.quality.verification import Verification
 from sluice.results.run_document import read_run
 from sluice.runs.document import read
-from sluice.runs.state import Certificate
+from sluice.runs.drawn import Certificate
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:

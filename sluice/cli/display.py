@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from sluice.runs.approval import Approval
     from sluice.runs.progress import JobProgress, RoundProgress
-    from sluice.runs.state import Approval
 
 STAGES = tuple(Stage)
 ENDED = {JobState.ENDED, JobState.SETTLED, JobState.FAILED}

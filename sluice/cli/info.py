@@ -9,8 +9,8 @@ import msgspec
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, print_json, reader_may_leave
 from sluice.figures import NONE, dollars, moment, short_model, size
+from sluice.runs.approval import Approval
 from sluice.runs.settings import Settings
-from sluice.runs.state import Approval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
 from sluice.forecast.offers import in_words
-from sluice.runs.state import beyond
+from sluice.runs.approval import beyond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sluice.api.local import Job, Runner
     from sluice.cli.display import Display
-    from sluice.runs.state import Approval
+    from sluice.runs.approval import Approval
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.errors import BadRequest
-from sluice.runs import state
+from sluice.runs.approval import Approval
 from sluice.runs.document import Document, read
 from sluice.runs.keys import Keys
 
@@ -66,7 +66,7 @@ class Standing:
     error: str | None = None
     rows: int | None = None
     document: dict[str, Any] | None = None
-    approval: state.Approval | None = None
+    approval: Approval | None = None
 
     @property
     def cost_usd(self) -> float | None:
@@ -151,7 +151,7 @@ def _standing(stack: Stack, run: str, start: Beginning) -> Standing:
         if status == FAILED:
             document = _summary_of_failed(stack, keys, further)
         if status == WAITING:
-            approval = read(state.Approval, stack.work.get(keys.approval), keys.approval)
+            approval = read(Approval, stack.work.get(keys.approval), keys.approval)
     else:
         status, error = str(document.get("status")), document.get("error")
     rows = document["rows"]["in"] if document else _planned_rows(stack, start, run)

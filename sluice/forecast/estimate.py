@@ -15,7 +15,8 @@ from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.survey import documents
 from sluice.runs import accounting, planning
-from sluice.runs.state import Pending, beyond
+from sluice.runs.approval import beyond
+from sluice.runs.state import Pending
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:

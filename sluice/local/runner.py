@@ -27,10 +27,10 @@ from sluice.models.catalog import Catalog
 from sluice.report.report import render
 from sluice.results.folder import CERTIFICATE, give_way, held
 from sluice.rows.inputs import names
+from sluice.runs.approval import Approval
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.progress import Watch
-from sluice.runs.state import Approval
 from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluice.results.published import Published
-    from sluice.runs.state import Certificate, SampledAnswer
+    from sluice.runs.drawn import Certificate, SampledAnswer
 
 HIGHEST = 2**32 - 1  # of a stored score
 COLUMNS = ("source", "line", "record", "status", "label", "labels", "score", "tier", "trail")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.figures import percent, short_model
-from sluice.runs.state import Certificate, Place
+from sluice.runs.drawn import Certificate
+from sluice.runs.state import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

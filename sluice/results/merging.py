@@ -16,8 +16,8 @@ from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
 
+    from sluice.results.standing import Standing
     from sluice.runs.state import FrozenTier, Start
     from sluice.task.task import Task
 
@@ -86,31 +86,6 @@ class Joined(NamedTuple):
     table: pa.Table
     records: pa.Array
     kept_invalid: dict[str, int]
-
-
-class Standing(NamedTuple):
-    """Which answers of the first tier stand under a certificate: those above `threshold` of records not drawn.
-
-    `places` are the scores of the records that have one, each with the hash that breaks ties. `certified` is False
-    where the run ended before there was a certificate: then none stands.
-    """
-
-    places: dict[str, tuple[int, int]]
-    drawn: AbstractSet[str]
-    threshold: tuple[int, int] | None
-    certified: bool
-
-    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
-        """What becomes of a first answer that waited for the certificate, by its record and what failed of it."""
-        if reason is not None:
-            return Outcome.ESCALATED.value, reason
-        if key in self.drawn:
-            return Outcome.ESCALATED.value, Reason.DRAWN.value
-        if not self.certified:
-            return Outcome.ESCALATED.value, None
-        if key in self.places and (self.threshold is None or self.places[key] > self.threshold):
-            return Outcome.ACCEPTED.value, None
-        return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
 
 
 def read_firsts(lines: Sequence[bytes]) -> Firsts:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.runs.books import Counts, PartBooks
-    from sluice.runs.state import Certificate, FrozenTier, RunPlan
+    from sluice.runs.drawn import Certificate
+    from sluice.runs.state import FrozenTier, RunPlan
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND = "batch", "on_demand"

@@ -182,93 +182,11 @@ class RunPlan(Document, frozen=True, kw_only=True):
     expected_usd: float | None = None
 
 
-class DrawnRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A drawn row: the number of its input, its line there, the key of its record."""
-
-    source: int
-    line: int
-    key: str
-
-
-class Draws(Document, frozen=True, kw_only=True):
-    """The rows that were drawn for a certificate, in the order of their ranks, and out of how many.
-
-    `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle.
-    """
-
-    seed: str
-    population: int
-    sample: list[DrawnRow]
-    train: list[DrawnRow]
-    records: Pending
-
-    @property
-    def keys(self) -> set[str]:
-        """The records that the oracle is asked about because a row of theirs was drawn."""
-        return {row.key for rows in (self.sample, self.train) for row in rows}
-
-
 class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Where an answer stands among all: its score as a 32-bit integer, and the hash that breaks ties."""
 
     score: int
     tie: int
-
-
-class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A sampled row with what the tiers say of its record: `place` and labels are None where an answer is not valid."""
-
-    source: int
-    line: int
-    key: str
-    place: Place | None
-    first: list[str] | None
-    oracle: list[str] | None
-    bad: bool
-
-
-class PieceLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A piece of an input that was read on its own: its first byte, and how many lines of the input lie before it."""
-
-    source: int
-    begin: int
-    lines: int
-
-
-class Certificate(Document, frozen=True, kw_only=True):
-    """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
-
-    `population` N, `sample` n, `at_most` A and `disagreements` x are those of sluice/quality/rule.py; accepted is what
-    stands above `threshold`, or all that passed the gates where it is None. `below`: of each shard the records that go
-    to the oracle. `best_share`: what no score could pass, as far as the sample tells. `sampled` and `pieces` let
-    anyone find the draws and the rule's figures again beside the published rows.
-    """
-
-    agree: str
-    delta: str
-    population: int
-    sample: int
-    train: int
-    at_most: int
-    disagreements: int
-    threshold: Place | None
-    seed: str
-    task_version: str
-    models: list[str]
-    packs: list[int]
-    learned: str
-    drawn_records: int
-    scored_records: int
-    accepted_records: int
-    accepted_rows: int
-    sampled_accepted: int
-    sampled_agreeing: int
-    sampled_unanswered: int
-    best_share: float
-    below: list[tuple[int, int]]
-    sampled: list[SampledAnswer]
-    pieces: list[PieceLines]
-    at: str
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -439,39 +357,6 @@ class End(Document, frozen=True, kw_only=True):
     rounds: int
     reason: str | None
     left: list[Left] = field(default_factory=list)
-
-
-class Approval(Document, frozen=True, kw_only=True):
-    """Why an execution ended before anything was sent: what the run can cost is above a limit.
-
-    `ceiling_usd` is held against `approve_above_usd`, and `all_tiers_usd`, what it is expected to cost if every record
-    goes through every tier, against `approve_above_expected_usd`. A cost is None where a price is unknown, a limit
-    where there is none.
-    """
-
-    ceiling_usd: float | None
-    expected_usd: float | None
-    approve_above_usd: float | None
-    at: str
-    all_tiers_usd: float | None = None
-    approve_above_expected_usd: float | None = None
-
-    @property
-    def passed(self) -> str:
-        """The setting whose limit the run passes."""
-        ceiling, limit = self.ceiling_usd, self.approve_above_usd
-        return "approve_above_usd" if beyond(ceiling, limit) else "approve_above_expected_usd"
-
-    @property
-    def limit_usd(self) -> float:
-        """That limit."""
-        limit: float = getattr(self, self.passed)
-        return limit
-
-
-def beyond(usd: float | None, limit: float | None) -> bool:
-    """Whether a cost is above a limit, if there is one; an unknown cost is above any."""
-    return limit is not None and (usd is None or usd > limit)
 
 
 class Resumption(Document, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from sluice.aws.events import Event
 from sluice.budget.costs import Load, all_tiers_usd
-from sluice.runs.state import Approval, beyond
+from sluice.runs.approval import Approval, beyond
 
 if TYPE_CHECKING:
     from sluice.steps.services import Run, Services

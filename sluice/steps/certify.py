@@ -11,7 +11,8 @@ import numpy as np
 
 from sluice.aws.s3 import ahead
 from sluice.quality.certificate import Promise, SampledRow, certify
-from sluice.runs.state import Certificate, PieceLines, Place, SampledAnswer, ShardItem
+from sluice.runs.drawn import Certificate, PieceLines, SampledAnswer
+from sluice.runs.state import Place, ShardItem
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.scores import ENTRY
 from sluice.steps.services import Run
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sluice.runs.state import DrawnRow, Draws
+    from sluice.runs.drawn import DrawnRow, Draws
     from sluice.steps.drawing import DrawnAnswers
     from sluice.steps.services import Services
 

@@ -10,11 +10,10 @@ import pyarrow as pa
 from sluice.answers.judge import Verdict
 from sluice.answers.packs import PackWriter, next_pack
 from sluice.answers.refusals import FEW, REFUSED_JOB, lasts, of_text
-from sluice.answers.replies import MAX_MESSAGE, Manifest, read_manifest
+from sluice.answers.replies import Manifest, read_manifest
 from sluice.answers.requests import RequestWriter
-from sluice.aws.bedrock import TERMINAL
 from sluice.aws.metrics import Measure
-from sluice.errors import Refused, RetryLater, Stop
+from sluice.errors import RetryLater, Stop
 from sluice.models.catalog import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
@@ -22,7 +21,8 @@ from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
-from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared, Submitted
+from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared
+from sluice.steps.ended import cause_of, how_it_ended
 from sluice.steps.endings import Ending, attempts_of, split_name, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
@@ -62,7 +62,7 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     written = services.work.find(keys.prepared)
     prepared = read(Prepared, written, keys.prepared) if written is not None else None
     try:
-        ended = _ended(services, opened, keys, error)
+        ended = how_it_ended(services, opened, keys, error)
     except (RetryLater, Stop) as unknown:
         _keep_cause(
             services,
@@ -90,42 +90,9 @@ def _measure(services: Services, task: str, counts: Counts) -> None:
         services.measure(Measure.COST_USD, counts.cost_usd, task=task)
 
 
-def _ended(services: Services, opened: Run, keys: JobKeys, error: dict[str, str] | None) -> Ended | None:
-    """How the job ended: as poll or infer noted it, else as Bedrock says now; None when it is still out, or never was.
-
-    A job that still runs is paid for and will bring answers, so it is not settled behind its back. One that Bedrock
-    would not create has ended before it began.
-    """
-    written = opened.store.find(keys.ended)
-    if written is not None:
-        return read(Ended, written, keys.ended)
-    sent = opened.store.find(keys.submitted)
-    if sent is None:
-        if error is None or error.get("Error") != Refused.__name__:
-            return None
-        ended = Ended(status=REFUSED_JOB, message=cause_of(error)[:MAX_MESSAGE], submitted=None, ended=None)
-        services.work.put(keys.ended, ended.write())
-        return ended
-    state = services.bedrock.job(read(Submitted, sent, keys.submitted).job_arn)
-    if state.status not in TERMINAL:
-        return None
-    ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
-    services.work.put(keys.ended, ended.write())  # Bedrock forgets its jobs; a run that judges again must not ask it
-    return ended
-
-
 def _keep_cause(services: Services, keys: JobKeys, error: dict[str, str] | None) -> None:
     found = error or {"Error": "Unfinished", "Cause": "check was reached before the job was sent"}
     services.work.put(keys.failed, Failed(error=found.get("Error", ""), cause=cause_of(found)).write())
-
-
-def cause_of(error: dict[str, str]) -> str:
-    """The message inside a Lambda error, which Step Functions hands over as a JSON text."""
-    cause = error.get("Cause", "")
-    try:
-        return str(msgspec.json.decode(cause)["errorMessage"])
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        return cause
 
 
 class _Check:

@@ -23,7 +23,7 @@ from sluice.quality.rule import REFUSED, allowed, most_disagreements, smallest_s
 from sluice.reasons import Outcome
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, SOURCE, RowReader
 from sluice.runs.document import read
-from sluice.runs.state import DrawnRow, Draws
+from sluice.runs.drawn import DrawnRow, Draws
 from sluice.steps.selection import PendingWriter
 
 if TYPE_CHECKING:

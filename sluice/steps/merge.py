@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from sluice.reasons import Reason, Status
 from sluice.results.findings import FindingsCount
-from sluice.results.merging import Joined, Place, RowJoin, Standing, attempts_in, join_attempts, read_firsts
+from sluice.results.merging import Joined, Place, RowJoin, attempts_in, join_attempts, read_firsts
+from sluice.results.standing import Standing
 from sluice.results.table import ATTEMPT, BASE
 from sluice.rows.record import KEY, PLACE, SENT
 from sluice.runs.books import PartBooks

@@ -28,8 +28,9 @@ from sluice.task.tiers import Transport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sluice.runs.drawn import Certificate
     from sluice.runs.keys import JobKeys
-    from sluice.runs.state import Certificate, Pending
+    from sluice.runs.state import Pending
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs

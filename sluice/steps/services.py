@@ -12,10 +12,11 @@ from sluice.aws.metrics import ignore
 from sluice.errors import SluiceError
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
+from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Certificate, Draws, Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
+from sluice.runs.state import Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 

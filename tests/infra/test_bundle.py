@@ -55,7 +55,7 @@ def test_the_code_fits_into_a_function(bundled: Path) -> None:
 
 
 def test_functions_without_arrow_carry_none(bundled: Path, tasks: Path, tmp_path: Path) -> None:
-    """The small bundle is the first one without Arrow and numpy, a third of its size; the middle one has Arrow alone."""
+    """The small bundle has neither Arrow nor numpy, a third of the size of all; the middle one has Arrow alone."""
     from infra.bundle import Bundle, Packages
 
     Bundle(packages=Packages.WITHOUT_ARROW, tasks=tasks).try_bundle(str(tmp_path))

@@ -33,9 +33,9 @@ from sluice.local.sources import check_answers
 from sluice.results.folder import check_out
 from sluice.results.run_document import read_run
 from sluice.rows.inputs import find_inputs, names
+from sluice.runs.approval import Approval
 from sluice.runs.progress import Gauge, JobProgress, JobState, RoundProgress, Snapshot, Stage
 from sluice.runs.settings import Settings
-from sluice.runs.state import Approval
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from sluice.cli.submit import Submission, submit
 from sluice.deployment.standing import standing
 from sluice.deployment.submission import keys_of
 from sluice.errors import BadInput, BadRequest, BadTask, RetryLater, Stop, Unbalanced
+from sluice.runs.approval import Approval
 from sluice.runs.settings import stack_name
-from sluice.runs.state import Approval
 from tests.harness.deployed import RUN
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ from sluice.forecast.estimate import Asked, Forecast
 from sluice.forecast.forecast import forecast
 from sluice.forecast.forecast import planned as estimated
 from sluice.models.catalog import Catalog
+from sluice.runs.approval import Approval
 from sluice.runs.document import read
 from sluice.runs.keys import JobKeys, Keys
 from sluice.runs.settings import Settings, declared_settings
-from sluice.runs.state import Approval, JobItem, RoundPlan, Span
+from sluice.runs.state import JobItem, RoundPlan, Span
 from sluice.steps import partition, plan
 from sluice.steps.services import Run
 from sluice.task.file import parse_task

@@ -8,10 +8,10 @@ import pytest
 
 from sluice.aws.events import Event
 from sluice.errors import Stop
+from sluice.runs.approval import Approval
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import Approval
 from sluice.steps import plan, resume, sweep
 from sluice.steps.services import Run
 from tests.harness.faults import Killed

@@ -14,8 +14,8 @@ from sluice.local.faults import draw
 from sluice.quality.draws import Ranks
 from sluice.reasons import Outcome, Reason
 from sluice.results.published import Published
+from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
-from sluice.runs.state import Certificate, Draws
 from sluice.steps import plan, rejudge
 from sluice.steps.certify import certified
 from sluice.steps.services import Run

@@ -1,0 +1,35 @@
+"""Which answers of a first tier stand under a certificate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sluice.reasons import Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+
+class Standing(NamedTuple):
+    """Which answers of the first tier stand under a certificate: those above `threshold` of records not drawn.
+
+    `places` are the scores of the records that have one, each with the hash that breaks ties. `certified` is False
+    where the run ended before there was a certificate: then none stands.
+    """
+
+    places: dict[str, tuple[int, int]]
+    drawn: AbstractSet[str]
+    threshold: tuple[int, int] | None
+    certified: bool
+
+    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
+        """What becomes of a first answer that waited for the certificate, by its record and what failed of it."""
+        if reason is not None:
+            return Outcome.ESCALATED.value, reason
+        if key in self.drawn:
+            return Outcome.ESCALATED.value, Reason.DRAWN.value
+        if not self.certified:
+            return Outcome.ESCALATED.value, None
+        if key in self.places and (self.threshold is None or self.places[key] > self.threshold):
+            return Outcome.ACCEPTED.value, None
+        return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
