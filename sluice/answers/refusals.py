@@ -84,6 +84,12 @@ def of_access(message: str) -> bool:
     return not of_text(message) and OF_ACCESS.search(message) is not None
 
 
+def to_change(message: str, model: str) -> str:
+    """A sentence on what to change in a task of which a model refuses all; nothing where the message names no field."""
+    do = remedy(message, f"the tier of {model}")  # a pilot numbers tiers otherwise
+    return f" Change it {do}." if do else ""
+
+
 def remedy(message: str, tier: str) -> str | None:
     """What to change in a task, at the tier that is refused so; None where the message names no field."""
     for pattern, do in REMEDIES:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.answers.refusals import to_change
 from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.aws.s3 import ahead
@@ -316,8 +317,9 @@ def _warnings(
     found += [f"an input could not be read, and no row of it is in the results: {why}" for why in _refused(opened)]
     found += [
         f"tier {left.tier} ({opened.tier(left.tier).model}) refused {left.records:,} records, and again when it was "
-        f"asked once more; no other tier was asked, and they are unresolved: {left.cause}. `sluice resume {opened.id}` "
-        "asks it again; with --escalate-refused the next tier too, if it still refuses them"
+        f"asked once more; no other tier was asked, and they are unresolved: {left.cause.rstrip('.')}."
+        f"{to_change(left.cause, opened.tier(left.tier).model)} `sluice resume {opened.id}` asks it again; with "
+        "--escalate-refused the next tier too, if it still refuses them"
         for left in end.left
     ]
     if opened.task.quality is not None and opened.certificate is None:

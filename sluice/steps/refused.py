@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sluice.answers.refusals import FEW, remedy
+from sluice.answers.refusals import FEW, to_change
 from sluice.errors import Stop
 from sluice.runs.accounting import RETRY
 from sluice.runs.state import Left
@@ -62,8 +62,7 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
         elif opened.escalates_refused and _asked_again(before, books) and books.tier + 1 < len(opened.start.tiers):
             found.passed += _next_tier(opened, books, refused)
         elif not accepted and refused:
-            do = remedy(str(why), f"the tier of {opened.tier(books.tier).model}")  # a pilot numbers them otherwise
-            mend = f" Change it {do}." if do else ""
+            mend = to_change(str(why), opened.tier(books.tier).model)
             said = f"round {books.round}, job {books.job}: {str(why).rstrip('.')}."
             raise Stop(f"{said}{mend} Nothing has been accepted, so the run stops here")
         else:

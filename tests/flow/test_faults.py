@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from tests.flow.local import Flow, Outcome
 
 ACCESS = "You don't have access to the model with the specified model ID."
-FIELD = "toolConfig: Extra inputs are not permitted"
+# As Bedrock says it: no two messages are the same, since each names its own request.
+OWN_REQUEST = " (Service: BedrockRuntime, Status Code: {code}, Request ID: {{record}}) (SDK Attempt Count: 1)"
+FIELD = "`temperature` is deprecated for this model."
+TOO_MANY = (
+    "The maximum tokens you requested exceeds the model limit of 5000. Try again with a maximum tokens value that is "
+    "lower than 5000."
+)
+KEY = "Malformed input request: #: extraneous key [top_k] is not permitted, please reformat your input and try again."
+SUBSCRIPTION = "AccessDeniedException: Model access is denied due to a missing AWS Marketplace subscription."
 
 
 def trails(outcome: Outcome) -> Counter[tuple[tuple[str, str | None], ...]]:
@@ -253,10 +261,15 @@ def test_a_job_whose_creation_got_no_answer_is_adopted(flow: Flow, case: str) ->
     assert len({call["token"] for call in trial.calls("CreateModelInvocationJob")}) == 1
 
 
+def refusing(message: str, code: int, **more: Any) -> dict[str, Any]:
+    """A fault by which records are refused, each under its own request's id."""
+    return {"fate": "error", "code": code, "message": message + OWN_REQUEST.format(code=code), **more}
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str, int]] = {
     "at the job": ({"jobs": [{"end": "Failed", "message": ACCESS, "times": 2}]}, ACCESS, 0),
     "at each record": (
-        {"records": [{"fate": "error", "code": 400, "message": FIELD, "job": "*-r0-*"}]},
+        {"records": [refusing(FIELD, 400, job="*-r0-*")]},
         f"400: {FIELD}",
         0,
     ),
@@ -282,6 +295,54 @@ def test_what_refuses_all_records_stops_the_run_before_the_next_round(flow: Flow
     all_accepted(outcome)
     assert {job.model for job in trial.jobs()} == {trial.jobs()[0].model}
     assert len(trial.jobs()) == 2 + 2 - refused
+
+
+def test_a_message_that_names_what_to_change_says_so_in_the_tasks_words(flow: Flow) -> None:
+    """Of calls on demand that all are refused: the run stops with what to change, and resume answers every row."""
+    refused = {"operation": "Converse", "error": "ValidationException", "message": KEY, "times": 30}
+    task = {"tiers": [{"model": "nova-micro", "transport": "on_demand"}]}
+    trial = Trial(flow, 30, faults={"calls": [refused]}, task=task)
+    stopped = trial.go()
+    assert (stopped.run["status"], stopped.rows) == ("failed", [])
+    assert KEY in stopped.run["error"]
+    assert "take top_k out of request" in stopped.run["error"]
+    all_accepted(trial.resume())
+
+
+def test_a_second_tier_that_refuses_all_leaves_its_rows_and_says_what_to_change(flow: Flow) -> None:
+    """What the first tier settled is published; the rest keeps the tier's words, which differ by request alone."""
+    trial = Trial(flow, 100, unsure=40, faults={"records": [refusing(TOO_MANY, 400, tier=1)]})
+    outcome = trial.go()
+    assert outcome.run["status"] == "over_limit"
+    assert outcome.run["rows"] == {"in": 100, "accepted": 60, "unresolved": 40, "rejected": 0}
+    assert outcome.run["reasons"] == {"record_refused": 40}
+    assert "set max_tokens to 5000 or less" in " ".join(outcome.run["warnings"])
+
+
+def test_a_job_whose_later_records_are_denied_is_asked_again_and_passes_nothing_on(flow: Flow) -> None:
+    """Access that ends in the middle of a job is no fault of its records: the same tier answers them afterwards."""
+    trial = Trial(flow, 100, faults={"records": [refusing(SUBSCRIPTION, 403, job="*-r0-*", share=0.6)]})
+    outcome = trial.go()
+    all_accepted(outcome)
+    denied = len(list(trial.sent().values())[1])
+    assert 40 <= denied <= 80
+    assert {job.model for job in trial.jobs()} == {trial.jobs()[0].model}
+    assert {row["tier"] for row in outcome.rows} == {0}
+
+
+def test_throttles_that_never_end_become_a_batch_job_filled_up(flow: Flow) -> None:
+    """An account without a quota on demand: what is too few for a batch job is sent in one all the same."""
+    trial = Trial(
+        flow,
+        5,
+        faults={"calls": [{"operation": "Converse", "error": "ThrottlingException"}]},
+        settings={"patience_seconds": 0, "quota_seconds": 1},
+    )
+    outcome = trial.go()
+    all_accepted(outcome)
+    assert trails(outcome) == {(("retried", "throttled"), ("accepted", None)): 5}
+    assert [len(records) for records in trial.sent().values()] == [5, 20]
+    assert {call["error"] for call in trial.calls("Converse")} == {"ThrottlingException"}
 
 
 FATES = ("missing", "duplicate", "unknown", "truncated", "unparsable", "error")

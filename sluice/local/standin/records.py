@@ -181,4 +181,4 @@ def apply(fault: RecordFault, line: bytes, record: str) -> list[bytes]:
             return [line.replace(record.encode(), stranger.encode())]
         case "error":
             body = bytes(_decode_line(line).modelInput)
-            return [failed_line(body, record, fault.code, fault.message)]
+            return [failed_line(body, record, fault.code, fault.message.replace("{record}", record))]
