@@ -11,6 +11,7 @@ from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Unbalanced
 from sluice.reasons import LIKELY, Reason
+from sluice.results.run_document import read_run
 from sluice.results.run_table import run_row
 from sluice.runs.keys import Keys
 from sluice.steps import publish
@@ -77,6 +78,27 @@ def test_run_json_has_the_keys_of_its_contract() -> None:
     assert list(summary["jobs"][0]) == ["round", "job", "tier", "status", "message", "records", "submitted", "ended"]
     assert set(summary["prices"]) == {"source", "date"}
     assert set(summary["ids"]) == {"missing", "duplicate"}
+
+
+def test_versions_that_were_passed_over_are_named_in_run_json_and_in_nothing_else() -> None:
+    """As start froze them, in their order; no row, no input and no count knows of them, and the report is made."""
+    deployed = cloud()
+    run = deployed.begin(make(), {"a.jsonl": ROWS})
+    passed = [
+        {"uri": "s3://incoming/t/a.jsonl", "version": version, "at": f"2026-11-20T08:0{n}:00+00:00"}
+        for n, version in enumerate(("v1", "v2"))
+    ]
+    tamper(deployed, Keys(run).inputs, passed_over=passed)
+    deployed.drive(run)
+    publish.run(deployed.services, run)
+    found = deployed.results.get(f"reports/{run}/run.json")
+    summary = json.loads(found)
+    assert summary["passed_over"] == passed
+    assert [(item.uri, item.version) for item in read_run(summary).passed_over] == [
+        (p["uri"], p["version"]) for p in passed
+    ]
+    assert ([item["rows"] for item in summary["inputs"]], summary["rows"]["in"], summary["warnings"]) == ([20], 20, [])
+    assert deployed.results.exists(f"reports/{run}/report.html")
 
 
 def test_run_json_lies_beside_the_report() -> None:
