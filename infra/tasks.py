@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.errors import BadSetting
+from sluice.errors import BadSetting, BadTask
 from sluice.models.catalog import PROFILE_ID, Catalog
+from sluice.models.fitting import for_this_machine
 from sluice.results.table import schema
 from sluice.runs.settings import check_kept
 from sluice.task.file import load_task, task_names
@@ -53,8 +54,15 @@ class Tasks:
 
         Which profile a Region uses is decided by the run; the model behind it is the same. The models of the default
         tiers are always among them, so that a first task needs no deployment of its own.
+
+        Raises:
+            BadTask: a task names a model of one's own, which no deployment can ask.
         """
         catalog = Catalog.of_project(Path(), os.environ)
+        for task in self.tasks:
+            own = [(n, tier.model) for n, tier in enumerate(task.tiers) if _has_a_server(tier.model, catalog)]
+            if own:
+                raise BadTask(f"task {task.name}", [f"tiers.{n}.model: {for_this_machine(model)}" for n, model in own])
         names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
 
@@ -99,6 +107,11 @@ class Tasks:
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the schema of each task's results."""
         return {task.name: schema(task) for task in self.tasks}
+
+
+def _has_a_server(model: str, catalog: Catalog) -> bool:
+    entry = catalog.entries.get(model)
+    return entry is not None and entry.openai is not None
 
 
 def _base_id(model: str, catalog: Catalog) -> str:

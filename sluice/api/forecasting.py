@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.api.local import local_runner, refused
-from sluice.api.tasks import Inputs, catalog_here, listed, region_here, runnable
+from sluice.api.tasks import Inputs, Who, answered, catalog_here, listed, region_here, runnable
 from sluice.aws.errors import translating
 from sluice.aws.stack import buckets, open_session
 from sluice.budget.costs import ESCALATED
@@ -15,13 +16,12 @@ from sluice.errors import BadRequest
 from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import forecast
 from sluice.forecast.trial import Trial
-from sluice.local.sources import check_answers
 from sluice.results.folder import check_out
 from sluice.rows.inputs import find_all
 from sluice.runs.settings import declared_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sluice.aws.s3 import Store
     from sluice.forecast.estimate import Forecast
@@ -75,7 +75,7 @@ def pilot(  # noqa: PLR0913 - what a pilot can be told
     *,
     records: int = 200,
     seed: int = 0,
-    answers: str = "standin",
+    answers: str | Sequence[str] | None = None,
     out: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
     region: str | None = None,
@@ -139,7 +139,7 @@ def trial_of(
     asked: Asked,
     records: int,
     seed: int,
-    answers: str,
+    answers: Who,
     out: str | Path | None,
     settings: Mapping[str, object] | None,
 ) -> Trial:
@@ -148,11 +148,13 @@ def trial_of(
         raise BadRequest(f"{records} is no number of records: give 1 or more", "records")
     if seed not in SEEDS:
         raise BadRequest(f"{seed} is not allowed: give a whole number of 64 bits", "seed")
-    check_answers(answers)
+    found, catalog = answered(asked.task, answers, asked.region)
     place = Path(out) if out is not None else Path("out") / f"{asked.task.name}-pilot"
     check_out(place)
     chosen = {name: getattr(asked.settings, name) for name in settings or {}}
-    return Trial(asked, records, seed, answers, place, chosen)
+    return Trial(
+        replace(asked, task=found.task, catalog=catalog), records, seed, found.answers, place, chosen, found.notes
+    )
 
 
 def buckets_of(region: str | None, profile: str | None) -> Callable[[str], Store]:

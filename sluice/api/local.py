@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.api.rows import Rows
-from sluice.api.tasks import Inputs, listed, region_here, runnable
+from sluice.api.tasks import Inputs, Who, answered, listed, region_here
+from sluice.errors import BadRequest
 from sluice.extras import Extra, require
 from sluice.local.checks import check_faults
-from sluice.local.sources import check_answers
 from sluice.results.folder import check_out, in_folder, read_document
 from sluice.results.published import why
 from sluice.rows.inputs import find_inputs
@@ -19,6 +20,7 @@ from sluice.runs.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sluice.local.answers import Answers
     from sluice.results.published import Published
     from sluice.runs.approval import Approval
     from sluice.runs.progress import Snapshot
@@ -26,15 +28,18 @@ if TYPE_CHECKING:
 
     Runner = Callable[..., Mapping[str, Any]]
 
+WAIT_MINUTES = 15.0
 
-def run(
+
+def run(  # noqa: PLR0913 - what a run can be told
     inputs: Inputs,
     task: Task | str | Path,
     *,
     out: str | Path,
-    answers: str = "standin",
+    answers: str | Sequence[str] | None = None,
     settings: Mapping[str, object] | None = None,
     region: str | None = None,
+    wait_minutes: float = WAIT_MINUTES,
     on_progress: Callable[[Snapshot], None] | None = None,
     approve: Callable[[Approval], bool] | None = None,
 ) -> Run:
@@ -50,9 +55,12 @@ def run(
         out: the folder for results, run.json, report and logs: new, empty, or of earlier runs of the task, whose rows
             of the same files this run replaces.
         answers: `standin` (nothing is asked, labels are made up from the text), `replay:FILE`, `openai:URL#MODEL`, or
-            `bedrock`, which asks the task's models with your credentials and costs money.
+            `bedrock`, which asks the task's models with your credentials and costs money; several as `["0=…", "1=…"]`,
+            one for each tier. Without it tiers ask the servers that models.yaml gives their models, and a task without
+            any has the stand-in.
         settings: settings of a deployment, as `{"approve_above_usd": 1}`.
         region: the AWS Region whose models are meant; else AWS_REGION, else us-east-1.
+        wait_minutes: for how long a server that goes away during the run is waited for.
         on_progress: is told how the run stands, about twice a second.
         approve: decides about a run that can cost more than `approve_above_usd`; without it such a run sends nothing
             and ends as cancelled.
@@ -68,7 +76,8 @@ def run(
         Interrupted: Ctrl-C; its `document` is run.json of the cancelled run.
 
     """
-    return job_of(inputs, task, out, answers, settings, region).run(local_runner(), on_progress, approve)
+    job = job_of(inputs, task, out, answers, settings, region, wait_minutes=wait_minutes)
+    return job.run(local_runner(), on_progress, approve)
 
 
 def open_run(out: str | Path) -> Run:
@@ -142,10 +151,12 @@ class Job:
     inputs: Sequence[Path]
     task: Task
     out: Path
-    answers: str
+    answers: Answers
     settings: Mapping[str, object]
     region: str
     faults: Path | None = None
+    wait_minutes: float = WAIT_MINUTES
+    notes: tuple[str, ...] = ()
 
     def run(
         self,
@@ -162,6 +173,7 @@ class Job:
             settings=self.settings,
             region=self.region,
             faults=self.faults,
+            patience=60 * self.wait_minutes,
             on_progress=on_progress,
             approve=approve or refused,
         )
@@ -172,20 +184,24 @@ def job_of(
     inputs: Inputs,
     task: Task | str | Path,
     out: str | Path,
-    answers: str = "standin",
+    answers: Who = None,
     settings: Mapping[str, object] | None = None,
     region: str | None = None,
     faults: Path | None = None,
+    *,
+    wait_minutes: float = WAIT_MINUTES,
 ) -> Job:
     """Check everything that can be checked before anything is started: task, models, settings, inputs, places."""
     where = region_here(region)
-    known, _ = runnable(task, where)
+    found, _ = answered(task, answers, where)
     typed = Settings().override(settings or {})
-    check_answers(answers)
+    if not 0 <= wait_minutes < math.inf:
+        raise BadRequest(f"{wait_minutes} is not allowed: give minutes, 0 or more", "wait_minutes")
     check_faults(faults)
     files = find_inputs(listed(inputs))
-    check_out(Path(out), known.name)
-    return Job(files, known, Path(out), answers, {name: getattr(typed, name) for name in settings or {}}, where, faults)
+    check_out(Path(out), found.task.name)
+    chosen = {name: getattr(typed, name) for name in settings or {}}
+    return Job(files, found.task, Path(out), found.answers, chosen, where, faults, wait_minutes, found.notes)
 
 
 def local_runner() -> Runner:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sluice.errors import BadRequest
+from sluice.local.answers import Arrangement, arranged
 from sluice.models.catalog import Catalog, Model
 from sluice.models.fitting import check_models
 from sluice.task import file as task_file
 from sluice.task.task import Task
 
 Inputs = str | Path | Sequence[str | Path]
+Who = str | Sequence[str] | None
 USUAL_REGION = "us-east-1"
 
 
@@ -35,7 +37,23 @@ def runnable(task: Task | str | Path, region: str) -> tuple[Task, tuple[Model, .
 
     """
     known = task if isinstance(task, Task) else load_task(task)
-    return known, check_models(known, catalog_here(), region, None if isinstance(task, Task) else str(task))
+    source = None if isinstance(task, Task) else str(task)
+    return known, check_models(known, catalog_here(), region, source, servers=True)
+
+
+def answered(task: Task | str | Path, answers: Who, region: str) -> tuple[Arrangement, Catalog]:
+    """Take or load a task, find who answers each of its tiers, and the models with those that only this run knows.
+
+    Raises:
+        BadTask: it cannot be run in this Region.
+        BadRequest: a source of answers that there is not, or a tier that nobody answers.
+        BadSetting: the catalogue of models that this folder lays over the built-in one has mistakes.
+
+    """
+    found = arranged(task if isinstance(task, Task) else load_task(task), answers, catalog_here())
+    catalog = catalog_here().with_servers(found.answers.servers)
+    check_models(found.task, catalog, region, None if isinstance(task, Task) else str(task), servers=True)
+    return found, catalog
 
 
 def catalog_here() -> Catalog:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.errors import BadRequest
+from sluice.local.sources import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,14 @@ RunOrFolder = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a JSON document, and nothing else, on standard output.")
+]
+AnswersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--answers",
+        metavar="SOURCE",
+        help=f"{SOURCES}; TIER=SOURCE for one tier. Without it the servers of models.yaml, else standin.",
+    ),
 ]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a deployment setting.")

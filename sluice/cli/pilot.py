@@ -38,7 +38,7 @@ class Request:
     task: str
     records: int
     seed: int
-    answers: str
+    answers: list[str]
     out: Path | None
     settings: list[str]
     region: str
@@ -51,6 +51,8 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
     settings = parse_settings(request.settings)
     asked = asked_for(request.inputs, request.task, settings, ESCALATED, request.region)
     trial = trial_of(asked, request.records, request.seed, request.answers, request.out, settings)
+    for note in trial.notes:
+        complain(note)
     shown = partial(_under_display, run_local)
     try:
         with ExitStack() as reading:
@@ -58,7 +60,7 @@ def pilot_run(request: Request, bucket: Callable[[str], Store], runner: Runner |
 
             def before(purchase: Purchase) -> None:
                 reading.close()
-                if request.answers == "bedrock":
+                if "bedrock" in trial.answers.kinds:
                     complain(announcement(purchase))
 
             made = trial.run(bucket, shown, progress(say), before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sluice.api.local import Run, job_of, local_runner
+from sluice.api.local import WAIT_MINUTES, Run, job_of, local_runner
 from sluice.cli.display import costs_of, display_for
 from sluice.cli.exits import OF_STATUS, ExitCode, complain, concluded, print_json, reader_may_leave
 from sluice.cli.options import parse_settings
@@ -34,11 +34,12 @@ class Request:
     inputs: list[str]
     task: str
     out: Path
-    answers: str
+    answers: list[str]
     settings: list[str]
     region: str
     faults: Path | None
     json: bool
+    wait_minutes: float = WAIT_MINUTES
 
 
 def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
@@ -53,7 +54,18 @@ def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
 
 def _run(request: Request, runner: Runner) -> ExitCode:
     settings = parse_settings(request.settings)
-    job = job_of(request.inputs, request.task, request.out, request.answers, settings, request.region, request.faults)
+    job = job_of(
+        request.inputs,
+        request.task,
+        request.out,
+        request.answers,
+        settings,
+        request.region,
+        request.faults,
+        wait_minutes=request.wait_minutes,
+    )
+    for note in job.notes:
+        complain(note)
     _tell_kept(job)
     run = _under_display(job, runner)
     from sluice.cli.summary import next_after, places_in  # noqa: PLC0415
@@ -66,9 +78,10 @@ def _run(request: Request, runner: Runner) -> ExitCode:
 
 def _tell_kept(job: Job) -> None:
     """Say how much an earlier run has left that need not be asked for again."""
+    from sluice.local.answers import BEDROCK, SERVER  # noqa: PLC0415
     from sluice.local.sources.kept import NAME, count_kept  # noqa: PLC0415
 
-    if job.answers.partition(":")[0] in ("openai", "bedrock") and (kept := count_kept(job.out)):
+    if job.answers.kinds & {SERVER, BEDROCK} and (kept := count_kept(job.out)):
         complain(f"{kept:,} replies are kept in {plain(job.out / NAME)}: what they answer is not asked again")
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model
 from sluice.report.report import bars
-from sluice.results.run_document import STATUS, stand_in
+from sluice.results.run_document import STATUS, made_up, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -226,7 +226,7 @@ def next_after(run: Run, out: Path) -> dict[str, str]:
     steps = {"Open the report": f"sluice report {folder} --open"}
     if run.rows.unresolved:
         steps["See what is unresolved"] = f"sluice results {folder} --status unresolved"
-    if stand_in(run.answers) is not None:
+    if made_up(run.answers):
         steps["Try your own file"] = "sluice init FILE"
     return steps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import pyarrow.parquet as pq
@@ -25,7 +25,7 @@ from sluice.task.file import parse_task
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sluice.aws.s3 import Store
@@ -111,19 +111,32 @@ def _document(part: Share) -> dict[str, Any]:
     return {**asdict(part), "share": part.value if part.of else None}
 
 
+class Said(Protocol):
+    """Who answers, as the runner knows it."""
+
+    @property
+    def said(self) -> str:
+        """As run.json has it."""
+
+    @property
+    def kinds(self) -> set[str]:
+        """Which kinds of source there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What is to be tried: `records` are drawn by `seed`, and answered by `answers`, into the folder `out`.
 
-    `settings` are those that somebody has chosen for the runs over the sample.
+    `settings` are those that somebody has chosen for the runs over the sample; `notes` what there is to say before.
     """
 
     asked: Asked
     records: int
     seed: int
-    answers: str
+    answers: Said
     out: Path
     settings: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def run(
         self,
@@ -153,11 +166,12 @@ class Trial:
         return made
 
     def _answers(self, runner: Runner, drawn: Sequence[Drawn]) -> list[Mapping[str, Any]]:
-        """Run the task as it is, on demand, and where it has several tiers the strongest alone; each run.json."""
+        """Run the task as it is, on demand, and where its strongest tier is another model that alone; each run.json."""
         task = self.asked.task
-        places = [(self.out, on_demand(task, slice(None)))]
-        if len(task.tiers) > 1:
-            places.append((self.out / STRONGEST, on_demand(task, slice(-1, None))))
+        own = {name for name, entry in self.asked.catalog.entries.items() if entry.openai is not None}
+        places = [(self.out, on_demand(task, slice(None), own))]
+        if task.tiers[-1].model != task.tiers[0].model:
+            places.append((self.out / STRONGEST, on_demand(task, slice(-1, None), own)))
         documents = []
         sample = (
             self.out / ".pilot" / SAMPLE
@@ -192,7 +206,7 @@ def purchase(estimate: Estimate, drawn: int) -> Purchase:
     """What the tiers are about to be asked for a sample, and what that is expected to cost."""
     tiers, load = estimate.opened.start.tiers, estimate.load
     asked = costs.sent(drawn, estimate.shares)
-    if len(tiers) > 1:
+    if tiers[-1].model_id != tiers[0].model_id:
         asked[-1] += drawn
     usd = accounting.total(
         costs.expected_usd(tier, load, Transport.ON_DEMAND, count) for tier, count in zip(tiers, asked, strict=True)
@@ -200,10 +214,16 @@ def purchase(estimate: Estimate, drawn: int) -> Purchase:
     return Purchase([(tier.model_id, count) for tier, count in zip(tiers, asked, strict=True)], usd)
 
 
-def on_demand(task: Task, tiers: slice) -> Task:
-    """The task with some of its tiers, each asked on demand: a sample is too small for batch jobs, and soon needed."""
+def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
+    """The task with some of its tiers, each asked on demand: a sample is too small for batch jobs, and soon needed.
+
+    Those of one's `own` servers, which have no jobs, stay as they are.
+    """
     data = task.model_dump(mode="json")
-    data["tiers"] = [{**tier, "transport": Transport.ON_DEMAND.value} for tier in data["tiers"][tiers]]
+    data["tiers"] = [
+        tier if tier["model"] in own else {**tier, "transport": Transport.ON_DEMAND.value}
+        for tier in data["tiers"][tiers]
+    ]
     data["limits"] = {}
     return parse_task(data, f"the pilot of {task.name}")
 
@@ -232,7 +252,7 @@ def conclude(trial: Trial, estimate: Estimate, drawn: Sequence[Drawn], documents
     alone = costs.expected_transport(tiers[-1], estimate.load.records, estimate.asked.settings.min_records_per_job)
     return Pilot(
         task=documents[0]["task"],
-        answers=trial.answers,
+        answers=trial.answers.said,
         seed=trial.seed,
         records=estimate.load.records,
         findings=found,

@@ -26,13 +26,15 @@ from sluice.local.functions import Surroundings
 from sluice.local.patterns import matches
 from sluice.local.server import CONFIGURE, INVOKE
 from sluice.local.sources.bedrock import CALLERS
+from sluice.local.standin.api import CALLS
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template
 from sluice.local.zygote import QUIET
 from sluice.places import PROJECT
+from sluice.runs.calls import Calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
     from types import TracebackType
 
@@ -77,6 +79,7 @@ class LocalCloud:
 
     `directory` takes the logs, `path` is where the handlers lie. Processes end with the context, and with this process
     however it dies. `callers_credentials`: whether the stand-in may use them, to ask the real Bedrock.
+    `hidden`: variables of the environment that no process gets to see.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class LocalCloud:
         template: Path | None = None,
         path: Path = PROJECT,
         callers_credentials: bool = False,
+        hidden: Collection[str] = (),
     ) -> None:
         self.directory = directory
         self.region = region
@@ -98,6 +102,7 @@ class LocalCloud:
         self.workflow = self.template.workflow()
         self.buckets = self.template.buckets()
         self.callers_credentials = callers_credentials
+        self.hidden = frozenset(hidden)
         self.secret = draw_secret()
         self.children: list[Child] = []
         self.stand_in: Child | None = None
@@ -141,7 +146,7 @@ class LocalCloud:
     def spawn(self, module: str, arguments: list[str], extra: Mapping[str, str] | None = None) -> Child:
         """Start a process that ends with this cloud; its log is named like its module."""
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            **{name: value for name, value in os.environ.items() if self._passes(name)},
             **QUIET,
             **NO_PROFILE,
             **credentials(self.secret),
@@ -156,6 +161,9 @@ class LocalCloud:
         child = Child(module, arguments, log, environment)
         self.children.append(child)
         return child
+
+    def _passes(self, name: str) -> bool:
+        return not name.startswith("AWS_") and name not in self.hidden
 
     @property
     def endpoint(self) -> str:
@@ -243,6 +251,16 @@ class LocalCloud:
         if not ok:
             raise FunctionFailed(step, document)
         return document
+
+    def calls(self) -> Calls | None:
+        """How the calls of the stand-in stand; None where it does not say."""
+        headers = {"Authorization": f"Bearer {self.secret}"}
+        request = urllib.request.Request(self.bedrock + CALLS, headers=headers)
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+                return msgspec.json.decode(answer.read(), type=Calls)
+        except (OSError, ValueError):
+            return None
 
     def _post(self, path: str, body: bytes) -> tuple[bool, bytes]:
         headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"}

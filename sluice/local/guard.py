@@ -19,6 +19,7 @@ from sluice.local.ledger import INVALID
 from sluice.local.policies import through_s3
 from sluice.local.rules import violations_of
 from sluice.local.template import PARTITION, arn_of
+from sluice.models.servers import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -161,7 +162,8 @@ class Guard:
         action = f"bedrock:{operation}"
         if operation == "CreateModelInvocationJob":
             yield action, self._arn("bedrock", "model-invocation-job/*"), {}
-            yield action, model_arns(parameters["modelId"], self.region)[0], {}
+            for arn in model_arns(parameters["modelId"], self.region)[:1]:
+                yield action, arn, {}
             yield "iam:PassRole", parameters["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}
         elif operation == "ListModelInvocationJobs":
             yield action, "*", {}
@@ -188,7 +190,12 @@ def is_profile(model: str) -> bool:
 
 
 def model_arns(model: str, region: str) -> list[str]:
-    """The ARNs that using a model touches: itself, and for an inference profile the model wherever it routes to."""
+    """The ARNs that using a model touches: itself, and for an inference profile the model wherever it routes to.
+
+    None for a model of one's own, which no deployment asks.
+    """
+    if is_own(model):
+        return []
     if model.startswith("arn:"):
         return [model]
     prefix = PROFILE.match(model)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+SEVERAL_AT = "<text id="  # how the message of a request begins that holds several texts
 BYTES_PER_TOKEN = 4  # an estimate; no tokenizer of these models is public
 CONTEXT_TOKENS = {"nova-micro": 128_000, "nova-": 300_000}
 MAX_OUTPUT_TOKENS = {"nova-2": 64_000, "nova-": 10_000}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.aws.s3 import Store, ahead
-from sluice.errors import BadSetting, BadTask, Interrupted, SluiceError, Stop, as_raised
+from sluice.errors import Interrupted, Stop, as_raised
 from sluice.files import all_or_none, digest_of, plain, write_whole
+from sluice.local.answers import BEDROCK, SERVER, Answers
+from sluice.local.asking import FOR_SERVERS, make_sure_of, models_beside, models_file, who_answers
 from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
+from sluice.local.looks import Looks
 from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
@@ -30,21 +32,19 @@ from sluice.rows.inputs import names
 from sluice.runs.approval import Approval
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
-from sluice.runs.progress import Watch
-from sluice.task.tiers import DEFAULT_TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sluice.runs.progress import Reader, Snapshot
+    from sluice.runs.progress import Snapshot
     from sluice.task.task import Task
-    from sluice.task.tiers import Tier
 
 SCARCE_BYTES = 1024 * 1024
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
 ARRIVING = ".arriving"  # the folder of what is being collected, and takes the place of earlier rows when it is whole
-LOOK_SECONDS = 0.4  # the runner offers a look far more often than a person can read
+PATIENCE_SECONDS = 900.0
+STANDIN = Answers.everywhere()
 LONG_SCALE = 1 / 120  # a minute is half a second
 
 # Pauses that a handler makes inside itself, where the engine's clock does not reach: a call that AWS may take minutes
@@ -57,10 +57,11 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     inputs: Sequence[Path | str],
     task: Task,
     out: Path,
-    answers: str = "standin",
+    answers: Answers = STANDIN,
     settings: Mapping[str, object] | None = None,
     region: str = "us-east-1",
     faults: Path | None = None,
+    patience: float = PATIENCE_SECONDS,
     on_progress: Callable[[Snapshot], None] | None = None,
     approve: Callable[[Approval], bool] = lambda _approval: False,
     part_of: Task | None = None,
@@ -69,31 +70,39 @@ def run_local(  # noqa: PLR0913 - what the command line can say
 
     `part_of` is the task whose tiers the stand-in knows, where this one has only some of them.
     `on_progress` is told how the run stands, about twice a second; `approve` decides about a run that waits for an
-    approval of its cost, and cancels one that does not get it.
+    approval of its cost, and cancels one that does not get it. `patience`: for how many seconds a server of one's own
+    that goes away is waited for.
 
     Returns:
         The document run.json.
 
     Raises:
         BadTask, BadInput, BadSetting: the run's start refuses it.
-        Stop: an input that is not there, an app that does not synthesize, a run that did not even start.
+        Stop: an input that is not there, an app that does not synthesize, a run that did not even start, or one whose
+            server went away for too long: what was answered is kept.
         Interrupted: Ctrl-C; the run was cancelled, and what it had answered is collected.
     """
     files = [existing(Path(name)) for name in inputs]
-    make_sure_of(answers)
+    make_sure_of(answers, part_of or task)
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
-    template = synthesized(models=models_beside(task, region), tasks=False)
+    catalog = Catalog.of_project(Path(), os.environ).with_servers(answers.servers)
+    template = synthesized(models=models_beside(task, catalog, region), tasks=False)
     with (
         full_disk_told(out),
         held(out),
         LocalCloud(
-            out / "logs", region=region, scale=scale, template=template, callers_credentials=answers == "bedrock"
+            out / "logs",
+            region=region,
+            scale=scale,
+            template=template,
+            callers_credentials=BEDROCK in answers.kinds,
+            hidden=answers.secret_variables,
         ) as cloud,
     ):
         return run_in(
             cloud,
-            Request(files, task, out, answers, settings or {}, faults, part_of),
-            None if on_progress is None else Looks(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), on_progress),
+            Request(files, task, out, answers, _with_servers(settings or {}, answers), faults, part_of, patience),
+            Looks(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), cloud.calls, on_progress),
             approve,
         )
 
@@ -118,10 +127,11 @@ class Request:
     files: Sequence[Path]
     task: Task
     out: Path
-    answers: str = "standin"
+    answers: Answers = STANDIN
     settings: Mapping[str, object] = field(default_factory=dict)
     faults: Path | None = None
     part_of: Task | None = None
+    patience: float = PATIENCE_SECONDS
 
 
 def run_in(
@@ -151,33 +161,6 @@ def run_in(
     return collect(cloud, run, request.out, request.files, digests)
 
 
-class Looks:
-    """Tells somebody how a run stands, as the work bucket shows it, when the last time is long enough ago."""
-
-    def __init__(
-        self, work: Reader, tell: Callable[[Snapshot], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._work = work
-        self._tell = tell
-        self._clock = clock
-        self._next = 0.0
-        self._watch: Watch | None = None
-
-    def __call__(self, run: str) -> None:
-        """Look at a run."""
-        if self._clock() < self._next:
-            return
-        if self._watch is None:
-            self._watch = Watch(self._work, run)
-        try:
-            snapshot = self._watch.look()
-        except SluiceError:  # a run goes on when a look at it fails
-            pass
-        else:
-            self._tell(snapshot)
-        self._next = self._clock() + LOOK_SECONDS
-
-
 def waiting(cloud: LocalCloud, run: str) -> Approval | None:
     """The approval that a run waits for, if it does."""
     key = Keys(run).approval
@@ -197,7 +180,8 @@ def prepare(cloud: LocalCloud, request: Request) -> None:
     """Bring up the stand-in and the functions' surroundings for a request."""
     logs = request.out / "logs"
     plan = Plan() if request.faults is None else read_plan(request.faults)
-    bedrock = cloud.answer_with(configuration(cloud, request))
+    models = models_file(request.answers, logs)
+    bedrock = cloud.answer_with(configuration(cloud, request, models))
     with suppress(FileNotFoundError):
         shutil.rmtree(logs / "writes")
     if plan.functions:
@@ -205,7 +189,7 @@ def prepare(cloud: LocalCloud, request: Request) -> None:
     cloud.configure(
         Surroundings(
             logs=str(logs.resolve()),
-            variables={**cloud.endpoints(bedrock), **own_models()},
+            variables={**cloud.endpoints(bedrock), **({"SLUICE_MODELS": str(models)} if models else {})},
             crashes=crashes(plan, (logs / "writes").resolve()),
             plan=plan,
         )
@@ -218,7 +202,7 @@ def start(cloud: LocalCloud, request: Request) -> str:
         "task": request.task.model_dump(mode="json"),
         "inputs": upload(cloud, request.files, request.task.name),
         "settings": {**SHORT_PAUSES, **request.settings},
-        "answers": request.answers,
+        "answers": request.answers.said,
         "nonce": uuid.uuid4().hex,
     }
     try:
@@ -227,44 +211,13 @@ def start(cloud: LocalCloud, request: Request) -> str:
         raise as_raised(error.kind, str(error)) or error from error
 
 
-def own_models() -> dict[str, str]:
-    """Where the functions find the catalogue of this folder; deployed ones have it in their code."""
-    own = Path(os.environ.get("SLUICE_MODELS") or "models.yaml")
-    return {"SLUICE_MODELS": str(own.resolve())} if own.is_file() else {}
+def _with_servers(settings: Mapping[str, object], answers: Answers) -> Mapping[str, object]:
+    return {**FOR_SERVERS, **settings} if answers.servers else settings
 
 
-def models_beside(task: Task, region: str) -> list[str]:
-    """The ids of a task's models that the default tiers do not have: a deployment of the task would allow them."""
-    catalog = Catalog.of_project(Path(), os.environ)
-
-    def ids(tiers: Iterable[Tier]) -> set[str]:
-        found = set()
-        for tier in tiers:
-            with suppress(BadTask, BadSetting):  # the start of the run refuses those, with the reason
-                found.add(catalog.resolve(tier.model, region).id)
-        return found
-
-    return sorted(ids(task.tiers) - ids(DEFAULT_TIERS))
-
-
-def scale_for(size: int, answers: str) -> float:
+def scale_for(size: int, answers: Answers) -> float:
     """How much shorter waits are than in AWS: less so where jobs take long, since a look at a job has its price too."""
-    kind = answers.partition(":")[0]
-    return LONG_SCALE if size > LARGE_BYTES or kind in ("openai", "bedrock") else SCALE
-
-
-def make_sure_of(answers: str) -> None:
-    """Look whether a server that is to answer is there and takes requests, rather than let a whole run find out.
-
-    Raises:
-        Stop: it is not, or does not.
-    """
-    kind, _, rest = answers.partition(":")
-    if kind == "openai":
-        from sluice.local.sources.openai import OpenAISource  # noqa: PLC0415 - the other sources need no HTTP client
-
-        url, _, model = rest.rpartition("#")
-        OpenAISource(url, model).reach()
+    return LONG_SCALE if size > LARGE_BYTES or answers.kinds & {SERVER, BEDROCK} else SCALE
 
 
 def existing(path: Path) -> Path:
@@ -278,11 +231,14 @@ def existing(path: Path) -> Path:
     return path
 
 
-def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
+def configuration(cloud: LocalCloud, request: Request, models: Path | None) -> dict[str, Any]:
     """What the stand-in has to know."""
+    task = request.part_of or request.task
     return {
-        "task": (request.part_of or request.task).model_dump(mode="json"),
-        "answers": absolute(request.answers),
+        "task": task.model_dump(mode="json"),
+        **who_answers(request.answers, task, Catalog.load(models), cloud.region),
+        "patience": request.patience,
+        "models": None if models is None else str(models),
         "settings": dict(request.settings),
         "faults": None if request.faults is None else str(request.faults.resolve()),
         "s3": cloud.endpoint,
@@ -292,12 +248,6 @@ def configuration(cloud: LocalCloud, request: Request) -> dict[str, Any]:
         "journal": str((request.out / "logs" / "bedrock.jsonl").resolve()),
         "replies": str((request.out / NAME).resolve()),
     }
-
-
-def absolute(answers: str) -> str:
-    """The source of the answers, with the path of a replay made independent of the working folder."""
-    kind, _, path = answers.partition(":")
-    return f"replay:{Path(path).resolve()}" if kind == "replay" else answers
 
 
 def upload(cloud: LocalCloud, files: Sequence[Path], task: str) -> list[str]:

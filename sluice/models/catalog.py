@@ -6,7 +6,6 @@ which stays as it is. A full id that the catalogue does not know is allowed; its
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
 from sluice.errors import BadSetting
+from sluice.models.entries import Entry, Part, Price, month
 from sluice.models.lifecycle import Lifecycle
+from sluice.models.servers import Server, own_id
 from sluice.task.file import read_yaml
 from sluice.task.problems import problems_of
 from sluice.task.tiers import Transport
@@ -28,18 +29,6 @@ PER = 1_000_000
 
 PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|in|ca|global)\.)?(.+)")
 FULL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[.:/][A-Za-z0-9._:/-]+")
-# What may follow the beginning of an id that `recognise` gives: a date, a version. Keeps opus-4 from meaning opus-4-5.
-ID_ENDING = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)*(?::\d+k)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per 1M tokens; None where it is unknown."""
-
-    batch_input: float | None
-    batch_output: float | None
-    on_demand_input: float | None
-    on_demand_output: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class Model:
     batch inference; a model that is not in the catalogue is taken to be, and the tier's transport can say otherwise.
     `refuses`: parameters of inferenceConfig that it answers with an error; `request`: fields that every request to it
     takes beside. `token_factor`: how many tokens it counts where the catalogue's figures are one. The price holds for
-    requests of up to `priced_to_tokens` input tokens.
+    requests of up to `priced_to_tokens` input tokens. `server`: where a model of one's own answers.
     """
 
     name: str
@@ -64,6 +53,7 @@ class Model:
     token_factor: float = 1.0
     priced_to_tokens: int | None = None
     lifecycle: Lifecycle | None = None
+    server: Server | None = None
 
 
 def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: int) -> float | None:
@@ -86,85 +76,14 @@ def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: 
     return (rates[0] * input_tokens + rates[1] * output_tokens) / PER
 
 
-def _month(value: object) -> object:
-    """A date as text, whether YAML read it as a date or not."""
-    return value.isoformat() if isinstance(value, dt.date) else value
-
-
-USD = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Rates = tuple[USD, USD]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Prices(_Part):
-    on_demand: Rates | None = None
-    batch: Rates | None = None
-
-    def as_price(self) -> Price:
-        return Price(*(self.batch or (None, None)), *(self.on_demand or (None, None)))
-
-
-class _Entry(_Part):
-    """One model of the file; see the comment at its top."""
-
-    id: str | None = None
-    recognise: str | None = None
-    profiles: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    plain_only: tuple[str, ...] = ()
-    batch: bool = True
-    context_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    price: _Prices | None = None
-    profile_prices: dict[str, _Prices] = Field({})
-    region_prices: dict[str, _Prices] = Field({})
-    refuses: tuple[str, ...] = ()
-    request: dict[str, Any] = Field({})
-    token_factor: Annotated[float, Field(strict=True, gt=0, le=10)] = 1.0
-    priced_to_tokens: Annotated[int, Field(ge=1)] | None = None
-    lifecycle: Lifecycle | None = None
-
-    def is_model(self, base: str) -> bool:
-        """Whether an id without its profile's prefix belongs to this entry."""
-        if self.id is not None and base == self.id:
-            return True
-        start = self.recognise
-        return start is not None and base.startswith(start) and bool(ID_ENDING.fullmatch(base[len(start) :]))
-
-    def price_of(self, profile: str | None, region: str | None = None) -> Price | None:
-        """The price under a profile, or (None) of the plain id in a Region; unknown where the table says nothing."""
-        if profile is None and region in self.region_prices:
-            return self.region_prices[region].as_price()
-        if profile in self.profile_prices:
-            return self.profile_prices[profile].as_price()
-        known = self.price is not None and (profile is None or profile in self.profiles)
-        return self.price.as_price() if self.price and known else None
-
-    def id_in(self, region: str, geography: str | None) -> str | None:
-        """The plain id where a Region has only that, else the profile of its geography, else the plain id, else none.
-
-        Never the global profile, which takes texts out of the geography.
-        """
-        if self.id is None:
-            return None
-        if region in self.plain_only:
-            return self.id
-        if geography is not None and geography in {*self.profiles, *self.profile_prices}:
-            return f"{geography}.{self.id}"
-        return self.id if region in self.regions else None
-
-
 Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Range = tuple[Above0, Above0]
 
 
-class Tokens(_Part):
+class Tokens(Part):
     """How many characters make a token, by script."""
 
-    date: Annotated[str, BeforeValidator(_month)]
+    date: Annotated[str, BeforeValidator(month)]
     source: str
     characters: dict[str, Above0]
     range: dict[str, Range] = Field({})
@@ -177,10 +96,10 @@ class Tokens(_Part):
         return value
 
 
-class Durations(_Part):
+class Durations(Part):
     """How long jobs and calls have been known to take."""
 
-    date: Annotated[str, BeforeValidator(_month)]
+    date: Annotated[str, BeforeValidator(month)]
     source: str
     records: Annotated[int, Field(ge=1)]
     minutes: Annotated[dict[str, Range], Field(min_length=1)]
@@ -203,10 +122,10 @@ class Durations(_Part):
         return model in self.minutes
 
 
-class _File(_Part):
-    date: Annotated[str, BeforeValidator(_month)] | None = None
+class _File(Part):
+    date: Annotated[str, BeforeValidator(month)] | None = None
     source: str | None = None
-    models: dict[str, _Entry] = Field({})
+    models: dict[str, Entry] = Field({})
     geographies: dict[str, tuple[str, ...]]
     tokens: Tokens
     durations: Durations
@@ -221,7 +140,7 @@ class Catalog:
 
     date: str
     source: str
-    entries: Mapping[str, _Entry]
+    entries: Mapping[str, Entry]
     tokens: Tokens
     durations: Durations
     regions: Mapping[str, tuple[str, ...]]  # of each geography, as patterns
@@ -241,7 +160,7 @@ class Catalog:
         own = _content(extra)
         models = dict(data["models"])
         for name, entry in own.get("models", {}).items():
-            before = models.get(name, {})
+            before = {} if isinstance(entry, Mapping) and "openai" in entry else models.get(name, {})
             models[name] = _entry_over(before, entry) if isinstance(entry, Mapping) else entry
         source = f"{own.get('source') or extra.name}, over: {data['source']}"
         kept = ("geographies", "tokens", "durations")
@@ -263,7 +182,9 @@ class Catalog:
         try:
             file = _File.model_validate(dict(data))
         except ValidationError as error:
-            raise BadSetting("\n".join(f"{name}: {problem}" for problem in problems_of(error, _PLACES))) from None
+            places: dict[str, type[BaseModel]] = {**_PLACES, **{f"models.{model}": Entry for model in data["models"]}}
+            places |= {f"models.{model}.openai": Server for model in data["models"]}
+            raise BadSetting("\n".join(f"{name}: {problem}" for problem in problems_of(error, places))) from None
         return cls(
             file.date or "unknown", file.source or name, file.models, file.tokens, file.durations, file.geographies
         )
@@ -286,6 +207,8 @@ class Catalog:
 
         """
         if model in self.entries:
+            if (server := self.entries[model].openai) is not None:
+                return self._own(model, server)
             found = self.id_in(model, region)
             if found is None:
                 raise BadSetting(f"{model!r} has no known id in {region}{self._elsewhere(model)}")
@@ -295,6 +218,27 @@ class Catalog:
         near = get_close_matches(model, self.entries, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise BadSetting(f"{model!r} is no known model{hint} There are: {', '.join(self.entries)}, and full ids")
+
+    def with_servers(self, servers: Mapping[str, Server]) -> Catalog:
+        """The catalogue with further models of one's own, by name."""
+        known = {name: self.entries.get(name) for name in servers}
+        new = {name: Entry(openai=servers[name]) for name, entry in known.items() if entry is None or not entry.openai}
+        return replace(self, entries={**self.entries, **new})
+
+    def _own(self, name: str, server: Server) -> Model:
+        entry = self.entries[name]
+        return Model(
+            name,
+            own_id(name),
+            context_tokens=entry.context_tokens,
+            max_output_tokens=entry.max_output_tokens,
+            price=entry.price_of(None),
+            refuses=frozenset(entry.refuses),
+            request=entry.request,
+            token_factor=entry.token_factor,
+            priced_to_tokens=entry.priced_to_tokens,
+            server=server,
+        )
 
     def _within(self, id_: str) -> str:
         profile = profile_of(id_)
@@ -358,7 +302,7 @@ def base_of(model_id: str) -> str | None:
 def _entry_over(before: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """A model's entry with the user's laid over it: a price of theirs holds for every profile that they do not name."""
     entry = {**before, **own}
-    if "price" in own:
+    if "price" in own and "openai" not in own:
         entry["profiles"] = [*own.get("profiles", before.get("profiles", ())), *before.get("profile_prices", ())]
         entry["profile_prices"] = own.get("profile_prices", {})
         entry["region_prices"] = own.get("region_prices", {})

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sluice.task.tiers import Tier
 
 
-def check_models(task: Task, catalog: Catalog, region: str, source: str | None = None) -> tuple[Model, ...]:
-    """The model of each tier, in order, all fit for their tier.
+def check_models(
+    task: Task, catalog: Catalog, region: str, source: str | None = None, *, servers: bool = False
+) -> tuple[Model, ...]:
+    """The model of each tier, in order, all fit for their tier; `servers`: also those of one's own.
 
     Raises:
         BadTask: a model that cannot be resolved, a limit that the tier is above, or a budget without a price.
@@ -31,10 +33,20 @@ def check_models(task: Task, catalog: Catalog, region: str, source: str | None =
             problems.append(f"{place}.model: {error}")
             continue
         found.append(model)
+        if model.server is not None and not servers:
+            problems.append(f"{place}.model: {for_this_machine(tier.model)}")
         problems += [f"{place}.{problem}" for problem in _misfits(task, tier, model)]
     if problems:
         raise BadTask(source or f"task {task.name}", problems)
     return tuple(found)
+
+
+def for_this_machine(model: str) -> str:
+    """Say why a deployment asks no model of one's own, and what to do."""
+    return (
+        f"{model} has a server of its own in models.yaml (openai), which only a run on this machine asks; a deployment "
+        "asks models of Bedrock: name one, or take `sluice run`"
+    )
 
 
 def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:

@@ -20,6 +20,8 @@ from sluice.runs.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sluice.runs.calls import Calls
+
 D = TypeVar("D", bound=Document)
 
 
@@ -209,7 +211,10 @@ class RoundProgress:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run at one moment. `rows` and `records` are None until every row has been read."""
+    """A run at one moment. `rows` and `records` are None until every row has been read.
+
+    `calls` is told by runs on this machine alone.
+    """
 
     run: str
     stage: Stage = Stage.START
@@ -226,6 +231,7 @@ class Snapshot:
     ceiling_usd: float | None = None
     expected_usd: float | None = None
     budget_usd: float | None = None
+    calls: Calls | None = None
 
     @property
     def accepted(self) -> int:

@@ -13,7 +13,8 @@ from msgspec import field
 from pydantic import ConfigDict
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
-from sluice.models.catalog import Model, Price
+from sluice.models.catalog import Model
+from sluice.models.entries import Price
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
 from sluice.task.tiers import Tier, Transport

@@ -17,6 +17,7 @@ import msgspec
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
 from sluice.quality.draws import seed_of
+from sluice.models.servers import is_own
 from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
 from sluice.rows.inputs import listed
 from sluice.runs.document import read
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 RUN_TASK = 20  # characters of the task's name in a run id; job names add 12 more and end at 63
 AT_ONCE = 16  # objects that are looked at together, two calls for each: 50,000 take two minutes and not twenty
+BEDROCK = "bedrock"  # who answers where nobody says otherwise: a run on one's own machine does
 S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 # Settings of the inbox and of the buckets: no run has its own.
 OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day", "max_versions_per_hour", "keep_requests_days")
@@ -64,7 +66,8 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     """
     command = event["command"]
     task = _task(command["task"], deployment)
-    models = check_models(task, deployment.catalog, deployment.region)
+    answers = command.get("answers", BEDROCK)
+    models = check_models(task, deployment.catalog, deployment.region, servers=answers != BEDROCK)
     settings = _settings(deployment, command.get("settings") or {})
     check_kept(settings, task.name, task.tiers)
     found, passed = _freeze(services, command["inputs"], settings)
@@ -74,7 +77,7 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
         raise BadInput("; ".join([nothing, *said]))
     # Without a time of its own the newest object's, so that a repeated command says the same.
     moment = dt.datetime.fromisoformat(command.get("time") or max(modified for _, modified in found))
-    inputs, answers = [item for item, _ in found], command.get("answers", "bedrock")
+    inputs = [item for item, _ in found]
     basis = [task.model_dump(mode="json"), settings.model_dump(), answers, command.get("nonce", "")]
     id_ = run_id(task.name, moment, *basis, inputs)
     begin(services, deployment, Asked(task, models, settings, answers, moment, said), id_, inputs)
@@ -234,13 +237,20 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         results_bucket=services.results.bucket,
         depth=bucket_depth(sum(item.bytes for item in inputs)),
         spans=len(items),
-        prices={"source": deployment.catalog.source, "date": deployment.catalog.date},
+        prices=_prices(deployment, tiers),
         requests_in=REQUESTS,
         seed=seed_of(asked.task.version, inputs) if asked.task.quality else None,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
     )
     services.work.put_new(keys.start, start.write())
+
+
+def _prices(deployment: Deployment, tiers: list[FrozenTier]) -> dict[str, str]:
+    """Where the prices come from; those of models of one's own are their owner's."""
+    if all(is_own(tier.model_id) for tier in tiers):
+        return {"source": "models.yaml"} if any(tier.price for tier in tiers) else {}
+    return {"source": deployment.catalog.source, "date": deployment.catalog.date}
 
 
 def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> tuple[Fitted, list[str]]:

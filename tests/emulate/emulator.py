@@ -144,7 +144,7 @@ class Emulator:
         self.standin = Child("tests.emulate.bedrock", [], self.folder / "bedrock.log", variables)
         said = Configuration(
             task=self.task.model_dump(mode="json"),
-            answers="standin",
+            answers={"": "standin"},
             settings=self.settings,
             faults=None,
             s3=self.endpoint,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from sluice.local.answers import Answers
 from sluice.local.ledger import FOLDER, INVALID, REFUSED, read_ledgers
 from sluice.local.runner import Request, run_in
 from sluice.results.table import schema
@@ -91,7 +92,7 @@ class Flow:
         loaded = load_task(task, ROOT / "tasks") if isinstance(task, str) else parse_task(dict(task), "the test's task")
         source = "standin" if answers is None else f"replay:{record(folder / 'answers.jsonl', answers)}"
         out = out or folder / "out"
-        asked = Request(list(paths), loaded, out, source, settings or {}, faults)  # type: ignore[arg-type]
+        asked = Request(list(paths), loaded, out, Answers.everywhere(source), settings or {}, faults)  # type: ignore[arg-type]
         run = run_in(self.cloud, asked)
         outcome = Outcome(loaded, out, run, read_rows(out, run))
         hold(outcome)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sluice.local.runner import models_beside
+from sluice.local.asking import models_beside
 from sluice.local.synthesis import synthesized
+from sluice.models.catalog import Catalog
 from sluice.task.file import parse_task
 from tests.flow.local import FIRST, PLAIN, ROOT, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
 
@@ -212,7 +213,7 @@ def test_a_disk_without_room_ends_in_one_line_and_leaves_no_result(place: Place)
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
         "from sluice.cli import main; main()"
     )
-    synthesized(models=models_beside(parse_task(PLAIN, "plain"), "us-east-1"))
+    synthesized(models=models_beside(parse_task(PLAIN, "plain"), Catalog.load(), "us-east-1"))
     command = [sys.executable, "-c", limited, *place.command[len(PROGRAM) :]]
     done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sluice.local.answers import Answers
 from sluice.local.runner import collect, prepare, start
 from sluice.task.file import load_task
 from tests.flow.local import Outcome, jsonl, numbered, read_rows, write
@@ -39,7 +40,7 @@ class Drop(Trial):
         super().__init__(flow, 0)
         self.folder: Path = flow.folder()
         self.task = load_task("tickets")
-        self.request = replace(self.request, task=self.task, answers="standin", settings={})
+        self.request = replace(self.request, task=self.task, answers=Answers.everywhere(), settings={})
         prepare(self.cloud, self.request)
 
     def drop(self, data: bytes, name: str = "in.jsonl") -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from sluice.cli.exits import OF_STATUS
+from sluice.local.answers import Answers
 from sluice.local.runner import Request, collect, prepare, start
 from sluice.task.file import parse_task
 from tests.flow.local import (
@@ -85,7 +86,7 @@ class Trial:
         plan = write(folder / "faults.yaml", yaml.safe_dump(dict(faults or {})).encode())
         # A trial's jobs are small so that there are many of them, and looks come at once so that it is short.
         short = {"min_records_per_job": 20, "poll_seconds_max": 60, **(settings or {})}
-        self.request = Request(self.files, self.task, folder / "out", f"replay:{said}", short, plan)
+        self.request = Request(self.files, self.task, folder / "out", Answers.everywhere(f"replay:{said}"), short, plan)
         self.run = ""
 
     def begin(self) -> str:

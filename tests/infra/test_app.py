@@ -291,6 +291,20 @@ def test_a_task_with_a_mistake_is_not_deployed(tmp_path: Path) -> None:
         Tasks.load(tmp_path)
 
 
+def test_a_task_that_asks_ones_own_server_is_not_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function in AWS reaches no server of a laptop, and its role would allow no such model."""
+    from infra.tasks import Tasks
+
+    own = 'models: {my: {openai: {url: "http://localhost:1/v1", model: q}}}'
+    (tmp_path / "own.models").write_text(own, encoding="utf-8")
+    (tmp_path / "mails.yaml").write_text(
+        "name: mails\ninput: {text: t}\nlabels: [a, b]\ntiers: [{model: my}]\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("SLUICE_MODELS", str(tmp_path / "own.models"))
+    with pytest.raises(BadTask, match=r"task mails: tiers.0.model: my has a server of its own"):
+        Tasks.load(tmp_path).model_ids()
+
+
 def test_models_come_from_tasks_default_tiers_and_options(tasks: Path) -> None:
     """Short names and profiles become the ids of the models behind them; the user's own profiles stay ARNs."""
     from infra.tasks import Tasks

@@ -9,8 +9,7 @@ import typer
 
 from sluice.cli.calls import here
 from sluice.cli.help import examples
-from sluice.cli.options import CallsRegionOption, JsonOption, ProfileOption, SettingsOption, TaskOption
-from sluice.local.sources import SOURCES
+from sluice.cli.options import AnswersOption, CallsRegionOption, JsonOption, ProfileOption, SettingsOption, TaskOption
 
 commands = typer.Typer()
 
@@ -64,10 +63,7 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     ],
     task: TaskOption,
     records: Annotated[int, typer.Option("-n", metavar="COUNT", min=1, help="How many records are drawn.")] = 200,
-    answers: Annotated[
-        str,
-        typer.Option(metavar="SOURCE", help=f"{SOURCES}."),
-    ] = "standin",
+    answers: AnswersOption = None,
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", min=-(2**63), max=2**63 - 1, help="Another number draws other records.")
     ] = 0,
@@ -91,7 +87,7 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
     from sluice.api.forecasting import buckets_of  # noqa: PLC0415
     from sluice.cli.pilot import Request, pilot_run  # noqa: PLC0415
 
-    request = Request(inputs, task, records, seed, answers, out, settings or [], region, json)
+    request = Request(inputs, task, records, seed, answers or [], out, settings or [], region, json)
     raise here(lambda: pilot_run(request, buckets_of(region, profile)))
 
 
@@ -100,11 +96,13 @@ def pilot(  # noqa: PLR0913, PLR0917 - one for each option
         "sluice run tickets.jsonl --task tickets --out out/demo",
         "sluice run mail/ more.csv.gz --task ./mail.yaml --out out/mail",
         "sluice run some.jsonl --task tickets --out out/some --answers openai:http://localhost:11434/v1#qwen3",
+        "sluice run some.jsonl --task tickets --out out/some --answers 0=openai:http://localhost:8000/v1#qwen3 "
+        "--answers 1=bedrock",
         "sluice run some.jsonl --task tickets --out out/some --answers bedrock --set approve_above_usd=1",
         "sluice run tickets.jsonl --task tickets --out out/demo --json | jq .rows",
     )
 )
-def run(
+def run(  # noqa: PLR0913, PLR0917 - one for each option
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -113,15 +111,15 @@ def run(
     ],
     task: TaskOption,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results, run.json and report go.")],
-    answers: Annotated[
-        str,
-        typer.Option(metavar="SOURCE", help=f"{SOURCES}."),
-    ] = "standin",
+    answers: AnswersOption = None,
     settings: SettingsOption = None,
     region: CallsRegionOption = "us-east-1",
     faults: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A plan of faults to lay over the run (YAML).")
     ] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="MINUTES", min=0, help="How long a server that goes away is waited for.")
+    ] = 15.0,
     json: Annotated[bool, typer.Option("--json", help="Print run.json on standard output, and nothing else.")] = False,
 ) -> None:
     """Run the deployed workflow over files, on this machine.
@@ -137,5 +135,5 @@ def run(
     """
     from sluice.cli.run import Request, run_files  # noqa: PLC0415
 
-    request = Request(inputs, task, out, answers, settings or [], region, faults, json)
+    request = Request(inputs, task, out, answers or [], settings or [], region, faults, json, wait)
     raise typer.Exit(run_files(request))

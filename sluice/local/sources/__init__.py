@@ -10,7 +10,7 @@ from sluice.errors import BadRequest, BadSetting
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-    from sluice.local.sources.source import Source
+    from sluice.local.sources.source import Source, Tiers
     from sluice.task.task import Task
 
 SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
@@ -33,11 +33,24 @@ def check_answers(source: str) -> None:
         case "replay":
             raise BadRequest(f"{source}: there is no file {rest or 'named'}", "answers")
         case "openai":
-            url, _, model = rest.rpartition("#")
-            if url.startswith(("http://", "https://")) and model:
-                return
-            raise BadRequest(f"{source}: write openai:URL#MODEL, as openai:http://localhost:11434/v1#qwen3", "answers")
+            _check_server(source, *rest.rpartition("#")[::2])
+            return
     raise BadRequest(f"{source} is not known; there are: {SOURCES}", "answers")
+
+
+def _check_server(source: str, url: str, model: str) -> None:
+    from pydantic import ValidationError  # noqa: PLC0415  the other sources do without
+
+    from sluice.models.servers import Server  # noqa: PLC0415
+    from sluice.task.problems import problems_of  # noqa: PLC0415
+
+    form = "write openai:URL#MODEL, as openai:http://localhost:11434/v1#qwen3"
+    if not url or not model:
+        raise BadRequest(f"{source}: {form}", "answers")
+    try:
+        Server(url=url, model=model)
+    except ValidationError as error:
+        raise BadRequest(f"openai: {problems_of(error, {})[0]}; {form}", "answers") from None
 
 
 def _check_recording(path: Path) -> None:
@@ -47,15 +60,12 @@ def _check_recording(path: Path) -> None:
         pass
 
 
-def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:
-    """The source that `--answers` names.
+def open_source(spec: str, task: Task, tiers: Tiers, region: str, s3: S3Client) -> Source:
+    """The source that `--answers` names, where it is no server of one's own.
 
     Raises:
         BadSetting: no such source, or one without what it needs.
     """
-    from sluice.local.sources.source import Tiers  # noqa: PLC0415  `--help` asks for `SOURCES` alone
-
-    tiers = Tiers.of(task, region)
     kind, _, rest = spec.partition(":")
     match kind:
         case "standin" if not rest:
@@ -66,11 +76,6 @@ def open_source(spec: str, task: Task, region: str, s3: S3Client) -> Source:
             from sluice.local.sources.replay import ReplaySource  # noqa: PLC0415
 
             return _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3)
-        case "openai" if "#" in rest:
-            from sluice.local.sources.openai import OpenAISource  # noqa: PLC0415
-
-            url, _, model = rest.rpartition("#")
-            return OpenAISource(url, model)
         case "bedrock" if not rest:
             from sluice.local.sources.bedrock import BedrockSource  # noqa: PLC0415
 
@@ -85,10 +90,3 @@ def _one_by_one(source: Source, task: Task, s3: S3Client) -> Source:
     from sluice.local.sources.packed import OneByOne  # noqa: PLC0415  few tasks have packs
 
     return OneByOne(source, s3)
-
-
-def remembering(source: Source, path: str | None) -> Source:
-    """The source, asked for nothing that the file at `path` has; one that only computes stays as it is."""
-    from sluice.local.sources.kept import AsksSomebody, KeptReplies  # noqa: PLC0415  `--help` asks for none of it
-
-    return KeptReplies(source, Path(path)) if path is not None and isinstance(source, AsksSomebody) else source

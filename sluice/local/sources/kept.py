@@ -18,6 +18,7 @@ import msgspec
 
 from sluice.files import plain
 from sluice.local.sources.source import NoAnswer, Reply, Source
+from sluice.local.sources.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,61 +48,43 @@ class Line(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-class KeptReplies:
-    """Answers from the file what it has, asks the source for what is missing, and keeps that.
+class ReplyFile:
+    """The replies that a folder keeps, found by what was asked.
 
-    A request that is made again within a run is another attempt, whose reply is another one. In memory are 16 bytes and
-    a place for each reply.
+    In memory are 16 bytes and a place for each reply.
     """
 
-    def __init__(self, source: AsksSomebody, path: Path) -> None:
-        self.source, self.path = source, path
-        self.name, self.concurrency = source.name, source.concurrency
-        self._lock = Lock()
-        self._no_room = ""
-        self._attempts: Counter[bytes] = Counter()
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = Lock()
+        self.no_room = ""
+        self.attempts: Counter[bytes] = Counter()
         self._places: dict[bytes, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._end = self._read()
 
-    def answer(self, request: Request, run: str | None) -> Reply:
-        """Give the reply that is there, else the source's.
+    def find(self, asked: bytes) -> Reply | None:
+        """The reply to what has this digest, if it is there."""
+        place = self._places.get(asked)
+        return None if place is None else self._at(place)
+
+    def keep(self, asked: bytes, reply: Reply) -> None:
+        """Write a reply down.
 
         Raises:
-            NoAnswer: the source has none, which is not kept; or a reply cannot be kept, so that no more are asked for.
+            NoAnswer: there is no room for it; nor is any asked for from then on.
         """
-        asked = question = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
-        with self._lock:
-            self._attempts[question] += 1
-            attempt = self._attempts[question]
-            if attempt > 1:
-                asked = blake2b(asked + attempt.to_bytes(4, "big"), digest_size=DIGEST).digest()
-            place = self._places.get(asked)
-            if place is None and self._no_room:
-                raise NoAnswer(self._no_room)  # a reply that would be lost is not asked for
-        if place is not None:
-            return self._at(place)
-        try:
-            reply = self.source.answer(request, run)
-        except NoAnswer:
-            with self._lock:
-                self._attempts[question] -= 1  # an attempt is one that was answered, as whoever comes later counts
-            raise
-        self._keep(asked, reply)
-        return reply
-
-    def _keep(self, asked: bytes, reply: Reply) -> None:
         line = msgspec.json.encode(Line(asked.hex(), reply)) + b"\n"
-        with self._lock:
+        with self.lock:
             try:
                 written = os.pwrite(self._file, line, self._end)
                 if written < len(line):
                     written += os.pwrite(self._file, line[written:], self._end + written)
             except OSError as error:
                 os.ftruncate(self._file, self._end)  # no half line stays
-                self._no_room = f"no reply can be kept in {plain(self.path)}: {error.strerror}"
-                raise NoAnswer(self._no_room) from error
+                self.no_room = f"no reply can be kept in {plain(self.path)}: {error.strerror}"
+                raise NoAnswer(self.no_room) from error
             self._places[asked] = self._end
             self._end += len(line)
 
@@ -121,6 +104,43 @@ class KeptReplies:
                 end += len(line)
         os.ftruncate(self._file, end)
         return end
+
+
+class KeptReplies:
+    """Answers from the file what it has, asks the source for what is missing, and keeps that.
+
+    A request that is made again within a run is another attempt, whose reply is another one.
+    """
+
+    def __init__(self, source: AsksSomebody, file: ReplyFile, tally: Tally | None = None) -> None:
+        self.source, self.file, self.tally = source, file, tally or Tally()
+        self.name, self.concurrency = source.name, source.concurrency
+
+    def answer(self, request: Request, run: str | None) -> Reply:
+        """Give the reply that is there, else the source's.
+
+        Raises:
+            NoAnswer: the source has none, which is not kept; or a reply cannot be kept, so that no more are asked for.
+        """
+        asked = question = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
+        with self.file.lock:
+            self.file.attempts[question] += 1
+            attempt = self.file.attempts[question]
+        if attempt > 1:
+            asked = blake2b(asked + attempt.to_bytes(4, "big"), digest_size=DIGEST).digest()
+        if (found := self.file.find(asked)) is not None:
+            self.tally.found()
+            return found
+        if self.file.no_room:
+            raise NoAnswer(self.file.no_room)  # a reply that would be lost is not asked for
+        try:
+            reply = self.source.answer(request, run)
+        except NoAnswer:
+            with self.file.lock:
+                self.file.attempts[question] -= 1  # an attempt is one that was answered, as whoever comes later counts
+            raise
+        self.file.keep(asked, reply)
+        return reply
 
 
 def count_kept(folder: Path) -> int:

@@ -18,6 +18,7 @@ from sluice.answers.judge import STOPPED_BY_POLICY, STOPPED_SHORT
 from sluice.answers.objects import lone_object
 from sluice.answers.packs import Packs
 from sluice.answers.requests import CLOSE, ID_MEMBER, OPEN
+from sluice.local.requests import SEVERAL_AT
 from sluice.local.sources.keys import RecordKeys, whole
 from sluice.local.sources.source import NoAnswer, Reply, Source
 from sluice.rows.record import KEY
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from sluice.local.requests import Request
 
-PACKED = "<text id="
 TEXT = re.compile(r"<text id=(\w+)>\n(.*?)\n</text>", re.DOTALL)
 
 
@@ -49,7 +49,7 @@ class OneByOne:
         Raises:
             NoAnswer: the source has none for any of them.
         """
-        if not request.text.startswith(PACKED):
+        if not request.text.startswith(SEVERAL_AT):
             return self.source.answer(request, run)
         texts = TEXT.findall(request.text)
         keys, run = self._records(request, run)

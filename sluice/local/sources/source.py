@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -13,6 +11,7 @@ from sluice.errors import BadSetting, BadTask
 from sluice.local.requests import BYTES_PER_TOKEN, Request
 
 if TYPE_CHECKING:
+    from sluice.models.catalog import Catalog
     from sluice.task.task import Task
 
 
@@ -65,11 +64,8 @@ class Tiers:
     names: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, task: Task, region: str) -> Tiers:
+    def of(cls, task: Task, region: str, catalog: Catalog) -> Tiers:
         """The tiers of a task, their models resolved as in a Region where the catalogue knows them."""
-        from sluice.models.catalog import Catalog  # noqa: PLC0415  reads a file
-
-        catalog = Catalog.of_project(Path(), os.environ)
         names: list[tuple[str, ...]] = []
         for tier in task.tiers:
             try:

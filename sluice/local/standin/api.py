@@ -33,6 +33,7 @@ ROUTES = (
     ("POST", re.compile(r"/model-invocation-job/([^/]+)/stop"), "StopModelInvocationJob"),
     ("POST", re.compile(r"/model/([^/]+)/converse"), "Converse"),
 )
+CALLS = "/sluice/calls"  # no operation of AWS: how the calls stand, for the runner
 STATUS = {
     "AccessDeniedException": 403,
     "ConflictException": 400,
@@ -131,8 +132,9 @@ class Api:
         return {"jobArn": job.arn}
 
     def stop(self, names: list[str], _query: dict[str, Any], _body: bytes) -> dict[str, str]:
-        """Ask a job to stop."""
+        """Ask a job to stop; a server that is away is waited for no longer."""
         self.jobs.stop(names[0])
+        self.factory.sources.end()
         return {}
 
     def converse(self, names: list[str], _query: dict[str, Any], body: bytes) -> bytes:
@@ -147,7 +149,7 @@ class Api:
         started = time.monotonic()
         try:
             request = RequestReader(model).read(str(metadata.get("record", "")), msgspec.json.encode(document))
-            reply = self.factory.source.answer(request, None)
+            reply = self.factory.sources.of(model).answer(request, None)
         except BadRequest as error:
             raise Refused("ValidationException", str(error)) from None
         except NoAnswer as error:
@@ -190,6 +192,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(403, "AccessDeniedException", msgspec.json.encode({"message": refused}))
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == CALLS:
+            self._send(200, None, msgspec.json.encode(self.server.api.factory.sources.calls()))
+            return
         action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         self._send(*self.server.api.handle(self.command, self.path, body, action))
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from sluice.local.faults import Faults, JobFault
-    from sluice.local.sources.source import Source
+    from sluice.local.sources.several import Sources
     from sluice.local.standin.access import Access
     from sluice.local.standin.jobs import Job
     from sluice.runs.settings import Settings
@@ -59,10 +59,10 @@ class Factory:
     """Works on jobs, a few at a time, in the order in which they were created."""
 
     def __init__(
-        self, s3: S3Client, source: Source, settings: Settings, faults: Faults, access: Access, scale: float
+        self, s3: S3Client, sources: Sources, settings: Settings, faults: Faults, access: Access, scale: float
     ) -> None:
         self.s3 = s3
-        self.source = source
+        self.sources = sources
         self.settings = settings
         self.faults = faults
         self.access = access
@@ -165,7 +165,7 @@ class Factory:
         bucket, prefix = output_place(job)
         run = run_of(job.input_uri)
         if fault is None or fault.output:
-            worker = Worker(job, run, self.source, self.faults)
+            worker = Worker(job, run, self.sources.of(job.model), self.faults)
             for item in inputs:
                 self._write(worker, item, bucket, f"{prefix}/{item.name}.out", math.floor(item.records * done))
         return True

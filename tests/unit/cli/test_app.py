@@ -27,9 +27,11 @@ from sluice.cli.run import Request, approved, run_files
 from sluice.cli.summary import cost_sentence, next_after, places_in, summary
 from sluice.errors import BadInput, BadRequest, BadSetting, Interrupted, SluiceError, Stop, Unbalanced
 from sluice.local import runner
+from sluice.local.asking import models_beside
 from sluice.local.checks import check_faults
-from sluice.local.runner import full_disk_told, models_beside
+from sluice.local.runner import full_disk_told
 from sluice.local.sources import check_answers
+from sluice.models.catalog import Catalog
 from sluice.results.folder import check_out
 from sluice.results.run_document import read_run
 from sluice.rows.inputs import find_inputs, names
@@ -176,7 +178,7 @@ def test_the_runner_is_asked_for_what_the_command_line_says(ask: Callable[..., R
     assert runner.asked["task"].name == "tickets"
     assert runner.asked["inputs"] == [tmp_path / "in.jsonl"]
     assert runner.asked["settings"] == {"max_jobs_in_flight": 3, "poll_seconds": 5}
-    assert (runner.asked["answers"], runner.asked["region"]) == ("bedrock", "eu-west-1")
+    assert (runner.asked["answers"].said, runner.asked["region"]) == ("bedrock", "eu-west-1")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +340,7 @@ def test_the_options_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     line = "run a b --task t --out o --answers bedrock --set a=1 --set b=2 --region r --faults f --json"
     result = CliRunner().invoke(app, shlex.split(line))
     assert result.exit_code == ExitCode.OVER_LIMIT
-    assert asked == [Request(["a", "b"], "t", Path("o"), "bedrock", ["a=1", "b=2"], "r", Path("f"), json=True)]
+    assert asked == [Request(["a", "b"], "t", Path("o"), ["bedrock"], ["a=1", "b=2"], "r", Path("f"), json=True)]
 
 
 def test_schema_is_json() -> None:
@@ -474,7 +476,9 @@ def test_models_beside_the_default_ones_are_allowed() -> None:
     def beside(*models: str) -> list[str]:
         tiers = [{"model": model} for model in models]
         return models_beside(
-            parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a"], "tiers": tiers}, "t"), "us-east-1"
+            parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a"], "tiers": tiers}, "t"),
+            Catalog.load(),
+            "us-east-1",
         )
 
     assert beside("us.amazon.nova-micro-v1:0", "claude-haiku-4-5") == []

@@ -56,7 +56,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     (folder / "template.json").write_text(json.dumps({"Resources": resources}))
     with LocalCloud(folder / "logs", template=folder / "template.json", path=folder) as cloud:
         cloud.s3.put_object(Bucket="work", Key="rows", Body=b"text of a row")
-        told = configuration(cloud, Request([], load_task("tickets"), folder))
+        told = configuration(cloud, Request([], load_task("tickets"), folder), None)
         cloud.answer_with({**told, "template": None})
         yield cloud
 

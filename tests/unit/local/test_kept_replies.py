@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluice.local.requests import Request
-from sluice.local.sources import open_source, remembering
-from sluice.local.sources.kept import KeptReplies, count_kept
-from sluice.local.sources.openai import OpenAISource, read_completion, seconds_of
+from sluice.local.sources.completions import read_completion
+from sluice.local.sources.kept import KeptReplies, ReplyFile, count_kept
+from sluice.local.sources.openai import Endpoint, OpenAISource, seconds_of
 from sluice.local.sources.pace import FIRST, MOST, Pace
-from sluice.local.sources.source import NoAnswer, Reply
+from sluice.local.sources.several import Opener
+from sluice.local.sources.source import NoAnswer, Reply, Tiers
+from sluice.local.sources.tally import Counted
 from sluice.local.standin.records import as_they_come
 from sluice.task.file import parse_task
 
@@ -52,10 +54,10 @@ class Model:
 
 def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     """A second process over the same file sends what is missing, and each reply is as it was."""
-    first = KeptReplies(model := Model(), tmp_path / "o" / "replies.jsonl")
+    first = KeptReplies(model := Model(), ReplyFile(tmp_path / "o" / "replies.jsonl"))
     came = {text: first.answer(request(text), None) for text in ("a", "b")}
     assert count_kept(tmp_path / "o") == 2
-    again = KeptReplies(other := Model(), tmp_path / "o" / "replies.jsonl")
+    again = KeptReplies(other := Model(), ReplyFile(tmp_path / "o" / "replies.jsonl"))
     assert {text: again.answer(request(text), None) for text in ("a", "b")} == came
     again.answer(request("c"), None)
     assert (model.calls, other.calls) == (["a", "b"], ["c"])
@@ -63,9 +65,9 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
 
 def test_another_attempt_is_another_reply(tmp_path: Path) -> None:
     """What is asked twice within a run is asked twice, and a second run finds both in their order."""
-    run = KeptReplies(Model(), tmp_path / "replies.jsonl")
+    run = KeptReplies(Model(), ReplyFile(tmp_path / "replies.jsonl"))
     first = [run.answer(request("a"), None) for _ in range(2)]
-    again = KeptReplies(model := Model(), tmp_path / "replies.jsonl")
+    again = KeptReplies(model := Model(), ReplyFile(tmp_path / "replies.jsonl"))
     assert [again.answer(request("a"), None) for _ in range(2)] == first
     assert (first[0] == first[1], model.calls) == (False, [])
 
@@ -74,18 +76,18 @@ def test_another_server_model_or_prompt_is_another_question(tmp_path: Path) -> N
     """The fingerprint covers all that an answer depends on, and no key."""
     path = tmp_path / "replies.jsonl"
     for url in ("http://x", "http://y"):
-        KeptReplies(model := Model(url), path).answer(request("a"), None)
+        KeptReplies(model := Model(url), ReplyFile(path)).answer(request("a"), None)
         assert model.calls == ["a"]
     body = b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}'
     asked = {
-        OpenAISource(url, name).asked(Request("r", "m", "a", raw, most))
+        OpenAISource(Endpoint(url=url, model=name)).asked(Request("r", "m", "a", raw, most))
         for url in ("http://x/v1", "http://y/v1")
         for name in ("q", "r")
         for raw in (body, body.replace(b'"a"', b'"b"'))
         for most in (1, 2)
     }
     assert len(asked) == 16
-    assert OpenAISource("http://x/v1/", "q").asked(Request("s", "n", "a", body, 1)) in asked
+    assert OpenAISource(Endpoint(url="http://x/v1", model="q")).asked(Request("s", "n", "a", body, 1)) in asked
 
 
 def test_no_answer_is_not_kept(tmp_path: Path) -> None:
@@ -93,12 +95,12 @@ def test_no_answer_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
     model = Model()
     model.fails = True
-    kept = KeptReplies(model, path)
+    kept = KeptReplies(model, ReplyFile(path))
     with pytest.raises(NoAnswer):
         kept.answer(request("a"), None)
     assert count_kept(tmp_path) == 0
     model.fails = False
-    KeptReplies(model, path).answer(request("a"), None)
+    KeptReplies(model, ReplyFile(path)).answer(request("a"), None)
     assert model.calls == ["a", "a"]
 
 
@@ -106,22 +108,22 @@ def test_no_answer_is_not_kept(tmp_path: Path) -> None:
 def test_a_last_line_that_was_cut_is_dropped(tmp_path: Path, cut: int) -> None:
     """As a killed process or a full disk leaves it; so is a line that is nobody's, and those behind it stand."""
     path = tmp_path / "replies.jsonl"
-    kept = KeptReplies(Model(), path)
+    kept = KeptReplies(Model(), ReplyFile(path))
     came = {text: kept.answer(request(text), None) for text in "abc"}
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     path.write_bytes(lines[0] + b'{"nobody": "knows"}\n\xff\n' + lines[1] + lines[2][:-cut])
-    again = KeptReplies(model := Model(), path)
+    again = KeptReplies(model := Model(), ReplyFile(path))
     for text in "abc":
         again.answer(request(text), None)
     assert model.calls == ["c"]
-    assert KeptReplies(Model(), path).answer(request("b"), None) == came["b"]
+    assert KeptReplies(Model(), ReplyFile(path)).answer(request("b"), None) == came["b"]
 
 
 def test_a_reply_that_cannot_be_kept_ends_the_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk: no half line stays, and the refusal says where there is no room."""
     path = tmp_path / "replies.jsonl"
-    kept = KeptReplies(Model(), path)
+    kept = KeptReplies(Model(), ReplyFile(path))
     kept.answer(request("a"), None)
     size, write = path.stat().st_size, os.pwrite
 
@@ -146,20 +148,20 @@ def test_a_call_that_failed_is_no_attempt(tmp_path: Path) -> None:
     """What a throttle was followed by is the first answer, and the next run finds it as that."""
     path = tmp_path / "replies.jsonl"
     model = Model()
-    kept = KeptReplies(model, path)
+    kept = KeptReplies(model, ReplyFile(path))
     model.fails = True
     with pytest.raises(NoAnswer):
         kept.answer(request("a"), None)
     model.fails = False
     came = kept.answer(request("a"), None)
-    again = KeptReplies(other := Model(), path)
+    again = KeptReplies(other := Model(), ReplyFile(path))
     assert again.answer(request("a"), None) == came
     assert other.calls == []
 
 
 def test_nothing_is_asked_once_a_reply_could_not_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each further reply would be paid for and lost; what is kept is still found."""
-    kept = KeptReplies(model := Model(), tmp_path / "replies.jsonl")
+    kept = KeptReplies(model := Model(), ReplyFile(tmp_path / "replies.jsonl"))
     came = kept.answer(request("a"), None)
 
     def full(_file: int, _data: bytes, _at: int) -> int:
@@ -171,7 +173,7 @@ def test_nothing_is_asked_once_a_reply_could_not_be_kept(tmp_path: Path, monkeyp
             kept.answer(request(text), None)
     assert model.calls == ["a", "b"]
     monkeypatch.undo()
-    assert KeptReplies(Model(), tmp_path / "replies.jsonl").answer(request("a"), None) == came
+    assert KeptReplies(Model(), ReplyFile(tmp_path / "replies.jsonl")).answer(request("a"), None) == came
 
 
 @pytest.mark.parametrize(
@@ -193,10 +195,10 @@ def test_what_servers_say_in_other_forms_is_read(message: dict[str, Any], text: 
 def test_many_at_once_keep_whole_lines(tmp_path: Path) -> None:
     """Lines of several threads do not run into each other."""
     path = tmp_path / "replies.jsonl"
-    kept = KeptReplies(Model(), path)
+    kept = KeptReplies(Model(), ReplyFile(path))
     with ThreadPoolExecutor(16) as pool:
         came = list(pool.map(lambda n: kept.answer(request(f"text {n}"), None), range(400)))
-    again = KeptReplies(model := Model(), path)
+    again = KeptReplies(model := Model(), ReplyFile(path))
     assert [again.answer(request(f"text {n}"), None) for n in range(400)] == came
     assert model.calls == []
 
@@ -205,10 +207,12 @@ def test_a_source_that_only_computes_keeps_nothing(tmp_path: Path) -> None:
     """The stand-in's labels cost nothing, and a replay is a file already."""
     task = parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}, "t")
     s3: Any = None
-    standin = open_source("standin", task, "us-east-1", s3)
-    assert remembering(standin, str(tmp_path / "replies.jsonl")) is standin
-    server = open_source("openai:http://127.0.0.1:1/v1#q", task, "us-east-1", s3)
-    assert isinstance(remembering(server, str(tmp_path / "replies.jsonl")), KeptReplies)
+    opener = Opener(task, Tiers(()), "us-east-1", s3, ReplyFile(tmp_path / "replies.jsonl"))
+    server = Endpoint(url="http://127.0.0.1:1/v1", model="q")
+    sources = opener.open({"": "standin"}, {"own.q": server}, 0)
+    found = {model: sources.of(model) for model in ("own.q", "any")}
+    assert all(isinstance(source, Counted) for source in found.values())
+    assert [isinstance(getattr(found[model], "source", None), KeptReplies) for model in found] == [True, False]
 
 
 def test_nobody_waits_for_the_slowest_of_a_batch() -> None:

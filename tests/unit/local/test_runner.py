@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sluice.errors import Stop
-from sluice.local.runner import Looks
+from sluice.local.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ class Bucket:
 def test_looks_are_taken_now_and_then() -> None:
     """The runner offers a look twenty times a second; reading the bucket each time would slow the run."""
     bucket, moments = Bucket(), iter([0.0, 0.0, 0.1, 0.5, 0.5])
-    looks = Looks(bucket, bucket.told.append, lambda: next(moments))
+    looks = Looks(bucket, lambda: None, bucket.told.append, lambda: next(moments))
     for _ in range(3):
         looks("r1")
     assert [snapshot.run for snapshot in bucket.told] == ["r1", "r1"]
@@ -42,5 +42,5 @@ def test_looks_are_taken_now_and_then() -> None:
 def test_a_look_that_fails_does_not_end_the_run() -> None:
     """Being told of its progress is not worth a run."""
     bucket = Bucket(gone=True)
-    Looks(bucket, bucket.told.append, lambda: 0.0)("r1")
+    Looks(bucket, lambda: None, bucket.told.append, lambda: 0.0)("r1")
     assert bucket.told == []

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 
 from sluice.local.faults import CallFault, Faults, JobFault, Plan, RecordFault
+from sluice.local.sources.several import Sources
 from sluice.local.sources.source import NoAnswer, Reply
 from sluice.local.standin.access import Access
 from sluice.local.standin.api import Api, Server
@@ -125,7 +126,7 @@ class Bench:
 def bench(plan: Plan | None = None, quota: int = 100, **settings: Any) -> Bench:
     s3, source, faults = MemoryS3(), Echo(), Faults(plan)
     limits = Settings(**{"min_records_per_job": 1, **settings})
-    factory = Factory(s3, source, limits, faults, Access(None, REGION), scale=0.0)  # type: ignore[arg-type]
+    factory = Factory(s3, Sources.only(source), limits, faults, Access(None, REGION), scale=0.0)  # type: ignore[arg-type]
     return Bench(s3, Api(JobTable(REGION, quota, lambda _: 0), factory, faults), source)
 
 

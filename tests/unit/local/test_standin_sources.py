@@ -14,12 +14,13 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from sluice.errors import BadSetting, Stop
 from sluice.local.faults import read_plan
 from sluice.local.requests import Request
-from sluice.local.runner import make_sure_of
 from sluice.local.sources import open_source
 from sluice.local.sources.bedrock import ONCE, TRIES, BedrockSource
+from sluice.local.sources.completions import read_completion
 from sluice.local.sources.keys import FirstRow, id_of
 from sluice.local.sources.lexical import LexicalSource
-from sluice.local.sources.openai import OpenAISource, read_completion
+from sluice.local.sources.openai import Endpoint, OpenAISource
+from sluice.local.sources.reach import reach
 from sluice.local.sources.replay import ReplaySource
 from sluice.local.sources.source import NoAnswer, Reply, Tiers
 from sluice.local.standin.api import NO_ANSWER
@@ -187,7 +188,7 @@ def test_what_is_no_completion_costs_only_its_record(data: bytes) -> None:
 def test_an_unknown_source_is_refused(spec: str) -> None:
     """With the ones that there are."""
     with pytest.raises(BadSetting, match="openai:URL#MODEL"):
-        open_source(spec, task(), "us-east-1", None)  # type: ignore[arg-type]
+        open_source(spec, task(), TIERS, "us-east-1", None)  # type: ignore[arg-type]
 
 
 class Completions(BaseHTTPRequestHandler):
@@ -216,14 +217,14 @@ def test_an_openai_compatible_server_is_asked() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Completions)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        url = f"http://127.0.0.1:{server.server_port}/v1"
+        url = f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
         body = {
             "messages": [{"role": "user", "content": [{"text": "hello"}]}],
             "system": [{"text": "be brief"}],
             "inferenceConfig": {"maxTokens": 50, "temperature": 0.5, "topP": 0.9},
         }
         request = Request("r", MICRO, "hello", json.dumps(body).encode(), 50)
-        source = OpenAISource(url, "qwen3")
+        source = OpenAISource(Endpoint(url=url, model="qwen3"))
         assert source.answer(request) == Reply("yes", "max_tokens", 5, 2)
         source.pool.clear()
         assert Completions.asked[1] == {
@@ -233,7 +234,7 @@ def test_an_openai_compatible_server_is_asked() -> None:
             "temperature": 0.5,
             "top_p": 0.9,
         }
-        refusing = OpenAISource(url, "none")
+        refusing = OpenAISource(Endpoint(url=url, model="none"))
         with pytest.raises(NoAnswer, match="answered 400"):
             refusing.answer(request)
         refusing.pool.clear()
@@ -246,12 +247,15 @@ class Denials(BaseHTTPRequestHandler):
     """A server that answers every request with one status."""
 
     status: int
+    said = b'{"error": {"message": "model \\"qwen3\\" not found, try pulling it first"}}'
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        said = self.said if self.status in {403, 422} else b""
         self.send_response(self.status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(said)))
         self.end_headers()
+        self.wfile.write(said)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -259,7 +263,15 @@ class Denials(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "no model qwen3"), (400, None), (500, None), (200, None)],
+    [
+        (401, "a key that it knows, in the variable MY_KEY"),
+        (403, 'MY_KEY may not use qwen3.* The server says: model "qwen3" not found, try pulling it first'),
+        (404, "no model qwen3"),
+        (422, "no model qwen3"),
+        (400, None),
+        (500, None),
+        (200, None),
+    ],
 )
 def test_a_server_that_takes_no_requests_is_found_out_before_a_run(
     status: int, words: str | None, monkeypatch: pytest.MonkeyPatch
@@ -268,18 +280,18 @@ def test_a_server_that_takes_no_requests_is_found_out_before_a_run(
     monkeypatch.setattr(Denials, "status", status, raising=False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Denials)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    answers = f"openai:http://127.0.0.1:{server.server_port}/v1#qwen3"
+    server_of = Endpoint(url=f"http://127.0.0.1:{server.server_port}/v1/chat/completions", model="qwen3")
     try:
         if words is None:
-            make_sure_of(answers)
+            reach([(server_of, "MY_KEY")])
         else:
             with pytest.raises(Stop, match=words):
-                make_sure_of(answers)
+                reach([(server_of, "MY_KEY")])
     finally:
         server.shutdown()
         server.server_close()
-    with pytest.raises(Stop, match="cannot be reached"):
-        make_sure_of(answers)
+    with pytest.raises(Stop, match="cannot be reached: it refuses connections"):
+        reach([(server_of, "MY_KEY")])
 
 
 @pytest.mark.parametrize("lines", [0, 1, 1000])

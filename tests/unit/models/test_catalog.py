@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from sluice.budget.tokens import SCRIPTS
 from sluice.errors import BadSetting, BadTask
 from sluice.models import catalog as catalog_module
-from sluice.models.catalog import Catalog, Model, Price, cost, profile_of
+from sluice.models.catalog import Catalog, Model, cost, profile_of
+from sluice.models.entries import Price
 from sluice.models.fitting import check_models
 from sluice.models.lifecycle import Lifecycle
 from sluice.task.file import parse_task
@@ -376,3 +378,54 @@ def test_texts_do_not_travel_where_they_may_not(tmp_path: Path) -> None:
     for model, region in (("claude-haiku-4-5", "us-east-1"), ("us.amazon.nova-pro-v1:0", "eu-central-1")):
         with pytest.raises(BadSetting, match="option geographies allows: eu, jp"):
             catalog.resolve(model, region)
+
+
+OWN = {"openai": {"url": "http://localhost:8000/v1", "model": "qwen3:8b"}, "price": [0.5, 2]}
+
+
+def test_a_model_of_ones_own_is_one_like_any_other(tmp_path: Path) -> None:
+    """With a server in place of ids and Regions, and one price however it is asked."""
+    own = tmp_path / "models.yaml"
+    own.write_text(json.dumps({"models": {"my-qwen": OWN, "nova-micro": {**OWN, "price": {"on_demand": [1, 1]}}}}))
+    catalog = Catalog.load(own)
+    (model,) = check_models(task({"model": "my-qwen"}, budget={"max_usd": 1}), catalog, "eu-west-1", servers=True)
+    assert (model.id, model.price) == ("own.my-qwen", Price(0.5, 2, 0.5, 2))
+    assert model.server is not None
+    assert (model.server.chat, model.server.place) == (
+        "http://localhost:8000/v1/chat/completions",
+        "http://localhost:8000/v1",
+    )
+    assert catalog.resolve("nova-micro", "us-east-1").price == Price(1, 1, 1, 1)
+
+
+def test_a_deployment_asks_no_server_of_ones_own(tmp_path: Path) -> None:
+    """The task is refused, with what to do, wherever a run on one's own machine is not meant."""
+    own = tmp_path / "models.yaml"
+    own.write_text(json.dumps({"models": {"my-qwen": OWN}}))
+    with pytest.raises(
+        BadTask, match=r"tiers.0.model: my-qwen has a server of its own .*; a deployment asks models of"
+    ):
+        check_models(task({"model": "my-qwen"}), Catalog.load(own), "us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"url": "localhost:8000", "model": "q"}, "url.*should be the URL that its API begins with"),
+        ({"url": "http://me:sk@h/v1", "model": "q"}, "url.*key_env"),
+        ({"url": "http://h/v1"}, "model: is required"),
+        ({"url": "http://h/v1", "model": "q", "concurency": 3}, "concurency: no such field; did you mean concurrency"),
+        ({"url": "http://h/v1", "model": "q", "concurrency": 0}, "concurrency: 0"),
+        ({"url": "http://h/v1", "model": "q", "response_format": "xml"}, "response_format"),
+    ],
+)
+def test_a_server_that_cannot_be_one_is_refused(tmp_path: Path, entry: dict[str, object], said: str) -> None:
+    """By the place in the file."""
+    own = tmp_path / "models.yaml"
+    own.write_text(json.dumps({"models": {"my": {"openai": entry}}}))
+    with pytest.raises(BadSetting, match=rf"models\.my\.openai\.?{said}"):
+        Catalog.load(own)
+    own.write_text(json.dumps({"models": {"my": {**OWN, "regions": ["us-east-1"]}}}))
+    with pytest.raises(BadSetting, match="regions is for models of Bedrock") as refused:
+        Catalog.load(own)
+    assert "localhost" not in str(refused.value)
