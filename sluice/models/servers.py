@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 USUAL_KEY = "OPENAI_API_KEY"
 MOST_AT_ONCE = 256
 OWN = "own."  # how the ids of such models begin, and no id of Bedrock's does
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,52}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,52}")  # what AWS takes for a model of a provider
 UNSAFE = re.compile(r"[^a-z0-9-]+")
 
 

@@ -11,6 +11,7 @@ import pytest
 from sluice.errors import BadRequest
 from sluice.local.answers import arranged
 from sluice.local.asking import endpoint_of, models_file, who_answers
+from sluice.local.rules import check_request
 from sluice.local.sources.schema import answer_schema
 from sluice.models.catalog import Catalog
 from sluice.models.servers import is_own, own_id
@@ -164,3 +165,17 @@ def test_the_form_of_an_answer_is_a_json_schema() -> None:
     assert found["additionalProperties"] is False
     many = answer_schema(task("x.y", choose="many", answer={"confidence": False}))
     assert many["properties"] == {"labels": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}}
+
+
+@pytest.mark.parametrize("name", ["q", "my-qwen", "Qwen/Qwen3-8B-FP8:latest", "模型", "a" * 300, "-", "."])
+def test_any_name_becomes_an_id_that_the_api_takes(name: str) -> None:
+    """By AWS's own pattern, which a job's model has to fit; no two names share one."""
+    request = {
+        "jobName": "j",
+        "roleArn": "arn:aws:iam::123456789012:role/Bedrock",
+        "modelId": own_id(name),
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bucket/in/"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://bucket/out/"}},
+    }
+    check_request("bedrock", "CreateModelInvocationJob", request)
+    assert own_id(name) != own_id(f"{name}_")
