@@ -16,8 +16,8 @@ import msgspec
 
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
-from sluice.quality.draws import seed_of
 from sluice.models.servers import is_own
+from sluice.quality.draws import seed_of
 from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
 from sluice.rows.inputs import listed
 from sluice.runs.document import read

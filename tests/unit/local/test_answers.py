@@ -126,6 +126,13 @@ def test_a_budget_needs_a_price(catalog: Catalog) -> None:
     assert arranged(task("small", budget={"max_usd": 1}), None, catalog).task.budget.max_usd == 1
 
 
+def test_a_certificate_takes_two_models(catalog: Catalog) -> None:
+    """One rung has nobody to be compared with."""
+    certified = task("small", "same", quality={"agree": 0.9})
+    with pytest.raises(BadRequest, match="quality compares two"):
+        arranged(certified, None, catalog)
+
+
 def test_keys_reach_the_one_process_that_sends_them(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its standard input; the functions' copy of the models has none, nor what else may be secret."""
     monkeypatch.setenv("MY_KEY", "sk-1")
