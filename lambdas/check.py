@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from lambdas.runtime import step
+from sluice.decoding import convert
 from sluice.runs.state import JobItem
 from sluice.steps import check
 
@@ -16,5 +15,5 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    check.run(services, msgspec.convert(event, JobItem), event.get("error"))
+    check.run(services, convert(event, JobItem), event.get("error"))
     return {}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from lambdas.runtime import step
+from sluice.decoding import convert
 from sluice.runs.state import Part
 from sluice.steps import merge
 
@@ -16,5 +15,5 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    merge.run(services, msgspec.convert(event, Part))
+    merge.run(services, convert(event, Part))
     return {}

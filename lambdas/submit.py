@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lambdas.runtime import step
+from sluice.decoding import convert
 from sluice.runs.state import JobItem
 from sluice.steps import submit
 
@@ -16,5 +17,5 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    item = msgspec.convert(event, JobItem)
+    item = convert(event, JobItem)
     return msgspec.to_builtins(submit.run(services, item))  # type: ignore[no-any-return]

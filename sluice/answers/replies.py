@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.answers.objects import PART
+from sluice.decoding import decode
 from sluice.reasons import Reason
 from sluice.rows.containers import split_lines
 from sluice.rows.record import printable, walk
@@ -201,7 +202,7 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
     for key, _ in store.keys(prefix):
         if key.endswith("manifest.json.out"):
             try:
-                return msgspec.json.decode(store.get(key), type=Manifest)
+                return decode(store.get(key), Manifest)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 return None
     return None

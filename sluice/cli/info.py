@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from sluice.cli.display import visible
 from sluice.cli.exits import ExitCode, print_json, reader_may_leave
+from sluice.decoding import convert
 from sluice.figures import NONE, dollars, moment, short_model, size
 from sluice.runs.approval import Approval
 from sluice.runs.settings import Settings
@@ -55,7 +54,7 @@ def _sections(document: dict[str, Any]) -> Iterator[RenderableType]:
     if document["error"]:
         yield Text(document["error"], "red")
     if document["approval"]:
-        approval = msgspec.convert(document["approval"], Approval)
+        approval = convert(document["approval"], Approval)
         above = f"{dollars(approval.limit_usd)} ({approval.passed})"
         yield Text(f"It can cost more than {above}: `sluice approve {document['run_id']}` lets it go on.", "yellow")
     yield Text()

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from sluice.answers.requests import CLOSE, OPEN, cut_middle, escape, system_prompt
 from sluice.aws.bedrock import AwsBedrock
 from sluice.aws.folder import LOCAL, Folder
+from sluice.decoding import decode
 from sluice.errors import BadInput
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
@@ -62,7 +61,7 @@ def planned(
     with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder, _plain_names():
         services = _services(Folder("work", Path(folder)), bucket)
         opened = _begun(services, asked)
-        spans = msgspec.json.decode(opened.store.get(opened.keys.spans), type=list[Span])
+        spans = decode(opened.store.get(opened.keys.spans), list[Span])
         for number, span in enumerate(spans):
             on_progress("span", number, len(spans))
             partition.run(services, span)

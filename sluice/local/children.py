@@ -37,6 +37,7 @@ class Child:
     def __init__(self, module: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.module = module
         self.log = log
+        self.stopped = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -73,7 +74,10 @@ class Child:
         self.process.stdin.flush()
 
     def stop(self) -> None:
-        """End the process and everything that it started."""
+        """End the process and everything that it started; once, since its id is another's some time later."""
+        if self.stopped:
+            return
+        self.stopped = True
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signum)

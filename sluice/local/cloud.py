@@ -52,6 +52,9 @@ NO_PROFILE = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+# Lambda tries an event that its function fails on twice more: after a minute, then after two.
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html (read 2026-11-28)
+RETRY_SECONDS = (60, 120)
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,7 @@ class LocalCloud:
         """Have a stand-in for Bedrock answer as configured, in place of the one before; its URL."""
         if self.stand_in is not None:
             self.stand_in.stop()
+            self.children.remove(self.stand_in)
         self.stand_in, self.spare = self.spare or self._load_stand_in(), None
         self.stand_in.tell(configuration)
         self.bedrock = f"http://127.0.0.1:{self.stand_in.ready()['port']}"
@@ -252,6 +256,7 @@ class LocalCloud:
             raise FunctionFailed(step, document)
         return document
 
+<<<<<<< HEAD
     def calls(self) -> Calls | None:
         """How the calls of the stand-in stand; None where it does not say."""
         headers = {"Authorization": f"Bearer {self.secret}"}
@@ -261,6 +266,19 @@ class LocalCloud:
                 return msgspec.json.decode(answer.read(), type=Calls)
         except (OSError, ValueError):
             return None
+=======
+    def invoke_for_event(self, step: str, event: dict[str, Any]) -> Any:
+        """Call a step's function as Lambda does for EventBridge, which does not wait for the answer.
+
+        Raises:
+            FunctionFailed: it failed, and twice more.
+        """
+        for seconds in RETRY_SECONDS:
+            with contextlib.suppress(FunctionFailed):
+                return self.invoke(step, event)
+            time.sleep(seconds * self.scale)
+        return self.invoke(step, event)
+>>>>>>> 1b43a0d (Read JSON into types so that threads that meet a type first together do not bring the process down)
 
     def _post(self, path: str, body: bytes) -> tuple[bool, bytes]:
         headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"}
@@ -289,7 +307,7 @@ class LocalCloud:
     def deliver(self, event: dict[str, Any]) -> list[Any]:
         """Call each function that a rule of the template sends an event to; their answers."""
         targets = [target for rule in self.template.rules() if matches(rule.pattern, event) for target in rule.targets]
-        return [self.invoke(target, event) for target in targets if ":function:" in target]
+        return [self.invoke_for_event(target, event) for target in targets if ":function:" in target]
 
     def tick(self, name: str, at: datetime) -> Any:
         """Have a schedule's time come, by the beginning of its logical id; the answer of the function that it calls.
@@ -300,7 +318,7 @@ class LocalCloud:
         found = [clock for clock in self.template.clocks() if clock.name.startswith(name)]
         if len(found) != 1:
             raise Stop(f"the template has {len(found)} schedules whose names begin with {name}")
-        return self.invoke(found[0].target, msgspec.json.decode(events.tick(found[0].text, at)))
+        return self.invoke_for_event(found[0].target, msgspec.json.decode(events.tick(found[0].text, at)))
 
     def drop(self, source: Path, bucket: str, key: str) -> dict[str, Any]:
         """Copy a file into a bucket, and give the event that EventBridge would send of it."""

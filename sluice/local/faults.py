@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from sluice.decoding import convert
 from sluice.errors import BadSetting
 from sluice.runs.settings import FLOORS
 from sluice.task.file import read_yaml
@@ -144,7 +145,7 @@ def read_plan(path: Path) -> Plan:
         BadSetting: it cannot be read, or holds a field or a value that is not allowed.
     """
     try:
-        return msgspec.convert(read_yaml(path) or {}, Plan)
+        return convert(read_yaml(path) or {}, Plan)
     except OSError as error:
         raise BadSetting(f"{path}: {error.strerror}") from None
     except ValueError as error:

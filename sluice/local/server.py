@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.decoding import decode
 from sluice.local.callers import own_secret, refusal
 from sluice.local.children import die_with_parent, say_ready
 from sluice.local.functions import FunctionHost, Surroundings
@@ -47,7 +48,7 @@ class Front:
     def _command(self, path: str, body: bytes) -> tuple[str, bytes]:
         if path != CONFIGURE:
             return self.invoke(path.removeprefix(INVOKE), body)
-        self.host.configure(msgspec.json.decode(body, type=Surroundings))
+        self.host.configure(decode(body, Surroundings))
         return "200 OK", b"{}"
 
     def invoke(self, name: str, payload: bytes) -> tuple[str, bytes]:

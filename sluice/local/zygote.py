@@ -7,6 +7,7 @@ from starting any, and `serve` refuses to fork otherwise.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -23,8 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from sluice.decoding import decode
 from sluice.local.children import die_with_starter, receive_message, send_message
 from sluice.local.faults import Crash, WriteCounter
 from sluice.local.guard import Guard, install
@@ -109,7 +109,7 @@ def serve(channel: socket.socket) -> None:
         _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not descriptors:
             return
-        order: Order = msgspec.json.decode(receive_message(channel) or b"", type=Order)
+        order: Order = decode(receive_message(channel) or b"", Order)
         threads = len(list(Path("/proc/self/task").iterdir())) if sys.platform == "linux" else 1
         if threads != 1:
             raise RuntimeError(f"{threads} threads: a fork would lose all but one of them")
@@ -166,6 +166,7 @@ def take_surroundings(order: Order) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    faulthandler.enable()  # a worker that a library brings down says where it was
 
 
 def load(path: str) -> Any:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.answers.judge import INT64
+from sluice.decoding import decode
 from sluice.rows.record import printable
 from sluice.task.columns import NAMED_FORMATS, KeepType
 
@@ -138,7 +139,7 @@ def decoded_at_once(values: Sequence[Value], kind: Any) -> list[Any] | None:
     """JSON values decoded as one list of `kind` and null, None when one of them is something else."""
     data = b"[" + b",".join([b"null" if value is None else value for value in values]) + b"]"
     try:
-        return msgspec.json.decode(data, type=list[kind | None])
+        return decode(data, list[kind | None])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import field
 
 from sluice import figures
+from sluice.decoding import convert
 from sluice.figures import UNKNOWN
 from sluice.results.certified import RunCertificate
 
@@ -333,7 +334,7 @@ class Run(Part, frozen=True, kw_only=True):
 
 def read_run(document: Mapping[str, object]) -> Run:
     """Read run.json, ignoring fields of a later version; `msgspec.ValidationError` when it is no run.json."""
-    return msgspec.convert(document, Run)
+    return convert(document, Run)
 
 
 def stand_in(answers: str) -> tuple[str, str] | None:

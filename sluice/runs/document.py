@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from sluice.decoding import decode
 from sluice.errors import Stop
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def read(kind: type[D], data: bytes, key: str) -> D:
 
     """
     try:
-        document = msgspec.json.decode(data, type=kind, dec_hook=_part)
+        document = decode(data, kind, dec_hook=_part)
     except msgspec.MsgspecError as error:
         raise Stop(f"{key} is no {kind.__name__}: {error}") from error
     if document.format not in READABLE:

@@ -23,6 +23,7 @@ from sluice.answers.replies import Manifest
 from sluice.answers.requests import RECORD
 from sluice.aws.bedrock import RecordError
 from sluice.aws.metrics import Measure
+from sluice.decoding import decode
 from sluice.errors import RetryLater, Stop
 from sluice.reasons import Reason
 from sluice.rows.containers import split_lines
@@ -175,7 +176,7 @@ class _Inference:
 
     def _answer(self, line: bytes) -> bytes | _Denied | None:
         """A line as a batch job would have written it; None for a throttled call; what refuses all calls."""
-        record = msgspec.json.decode(line, type=_Line)
+        record = decode(line, _Line)
         body = {**record.modelInput, "requestMetadata": {"record": record.recordId}}  # names the call in Bedrock's logs
         for attempt in range(TRIES):
             try:

@@ -16,6 +16,7 @@ from sluice.answers.packs import Packs, share, split_reply
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.answers.requests import FILLER, FILLER_TOKENS
+from sluice.decoding import decode
 from sluice.reasons import Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
 from sluice.steps.selection import shard_of, shard_rows
@@ -236,7 +237,7 @@ class Judged:
             for raw, record in self._rows_of(places):
                 n, place = places.pop(record)
                 spill.seek(place)
-                reply = msgspec.json.decode(spill.readline(), type=Reply)
+                reply = decode(spill.readline(), Reply)
                 row = parse_object(raw)
                 verdicts[n] = judge.judge_afresh(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None

@@ -9,9 +9,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sluice.answers.requests import system_prompt
+from sluice.decoding import decode
 from sluice.errors import BadRequest
 from sluice.quality.learned import Lesson, Source, Teacher, learn, read, write
 from sluice.quality.score import FirstAnswer, Score, fit_score
@@ -83,4 +82,4 @@ def taught(opened: Run) -> tuple[Learned, Score] | None:
 def _texts(opened: Run) -> Iterator[tuple[str, str]]:
     """The drawn records with their texts, as they were before they were escaped for a request."""
     for line in opened.store.get(opened.keys.drawn_records).split(b"\n")[:-1]:
-        yield line[:KEY].decode(), html.unescape(msgspec.json.decode(b'"' + line[KEY + 1 :] + b'"', type=str))
+        yield line[:KEY].decode(), html.unescape(decode(b'"' + line[KEY + 1 :] + b'"', str))

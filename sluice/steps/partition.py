@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from sluice.decoding import decode
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.containers import Container, Limits, Reading, lines_of_input
 from sluice.rows.record import Buckets, RowReader
@@ -69,7 +70,7 @@ class OutOfTime(Exception):
 def _given_up(opened: Run, span: int) -> dict[str, str]:
     """What an earlier try at the span could not read in its time, and what else it had refused by then."""
     data = opened.store.find(opened.keys.given_up(span))
-    return {} if data is None else msgspec.json.decode(data, type=dict[str, str])
+    return {} if data is None else decode(data, dict[str, str])
 
 
 def _write_index(opened: Run, span: int, partition: _Partition) -> None:

@@ -12,6 +12,7 @@ from sluice.answers.requests import RequestWriter
 from sluice.aws.metrics import Measure
 from sluice.aws.s3 import ahead
 from sluice.budget import costs
+from sluice.decoding import decode
 from sluice.errors import Stop
 from sluice.reasons import Reason
 from sluice.runs import accounting, planning
@@ -191,7 +192,7 @@ def _judge_round(opened: Run, round_: int) -> PlanResult:
 
 
 def _own_parts(opened: Run) -> bytes:
-    parts = msgspec.json.decode(opened.store.get(opened.source.parts), type=list[Part])
+    parts = decode(opened.store.get(opened.source.parts), list[Part])
     return msgspec.json.encode([msgspec.structs.replace(part, run=opened.id) for part in parts])
 
 

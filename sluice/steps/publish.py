@@ -13,6 +13,7 @@ from sluice.answers.refusals import to_change
 from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
 from sluice.aws.s3 import ahead
+from sluice.decoding import decode
 from sluice.figures import place, short_model
 from sluice.reasons import LIKELY, Reason, about
 from sluice.report import report
@@ -136,7 +137,7 @@ def _result_folder(opened: Run) -> str:
 
 def _found(opened: Run, books: list[PartBooks]) -> Iterator[Findings]:
     """Read the parts' books into a list, and hand on what they found: too much to be held of all parts at once."""
-    parts = msgspec.json.decode(opened.store.get(opened.keys.parts), type=list[Part])
+    parts = decode(opened.store.get(opened.keys.parts), list[Part])
     keys = [opened.keys.merged_books(part.part) for part in parts]
     for key, data in zip(keys, ahead(opened.store.get, keys, AT_ONCE), strict=True):
         part = read(PartBooks, data, key)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from sluice.decoding import decode
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
 from sluice.models.servers import is_own
@@ -220,7 +221,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
     spans = cut_spans(sizes, span_size(sum(item.bytes for item in inputs), settings.span_bytes))
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     if not services.work.put_new(keys.spans, msgspec.json.encode(items)):
-        items = msgspec.json.decode(services.work.get(keys.spans), type=list[Span])
+        items = decode(services.work.get(keys.spans), list[Span])
     now = services.now()
     start = Start(
         run=keys.run,

@@ -10,9 +10,8 @@ import threading
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from sluice.answers.requests import FILLER
+from sluice.decoding import decoder
 from sluice.local.requests import Body, Line
 from sluice.local.sources.source import NoAnswer
 from sluice.rows.paths import look_up
@@ -134,7 +133,7 @@ class RecordKeys:
 
     def _read(self, bucket: str, key: str) -> None:
         run = f"{bucket}/{key.split('/')[1]}"
-        line, body = msgspec.json.Decoder(Line).decode, msgspec.json.Decoder(Body).decode
+        line, body = decoder(Line).decode, decoder(Body).decode
         for raw in stored_rows(self.s3, bucket, key):
             record: Any = line(raw)
             if record.recordId.startswith(FILLER):

@@ -9,6 +9,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from sluice.decoding import decode
 from sluice.local.callers import own_secret
 from sluice.local.children import die_with_parent, hear, say_ready
 from sluice.local.faults import Faults, read_plan
@@ -87,7 +88,7 @@ def build(configuration: Configuration) -> Server:
 
 def main() -> None:
     """Serve until standard input closes."""
-    configuration = msgspec.json.decode(hear(), type=Configuration)
+    configuration = decode(hear(), Configuration)
     die_with_parent()
     server = build(configuration)
     say_ready(port=server.server_port)

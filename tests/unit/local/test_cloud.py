@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MiB = 1024 * 1024
+MORNING = dt.datetime(2026, 11, 20, 5, tzinfo=dt.UTC)
 HANDLERS = {
     "echo": "def handler(event, context):\n    return event\n",
     "nothing": "def handler(event, context):\n    return {}\n",
@@ -31,6 +33,11 @@ HANDLERS = {
     "sleepy": "import time\ndef handler(event, context):\n    time.sleep(event['seconds'])\n    return {}\n",
     "dying": "import os\ndef handler(event, context):\n    os._exit(3)\n",
     "big": "def handler(event, context):\n    return 'x' * 7_000_000\n",
+    "weak": (
+        "import os\ndef handler(event, context):\n"
+        "    with open(event['file'], 'ab') as file:\n        file.write(b'.')\n        tries = file.tell()\n"
+        "    if tries <= event['fails']:\n        os._exit(3)\n    return tries\n"
+    ),
     "broken": "import there_is_no_such_module\n",
     "surroundings": "import os\ndef handler(event, context):\n    return dict(os.environ)\n",
     "reader": (
@@ -64,7 +71,7 @@ def role(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"Type": "AWS::IAM::Role", "Properties": {"Policies": [policy]}}
 
 
-def resources() -> dict[str, Any]:
+def resources(folder: Path) -> dict[str, Any]:
     functions = {
         name.capitalize(): {
             "Type": "AWS::Lambda::Function",
@@ -78,6 +85,18 @@ def resources() -> dict[str, Any]:
         }
         for name in HANDLERS
     }
+    clocks = {
+        f"Clock{fails}": {
+            "Type": "AWS::Scheduler::Schedule",
+            "Properties": {
+                "Target": {
+                    "Arn": {"Fn::GetAtt": ["Weak", "Arn"]},
+                    "Input": json.dumps({"file": str(folder / f"tick-{fails}"), "fails": fails}),
+                }
+            },
+        }
+        for fails in (2, 3)
+    }
     machine = {
         "RoleArn": {"Fn::GetAtt": ["Machine", "Arn"]},
         "DefinitionString": json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
@@ -88,6 +107,14 @@ def resources() -> dict[str, Any]:
         "Worker": role(ALL_OF, LISTING),
         "Machine": role(ALL_OF, INVOKING, RUNNING_CHILDREN),
         "Workflow": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
+        "Rule": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "EventPattern": {"source": ["here"]},
+                "Targets": [{"Id": "1", "Arn": {"Fn::GetAtt": ["Weak", "Arn"]}}],
+            },
+        },
+        **clocks,
         **functions,
     }
 
@@ -98,7 +125,7 @@ def write_project(folder: Path) -> Path:
     for name, source in HANDLERS.items():
         (package / f"{name}.py").write_text(source)
     template = folder / "template.json"
-    template.write_text(json.dumps({"Resources": resources()}))
+    template.write_text(json.dumps({"Resources": resources(folder)}))
     return template
 
 
@@ -188,6 +215,34 @@ def test_a_killed_worker_is_replaced(cloud: LocalCloud) -> None:
     with pytest.raises(FunctionFailed, match=r"timed out after 1\.00 seconds"):
         cloud.invoke("sleepy", {"seconds": 30})
     assert cloud.invoke("sleepy", {"seconds": 0}) == {}
+
+
+def test_an_event_is_tried_three_times(cloud: LocalCloud, tmp_path: Path) -> None:
+    """By a rule and by a schedule alike, as Lambda does where nobody waits for the answer; then the failure is one."""
+    event = {"source": "here", "file": str(tmp_path / "event")}
+    assert cloud.deliver({**event, "fails": 2}) == [3]
+    with pytest.raises(FunctionFailed, match="Runtime exited"):
+        cloud.deliver({**event, "fails": 6})
+    assert Path(event["file"]).stat().st_size == 6
+    assert cloud.tick("Clock2", MORNING) == 3
+    with pytest.raises(FunctionFailed, match="Runtime exited"):
+        cloud.tick("Clock3", MORNING)
+
+
+def test_a_call_is_tried_once(cloud: LocalCloud, tmp_path: Path) -> None:
+    """Whoever waits for the answer gets the failure."""
+    with pytest.raises(FunctionFailed, match="Runtime exited"):
+        cloud.invoke("weak", {"file": str(tmp_path / "call"), "fails": 1})
+
+
+def test_a_stopped_process_is_ended_once(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some time later its id, and so its group's, may be that of a stranger."""
+    child = cloud.spawn("http.server", ["0"])
+    child.stop()
+    cloud.children.remove(child)
+    assert child.process.returncode is not None
+    monkeypatch.setattr("os.killpg", lambda *_: pytest.fail("a stranger would be ended"))
+    child.stop()
 
 
 def test_a_handler_finds_lambdas_environment_and_no_other(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
