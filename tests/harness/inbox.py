@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+CATALOG = Catalog.load()
 MAX_DEPTH = 3  # processes that overlap
 
 TASKS = {"texts": "on_drop", "batches": "on_ready", "nightly": '{schedule: "cron(0 6 * * ? *)"}'}
@@ -117,7 +118,7 @@ class World:
         self.deployment = Deployment(
             settings=Settings(**self.settings),
             tasks=self.tasks,
-            catalog=Catalog.load(),
+            catalog=CATALOG,
             region="us-east-1",
             role_arn="arn:aws:iam::123456789012:role/bedrock",
             incoming_bucket="incoming",
