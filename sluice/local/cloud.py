@@ -17,6 +17,7 @@ import msgspec
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
+from sluice.decoding import decode
 from sluice.errors import Stop
 from sluice.files import whole_file
 from sluice.local import events
@@ -256,17 +257,16 @@ class LocalCloud:
             raise FunctionFailed(step, document)
         return document
 
-<<<<<<< HEAD
     def calls(self) -> Calls | None:
         """How the calls of the stand-in stand; None where it does not say."""
         headers = {"Authorization": f"Bearer {self.secret}"}
         request = urllib.request.Request(self.bedrock + CALLS, headers=headers)
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
-                return msgspec.json.decode(answer.read(), type=Calls)
+                return decode(answer.read(), Calls)
         except (OSError, ValueError):
             return None
-=======
+
     def invoke_for_event(self, step: str, event: dict[str, Any]) -> Any:
         """Call a step's function as Lambda does for EventBridge, which does not wait for the answer.
 
@@ -278,7 +278,6 @@ class LocalCloud:
                 return self.invoke(step, event)
             time.sleep(seconds * self.scale)
         return self.invoke(step, event)
->>>>>>> 1b43a0d (Read JSON into types so that threads that meet a type first together do not bring the process down)
 
     def _post(self, path: str, body: bytes) -> tuple[bool, bytes]:
         headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"}

@@ -13,13 +13,9 @@ from msgspec import field
 from pydantic import ConfigDict
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
-<<<<<<< HEAD
+from sluice.decoding import convert
 from sluice.models.catalog import Model
 from sluice.models.entries import Price
-=======
-from sluice.decoding import convert
-from sluice.models.catalog import Model, Price
->>>>>>> 1b43a0d (Read JSON into types so that threads that meet a type first together do not bring the process down)
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
 from sluice.task.tiers import Tier, Transport

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from sluice.answers.objects import PART
+from sluice.decoding import decode
 from sluice.local.sources.source import NoAnswer, Reply
 
 REFUSED = "content_filtered"
@@ -67,7 +68,7 @@ def read_completion(data: bytes) -> Reply:
         NoAnswer: it is none.
     """
     try:
-        completion = msgspec.json.decode(data, type=Completion)
+        completion = decode(data, Completion)
         choice = completion.choices[0]
     except (ValueError, IndexError, RecursionError) as error:  # of msgspec
         raise NoAnswer(f"no chat completion: {error}", code=502) from None

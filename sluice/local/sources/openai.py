@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import urllib3
 
-<<<<<<< HEAD
 from sluice.local.requests import SEVERAL_AT
 from sluice.local.sources.completions import kind_of_error, read_completion
 from sluice.local.sources.outage import Outage
-=======
-from sluice.answers.objects import PART
-from sluice.decoding import decode
-from sluice.errors import Stop
->>>>>>> 1b43a0d (Read JSON into types so that threads that meet a type first together do not bring the process down)
 from sluice.local.sources.pace import MOST, Pace
 from sluice.local.sources.source import NoAnswer, Reply
 from sluice.local.sources.tally import Tally
@@ -156,25 +150,3 @@ class OpenAISource:
 def seconds_of(retry_after: str) -> float:
     """Seconds of a Retry-After header, within reason; 0 for one that says a date, or nothing."""
     return min(float(retry_after), LONGEST_ASKED_SECONDS) if retry_after.isdecimal() else 0.0
-<<<<<<< HEAD
-=======
-
-
-def read_completion(data: bytes) -> Reply:
-    """A chat completion as a reply.
-
-    Raises:
-        NoAnswer: it is none.
-    """
-    try:
-        completion = decode(data, Completion)
-        choice = completion.choices[0]
-    except (ValueError, IndexError, RecursionError) as error:  # of msgspec
-        raise NoAnswer(f"no chat completion: {error}", code=502) from None
-    usage = completion.usage or Usage()
-    stop = STOP_REASONS.get(choice.finish_reason or "", "end_turn")
-    text = choice.message.text
-    if not text and choice.message.refusal:
-        text, stop = choice.message.refusal, REFUSED
-    return Reply(text, stop, usage.prompt_tokens, usage.completion_tokens)
->>>>>>> 1b43a0d (Read JSON into types so that threads that meet a type first together do not bring the process down)
