@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
 from sluice.quality.evaluation import Evaluation
-from sluice.quality.known import from_file, from_input, rows_of
+from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
+from sluice.results.corrections import FOLDER
 from sluice.results.run_document import read_run
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate
@@ -17,7 +18,9 @@ from sluice.task.file import parse_task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sluice.quality.known import KnownAnswers
     from sluice.results.published import Published
+    from sluice.task.task import Task
 
 
 def evaluate(
@@ -28,8 +31,9 @@ def evaluate(
     Args:
         published: the run's rows.
         summary: its run.json.
-        gold: a CSV, JSON Lines or Parquet file with `id`, or `source` and `line`, and `label`; else what the task calls
-            `input.gold` is read from the run's input.
+        gold: a CSV, JSON Lines or Parquet file with `id`, or `source` and `line`, and `label`; or
+            `corrections`, for what people have said of the rows; else what the task calls `input.gold` is read from the
+            run's input.
         by: columns of the results whose values are told apart.
 
     Returns:
@@ -44,7 +48,7 @@ def evaluate(
     if not task.labels:
         raise BadRequest(f"the task {task.name} has no labels that could be compared")
     published.check_columns(by)
-    known = from_input(task, published) if gold is None else from_file(task, Path(gold))
+    known = _known(task, published, gold)
     evaluation = Evaluation(len(run.tiers))
     for row in rows_of(published, known, by):
         evaluation.add(row)
@@ -62,6 +66,12 @@ def evaluate(
         "models": [tier.model for tier in run.tiers],
         **evaluation.document(prices),
     }
+
+
+def _known(task: Task, published: Published, gold: str | Path | None) -> KnownAnswers:
+    if gold is None:
+        return from_input(task, published)
+    return from_corrections(task, published) if str(gold) == FOLDER else from_file(task, Path(gold))
 
 
 def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None) -> dict[str, Any]:

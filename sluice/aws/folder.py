@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from sluice.aws.s3 import BLOCK_BYTES, Head, ObjectWriter, Store
@@ -74,15 +77,36 @@ class Folder(Store):
         path.write_bytes(data)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Write a file if there is none."""
-        if (self.root / key).exists():
+        """Write a file if there is none: of several writers one succeeds, and what it wrote survives a power cut."""
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+        try:
+            with unfinished.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(unfinished, path)
+        except FileExistsError:
             return False
-        self.put(key, data)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync(path.parent)
         return True
 
     def writer(self, key: str) -> ObjectWriter:
         """Write a file piece by piece."""
         return _FileWriter(self, key, self.root / key)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder written down; a system that cannot open folders does so by itself."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class _FileWriter(ObjectWriter):

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDEST = 160  # of a table that is not on a terminal
-SHOWN = ("file", "row", "id", "status", "labels", "confidence", "reason", "tier", "cost_usd")
+SHOWN = (
+    "file",
+    "row",
+    "id",
+    "status",
+    "labels",
+    "corrected_labels",
+    "corrected_by",
+    "confidence",
+    "reason",
+    "tier",
+    "cost_usd",
+)
 EXCERPT = 80  # characters of a text in a table
 # Control characters, and those that turn the direction of what stands beside them: a terminal obeys the ones, and
 # what is read differs from what is there by the others. Tabs and line ends stay, inside quotes.

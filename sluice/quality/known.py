@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from sluice.results.corrections import Corrections
     from sluice.results.published import Published
     from sluice.task.task import Task
 
@@ -53,10 +54,47 @@ class KnownAnswers:
         labels = frozenset(filter(None, found))
         return self._kept.setdefault(labels, labels)
 
-    def of(self, source: str, line: int, name: str | None) -> Labels | None:
-        """What is known of a row."""
+    def drawn(self, source: str, line: int, record: str | None) -> bool:  # noqa: ARG002
+        """Whether what is known of a row measures."""
+        return False
+
+    def of(self, source: str, line: int, name: str | None, record: str | None) -> Labels | None:  # noqa: ARG002
+        """What is known of a row, by its place or its id."""
         found = self.by_place.get((source, line)) or self.by_place.get((place(source), line))
         return found if found is not None or name is None else self.by_id.get(name)
+
+
+class SaidAnswers(KnownAnswers):
+    """What people have said of rows, where they agree."""
+
+    def __init__(self, task: Task, corrections: Corrections) -> None:
+        super().__init__(task)
+        self.corrections = corrections
+
+    def of(self, source: str, line: int, name: str | None, record: str | None) -> Labels | None:  # noqa: ARG002
+        """What somebody has said of a row, or of its text."""
+        settled = self.corrections.of(source, line, record or "")
+        if settled is None or settled.conflict or settled.latest.labels is None:
+            return None
+        return self.checked({self.names.find(label) for label in settled.latest.labels})
+
+    def drawn(self, source: str, line: int, record: str | None) -> bool:
+        """Whether what is known of a row measures: it was drawn uniformly of all rows."""
+        settled = self.corrections.of(source, line, record or "")
+        return settled is not None and not settled.conflict and settled.drawn
+
+
+def from_corrections(task: Task, published: Published) -> SaidAnswers:
+    """Take what people have said of the run's rows for what is known.
+
+    Raises:
+        BadRequest: nobody has said anything.
+
+    """
+    corrections = published.corrections
+    if not len(corrections):
+        raise BadRequest("nobody has corrected a row of this task yet: `sluice review` does", "gold")
+    return SaidAnswers(task, corrections)
 
 
 def from_input(task: Task, published: Published) -> KnownAnswers:
@@ -183,7 +221,8 @@ def _row(row: dict[str, Any], known: KnownAnswers, slices: Sequence[str]) -> Row
     labels = row["labels"]
     return Row(
         record=row["record"] or "",
-        known=known.of(row["source"], row["line"], row["id"]),
+        known=known.of(row["source"], row["line"], row["id"], row["record"]),
+        drawn=known.drawn(row["source"], row["line"], row["record"]),
         given=None if labels is None else frozenset(labels),
         tier=row["tier"],
         confidence=row["confidence"],

@@ -11,7 +11,7 @@ import fcntl
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,21 +175,21 @@ class Together(Published):
         """Bytes of all files."""
         return sum(run.size for run in self._each())
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns of the latest run that has rows."""
-        return next(run for run in self._each() if run.parts).schema
+    @cached_property
+    def stored(self) -> pa.Schema:
+        """The columns of the files of the latest run that has rows."""
+        return next(run for run in self._each() if run.parts).stored
 
     def batches(
         self, wanted: Wanted, columns: Sequence[str] | None = None, advance: Callable[[int], None] = lambda _size: None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows that are meant, run by run; a column that an earlier run has not is empty there."""
-        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        schema = self.schema if columns is None else pa.schema([self.offered.field(name) for name in columns])
         left = wanted.limit
         for run in self._each():
             if not run.parts:
                 continue
-            known = [name for name in schema.names if name in run.schema.names]
+            known = [name for name in schema.names if name in run.offered.names]
             for batch in run.batches(replace(wanted, limit=left), known, advance):
                 arrays = [
                     batch[field.name].cast(field.type) if field.name in known else pa.nulls(len(batch), field.type)
@@ -199,6 +199,11 @@ class Together(Published):
                 left = None if left is None else left - len(batch)
                 if left == 0:
                     return
+
+    @property
+    def runs(self) -> list[str]:
+        """The ids of the runs that have rows here."""
+        return [run.run for run in self._each()]
 
     def origins_by_run(self) -> Iterator[tuple[str, Origin]]:
         """Yield the inputs of each run that has rows here."""

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.errors import BadInput, BadRequest
+from sluice.results.corrections import Corrections
+from sluice.results.layer import LAYER, layer_of, needs
 from sluice.results.wanted import Wanted
 from sluice.rows.containers import Limits, Reading, lines_of_input
 from sluice.rows.containers.columnar import RangedFile
@@ -71,8 +73,30 @@ class Published:
         return sum(size for _, size in self.parts)
 
     @cached_property
+    def corrections(self) -> Corrections:
+        """What people have said of the task's rows."""
+        found = Corrections(self.store, self.prefix.split("/")[1])
+        found.refresh()
+        return found
+
+    @cached_property
     def schema(self) -> pa.Schema:
-        """The columns; `BadRequest` when the files are gone."""
+        """The columns: those of the files, and of corrections where there are any; `BadRequest` without files."""
+        return self.offered if self.corrections.rows else self.stored
+
+    @cached_property
+    def offered(self) -> pa.Schema:
+        """All columns that may be asked for: those of corrections too, before there are any.
+
+        A column that a task itself keeps under such a name stays what it is.
+        """
+        taken = {name.casefold() for name in self.stored.names}
+        added = [field for field in LAYER if field.name not in taken and "record" in taken]
+        return pa.schema([*self.stored, *added])
+
+    @cached_property
+    def stored(self) -> pa.Schema:
+        """The columns of the files; `BadRequest` when these are gone."""
         if not self.parts:
             raise BadRequest(f"there are no results of run {self.run}: nothing lies under {self.prefix}")
         with self._open(*self.parts[0]) as opened:
@@ -91,18 +115,37 @@ class Published:
 
         `advance` is told the size of each file that is through.
         """
+        if not self.parts:
+            return
+        asked = self.schema.names if columns is None else list(columns)
+        made = [name for name in asked if name not in self.stored.names]
         left = NO_LIMIT if wanted.limit is None else wanted.limit
-        names = None if columns is None else [*columns, *(name for name in wanted.needs if name not in columns)]
+        read = [name for name in asked if name not in made] + list(wanted.needs)
+        read += needs(self.stored.names, self._field_names) if made else []
         for part in self.parts:
             with self._open(*part) as opened:
-                for batch in opened.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
+                for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(read)), use_threads=False):
                     found = wanted.of(batch).slice(0, left)
                     left -= found.num_rows
                     if found.num_rows:
-                        yield found if columns is None else found.select(columns)
+                        yield self._with_layer(found, asked, made)
                     if not left:
                         return
             advance(part[1])
+
+    def _with_layer(self, batch: pa.RecordBatch, asked: Sequence[str], made: Sequence[str]) -> pa.RecordBatch:
+        """The columns that are asked for, some of them made of corrections."""
+        if not made:
+            return batch.select(asked)
+        layer = layer_of(batch, self.corrections)
+        return pa.record_batch(
+            [layer[name] if name in made else batch[name] for name in asked],
+            schema=pa.schema([self.offered.field(name) for name in asked]),
+        )
+
+    @property
+    def _field_names(self) -> list[str]:
+        return [] if self.task is None else list(self.task.answer.fields)
 
     def table(self, wanted: Wanted, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows that are meant into memory.
@@ -112,7 +155,7 @@ class Published:
 
         """
         self.check_columns(columns)
-        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        schema = self.schema if columns is None else pa.schema([self.offered.field(name) for name in columns])
         return pa.Table.from_batches(self.batches(wanted, columns), schema)
 
     @cached_property
@@ -137,7 +180,7 @@ class Published:
     def check_columns(self, columns: Sequence[str] | None) -> None:
         """Refuse a column that the results do not have."""
         for name in columns or ():
-            if name not in self.schema.names:
+            if name not in self.offered.names:
                 known = ", ".join(self.schema.names)
                 raise BadRequest(f"{name} is no column of the results; there are: {known}", "columns")
 
@@ -151,7 +194,7 @@ class Published:
             BadRequest: the inputs are needed, and are gone or have changed.
 
         """
-        if INPUT in self.schema.names:
+        if INPUT in self.stored.names:
             for batch in self.batches(wanted, [INPUT]):
                 yield from pc.fill_null(pc.cast(batch[INPUT], pa.binary()), b"").to_pylist()
             return
@@ -162,6 +205,11 @@ class Published:
                     raise BadRequest(f"{problem}; {KEEP}")
                 yield from _lines_at(origin, lines)
 
+    @property
+    def runs(self) -> list[str]:
+        """The ids of the runs that have rows here."""
+        return [self.run]
+
     def origins_by_run(self) -> Iterator[tuple[str, Origin]]:
         """Yield the inputs, each with the run whose rows it holds."""
         for origin in self.origins():
@@ -169,7 +217,7 @@ class Published:
 
     def raw_rows(self) -> Iterator[tuple[str, int, bytes]]:
         """Yield source, line and raw row of all rows that were kept; `input_lines` tells where from, and its errors."""
-        if INPUT in self.schema.names:
+        if INPUT in self.stored.names:
             for batch in self.batches(Wanted(), ["source", "line", INPUT]):
                 raws = pc.fill_null(pc.cast(batch[INPUT], pa.binary()), b"").to_pylist()
                 yield from zip(batch["source"].to_pylist(), batch["line"].to_pylist(), raws, strict=True)

@@ -33,7 +33,7 @@ class SourceRows:
 
     def __init__(self, published: Published) -> None:
         self.published = published
-        self.kept = INPUT in published.schema.names
+        self.kept = INPUT in published.stored.names
         self.problems: dict[str, str] = {}  # why an input's rows cannot be had, by its address
         self._reader = None if published.task is None else RowReader(published.task)
         self._cursor: Cursor | None = None

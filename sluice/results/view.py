@@ -56,6 +56,7 @@ class View:
         self.look = look
         self.source = SourceRows(published) if look.text else None
         self.stored = {field.name: field.type for field in published.schema}
+        self.offered = published.offered.names
         self.columns = self._columns()
         if look.where is not None and not look.where.strip():
             raise BadRequest("an empty condition picks nothing: leave it out", "where")
@@ -108,7 +109,7 @@ class View:
         """The columns that are asked for, or all; the text as a column of its own only where no other is it."""
         if self.look.columns is None:
             return [name for name in self.known if name != TEXT or name in self.stored or not self._is_own]
-        at_hand = {*self.stored, *PLACE, *([TEXT] if self.source else [])}
+        at_hand = {*self.offered, *PLACE, *([TEXT] if self.source else [])}
         for name in self.look.columns:
             if name not in at_hand and name not in self.own:
                 known = ", ".join([*self.known, *INSIDE])
@@ -127,8 +128,8 @@ class View:
         return pa.schema([self._field(name) for name in dict.fromkeys(names)])
 
     def _field(self, name: str) -> pa.Field:
-        if name in self.stored:
-            return self.published.schema.field(name)
+        if name in self.offered:
+            return self.published.offered.field(name)
         return pa.field(name, MADE[name] if name in MADE else self.own[name][1])
 
     @cached_property
@@ -151,10 +152,10 @@ class View:
     def _completed(self, wanted: Wanted, advance: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
         """Yield rows with all columns that are made."""
         made = self._made.names
-        made_here = [name for name in made if name not in self.stored]
+        made_here = [name for name in made if name not in self.offered]
         own = {name: self.own[name] for name in made_here if name not in MADE}
         joins = bool(own) or TEXT in made_here
-        read = [*(name for name in made if name in self.stored), *INSIDE, "run_id"]
+        read = [*(name for name in made if name in self.offered), *INSIDE, "run_id"]
         read += [INPUT] if joins and self.source is not None and self.source.kept else []
         for batch in self.published.batches(wanted, list(dict.fromkeys(read)), advance):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))

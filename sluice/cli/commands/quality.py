@@ -17,6 +17,7 @@ commands = typer.Typer()
 @commands.command(
     epilog=examples(
         "sluice evaluate out/demo --by language",
+        "sluice evaluate out/demo --gold corrections",
         "sluice evaluate tickets-20261120t101500-0123456789 --gold checked.csv --json",
     )
 )
@@ -24,7 +25,7 @@ def evaluate(
     run: RunOrFolder,
     gold: Annotated[
         Path | None,
-        typer.Option("--gold", metavar="FILE", help="Known answers by id, or by source and line; else the input's."),
+        typer.Option("--gold", metavar="FILE", help="Known answers; or corrections; else the input's."),
     ] = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="COLUMN", help="Tell the values of a column apart; repeat it.")
@@ -38,7 +39,8 @@ def evaluate(
 
     How often it was right, by tier, label, stated confidence and column; the most frequent mistakes; what going on to a
     stronger tier changed. Known answers are those of the task's input.gold, or a CSV, JSON Lines or Parquet file with
-    the columns id, or source and line, and label. They speak for the rows that have one, and no others.
+    the columns id, or source and line, and label. They speak for the rows that have one, and no others. --gold
+    corrections takes what people have said of the rows (`sluice review`).
 
     Exit codes: 0 printed, 1 AWS or a file could not be reached, 2 wrong usage, or nothing is known of any row.
     """
@@ -55,6 +57,55 @@ def evaluate(
             deployment.run(run).published(), deployment.run(run).summary, gold, by or (), as_json=json
         ),
     )
+
+
+@commands.command(
+    epilog=examples(
+        "sluice review out/demo --import checked.csv",
+        "sluice review tickets-20261120t101500-0123456789 --import checked.csv --by ann --json",
+    )
+)
+def review(  # noqa: PLR0913, PLR0917 - one for each option
+    run: RunOrFolder,
+    sheet: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="Take right labels from a CSV or JSON Lines file.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--label-column", metavar="NAME", help="The sheet's column of the right label.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who says so; else your name on this machine.")
+    ] = None,
+    over: Annotated[
+        bool, typer.Option("--over", help="You know what others have said of these rows, and decide.")
+    ] = False,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Say what is right of a run's rows.
+
+    What is said is a layer over the results (`sluice results`, `sluice evaluate --gold corrections`), kept in
+    corrections/TASK of the folder, or of the results bucket, by your own rights. Nothing that was said before is
+    written over. Who says something else of a row, and has not seen what somebody said of it, is in conflict with it:
+    both are kept, and named.
+
+    A sheet names its rows by id, by source and line, or by file and row, and has the right label in corrected_label,
+    right, gold or label, the first that there is; notes in note, extracted fields in corrected_FIELD. Each line is
+    checked, and those that cannot be taken are named.
+
+    Exit codes: 0 all taken, 1 some lines were not, or AWS or a file could not be reached, 2 wrong usage.
+    """
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.cli.review import Request, review_run  # noqa: PLC0415
+    from sluice.results.folder import all_in_folder  # noqa: PLC0415
+
+    request = Request(sheet, column, by, over=over, as_json=json)
+    folder = folder_of(run)
+    if folder is not None:
+        raise here(lambda: review_run(all_in_folder(folder), request))
+    raise in_cloud((env, region, profile), lambda deployment: review_run(deployment.run(run).published(), request))
 
 
 @commands.command(
