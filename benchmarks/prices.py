@@ -45,6 +45,14 @@ def rates(entry: dict[str, Any], kind: str = "") -> list[float] | None:
     return [round(each * PER_MILLION, 4) for each in known] if len(known) == len(pair) else None
 
 
+def cached(entry: dict[str, Any]) -> list[float] | None:
+    """USD per 1M tokens that are read from a cache and written to one; what costs nothing more is input like any."""
+    read, plain = entry.get("cache_read_input_token_cost"), entry.get("input_cost_per_token")
+    if read is None or plain is None:
+        return None
+    return [round(each * PER_MILLION, 5) for each in (read, entry.get("cache_creation_input_token_cost") or plain)]
+
+
 def extract(table: dict[str, Any], catalog: Catalog) -> dict[str, dict[str, list[float]]]:
     """The prices of the catalogue's models by id, with a profile or a Region in front."""
     found = {}
@@ -54,7 +62,8 @@ def extract(table: dict[str, Any], catalog: Catalog) -> dict[str, dict[str, list
         known = any(each.id == id_ for each in catalog.entries.values())
         if not known or not str(entry.get("litellm_provider", "")).startswith("bedrock"):
             continue
-        prices = {"on_demand": rates(entry), "batch": rates(entry, "_batches")}
+        prices = {"on_demand": rates(entry), "batch": rates(entry, "_batches"), "flex": rates(entry, "_flex")}
+        prices["cache"] = cached(entry)
         key = f"{regional[1]}/{id_}" if regional else name
         found[key] = {kind: pair for kind, pair in prices.items() if pair is not None}
     return dict(sorted(found.items()))
@@ -63,7 +72,8 @@ def extract(table: dict[str, Any], catalog: Catalog) -> dict[str, dict[str, list
 def written(prices: dict[str, dict[str, list[float]]], version: str, day: dt.date) -> str:
     """The extract as the file beside the catalogue."""
     head = (
-        "# Prices by id in the price table of the PyPI package litellm (MIT): USD per 1M tokens, [input, output].\n"
+        "# Prices by id in the price table of the PyPI package litellm (MIT): USD per 1M tokens, [input, output],\n"
+        "# of `cache` [read, written].\n"
         "# Made by `make prices`; a test holds models.yaml against it. A Region in front of an id: its own price.\n"
         f"version: {version}\ndate: {day.isoformat()}\nprices:\n"
     )

@@ -28,7 +28,8 @@ from sluice.cli.summary import next_after, places_in, summary
 from sluice.figures import NONE, short_model
 from sluice.local.rights import role_tables
 from sluice.local.synthesis import synthesized
-from sluice.models.catalog import Catalog, cost, profile_of
+from sluice.models.catalog import Catalog, profile_of
+from sluice.models.prices import cost
 from sluice.results.run_document import read_run
 from sluice.task.file import json_schema, load_task
 
@@ -144,10 +145,15 @@ def prices(_: Sample) -> str:
         # Of the profile that most use, as far as there is one.
         price = entry.price_of(next((name for name in ("us", None) if entry.price_of(name)), None))
         if price is not None:
-            pairs = (price.on_demand_input, price.on_demand_output), (price.batch_input, price.batch_output)
+            pairs = (
+                (price.on_demand_input, price.on_demand_output),
+                (price.batch_input, price.batch_output),
+                (price.flex_input, price.flex_output),
+                (price.cache_read, price.cache_write),
+            )
             rows.append([name, *(" / ".join(map(_usd, pair)) if pair[0] is not None else NONE for pair in pairs)])
     head = f"Prices of {catalog.date} in USD per 1M tokens, in / out ({catalog.source}):\n\n"
-    return head + table(["model", "on demand", "batch"], rows)
+    return head + table(["model", "on demand", "batch", "flex", "cached: read / written"], rows)
 
 
 def _usd(price: float | None) -> str:

@@ -6,6 +6,7 @@ A stream of Arrow batches, compressed, a row for each line of output in its orde
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -32,6 +33,8 @@ SCHEMA = pa.schema(
         pa.field("output_tokens", pa.int64()),
         pa.field("reason", pa.string()),
         pa.field("message", pa.string()),
+        pa.field("cache_read", pa.int64()),
+        pa.field("cache_write", pa.int64()),
     ]
 )
 NOTHING = Reply("", None, None, None, None)
@@ -75,6 +78,7 @@ class Archive:
             pa.array([reply.output_tokens for reply in replies], pa.int64()),
             pa.array([None if reply.reason is None else reply.reason.value for reply in replies], pa.string()),
             pa.array([reply.message for reply in replies], pa.string()),
+            *(pa.array([reply.cached[n] for reply in replies], pa.int64()) for n in range(2)),
         ]
         if replies:
             self._stream.write_batch(pa.record_batch(columns, schema=SCHEMA))
@@ -85,14 +89,23 @@ def archived(blocks: Iterator[bytes], sent: Sequence[str]) -> Iterator[Line]:
     """What `Archive` wrote, from its blocks, line by line; `sent` are the keys of the records by number."""
     with pa.ipc.open_stream(pa.PythonFile(Pipe(blocks), mode="r")) as stream:
         for batch in stream:
-            for number, text, stop, tokens_in, tokens_out, reason, message in zip(
-                *(column.to_pylist() for column in batch.columns), strict=True
-            ):
+            columns = [column.to_pylist() for column in batch.columns]
+            columns += [repeat(0, len(batch))] * (len(SCHEMA) - len(columns))  # of a version that did not keep them
+            for number, text, stop, tokens_in, tokens_out, reason, message, *cached in zip(*columns, strict=True):
                 if number in {UNREADABLE, UNKNOWN}:
                     yield number, None
                     continue
                 why = None if reason is None else Reason(reason)
                 yield (
                     number,
-                    Reply("" if number == FILLED else sent[number], text, stop, tokens_in, tokens_out, why, message),
+                    Reply(
+                        "" if number == FILLED else sent[number],
+                        text,
+                        stop,
+                        tokens_in,
+                        tokens_out,
+                        why,
+                        message,
+                        tuple(cached),
+                    ),
                 )

@@ -22,6 +22,7 @@ from sluice.answers.requests import (
     ID_MEMBER,
     MESSAGE,
     RECORD,
+    instructions,
     parameters,
     prompt_tokens,
     system_prompt,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sluice.runs.state import FrozenTier
     from sluice.task.task import Task
+    from sluice.task.tiers import Way
 
 LETTERS = "bcdfghjkmnpqrstvwxz"  # no vowels: an id is no word, and no example's id
 ID = 4  # letters of a short id: 130,321 of them
@@ -76,10 +78,10 @@ def _spelled(number: int) -> str:
 class PackWriter:
     """Renders packs of records of one task for one tier."""
 
-    def __init__(self, task: Task, tier: FrozenTier, salt: bytes) -> None:
+    def __init__(self, task: Task, tier: FrozenTier, salt: bytes, way: Way | None = None) -> None:
         self.salt = salt
         self.close = msgspec.json.encode(CLOSE)[1:-1]
-        prompt = {"system": [{"text": system_prompt(task, packed=True)}]}
+        prompt = instructions(system_prompt(task, packed=True), way)
         bodies = [{**prompt, **parameters(tier, size)} for size in range(1, MAX_PACK + 1)]
         self.tails = [END_OF_MESSAGE + msgspec.json.encode(body)[1:] + b"}\n" for body in bodies]
         self.constant_bytes = len(RECORD) + KEY + len(MESSAGE) + len(self.tails[-1])

@@ -70,7 +70,8 @@ NO_USAGE = _Usage()
 class Reply(msgspec.Struct, gc=False):
     """What came back for one record: a text, or the reason why there is none.
 
-    The parts of a text stand with `PART` between them. Tokens are None where the reply does not tell them.
+    The parts of a text stand with `PART` between them. Tokens are None where the reply does not tell them. `cached` are
+    those of the input tokens that were read from a cache, and that were written to one.
     """
 
     record: str
@@ -80,6 +81,7 @@ class Reply(msgspec.Struct, gc=False):
     output_tokens: int | None
     reason: Reason | None = None
     message: str | None = None
+    cached: tuple[int, int] = (0, 0)
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -104,23 +106,30 @@ def read_line(line: bytes) -> Reply | None:
     usage = model.usage or NO_USAGE
     tokens_in, tokens_out = usage.inputTokens, usage.outputTokens
     plain = tokens_in is not None and tokens_out is not None and 0 <= tokens_in <= MAX_TOKENS >= tokens_out >= 0
-    cached = usage.cacheReadInputTokens or usage.cacheReadInputTokenCount
-    if not plain or cached or usage.cacheWriteInputTokens or usage.cacheWriteInputTokenCount:
-        tokens_in, tokens_out = tokens_of(msgspec.structs.asdict(usage))
-    return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out)
+    read = usage.cacheReadInputTokens or usage.cacheReadInputTokenCount
+    cached = (0, 0)
+    if not plain or read or usage.cacheWriteInputTokens or usage.cacheWriteInputTokenCount:
+        told = msgspec.structs.asdict(usage)
+        (tokens_in, tokens_out), cached = tokens_of(told), cached_of(told)
+    return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out, cached=cached)
 
 
 def tokens_of(usage: Any) -> tuple[int | None, int | None]:
     """Input and output tokens of a `usage`; None where it does not tell them.
 
-    What was read from a cache or written to one was input too, and Bedrock counts it apart, under one name or both.
+    What was read from a cache or written to one was input too, and Bedrock counts it apart.
     """
+    told = _count(walk(usage, ("inputTokens",)))
+    return None if told is None else told + sum(cached_of(usage)), _count(walk(usage, ("outputTokens",)))
+
+
+def cached_of(usage: Any) -> tuple[int, int]:
+    """Input tokens of a `usage` that were read from a cache and written to one, which stand under one name or both."""
     read, written = (
         max(_count(walk(usage, (f"cache{way}Input{count}",))) or 0 for count in ("Tokens", "TokenCount"))
         for way in ("Read", "Write")
     )
-    told = _count(walk(usage, ("inputTokens",)))
-    return None if told is None else told + read + written, _count(walk(usage, ("outputTokens",)))
+    return read, written
 
 
 def _failed(record: str, code: object, message: object) -> Reply:
@@ -155,14 +164,15 @@ def _read_strange(line: bytes) -> Reply | None:
     model, error = found.get("modelOutput"), found.get("error")
     if model is None and error is not None:
         return _failed(record, walk(error, ("errorCode",)), walk(error, ("errorMessage",)))
-    tokens_in, tokens_out = (0, 0) if model is None else tokens_of(walk(model, ("usage",)))
+    usage = walk(model, ("usage",)) if model is not None else {"inputTokens": 0, "outputTokens": 0}
+    (tokens_in, tokens_out), cached = tokens_of(usage), cached_of(usage)
     content, stop = walk(model, ("output", "message", "content")), walk(model, ("stopReason",))
     if not isinstance(content, list):
         message = NEITHER if model is None else UNKNOWN_SHAPE
-        return Reply(record, None, None, tokens_in, tokens_out, Reason.REPLY_UNREADABLE, message)
+        return Reply(record, None, None, tokens_in, tokens_out, Reason.REPLY_UNREADABLE, message, cached)
     texts = [text for part in content if isinstance(text := walk(part, ("text",)), str)]
     text, stop = printable(PART.join(filter(None, texts))), printable(stop) if isinstance(stop, str) else None
-    return Reply(record, text, stop, tokens_in, tokens_out)
+    return Reply(record, text, stop, tokens_in, tokens_out, cached=cached)
 
 
 def _count(tokens: Any) -> int | None:

@@ -14,6 +14,7 @@ import msgspec
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, join_texts
 from sluice.task.answer import Confidence, FieldType
 from sluice.task.labels import described
+from sluice.task.tiers import Way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,8 +90,8 @@ def cut_middle(text: str, max_bytes: int) -> str:
 class RequestWriter:
     """Renders records of one task for one tier."""
 
-    def __init__(self, task: Task, tier: FrozenTier) -> None:
-        body = {"system": [{"text": system_prompt(task)}], **parameters(tier)}
+    def __init__(self, task: Task, tier: FrozenTier, way: Way | None = None) -> None:
+        body = {**instructions(system_prompt(task), way), **parameters(tier)}
         self.head = MESSAGE + msgspec.json.encode(OPEN)[1:-1]
         self.tail = msgspec.json.encode(CLOSE)[1:-1] + END_OF_MESSAGE + msgspec.json.encode(body)[1:] + b"}\n"
         self.constant_bytes = len(RECORD) + KEY + len(self.head) + len(self.tail)
@@ -119,6 +120,14 @@ def filler(number: int) -> bytes:
     """A line that only counts: as little as a model can be asked, and one token of answer."""
     body = {"messages": [{"role": "user", "content": [{"text": "1"}]}], "inferenceConfig": {"maxTokens": 1}}
     return msgspec.json.encode({"recordId": f"{FILLER}{number:06d}", "modelInput": body}) + b"\n"
+
+
+def instructions(prompt: str, way: Way | None) -> dict[str, Any]:
+    """The instructions as a request has them, and what says how it is sent: a mark for the cache, a service tier."""
+    system: list[dict[str, Any]] = [{"text": prompt}]
+    if way is Way.CACHED:
+        system.append({"cachePoint": {"type": "default"}})
+    return {"system": system, **({"serviceTier": {"type": "flex"}} if way is Way.FLEX else {})}
 
 
 def parameters(tier: FrozenTier, records: int = 1) -> dict[str, Any]:

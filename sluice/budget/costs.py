@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from sluice.answers.packs import FRAME_BYTES, ROW_TOKENS, PackWriter, packed_sendings
 from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
 from sluice.runs.accounting import total
-from sluice.task.tiers import Transport
+from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ LONGEST_ESCAPE = 5  # bytes that one byte of a text can become in a request: & i
 NAME_FRAME = 3  # bytes around the name of a text field in a request: a colon, a blank, a line feed
 STORED_FRAME = RAW + 1  # bytes of a stored row before the row itself
 MOST_FILLED = 4  # jobs of a run and tier that are filled up to Bedrock's least number; fewer records go on demand
+# Of the requests that ask for a cached prefix: so many find none and write it again, since it has been left alone for
+# five minutes, or since a profile sent them to another Region. AWS says that this happens, and nobody how often.
+MISSED = 0.05
 ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
 
 
@@ -86,15 +89,19 @@ def ceiling_usd(task: Task, tier: FrozenTier, load: Load, min_records: int) -> f
     pack, where all others are done with or too long: so nothing but what each sending can hold bounds its requests.
     """
     alone = RequestWriter(task, tier).constant_bytes
-    tokens_in = tier.attempts * (load.most_records * alone + load.most_text_bytes)
+    constants, texts = tier.attempts * load.most_records * alone, tier.attempts * load.most_text_bytes
     sendings = packed_sendings(tier.pack)
     if sendings:
         constant = max(alone, PackWriter(task, tier, b"").constant_bytes)
-        tokens_in += sendings * (load.most_records * (constant + FRAME_BYTES) + load.most_text_bytes)
+        constants += sendings * load.most_records * (constant + FRAME_BYTES)
+        texts += sendings * load.most_text_bytes
+    tokens_in = constants + texts
     tokens_out = (tier.attempts + sendings) * load.most_records * tier.max_tokens
     # Too few records for a batch job go on demand, in whatever round they are left over.
     transports = [Transport.ON_DEMAND, *[Transport.BATCH] * tier.batch]
     costs = [cost(tier.price, transport, tokens_in, tokens_out) for transport in transports]
+    if Way.CACHED in ways_of(tier, load):  # what is written to a cache can cost more than what is only read
+        costs.append(cost(tier.price, Transport.ON_DEMAND, tokens_in, tokens_out, cache_write=constants))
     fillers = filler_usd(tier, min_records) if load.most_records else 0.0
     known = [usd for usd in costs if usd is not None]
     if fillers is None or len(known) < len(costs):
@@ -113,15 +120,98 @@ def requests_of(records: int, pack: int) -> int:
     return -(-records // pack)
 
 
-def expected_usd(tier: FrozenTier, load: Load, transport: str, records: int) -> float | None:
+def expected_usd(tier: FrozenTier, load: Load, way: str, records: int) -> float | None:
     """What sending so many of the records to a tier is expected to cost; None when the price is unknown."""
-    return cost(tier.price, transport, *load.expected_tokens(records, tier.token_factor, tier.pack))
+    tokens_in, tokens_out = load.expected_tokens(records, tier.token_factor, tier.pack)
+    if way != Way.CACHED:
+        return cost(tier.price, way, tokens_in, tokens_out)
+    return cost(tier.price, Transport.ON_DEMAND, tokens_in, tokens_out, *expected_cached(tier, load, records))
 
 
-def expected_transport(tier: FrozenTier, records: int, min_records: int) -> Transport:
-    """How so many records of a tier are sent when they are sent together: Bedrock's minimum counts requests."""
+def expected_cached(tier: FrozenTier, load: Load, records: int) -> tuple[int, int]:
+    """How many of the tokens come out of a cache and go into it where the instructions are to be cached.
+
+    The first request of a job goes alone and writes them, and of the others `MISSED`.
+    """
+    requests, prefix = requests_of(records, tier.pack), load.prompt_tokens * tier.token_factor
+    written = min(requests, 1 + MISSED * requests)
+    return round((requests - written) * prefix), round(written * prefix)
+
+
+def ways_of(tier: FrozenTier, load: Load) -> list[Way]:
+    """In which ways a tier's records can be sent, however many they are, in the order in which people would ask."""
+    if tier.transport is Transport.FLEX:
+        return [Way.FLEX]
+    found = [Way.BATCH] if tier.batch else []
+    found.append(Way.ON_DEMAND)
+    if tier.cache_from_tokens is not None and load.prompt_tokens * tier.token_factor >= tier.cache_from_tokens:
+        found.append(Way.CACHED)
+    return [*found, Way.FLEX] if tier.flex else found
+
+
+def expected_way(tier: FrozenTier, load: Load, records: int, min_records: int) -> Way:
+    """How so many records of a tier are sent when they are sent together: Bedrock's minimum counts requests.
+
+    The cheapest way that is possible. What can go in batch leaves it only where the account is known to be able to
+    call for all of it in no more time.
+    """
+    ways = ways_of(tier, load)
+    others = [way for way in ways if way is not Way.BATCH]
+    usd = {way: expected_usd(tier, load, way, records) for way in ways}
+    known = [way for way in others if usd[way] is not None]
+    best = min(known, key=lambda way: usd[way] or 0.0) if known else others[0]
     enough = tier.transport is Transport.BATCH or requests_of(records, tier.pack) >= min_records
-    return Transport.BATCH if tier.batch and enough else Transport.ON_DEMAND
+    if not tier.batch or not enough:
+        return best
+    in_batch, otherwise = usd[Way.BATCH], usd[best]
+    cheaper = in_batch is not None and otherwise is not None and otherwise < in_batch
+    leaves = tier.transport is Transport.AUTO and cheaper and fits_quota(tier, load, best, records)
+    return best if leaves else Way.BATCH
+
+
+def fits_quota(tier: FrozenTier, load: Load, way: Way, records: int) -> bool:
+    """Whether the account can call for so many records in the time that batch may take for them, as far as is known."""
+    minutes = on_demand_minutes(tier, load, way, records)
+    return minutes is not None and tier.pace is not None and minutes <= batch_minutes(tier, records)
+
+
+def on_demand_minutes(tier: FrozenTier, load: Load, way: Way, records: int) -> float | None:
+    """How long calls for so many records take under the account's quotas; None where they are unknown."""
+    if tier.pace is None:
+        return None
+    tokens_in, tokens_out = counted_tokens(tier, load, way, records)
+    return tier.pace.on_demand_minutes(tokens_in, tokens_out, requests_of(records, tier.pack))
+
+
+def cached_from(tier: FrozenTier, load: Load) -> int | None:
+    """From how many tokens of instructions on calls with a cached prefix cost less than batch; None: never.
+
+    Of a request with t tokens of texts, o of answers and x of instructions, batch costs q (t + x) + b o, and calls cost
+    p t + c x + d o, where c is what a token of the prefix costs with what `MISSED` adds: the x at which both are equal.
+    """
+    price = tier.price
+    if price is None or price.cache_read is None or price.cache_write is None or not load.records:
+        return None
+    p, q, d, b = price.on_demand_input, price.batch_input, price.on_demand_output, price.batch_output
+    if p is None or q is None or d is None or b is None:
+        return None
+    gain = q - ((1 - MISSED) * price.cache_read + MISSED * price.cache_write)
+    requests = requests_of(load.records, tier.pack)
+    tokens_in, tokens_out = load.expected_tokens(load.records, tier.token_factor, tier.pack)
+    texts = tokens_in / requests - load.prompt_tokens * tier.token_factor
+    return math.ceil(((p - q) * texts + (d - b) * tokens_out / requests) / gain) if gain > 0 else None
+
+
+def counted_tokens(tier: FrozenTier, load: Load, way: Way, records: int) -> tuple[int, int]:
+    """Tokens in and out that count against quotas: what is read from a cache does not."""
+    tokens_in, tokens_out = load.expected_tokens(records, tier.token_factor, tier.pack)
+    cached = expected_cached(tier, load, records)[0] if way is Way.CACHED else 0
+    return max(0, tokens_in - cached), tokens_out
+
+
+def batch_minutes(tier: FrozenTier, records: int) -> float:
+    """How long batch may take for so many records."""
+    return tier.pace.batch_minutes_of(requests_of(records, tier.pack)) if tier.pace is not None else 0.0
 
 
 def sent(records: int, shares: Sequence[float]) -> list[int]:
@@ -143,7 +233,7 @@ def run_expected_usd(
     """What a run is expected to cost when this share of each tier's records goes on to the next; no retries."""
     counts = sent(load.records, [escalate] * (len(tiers) - 1))
     return total(
-        expected_usd(tier, load, expected_transport(tier, records, min_records), records)
+        expected_usd(tier, load, expected_way(tier, load, records, min_records), records)
         for tier, records in zip(tiers, counts, strict=True)
     )
 
@@ -153,11 +243,15 @@ def all_tiers_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> 
     return run_expected_usd(tiers, load, min_records, escalate=1.0)
 
 
-def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> str | None:
-    """The transport that costs least for so many records of a tier; None when no price is known.
+def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> Way | None:
+    """The way that costs least for so many records of a tier, whatever the quotas; None when no price is known.
 
-    Fewer records than a batch job may have can only be sent on demand.
+    Fewer requests than a batch job may have can only be sent on demand.
     """
-    offered = {Transport.ON_DEMAND, expected_transport(tier, records, min_records)}
-    priced = [(usd, name) for name in offered if (usd := expected_usd(tier, load, name, records)) is not None]
-    return min(priced)[1].value if priced else None
+    enough = tier.transport is Transport.BATCH or requests_of(records, tier.pack) >= min_records
+    priced = {
+        way: usd
+        for way in ways_of(tier, load)
+        if (enough or way is not Way.BATCH) and (usd := expected_usd(tier, load, way, records)) is not None
+    }
+    return min(priced, key=lambda way: priced[way]) if priced else None

@@ -23,6 +23,7 @@ from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number
 from sluice.forecast.forecast import forecast
 from sluice.forecast.offers import in_words
 from sluice.runs.approval import beyond
+from sluice.task.tiers import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,7 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     if made.rejected_rows:
         yield from section("Rejected rows", *rejected_parts(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
+    yield from section("Transport", transport_table(made.tiers), *map(Text, _transports(made)))
     yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_further(made))
     yield from section("Tokens", Text(_tokens(made)))
     yield from section("Time", Text(_time(made)))
@@ -176,7 +178,28 @@ def _figures(tier: TierForecast) -> list[str]:
     if not tier.records:
         return ["0", *[NONE] * 5]
     counts = (f"{tier.jobs:,}", f"{tier.waves:,}", amount(tier.input_tokens), amount(tier.output_tokens))
-    return [f"{tier.records:,}", tier.transport.replace("_", " "), *counts]
+    return [f"{tier.records:,}", Way(tier.way).words, *counts]
+
+
+def transport_table(tiers: Sequence[TierForecast]) -> Table:
+    """Lay out what a million records would cost at each tier in each way that its model has."""
+    ways = [way for way in Way if any(each["way"] == way for tier in tiers for each in tier.ways)]
+    table = _table("For a million records", *(way.words for way in ways))
+    for tier in tiers:
+        usd = {each["way"]: dollars(each["usd_per_million"]) for each in tier.ways}
+        table.add_row(short_model(tier.model), *(usd.get(way, NONE) for way in ways))
+    return table
+
+
+def _transports(made: Forecast) -> Iterator[str]:
+    """Say which way is taken, and from where on a cached prefix pays."""
+    yield _cheapest(made)
+    for tier in made.tiers:
+        if tier.cached_from is not None and any(each["way"] == Way.BATCH for each in tier.ways):
+            yield (
+                f"{short_model(tier.model)}: cached instructions on demand cost less than batch from "
+                f"{tier.cached_from:,} tokens of instructions on; a request has {tier.instructions:,}."
+            )
 
 
 def amount(count: int) -> str:
@@ -199,19 +222,30 @@ def cost_table(made: Forecast) -> Table:
 def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
     return (
-        f"{_cheapest(made)}\n"
         f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries.\n"
         f"Quotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
-        f"once; fewer than {settings.min_records_per_job:,} records go on demand."
+        f"once; fewer than {settings.min_records_per_job:,} {_least(made, settings)} go on demand."
     )
+
+
+def _least(made: Forecast, settings: Settings) -> str:
+    """Say of what Bedrock wants so many in a batch job: of requests, which may hold several records."""
+    packs = {short_model(tier.model): pack for tier, pack in zip(made.tiers, made.packs, strict=True) if pack > 1}
+    if not packs:
+        return "records"
+    most = ", ".join(
+        f"{pack * (settings.min_records_per_job - 1) + 1:,} of {model} in packs of {pack}"
+        for model, pack in packs.items()
+    )
+    return f"requests (it takes {most})"
 
 
 def _cheapest(made: Forecast) -> str:
     """Say which transport costs least for each tier that is sent anything."""
     known = [tier for tier in made.tiers if tier.cheapest is not None and tier.records]
-    if all(tier.cheapest == tier.transport for tier in known):
+    if all(tier.cheapest == tier.way for tier in known):
         return "Each tier is sent the cheapest way." if known else "No price is known."
-    ways = ", ".join(f"{(tier.cheapest or '').replace('_', ' ')} for {short_model(tier.model)}" for tier in known)
+    ways = ", ".join(f"{Way(tier.cheapest or tier.way).words} for {short_model(tier.model)}" for tier in known)
     return f"Cheapest: {ways}."
 
 

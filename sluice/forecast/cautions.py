@@ -10,11 +10,12 @@ from sluice.figures import dollars, percent, short_model
 from sluice.forecast.survey import refusals, sentences
 from sluice.forecast.weaknesses import weaknesses
 from sluice.models.catalog import profile_of
+from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sluice.forecast.estimate import Estimate, Forecast
+    from sluice.forecast.estimate import Estimate, Forecast, TierForecast
     from sluice.models.catalog import Tokens
 
 SCRIPTS_NAMED = 5
@@ -32,9 +33,8 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     if made.budget is not None and made.expected_usd is not None and made.expected_usd > made.budget["max_usd"]:
         yield f"budget.max_usd: {dollars(made.budget['max_usd'])} is below the expected {dollars(made.expected_usd)}"
     for tier, frozen in zip(made.tiers, asked.task.tiers, strict=True):
-        if tier.cheapest is not None and tier.records and tier.cheapest != tier.transport:
-            wanted, cheap = (name.replace("_", " ") for name in (frozen.transport, tier.cheapest))
-            yield f"tiers: {short_model(tier.model)} is sent {wanted}; {cheap} would be cheaper"
+        if tier.cheapest is not None and tier.records and tier.cheapest != tier.way:
+            yield f"tiers: {short_model(tier.model)} is sent {_sent(tier, frozen.transport)}"
     yield from _leaving(made, asked.region)
     yield from _ending(estimate)
 
@@ -48,6 +48,19 @@ def sample_cautions(made: Forecast, estimate: Estimate) -> list[str]:
         *_too_long(estimate),
         *poor_estimates(estimate.characters, asked.catalog.tokens),
     ]
+
+
+def _sent(tier: TierForecast, wanted: Transport) -> str:
+    """How a tier is sent though another way costs less, and what would change that."""
+    cheap = Way(tier.cheapest or tier.way)
+    if wanted is not Transport.AUTO:
+        return f"{wanted.value.replace('_', ' ')}; {cheap.words} would be cheaper"
+    (found,) = (each for each in tier.ways if each["way"] == cheap)
+    sentence = f"{Way(tier.way).words}; {cheap.words} would be cheaper"
+    needed = f"{found['needs_tokens_per_minute'] or 0:,} tokens a minute"
+    if found["quota_minutes"] is None:
+        return f"{sentence}, and is taken where the account's quota is known to be {needed} or more"
+    return f"{sentence}, but the account's quotas on demand would make it slower: it takes {needed}"
 
 
 def _too_long(estimate: Estimate) -> Iterator[str]:

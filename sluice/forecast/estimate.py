@@ -14,10 +14,11 @@ from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.survey import documents
+from sluice.forecast.ways import as_if_left_open, compared, taken
 from sluice.runs import accounting, planning
 from sluice.runs.approval import beyond
-from sluice.runs.state import Pending
-from sluice.task.tiers import Transport
+from sluice.runs.state import FrozenTier, Pending
+from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sluice.forecast.texts import Texts
     from sluice.models.catalog import Catalog, Model
     from sluice.runs.settings import Settings
-    from sluice.runs.state import FrozenTier
     from sluice.steps.services import Run
     from sluice.task.task import Task
 
@@ -49,11 +49,21 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class TierForecast:
-    """What one tier is expected to take; `ceiling_usd` holds for every record and attempt. Times in seconds."""
+    """What one tier is expected to take; `ceiling_usd` holds for every record and attempt. Times in seconds.
+
+    `way` is the transport with what of it is cached, `cheapest` the way that costs least whatever the quotas. `ways`
+    compares them: for a million records dollars, how long calls for all that the tier is sent would take under the
+    account's quotas (None: unknown), and the tokens a minute that calls in the time of batch would need. `cached_from`:
+    from how many tokens of instructions on, of which it has `instructions`, a cached prefix costs less than batch.
+    """
 
     model: str
     transport: str
+    way: str
     cheapest: str | None
+    ways: list[dict[str, Any]]
+    instructions: int
+    cached_from: int | None
     records: int
     jobs: int
     waves: int
@@ -71,6 +81,8 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
+    `packs`: how many records a request of each tier may hold.
+
     `found` is what the rows hold beside their texts: see `survey.documents`.
 
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
@@ -87,6 +99,7 @@ class Forecast:
     records: int
     escalate: float
     tiers: list[TierForecast]
+    packs: list[int]
     expected_usd: float | None
     ceiling_usd: float | None
     shares: list[dict[str, Any]]
@@ -147,6 +160,7 @@ class Estimate:
             records=self.texts.records,
             escalate=self.asked.escalate,
             tiers=tiers,
+            packs=[tier.pack for tier in opened.start.tiers],
             expected_usd=expected,
             ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
@@ -218,34 +232,38 @@ class Estimate:
         """Figure out one tier; too few records for a batch job go on demand."""
         tier, model, settings = self.opened.start.tiers[number], self.models[number], self.asked.settings
         jobs = self.first_jobs if number == 0 else self.jobs_for(tier, records)
-        transport = costs.expected_transport(tier, records // max(1, jobs), settings.min_records_per_job)
+        way = taken(tier, self.load, records, jobs, settings.min_records_per_job)
+        opened = as_if_left_open(tier, model)
         tokens_in, tokens_out = self.load.expected_tokens(records, tier.token_factor, tier.pack)
         return TierForecast(
             model=tier.model_id,
-            transport=transport.value,
-            cheapest=costs.cheapest(replace_batch(tier, model), self.load, records, settings.min_records_per_job),
+            transport=way.transport.value,
+            way=way.value,
+            cheapest=costs.cheapest(opened, self.load, records, settings.min_records_per_job),
+            ways=compared(opened, self.load, records),
+            instructions=round(self.load.prompt_tokens * tier.token_factor),
+            cached_from=costs.cached_from(opened, self.load) if opened.cache_from_tokens else None,
             records=records,
             jobs=jobs,
             waves=math.ceil(jobs / settings.max_jobs_in_flight),
             input_tokens=tokens_in,
             output_tokens=tokens_out,
-            expected_usd=costs.expected_usd(tier, self.load, transport, records),
+            expected_usd=costs.expected_usd(tier, self.load, way, records),
             ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load, settings.min_records_per_job),
-            seconds=self.seconds(tier, model, transport, records, jobs),
+            seconds=self.seconds(tier, model, way, records, jobs),
             timed=self.asked.catalog.durations.knows(model.name),
         )
 
-    def seconds(
-        self, tier: FrozenTier, model: Model, transport: Transport, records: int, jobs: int
-    ) -> tuple[float, float]:
+    def seconds(self, tier: FrozenTier, model: Model, way: Way, records: int, jobs: int) -> tuple[float, float]:
         """The shortest and the longest that a tier may take; a job that runs into its time-out is ended there."""
         known, settings = self.asked.catalog.durations, self.asked.settings
         if not records:
             return 0.0, 0.0
-        if transport is Transport.ON_DEMAND:
+        if way is not Way.BATCH:
             at_once = settings.on_demand_concurrency * min(jobs, settings.max_jobs_in_flight)
-            low, high = (seconds * math.ceil(records / at_once) for seconds in known.calls)
-            return low, high
+            calls = math.ceil(costs.requests_of(records, tier.pack) / at_once)
+            quota = 60 * (costs.on_demand_minutes(tier, self.load, way, records) or 0.0)
+            return known.calls[0] * calls, max(known.calls[1] * calls, quota)
         waves = math.ceil(jobs / settings.max_jobs_in_flight)
         low, high = known.job_minutes(model.name, math.ceil(records / jobs))
         return waves * low * 60, waves * min(high * 60, tier.timeout_hours * 3600.0)
@@ -310,7 +328,7 @@ class Estimate:
         share = bytes_ / self.texts.bytes if self.texts.bytes else 0.0
         part = replace(self.load, records=records, text_tokens=round(self.load.text_tokens * share))
         usd = [
-            costs.expected_usd(frozen, part, tier.transport, round(records * tier.records / max(1, self.load.records)))
+            costs.expected_usd(frozen, part, tier.way, round(records * tier.records / max(1, self.load.records)))
             for frozen, tier in zip(self.opened.start.tiers, tiers, strict=True)
         ]
         return {
@@ -335,7 +353,7 @@ class Estimate:
         if limit is None:
             return None
         for number, (frozen, tier) in enumerate(zip(self.opened.start.tiers, tiers, strict=True)):
-            expected = costs.expected_usd(frozen, self.rough, tier.transport, tier.records) or 0.0
+            expected = costs.expected_usd(frozen, self.rough, tier.way, tier.records) or 0.0
             if spent + expected * accounting.BUDGET_MARGIN > limit:
                 return {"max_usd": limit, "fits": False, "stops_before_tier": number}
             spent += tier.expected_usd or 0.0
@@ -361,8 +379,3 @@ class Estimate:
             "all_tiers_usd": together,
             "waits": beyond(ceiling, limit) or beyond(together, other),
         }
-
-
-def replace_batch(tier: FrozenTier, model: Model) -> FrozenTier:
-    """The tier as it would be if it left the transport to us."""
-    return tier.model_copy(update={"batch": model.batch})

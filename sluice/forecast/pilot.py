@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.quality.intervals import Share, share
 from sluice.reasons import Status
 
@@ -116,7 +116,10 @@ def _mean(books: Sequence[Mapping[str, float]]) -> Tokens | None:
 def bill(
     tiers: Sequence[FrozenTier], tokens: Sequence[Tokens], counts: Sequence[float], transports: Sequence[str]
 ) -> list[float | None]:
-    """What so many records cost at each tier, at the tokens that were measured; None where a price is unknown."""
+    """What so many records cost at each tier, at the tokens that were measured; None where a price is unknown.
+
+    What may come out of a cache is taken for plain input: how much of it does, a pilot cannot know.
+    """
     return [
         cost(tier.price, transport, round(count * mean.read), round(count * mean.written))
         for tier, mean, count, transport in zip(tiers, tokens, counts, transports, strict=True)

@@ -16,6 +16,7 @@ from sluice.forecast.cautions import warnings_of
 from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import Tokens, answered, bill, find, tokens_of
 from sluice.forecast.texts import Lot
+from sluice.forecast.ways import taken
 from sluice.quality.intervals import BASIS
 from sluice.reasons import Reason
 from sluice.results.published import why
@@ -249,7 +250,9 @@ def conclude(trial: Trial, estimate: Estimate, drawn: Sequence[Drawn], documents
     tokens = [mean or guessed for mean in measured]
     made = estimate.forecast([part.value for part in found.escalated])
     each = bill_at(estimate, tokens, [part.value for part in found.escalated])
-    alone = costs.expected_transport(tiers[-1], estimate.load.records, estimate.asked.settings.min_records_per_job)
+    alone = taken(
+        tiers[-1], estimate.load, estimate.load.records, 1, estimate.asked.settings.min_records_per_job
+    ).transport
     return Pilot(
         task=documents[0]["task"],
         answers=trial.answers.said,

@@ -14,6 +14,7 @@ BYTES_PER_TOKEN = 4  # an estimate; no tokenizer of these models is public
 CONTEXT_TOKENS = {"nova-micro": 128_000, "nova-": 300_000}
 MAX_OUTPUT_TOKENS = {"nova-2": 64_000, "nova-": 10_000}
 # Claude from Opus 4.7 on answers a sampling parameter with an error on every record (bug reports, 2026).
+WITH_FLEX = ("nova-pro", "nova-2-lite", "nova-premier")
 WITHOUT_SAMPLING = ("claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-sonnet-5", "claude-haiku-5")
 
 
@@ -44,13 +45,14 @@ class Inference(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
-    """The members of a Converse request that batch inference takes."""
+    """The members of a Converse request that are part of this pipeline."""
 
     messages: list[Message]
     system: msgspec.Raw = msgspec.Raw(b"[]")
     inferenceConfig: Inference | None = None  # noqa: N815
     outputConfig: msgspec.Raw | None = None  # noqa: N815
     additionalModelRequestFields: dict[str, Any] | None = None  # noqa: N815
+    serviceTier: dict[str, str] | None = None  # noqa: N815  on demand alone
 
 
 class Line(msgspec.Struct):
@@ -79,10 +81,11 @@ _decode_body = msgspec.json.Decoder(Body).decode
 
 
 class RequestReader:
-    """Reads model inputs for one model, and refuses what that model would refuse."""
+    """Reads model inputs for one model, and refuses what that model would refuse, in a batch job or on demand."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, in_batch: bool = False) -> None:
         self.model = model
+        self.in_batch = in_batch
         self.context = limit(CONTEXT_TOKENS, model, 200_000)
         self.most = limit(MAX_OUTPUT_TOKENS, model, 64_000)
         self.without_sampling = any(family in model for family in WITHOUT_SAMPLING)
@@ -98,6 +101,7 @@ class RequestReader:
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadRequest(explain(raw, error)) from None
         config = body.inferenceConfig
+        self._check_way(body)
         if not body.messages or body.messages[0].role != "user":
             raise BadRequest("A conversation must start with a user message.")
         content = body.messages[-1].content
@@ -111,6 +115,15 @@ class RequestReader:
         if request.input_tokens > self.context:
             raise BadRequest("Input is too long for requested model.")
         return request
+
+    def _check_way(self, body: Body) -> None:
+        """Refuse what belongs to another way of sending a request."""
+        if self.in_batch and body.serviceTier is not None:
+            raise BadRequest("serviceTier: Extra inputs are not permitted")
+        if self.in_batch and b'"cachePoint"' in bytes(body.system):
+            raise BadRequest("cachePoint is not supported in batch inference.")
+        if (body.serviceTier or {}).get("type") == "flex" and not any(family in self.model for family in WITH_FLEX):
+            raise BadRequest("The service tier flex is not supported for this model.")
 
     def _check(self, config: Inference) -> None:
         if config.maxTokens is not None and not 1 <= config.maxTokens <= self.most:

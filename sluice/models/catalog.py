@@ -17,15 +17,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
 from sluice.errors import BadSetting
-from sluice.models.entries import Entry, Part, Price, month
+from sluice.models.entries import Entry, month
 from sluice.models.lifecycle import Lifecycle
+from sluice.models.prices import Part, Price
 from sluice.models.servers import Server, own_id
 from sluice.task.file import read_yaml
 from sluice.task.problems import problems_of
-from sluice.task.tiers import Transport
 
 BUILT_IN = Path(__file__).with_name("models.yaml")
-PER = 1_000_000
 
 PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|in|ca|global)\.)?(.+)")
 FULL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[.:/][A-Za-z0-9._:/-]+")
@@ -39,7 +38,8 @@ class Model:
     batch inference; a model that is not in the catalogue is taken to be, and the tier's transport can say otherwise.
     `refuses`: parameters of inferenceConfig that it answers with an error; `request`: fields that every request to it
     takes beside. `token_factor`: how many tokens it counts where the catalogue's figures are one. The price holds for
-    requests of up to `priced_to_tokens` input tokens. `server`: where a model of one's own answers.
+    requests of up to `priced_to_tokens` input tokens. `server`: where a model of one's own answers. A prefix of
+    `cache_from_tokens` or more is cached on demand where a request asks for it; None: never, or nobody has said it.
     """
 
     name: str
@@ -54,26 +54,7 @@ class Model:
     priced_to_tokens: int | None = None
     lifecycle: Lifecycle | None = None
     server: Server | None = None
-
-
-def cost(price: Price | None, transport: str, input_tokens: int, output_tokens: int) -> float | None:
-    """USD for so many tokens, sent as `batch` or `on_demand`; None when a price is unknown.
-
-    Raises:
-        ValueError: any other transport; `auto` has been decided before anything costs.
-
-    """
-    if transport not in (Transport.BATCH, Transport.ON_DEMAND):
-        raise ValueError(f"transport {transport!r} has no price; there are: batch, on_demand")
-    if price is None:
-        return None
-    if transport == Transport.BATCH:
-        rates = price.batch_input, price.batch_output
-    else:
-        rates = price.on_demand_input, price.on_demand_output
-    if rates[0] is None or rates[1] is None:
-        return None
-    return (rates[0] * input_tokens + rates[1] * output_tokens) / PER
+    cache_from_tokens: int | None = None
 
 
 Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -278,6 +259,7 @@ class Catalog:
                     entry.token_factor,
                     entry.priced_to_tokens,
                     entry.lifecycle,
+                    cache_from_tokens=entry.cache.from_tokens if entry.cache else None,
                 )
         return Model(id_, id_)
 

@@ -5,27 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sluice.models.lifecycle import Lifecycle
+from sluice.models.prices import Cache, Part, Price, Prices
 from sluice.models.servers import Server
 from sluice.task.problems import ProblemsError
 
 # What may follow the beginning of an id that `recognise` gives: a date, a version. Keeps opus-4 from meaning opus-4-5.
 ID_ENDING = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)*(?::\d+k)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per 1M tokens; None where it is unknown."""
-
-    batch_input: float | None
-    batch_output: float | None
-    on_demand_input: float | None
-    on_demand_output: float | None
 
 
 def month(value: object) -> object:
@@ -35,26 +25,19 @@ def month(value: object) -> object:
 
 # What an entry of a server has no use for.
 OF_BEDROCK = frozenset(
-    ["id", "recognise", "profiles", "regions", "plain_only", "batch", "profile_prices", "region_prices", "lifecycle"]
+    [
+        "id",
+        "recognise",
+        "profiles",
+        "regions",
+        "plain_only",
+        "batch",
+        "profile_prices",
+        "region_prices",
+        "lifecycle",
+        "cache",
+    ]
 )
-USD = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Rates = tuple[USD, USD]
-
-
-class Part(BaseModel):
-    """A part of the file: what it does not know is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Prices(Part):
-    """USD per 1M tokens, [input, output], by the way in which a request is sent."""
-
-    on_demand: Rates | None = None
-    batch: Rates | None = None
-
-    def as_price(self) -> Price:
-        return Price(*(self.batch or (None, None)), *(self.on_demand or (None, None)))
 
 
 class Entry(Part):
@@ -76,6 +59,7 @@ class Entry(Part):
     token_factor: Annotated[float, Field(strict=True, gt=0, le=10)] = 1.0
     priced_to_tokens: Annotated[int, Field(ge=1)] | None = None
     lifecycle: Lifecycle | None = None
+    cache: Cache | None = None
     openai: Server | None = None
 
     @model_validator(mode="before")
@@ -106,11 +90,11 @@ class Entry(Part):
     def price_of(self, profile: str | None, region: str | None = None) -> Price | None:
         """The price under a profile, or (None) of the plain id in a Region; unknown where the table says nothing."""
         if profile is None and region in self.region_prices:
-            return self.region_prices[region].as_price()
+            return self.region_prices[region].as_price(self.cache)
         if profile in self.profile_prices:
-            return self.profile_prices[profile].as_price()
+            return self.profile_prices[profile].as_price(self.cache)
         known = self.price is not None and (profile is None or profile in self.profiles)
-        return self.price.as_price() if self.price and known else None
+        return self.price.as_price(self.cache) if self.price and known else None
 
     def id_in(self, region: str, geography: str | None) -> str | None:
         """The plain id where a Region has only that, else the profile of its geography, else the plain id, else none.

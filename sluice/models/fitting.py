@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from sluice.errors import BadSetting, BadTask
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
     found = []
     if tier.transport is Transport.BATCH and not model.batch:
         found.append(f"transport: batch, but {tier.model} is not listed for batch; allowed: auto, on_demand")
+    if tier.transport is Transport.FLEX and cost(model.price, Transport.FLEX, 1, 1) is None:
+        found.append(f"transport: flex, but {tier.model} has no price for it; allowed: auto, batch, on_demand")
     if tier.temperature and "temperature" in model.refuses:
         found.append(f"temperature: {tier.temperature}; {tier.model} refuses it on every record: leave it out")
     if model.priced_to_tokens and task.input.max_tokens > model.priced_to_tokens:
@@ -83,5 +85,5 @@ def _unpriced(tier: Tier, model: Model) -> Literal["batch", "on-demand"] | None:
     """
     if cost(model.price, Transport.ON_DEMAND, 1, 1) is None:
         return "on-demand"
-    batch = model.batch and tier.transport is not Transport.ON_DEMAND
+    batch = model.batch and tier.transport in {Transport.AUTO, Transport.BATCH}
     return "batch" if batch and cost(model.price, Transport.BATCH, 1, 1) is None else None

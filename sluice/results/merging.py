@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
 from sluice.rows.record import CUT, KEY, PLACE, RAW, REASONS, SOURCE
@@ -229,12 +229,19 @@ def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.T
 
 def _costs(tier: FrozenTier, transport: str, table: pa.Table) -> pa.Array:
     """What each attempt cost, null for an unknown price."""
-    per_input = cost(tier.price, transport, 1, 0)
-    per_output = cost(tier.price, transport, 0, 1)
+    per_input, per_output = cost(tier.price, transport, 1, 0), cost(tier.price, transport, 0, 1)
     if per_input is None or per_output is None:
         return pa.nulls(len(table), pa.float64())
-    of_input = pc.multiply(table["input_tokens"].cast(pa.float64()), per_input)
-    return _chunk(pc.add(of_input, pc.multiply(table["output_tokens"].cast(pa.float64()), per_output)))
+    usd = pc.add(_times(table["input_tokens"], per_input), _times(table["output_tokens"], per_output))
+    for name, one in (("cache_read_tokens", (1, 0)), ("cache_write_tokens", (0, 1))):
+        more = (cost(tier.price, transport, 1, 0, *one) or 0.0) - per_input
+        if more:
+            usd = pc.add(usd, _times(pc.coalesce(table[name], 0), more))
+    return _chunk(usd)
+
+
+def _times(tokens: pa.ChunkedArray, usd: float) -> pa.ChunkedArray:
+    return pc.multiply(tokens.cast(pa.float64()), usd)
 
 
 def _sums(values: pa.Array, counts: pa.Array, ends: pa.Array) -> pa.Array:

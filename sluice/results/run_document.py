@@ -97,6 +97,8 @@ class RunTier(Part, frozen=True, kw_only=True):
     unresolved: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     cost_usd: float | None = None
 
 

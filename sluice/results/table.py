@@ -73,6 +73,8 @@ ATTEMPTS = pa.schema(
         ("input_tokens", pa.int64()),
         ("output_tokens", pa.int64()),
         ("detail", pa.string()),
+        ("cache_read_tokens", pa.int64()),
+        ("cache_write_tokens", pa.int64()),
     ]
 )
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import Unbalanced
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.reasons import REJECTIONS, Reason
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def tier_books(
                 **_with_scored(_with_refused(number, mine, counts), mine, certificate),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
+                "cache_read_tokens": sum(item.cache_read_tokens for item in mine),
+                "cache_write_tokens": sum(item.cache_write_tokens for item in mine),
                 "cost_usd": total(costs),
             }
         )

@@ -49,6 +49,8 @@ class Counts(Document, frozen=True, kw_only=True):
     fillers: int = 0
     filler_tokens: tuple[int, int] = (0, 0)
     filler_usd: float | None = 0.0
+    cache_read_tokens: int = 0  # of the input tokens
+    cache_write_tokens: int = 0
     estimated: int = 0  # answers whose tokens nothing tells
     reasons: dict[str, int]
     escalated_for: dict[str, int] = field(default_factory=dict)

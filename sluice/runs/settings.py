@@ -121,6 +121,11 @@ class Settings(BaseModel):
         8, description="Converse calls at once in one on-demand worker."
     )
 
+    on_demand_tokens_per_minute: Annotated[int, Field(ge=0, le=10**15)] | None = Field(
+        None,
+        description="What the account's quotas let each model be called for on demand, by which `transport: auto` "
+        "leaves batch where that is cheaper and no slower. Read from Service Quotas unless set; unknown: it stays.",
+    )
     patience_seconds: Waiting = Field(
         900,
         description="When all calls on demand of a job have been throttled for so long, what is left becomes a batch "

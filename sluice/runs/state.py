@@ -11,21 +11,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import field
 from pydantic import ConfigDict
-from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
-from sluice.decoding import convert
 from sluice.models.catalog import Model
-from sluice.models.entries import Price
+from sluice.models.pace import Pace
+from sluice.models.prices import Price, ReadByMsgspec
 from sluice.models.quotas import Quota
 from sluice.runs.document import Document
-from sluice.task.tiers import Tier, Transport
-
-
-class _ReadByMsgspec:
-    """A dataclass among the fields of pydantic, which would load its own dataclasses for it into every function."""
-
-    def __get_pydantic_core_schema__(self, source: Any, _handler: object) -> CoreSchema:
-        return no_info_plain_validator_function(lambda value: convert(value, source, from_attributes=True))
+from sluice.task.tiers import Tier, Transport, Way
 
 
 class FrozenTier(Tier):
@@ -34,6 +26,8 @@ class FrozenTier(Tier):
     `batch`: whether batch jobs are wanted. `temperature` is None for a model that refuses it, and `request` holds what
     the model needs beside what the task gives. `token_factor`: how many tokens it counts where the estimates say one.
     `context_tokens`: how many tokens a request may have, by the model's context and by what its price holds for.
+    `cache_from_tokens`: from how many tokens on instructions are cached; None: never. `flex`: whether that service tier
+    may be used. `pace`: what limits calls on demand, None where the transport is not left open.
     An option that came after the run began has its default.
     """
 
@@ -41,21 +35,30 @@ class FrozenTier(Tier):
 
     model_id: str
     batch: bool
-    price: Annotated[Price | None, _ReadByMsgspec()]
+    price: Annotated[Price | None, ReadByMsgspec()]
     token_factor: float = 1.0
     context_tokens: int | None = None
+    cache_from_tokens: int | None = None
+    flex: bool = False
+    pace: Annotated[Pace | None, ReadByMsgspec()] = None
 
     @classmethod
     def of(cls, tier: Tier, model: Model) -> FrozenTier:
         """A tier with the model that it is resolved to."""
-        batch = tier.transport is Transport.BATCH or (tier.transport is Transport.AUTO and model.batch)
+        left_open, price = tier.transport is Transport.AUTO, model.price
         as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
         if "temperature" in model.refuses:
             as_taken["temperature"] = None
-        facts = {"model_id": model.id, "batch": batch, "price": model.price, "token_factor": model.token_factor}
-        facts["context_tokens"] = min(
-            (most for most in (model.context_tokens, model.priced_to_tokens) if most), default=None
-        )
+        if left_open or tier.transport is Transport.ON_DEMAND:
+            as_taken["cache_from_tokens"] = model.cache_from_tokens
+        facts = {
+            "model_id": model.id,
+            "batch": tier.transport is Transport.BATCH or (left_open and model.batch),
+            "price": price,
+            "token_factor": model.token_factor,
+            "context_tokens": min(filter(None, (model.context_tokens, model.priced_to_tokens)), default=None),
+            "flex": (left_open or tier.transport is Transport.FLEX) and bool(price and price.flex_input),
+        }
         return cls(**{**tier.model_dump(), **as_taken, **facts})
 
 
@@ -207,7 +210,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     `refused`: with what words the tier that was asked last has refused all of them; None for others. `fill`: fewer
     records than a batch job may have are filled up to it instead of being called on demand. `pack`: at most how
     many records a request holds, None for as many as the tier says. `below`: of a shard only the records whose answer
-    stands here or below.
+    stands here or below. `way`: how its requests are sent if there are as many as it looks; None: in batch if possible.
     """
 
     job: int
@@ -221,6 +224,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     fill: bool = False
     pack: int | None = None
     below: Place | None = None
+    way: Way | None = None
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from sluice.answers.replies import Manifest, read_manifest
 from sluice.answers.requests import RequestWriter
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
-from sluice.models.catalog import cost
+from sluice.models.prices import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.results.table import ATTEMPTS
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
@@ -290,6 +290,8 @@ class _Check:
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
         held = self.prepared.held.records if self.prepared.held and self.buys else 0
+        cached = sum(judged.cached[0]), sum(judged.cached[1])
+        usd = cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out, *cached)
         fillers = cost(self.tier.price, self.prepared.transport, *judged.filler_tokens) if self.buys else 0.0
         return Counts(
             round=self.item.round,
@@ -323,7 +325,9 @@ class _Check:
             escalated_for=onward,
             input_tokens=tokens_in,
             output_tokens=tokens_out,
-            cost_usd=accounting.total([cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out), fillers]),
+            cache_read_tokens=cached[0],
+            cache_write_tokens=cached[1],
+            cost_usd=accounting.total([usd, fillers]),
             fillers=self.prepared.fillers if self.buys else 0,
             filler_tokens=judged.filler_tokens if self.buys else (0, 0),
             filler_usd=fillers,

@@ -62,6 +62,8 @@ def attempts_of(
     at, count = pa.array(of, pa.int32()), len(sent)
     columns = {name: pc.take(pa.array(found, ATTEMPTS.field(name).type), at) for name, found in values.items()}
     columns["key"] = pa.array(sent, pa.string())
-    for name, tokens in (("input_tokens", judged.tokens_in), ("output_tokens", judged.tokens_out)):
+    of_tokens = (judged.tokens_in, judged.tokens_out, *judged.cached)
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    for name, tokens in zip(names, of_tokens, strict=True):
         columns[name] = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(tokens)])
     return pa.record_batch([columns[name] for name in ATTEMPTS.names], schema=ATTEMPTS)

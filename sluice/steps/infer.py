@@ -32,6 +32,7 @@ from sluice.runs.document import read
 from sluice.runs.state import THROTTLED, Ended, JobItem, Throttled
 from sluice.steps.services import Run
 from sluice.steps.waiting import come_back, longer_wait
+from sluice.task.tiers import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,8 @@ class _Inference:
         self.services, self.keys = services, keys
         self.store = services.work
         self.item = item
-        self.tier = run.tier(run.planned_job(item).tier)
+        planned = run.planned_job(item)
+        self.tier, self.cached = run.tier(planned.tier), planned.way is Way.CACHED
         self.workers = run.settings.on_demand_concurrency
         begun = sorted(key for key, _ in self.store.keys(keys.begun_prefix) if key.endswith(BEGUN))
         there = {key for key, _ in self.store.keys(keys.came_prefix)}
@@ -124,7 +126,9 @@ class _Inference:
                     yield line
 
     def next_chunk(self) -> list[bytes]:
-        return list(islice(self.lines, self.workers * CHUNKS_OF_CALLS))
+        """The calls that are made together; where instructions are cached, the first goes alone, and writes them."""
+        alone = self.cached and not self.chunks
+        return list(islice(self.lines, 1 if alone else self.workers * CHUNKS_OF_CALLS))
 
     def send(self, chunk: list[bytes]) -> bool:
         """Note the chunk, call, keep what came back; False when all of it was throttled or denied.

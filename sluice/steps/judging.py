@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 About = Literal["request", "text", "access"]  # what a refusal is about
 # Why a record of a pack has no answer of its own; where the request itself failed, there is a message too.
 OF_PACKS = frozenset(tuple(Reason)[list(Reason).index(Reason.REPLY_EMPTY) : list(Reason).index(Reason.LABEL_MISSING)])
+NOT_CACHED = (0, 0)
 SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 
 
@@ -44,6 +45,8 @@ class Judged:
         self.verdicts: list[Verdict | None] = [None] * len(sent)
         # Tokens that a reply does not tell stand there as what they are estimated at, below zero.
         self.tokens_in, self.tokens_out = (array("q", bytes(8 * len(sent))) for _ in range(2))
+        # Those of the tokens in that were read from a cache, and that were written to one.
+        self.cached = tuple(array("q", bytes(8 * len(sent))) for _ in range(2))
         self.untold: set[int] = set()
         self.failures: dict[tuple[Reason, About], Verdict] = {}
         self.messages: Counter[str] = Counter()  # without what differs from record to record
@@ -70,6 +73,7 @@ class Judged:
     def forget_tokens(self) -> None:
         """Count no tokens, since what was bought before is judged again."""
         self.tokens_in = self.tokens_out = array("q", bytes(8 * len(self.sent)))
+        self.cached = (self.tokens_in, self.tokens_in)
         self.untold = set()
 
     def came_of_pack(self, verdict: Verdict) -> bool:
@@ -148,6 +152,7 @@ class Judged:
             [None] * len(keys) if count is None else share(count, len(keys))
             for count in (reply.input_tokens, reply.output_tokens)
         ]
+        cached = zip(*(share(count, len(keys)) for count in reply.cached), strict=True)
         answers: list[str | Reason | None] = [None] * len(keys)
         if reply.reason is None and reply.stop in STOPPED_BY_POLICY:
             answers = [Reason.REPLY_REFUSED] * len(keys)
@@ -165,8 +170,9 @@ class Judged:
                 tokens_out,
                 said if isinstance(said, Reason) else reply.reason,
                 reply.message,
+                of_cache,
             )
-            for key, said, tokens_in, tokens_out in zip(keys, answers, *tokens, strict=True)
+            for key, said, tokens_in, tokens_out, of_cache in zip(keys, answers, *tokens, cached, strict=True)
         ]
 
     def _lines(self) -> Iterator[Line]:
@@ -226,6 +232,8 @@ class Judged:
                 if tokens_in is None or tokens_out is None:
                     tokens_in, tokens_out = self._untold(n, reply)
                 all_in[n], all_out[n] = tokens_in, tokens_out
+                if reply.cached != NOT_CACHED and reply.input_tokens is not None:
+                    self.cached[0][n], self.cached[1][n] = reply.cached
                 if reply.reason is not None or reply.text is None:
                     self._settle_failed(n, reply)
                 elif judge.may_need_row and judge.needs_row(reply.text):

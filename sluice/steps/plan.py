@@ -24,14 +24,14 @@ from sluice.steps.arrivals import tell_of_refused
 from sluice.steps.drawing import draw
 from sluice.steps.refused import sort_out, told
 from sluice.steps.services import Run
-from sluice.task.tiers import Transport
+from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluice.runs.drawn import Certificate
     from sluice.runs.keys import JobKeys
-    from sluice.runs.state import Pending
+    from sluice.runs.state import FrozenTier, Pending
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # books that are read together: a large run has ten thousand jobs
@@ -243,7 +243,32 @@ def _filled(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> li
         fill = wanted and before[job.tier] < costs.MOST_FILLED
         before[job.tier] += fill
         found.append(msgspec.structs.replace(job, fill=fill))
+    return _with_ways(opened, found, [job.fill for job in jobs])
+
+
+def _with_ways(opened: Run, jobs: Sequence[PlannedJob], throttled: Sequence[bool]) -> list[PlannedJob]:
+    """The jobs, with the way in which the requests of each are sent: by what the round sends to its tier together.
+
+    What was throttled for too long goes in batch, whatever else would cost less.
+    """
+    load, least = costs.Load.of_plan(opened.task, opened.plan), opened.settings.min_records_per_job
+    together = Counter[tuple[int, int | None]]()
+    for job in jobs:
+        together[job.tier, job.pack] += job.records
+    found = []
+    for job, was_throttled in zip(jobs, throttled, strict=True):
+        tier = _tier_of(opened, job)
+        way = costs.expected_way(tier, load, job.records, least)
+        if way is not Way.BATCH and tier.batch and costs.requests_of(job.records, tier.pack) >= least:
+            way = costs.expected_way(tier, load, together[job.tier, job.pack], least)
+        found.append(msgspec.structs.replace(job, way=Way.BATCH if tier.batch and (job.fill or was_throttled) else way))
     return found
+
+
+def _tier_of(opened: Run, job: PlannedJob) -> FrozenTier:
+    """A job's tier, with as many records in a request as the job has."""
+    tier = opened.tier(job.tier)
+    return tier if job.pack is None else tier.model_copy(update={"pack": job.pack})
 
 
 def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[PlannedJob]:
@@ -298,13 +323,10 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
 
 
 def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
-    tier = opened.tier(job.tier)
-    if job.pack is not None:
-        tier = tier.model_copy(update={"pack": job.pack})
-    transport = costs.expected_transport(tier, job.records, opened.settings.min_records_per_job)
-    fillers = costs.filler_usd(tier, opened.settings.min_records_per_job) if job.fill else 0.0
-    transport = Transport.BATCH if job.fill and tier.batch else transport
-    return accounting.total([costs.expected_usd(tier, load, transport, job.records), fillers])
+    tier, least = _tier_of(opened, job), opened.settings.min_records_per_job
+    fillers = costs.filler_usd(tier, least) if job.fill else 0.0
+    way = job.way or costs.expected_way(tier, load, job.records, least)
+    return accounting.total([costs.expected_usd(tier, load, way, job.records), fillers])
 
 
 def _end_for_budget(services: Services, opened: Run, round_: int, left: Sequence[PlannedJob]) -> PlanResult:

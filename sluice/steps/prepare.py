@@ -15,6 +15,7 @@ from sluice.runs.state import JobItem, Prepared
 from sluice.steps.records import JobRecords
 from sluice.steps.selection import PendingWriter, place_of
 from sluice.steps.services import Run
+from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -107,7 +108,8 @@ class _Preparation:
     def __init__(self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter) -> None:
         self.run, self.job, self.out = run, job, out
         self.tier = run.tier(job.tier)
-        self.requests = RequestWriter(run.task, self.tier)
+        self.way = job.way or (Way.FLEX if self.tier.transport is Transport.FLEX else Way.BATCH)
+        self.requests = RequestWriter(run.task, self.tier, self.way)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
         self.records = _Records()
@@ -136,13 +138,14 @@ class _Preparation:
         fillers = max(0, least - count) if self.job.fill and self.tier.batch and count else 0
         for number in range(fillers):
             self.out.write(filler(number))
-        wants_batch = self.tier.batch and count + fillers >= least
+        wants_batch = self.tier.batch and self.way is Way.BATCH and count + fillers >= least
+        called = Transport.ON_DEMAND if self.way is Way.BATCH else self.way.transport
         return Prepared(
             records=len(self.records.keys),
             fillers=fillers,
             rows=selected.rows,
             bytes=self.out.size,
-            transport=accounting.BATCH if wants_batch else accounting.ON_DEMAND,
+            transport=accounting.BATCH if wants_batch else called.value,
             held=self.held.close(),
         )
 
@@ -188,7 +191,7 @@ class _Packing(_Preparation):
         self.most, self.room = packs_of(run, job), text_room(run.task, self.tier)
         # Not the run: whoever classifies the same rows again, since a run was killed, makes the same requests.
         self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most)
-        self.writer = PackWriter(run.task, self.tier, self.salt)
+        self.writer = PackWriter(run.task, self.tier, self.salt, self.way)
         self.sizes = bytearray()
         self.waiting: list[tuple[bytes, bytes, Sequence[bytes], PlannedSegment | None]] = []
         self.waiting_bytes = 0

@@ -10,6 +10,8 @@ import datetime as dt
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 from sluice.decoding import decode
 from sluice.errors import BadInput, BadSetting, SluiceError
 from sluice.models.fitting import check_models
+from sluice.models.pace import pace_of, told_of
 from sluice.models.servers import is_own
 from sluice.quality.draws import seed_of
 from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
@@ -29,12 +32,14 @@ from sluice.runs.settings import check_kept
 from sluice.runs.state import FrozenTier, Input, Inputs, PassedOver, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
+from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sluice.aws.s3 import Store
-    from sluice.models.catalog import Model
+    from sluice.models.catalog import Durations, Model
+    from sluice.models.quotas import Listed
     from sluice.runs.fitted import Fitted
     from sluice.runs.settings import Settings
     from sluice.steps.services import Deployment, Services
@@ -216,7 +221,12 @@ def freeze(store: Store, key: str, settings: Settings, version: str | None = Non
 def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys, inputs: list[Input]) -> None:
     """Write the run; start.json comes last, so that where it stands the rest does, and says what the rest says."""
     tiers = [FrozenTier.of(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
-    (settings, quotas), warnings = _fitted(services, asked.settings, tiers)
+    listed = cache(services.quotas) if services.quotas is not None else None
+    (settings, quotas), warnings = _fitted(listed, asked.settings, tiers)
+    tiers = [
+        _paced(tier, model, deployment.catalog.durations, settings, listed)
+        for tier, model in zip(tiers, asked.models, strict=True)
+    ]
     sizes = [(0 if item.refused else item.bytes, Container.parse(item.container).whole) for item in inputs]
     spans = cut_spans(sizes, span_size(sum(item.bytes for item in inputs), settings.span_bytes))
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
@@ -254,13 +264,36 @@ def _prices(deployment: Deployment, tiers: list[FrozenTier]) -> dict[str, str]:
     return {"source": deployment.catalog.source, "date": deployment.catalog.date}
 
 
-def _fitted(services: Services, settings: Settings, tiers: list[FrozenTier]) -> tuple[Fitted, list[str]]:
+def _paced(
+    tier: FrozenTier, model: Model, durations: Durations, settings: Settings, listed: Callable[[], list[Listed]] | None
+) -> FrozenTier:
+    """A tier that leaves its transport open, with what limits its calls on demand; an unknown quota is no failure."""
+    if tier.transport is not Transport.AUTO or not tier.batch or not (tier.flex or tier.cache_from_tokens):
+        return tier
+    told: tuple[int | None, int | None, int | None] = (settings.on_demand_tokens_per_minute, None, None)
+    if told[0] is None and listed is not None:
+        with suppress(SluiceError):
+            told = told_of(model.id, listed())
+    pace = pace_of(
+        model.name,
+        told,
+        durations,
+        calls_at_once=settings.on_demand_concurrency,
+        jobs_at_once=settings.max_jobs_in_flight,
+        job_records=settings.max_records_per_job,
+    )
+    return tier.model_copy(update={"pace": pace})
+
+
+def _fitted(
+    listed: Callable[[], list[Listed]] | None, settings: Settings, tiers: list[FrozenTier]
+) -> tuple[Fitted, list[str]]:
     """The settings under the account's quotas for the batch models of all tiers, and what could not be read."""
     models = [tier.model_id for tier in tiers if tier.batch]
-    if services.quotas is None or not models or not to_read(settings):
+    if listed is None or not models or not to_read(settings):
         return fit(settings, models, (), "Service Quotas was not asked"), []
     try:
-        return fit(settings, models, services.quotas(), "Service Quotas lists none"), []
+        return fit(settings, models, listed(), "Service Quotas lists none"), []
     except BadSetting:
         raise
     except SluiceError as error:

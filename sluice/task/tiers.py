@@ -19,6 +19,29 @@ class Transport(StrEnum):
     AUTO = "auto"
     BATCH = "batch"
     ON_DEMAND = "on_demand"
+    FLEX = "flex"
+
+
+class Way(StrEnum):
+    """How the requests of one job are sent, each of which has a price of its own.
+
+    CACHED is on demand too, with a mark behind the instructions up to which the model may keep them in its cache.
+    """
+
+    BATCH = "batch"
+    ON_DEMAND = "on_demand"
+    CACHED = "on_demand_cached"
+    FLEX = "flex"
+
+    @property
+    def transport(self) -> Transport:
+        """The transport that it is."""
+        return Transport.ON_DEMAND if self is Way.CACHED else Transport(self.value)
+
+    @property
+    def words(self) -> str:
+        """It, for people."""
+        return "on demand, cached" if self is Way.CACHED else self.value.replace("_", " ")
 
 
 class Tier(Strict):
@@ -29,7 +52,9 @@ class Tier(Strict):
     )
     transport: Transport = Field(
         Transport.AUTO,
-        description="auto: batch where there are enough records, else on demand; batch: too few are filled up.",
+        description="auto: the cheapest of batch, on demand (with cached instructions, too) and flex that there are "
+        "records and quota for; batch: too few records are filled up; on_demand; flex: on demand at half the price "
+        "where the model has it, and behind others' calls.",
     )
     max_tokens: Annotated[Whole, Field(ge=1, le=64_000)] = Field(
         200, description="The longest answer, in tokens; an answer that is cut off is not accepted."

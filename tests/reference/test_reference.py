@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sluice.models.catalog import Catalog, cost
+from sluice.models.catalog import Catalog
+from sluice.models.prices import cost
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud
 from tests.reference.reference import decide

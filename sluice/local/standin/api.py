@@ -16,6 +16,7 @@ from sluice.local.rules import Refused, check_request
 from sluice.local.sources.source import NoAnswer
 from sluice.local.standin.jobs import Counts
 from sluice.local.standin.journal import Journal
+from sluice.local.standin.prompt_cache import PromptCache
 from sluice.local.standin.quotas import QuotaList
 from sluice.local.standin.records import model_output
 
@@ -72,6 +73,7 @@ class Api:
         self.factory = factory
         self.faults = faults
         self.journal = journal or Journal()
+        self.cache = PromptCache()
         self.operations: dict[str, Callable[[list[str], dict[str, Any], bytes], Any]] = {
             "CreateModelInvocationJob": self.create,
             "GetModelInvocationJob": lambda names, _query, _body: self.jobs.get(names[0]).describe(),
@@ -156,7 +158,7 @@ class Api:
             code = NO_ANSWER.get(error.code, "InternalServerException" if error.code >= 500 else "ValidationException")
             raise Refused(code, str(error)) from None
         milliseconds = int((time.monotonic() - started) * 1000)
-        output = model_output(request, reply.cut(request), Counts())
+        output = model_output(request, reply.cut(request), Counts(), self.cache.count(request))
         return output.replace(b'"latencyMs":0', b'"latencyMs":%d' % milliseconds, 1)
 
 

@@ -40,7 +40,7 @@ class Worker:
 
     def output(self, file: IO[bytes], most: int) -> Iterator[list[bytes]]:
         """The output lines of an input file, in batches; at most so many records, fewer when the job is stopped."""
-        reader, stopped = RequestReader(self.job.model), self.job.stop_asked.is_set
+        reader, stopped = RequestReader(self.job.model, in_batch=True), self.job.stop_asked.is_set
         lines, workers = islice(file, most), self.source.concurrency
         if workers > 1:  # what is under way when the job is stopped comes to its end
             running = takewhile(lambda _: not stopped(), lines)
@@ -129,8 +129,11 @@ def as_they_come(work: Callable[[bytes], bytes], items: Iterator[bytes], workers
         room.release(workers)
 
 
-def model_output(request: Request, reply: Reply, counts: Counts) -> bytes:
-    """A Converse answer, with the mark of the stand-in; its tokens are added to the job's."""
+def model_output(request: Request, reply: Reply, counts: Counts, cached: tuple[int, int] = (0, 0)) -> bytes:
+    """A Converse answer, with the mark of the stand-in; its tokens are added to the job's.
+
+    `cached`: how many of those that are read come out of a cache, and go into one.
+    """
     text = encode_text(reply.text)
     read = request.input_tokens if reply.input_tokens is None else reply.input_tokens
     written = max(1, len(text) // BYTES_PER_TOKEN) if reply.output_tokens is None else reply.output_tokens
@@ -142,7 +145,9 @@ def model_output(request: Request, reply: Reply, counts: Counts) -> bytes:
             text,
             b'}],"role":"assistant"}},"stopReason":"',
             reply.stop_reason.encode(),
-            b'","usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d}}' % (read, written, read + written),
+            b'","usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d'
+            % (max(0, read - sum(cached)), written, read + written),
+            b',"cacheReadInputTokens":%d,"cacheWriteInputTokens":%d}}' % cached if any(cached) else b"}}",
         )
     )
 

@@ -23,7 +23,8 @@ from sluice.answers.packs import (
 from sluice.answers.requests import ID_MEMBER, RequestWriter, escape, system_prompt
 from sluice.errors import BadTask
 from sluice.local.requests import BYTES_PER_TOKEN
-from sluice.models.catalog import Catalog, cost
+from sluice.models.catalog import Catalog
+from sluice.models.prices import cost
 from sluice.reasons import Reason
 from sluice.runs.state import FrozenTier
 from sluice.task.file import parse_task

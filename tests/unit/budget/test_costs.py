@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sluice.answers.requests import escape
 from sluice.budget import costs
 from sluice.budget.costs import Load, ceiling_usd, cheapest, expected_usd, run_ceiling_usd, sent
-from sluice.models.entries import Price
+from sluice.models.prices import Price
 from sluice.rows.record import join_texts
 from sluice.runs.accounting import total
 from sluice.runs.state import FrozenTier, RunPlan

@@ -23,7 +23,8 @@ from sluice.forecast.forecast import planned
 from sluice.forecast.pilot import Tokens
 from sluice.forecast.texts import Lot
 from sluice.forecast.trial import bill_at
-from sluice.models.catalog import Catalog, cost
+from sluice.models.catalog import Catalog
+from sluice.models.prices import cost
 from sluice.quality.intervals import share
 from sluice.runs.settings import Settings
 from sluice.runs.state import PlannedSegment

@@ -168,6 +168,30 @@ def test_the_cheapest_transport_is_told(
     assert ("Cheapest: batch for nova-micro." if dearer else "Each tier is sent the cheapest way.") in page
 
 
+def test_the_ways_are_compared_and_a_quota_that_is_unknown_is_asked_for(
+    rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Long instructions make a cached prefix cheaper than batch; the page says from where on, and what it takes."""
+    long = {"labels": {f"label {n}": "what it is for, at some length " * 4 for n in range(77)}}
+    tiers = [{"model": "nova-micro", "pack": 5}, {"model": "nova-pro"}]
+    said = planned(rows, task={**long, "tiers": [tiers[1]]})
+    first = said.tiers[0]
+    usd = {each["way"]: each["usd_per_million"] for each in first.ways}
+    assert usd["flex"] == usd["batch"] == pytest.approx(usd["on_demand"] / 2)
+    assert (first.way, first.cheapest) == ("batch", "on_demand_cached")
+    assert usd["on_demand_cached"] < usd["batch"]
+    assert 0 < (first.cached_from or 0) < first.instructions
+    (needed,) = {each["needs_tokens_per_minute"] for each in first.ways if each["way"] == "on_demand_cached"}
+    assert any(f"is taken where the account's quota is known to be {needed:,} tokens" in line for line in said.warnings)
+    enough = planned(rows, task={**long, "tiers": [tiers[1]]}, on_demand_tokens_per_minute=needed * 2)
+    assert enough.tiers[0].way == "on_demand_cached"
+    assert enough.expected_usd == pytest.approx(usd["on_demand_cached"] * said.records / 1e6, rel=0.01)
+    print_forecast(planned(rows, task={**long, "tiers": tiers}), Settings())
+    page = capsys.readouterr().out
+    assert "cached instructions on demand cost less than batch from" in page
+    assert "fewer than 100 requests (it takes 496 of nova-micro in packs of 5) go on demand" in " ".join(page.split())
+
+
 def test_the_longest_texts_and_the_instructions_are_priced(tmp_path: Path) -> None:
     """One text of 200 that is as long as all others together is the longest 1%'s half of the text."""
     path = tmp_path / "in.jsonl"

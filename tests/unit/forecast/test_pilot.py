@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.forecast.pilot import Answered, Tokens, answered, bill, find, tokens_of
-from sluice.models.entries import Price
+from sluice.models.prices import Price
 from tests.unit.budget.test_costs import tier
 
 

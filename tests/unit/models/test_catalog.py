@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sluice.budget.tokens import SCRIPTS
 from sluice.errors import BadSetting, BadTask
 from sluice.models import catalog as catalog_module
-from sluice.models.catalog import Catalog, Model, cost, profile_of
-from sluice.models.entries import Price
+from sluice.models.catalog import Catalog, Model, profile_of
 from sluice.models.fitting import check_models
 from sluice.models.lifecycle import Lifecycle
+from sluice.models.prices import Price, cost
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -114,7 +114,7 @@ DIFFERENT: dict[str, str] = {}
 
 
 def test_every_price_is_that_of_the_table(catalog: Catalog) -> None:
-    """By id; a batch price that the table does not have is half of that on demand, and no other."""
+    """By id, with what cached tokens cost; a batch price that it does not have is half of that on demand, no other."""
     table = yaml.safe_load((Path(catalog_module.__file__).parent / "price_table.yaml").read_text(encoding="utf-8"))
     seen = set()
     for name, entry in catalog.entries.items():
@@ -130,6 +130,9 @@ def test_every_price_is_that_of_the_table(catalog: Catalog) -> None:
             if entry.batch:
                 wanted = said.get("batch") or [rate / 2 for rate in said["on_demand"]]
                 assert batch == pytest.approx(wanted, rel=0.002) or id_ in DIFFERENT, id_
+            flex, cache = [price.flex_input, price.flex_output], [price.cache_read, price.cache_write]
+            assert flex == said.get("flex", [None, None]), id_
+            assert cache == (pytest.approx(said["cache"], rel=0.005) if entry.cache else [None, None]), id_
             seen.add(id_)
         assert entry.batch or entry.price_of("us") is None or entry.price_of("us").batch_input is None, name  # type: ignore[union-attr]
     assert seen
@@ -281,9 +284,14 @@ def test_own_models_lie_over_the_built_in_ones(catalog: Catalog, tmp_path: Path)
     laid = Catalog.of_project(tmp_path, {})
     assert laid == Catalog.of_project(tmp_path / "elsewhere", {"SLUICE_MODELS": str(own)})
     assert laid.resolve("nova-micro", "us-east-1") == Model(
-        "nova-micro", MICRO, context_tokens=128_000, max_output_tokens=10_000, price=Price(None, None, 1, 2)
+        "nova-micro",
+        MICRO,
+        context_tokens=128_000,
+        max_output_tokens=10_000,
+        price=Price(None, None, 1, 2, cache_read=0.25, cache_write=1),
+        cache_from_tokens=1000,
     )
-    assert laid.resolve("nova-micro", "eu-west-1").price == Price(None, None, 1, 2)
+    assert laid.resolve("nova-micro", "eu-west-1").price == Price(None, None, 1, 2, cache_read=0.25, cache_write=1)
     assert laid.resolve("mine", "us-east-1").id == "acme.mine-v1:0"
     assert (laid.date, laid.source) == ("2027-01-31", f"models.yaml, over: {catalog.source}")
     assert Catalog.of_project(tmp_path / "elsewhere", {}) == catalog

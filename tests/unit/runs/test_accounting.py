@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sluice.errors import Unbalanced
-from sluice.models.entries import Price
+from sluice.models.prices import Price
 from sluice.runs import accounting
 from sluice.runs.books import Counts, PartBooks
 from sluice.runs.state import FrozenTier, Pending, RunPlan

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sluice.errors import Stop
-from sluice.models.entries import Price
+from sluice.models.prices import Price
 from sluice.runs.document import Document, read
 from sluice.runs.state import FrozenTier
 from sluice.task.tiers import Tier, Transport

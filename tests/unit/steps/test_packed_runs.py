@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.budget.costs import Load, expected_transport, run_ceiling_usd
+from sluice.budget.costs import Load, expected_way, run_ceiling_usd
 from sluice.rows.record import KEY
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
@@ -85,9 +85,10 @@ def test_a_packed_run_keeps_below_its_ceiling_and_counts_requests_for_batch() ->
     """Under any faults it costs no more than its plan said; fewer requests than Bedrock's minimum go on demand."""
     machine = run_packed(4, plan=FaultPlan(seed=5, records=0.8))
     opened = Run(machine.work, run_of(machine))
-    ceiling = run_ceiling_usd(opened.task, opened.start.tiers, Load.of_plan(opened.task, opened.plan), 1)
+    load = Load.of_plan(opened.task, opened.plan)
+    ceiling = run_ceiling_usd(opened.task, opened.start.tiers, load, 1)
     spent = sum(row["cost_usd"] for row in machine.rows())
     assert ceiling is not None
     assert 0 < spent <= ceiling
     tier = opened.start.tiers[0].model_copy(update={"pack": 10, "transport": Transport.AUTO})
-    assert [expected_transport(tier, records, 100).value for records in (990, 991)] == ["on_demand", "batch"]
+    assert [expected_way(tier, load, records, 100).value for records in (990, 991)] == ["on_demand", "batch"]
