@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from sluice.cli import main
 from sluice.local.asking import models_beside
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
@@ -20,8 +23,11 @@ from sluice.task.file import parse_task
 from tests.flow.local import FIRST, PLAIN, ROOT, SECOND, Outcome, hold, numbered, read_rows, record, reply, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from sluice.local.cloud import LocalCloud
+    from tests.flow.local import Flow
 
 PROGRAM = [sys.executable, "-c", "from sluice.cli import main; main()"]
 
@@ -79,6 +85,36 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended in this process."""
+
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(
+    flow: Flow, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Run the input by a command of this process, on the cloud that all tests share: seconds less than by its own."""
+
+    @contextmanager
+    def shared(*_args: Any, **_more: Any) -> Iterator[LocalCloud]:
+        yield flow.cloud
+
+    def call(*more: str) -> Done:
+        monkeypatch.setattr("sluice.local.runner.LocalCloud", shared)
+        monkeypatch.setattr(sys, "argv", ["sluice", *place.command[len(PROGRAM) :], *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Done(ended.value.code, said.out, said.err)
+
+    return call
+
+
 def test_success_is_0_and_json_is_all_of_standard_output(place: Place) -> None:
     """What is printed is run.json to the byte; progress goes to standard error in plain lines."""
     done = place.call("--json")
@@ -105,10 +141,10 @@ def test_a_task_may_name_any_model(place: Place) -> None:
     assert run["tiers"][1]["sent"] > 0
 
 
-def test_over_a_limit_is_4_and_the_results_are_there(place: Place) -> None:
+def test_over_a_limit_is_4_and_the_results_are_there(place: Place, here: Callable[..., Done]) -> None:
     """Above the unresolved share that the task allows the run says so, and still publishes every row."""
     place.task(limits={"unresolved": 0.1})
-    done = place.call()
+    done = here()
     assert done.returncode == 4
     run = json.loads((place.out / "run.json").read_bytes())
     assert run["status"] == "over_limit"
@@ -116,7 +152,7 @@ def test_over_a_limit_is_4_and_the_results_are_there(place: Place) -> None:
     assert len(place.outcome(run).rows) == 120
 
 
-def test_a_run_that_fails_is_1_and_says_why(place: Place) -> None:
+def test_a_run_that_fails_is_1_and_says_why(place: Place, here: Callable[..., Done]) -> None:
     """A first tier that refuses every record for a lasting reason stops the run before the dear one is asked."""
     plan = {
         "records": [
@@ -129,7 +165,7 @@ def test_a_run_that_fails_is_1_and_says_why(place: Place) -> None:
         ]
     }
     faults = write(place.folder / "faults.yaml", yaml.safe_dump(plan).encode())
-    done = place.call("--json", "--faults", str(faults))
+    done = here("--json", "--faults", str(faults))
     assert done.returncode == 1, done.stderr
     run = json.loads(done.stdout)
     assert run["status"] == "failed"
@@ -187,19 +223,19 @@ def test_what_cannot_be_run_is_2_before_anything_starts(place: Place, case: str)
     assert not place.out.exists()
 
 
-def test_what_stayed_open_goes_back_as_it_came(place: Place) -> None:
+def test_what_stayed_open_goes_back_as_it_came(place: Place, here: Callable[..., Done]) -> None:
     """A run that does not keep its rows gives back the lines of the file that it read, byte by byte."""
     place.task(input={"id": "id", "text": "text"})
-    assert place.call().returncode == 0
+    assert here().returncode == 0
     command = [*PROGRAM, "results", str(place.out), "--as", "input"]
     done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, timeout=120, check=True)
     assert done.stdout.splitlines() == place.rows.read_bytes().splitlines()[20:40]
     assert done.stderr == b""
 
 
-def test_a_run_that_nobody_approves_sends_nothing(place: Place) -> None:
+def test_a_run_that_nobody_approves_sends_nothing(place: Place, here: Callable[..., Done]) -> None:
     """Where nobody can be asked: the sentence, results that account for every row, and the code of a cancelled run."""
-    done = place.call("--set", "approve_above_usd=0.00001", "--json")
+    done = here("--set", "approve_above_usd=0.00001", "--json")
     assert done.returncode == 3
     assert "and approve_above_usd is $0.00001: nothing is sent" in done.stderr
     document = json.loads(done.stdout)
