@@ -120,12 +120,23 @@ def patch(host: FunctionHost, rights: Rights, scale: float) -> None:
     remember_what_never_changes()
 
 
+class StatesOfBatch(StrEnum):
+    """What the engine looks up in moto's Batch when it is loaded."""
+
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
 def load_without_batch() -> None:
     """Load the engine without what it loads for AWS Batch alone: all of moto's EC2, which takes a second."""
-    states = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
     package, utils = "moto.batch", "moto.batch.utils"
     empty: Any = ModuleType(utils)
-    empty.JobStatus = StrEnum("JobStatus", {state: state for state in states})
+    empty.JobStatus = StatesOfBatch
     sys.modules.update({package: ModuleType(package), utils: empty})
     try:
         engine("models")
