@@ -1,4 +1,4 @@
-"""The real template, deployed to an emulator of AWS that is not the project's own, and a run there beside a local one.
+"""The real template, deployed to an emulator of AWS that is not the project's own, and all that a run can do there.
 
 `make emulate`. The steps follow each other in one account, each with its time.
 """
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.api.deployment import Deployment
+from sluice.deployment.standing import GOING_ON
 from sluice.task.file import load_task
 from tests.emulate.emulator import ACCOUNT, PYTHON, REGION, ROOT, Emulator, python
 
@@ -143,7 +144,7 @@ def main() -> None:
 
 
 def go(emulator: Emulator, lines: list[bytes], folder: Path) -> None:
-    """Deploy, run, compare, destroy."""
+    """Deploy, run, cancel and resume, fail and resume, destroy."""
     account = Account(emulator, folder)
     with step("bootstrap"):
         account.sluice("bootstrap", "--", f"aws://{ACCOUNT}/{REGION}")
@@ -155,6 +156,10 @@ def go(emulator: Emulator, lines: list[bytes], folder: Path) -> None:
     with step("compare with a local run"):
         columns = same(local(lines[:ROWS], folder / "a"), account.rows(run))
     print(f"  {ROWS} rows, {columns} columns")
+    with step("cancel, and resume"):
+        cancel(account, lines[ROWS : 2 * ROWS], folder)
+    with step("fail, be swept, and resume"):
+        fail(account, lines[2 * ROWS : 3 * ROWS], folder)
     with step("destroy"):
         account.sluice("destroy", "--", "--force")
         left = [one["Name"] for one in account.s3.list_buckets()["Buckets"] if one["Name"].startswith("sluice-")]
@@ -175,6 +180,37 @@ def drop(account: Account, name: str, lines: list[bytes]) -> str:
     found = until(lambda: {one["name"] for one in account.executions()} - known, "a run")
     assert len(found) == 1, found
     return str(found.pop())
+
+
+def cancel(account: Account, lines: list[bytes], folder: Path) -> None:
+    """Cancel a run that is under way, see every row accounted for, and go on with it to the same end as another's."""
+    name = drop(account, "b.jsonl", lines)
+    run = account.deployment.run(name)
+    run.cancel()
+    assert account.ended(name) == "ABORTED"
+    until(lambda: run.status not in GOING_ON, "an end of the cancelled run")
+    assert run.status == "cancelled", run.status
+    assert account.rows(name).num_rows == len(lines)
+    assert account.ended(run.resume()) == "SUCCEEDED"
+    same(local(lines, folder / "b"), account.rows(name))
+
+
+def fail(account: Account, lines: list[bytes], folder: Path) -> None:
+    """Take a right from a role: the execution fails, sweep tells why; with the right back, nothing is missing."""
+    iam: Any = account.emulator.session().client("iam")
+    [role] = [one["RoleName"] for one in iam.list_roles()["Roles"] if "FunctionsPrepareRole" in one["RoleName"]]
+    denied = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=role, PolicyName="Denied", PolicyDocument=json.dumps(denied))
+    name = drop(account, "c.jsonl", lines)
+    assert account.ended(name) == "FAILED"
+    run = account.deployment.run(name)
+    swept = until(lambda: run.standing.document, "a run.json of the failed run")
+    assert (run.status, swept["rows"]["in"]) == ("failed", len(lines)), swept
+    assert "PutObject" in swept["error"], swept["error"]
+    iam.delete_role_policy(RoleName=role, PolicyName="Denied")
+    assert account.ended(run.resume()) == "SUCCEEDED"
+    same(local(lines, folder / "c"), account.rows(name))
+    assert run.status == "succeeded"
 
 
 if __name__ == "__main__":
