@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 # The steps that write objects of any size into a run's own folder.
+REQUEST_READERS = ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish")
 BY_PARTS = ("partition", "plan", "prepare", "check")
 
 
@@ -92,8 +93,8 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_runs(*functions.all())
     storage.grant_uploads(*(functions[step] for step in BY_PARTS))
     storage.grant_requests(
-        readers=(functions[step] for step in ("prepare", "infer", "check", "publish")),
-        writers=(functions[step] for step in ("prepare", "infer", "merge")),
+        readers=(functions[step] for step in REQUEST_READERS),
+        writers=(functions[step] for step in ("partition", "prepare", "infer", "merge")),
     )
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])

@@ -1,4 +1,4 @@
-"""partition: one span of the input becomes keyed rows in buckets."""
+"""partition: one span of the input becomes keyed rows in buckets, and a compressed copy of them that lasts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lambdas.runtime import step
 from sluice.decoding import convert
 from sluice.runs.state import Span
-from sluice.steps import partition
+from sluice.steps import keep, partition
 
 if TYPE_CHECKING:
     from sluice.steps.services import Services
@@ -15,5 +15,7 @@ if TYPE_CHECKING:
 
 @step
 def handler(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    partition.run(services, convert(event, Span, strict=False))
+    span = convert(event, Span, strict=False)
+    partition.run(services, span)
+    keep.run(services, span)
     return {}

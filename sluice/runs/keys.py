@@ -9,8 +9,9 @@ class Keys:
     """The keys of one run in the work bucket.
 
     What belongs to the end of an execution, which a further one does anew, carries that execution's number. What is
-    used up within days, which is most of the bytes, lies under `passing`: requests, what came back, parts that wait
-    for their publication. There it expires after `keep_requests_days`; nothing else is removed while the run lasts.
+    used up within days, which is most of the bytes, lies under `passing`: requests, what came back, rows as partition
+    wrote them, parts that wait for their publication. There it expires after `keep_requests_days`; nothing else is
+    removed while the run lasts.
     """
 
     def __init__(self, run: str, execution: int = 0, requests_in: str = REQUESTS) -> None:
@@ -45,10 +46,20 @@ class Keys:
         return f"{self.resumptions}{number:03d}.json"
 
     def rows(self, span: int) -> str:
+        return f"{self.passing}/rows/{span:06d}"
+
+    def rows_before(self, span: int) -> str:
+        """Where earlier versions wrote the rows of a span."""
         return f"{self.rows_prefix}{span:06d}"
 
+    def kept(self, span: int) -> str:
+        return f"{self.rows_prefix}{span:06d}.zlib"
+
+    def frames(self, span: int) -> str:
+        return f"{self.rows_prefix}{span:06d}.frames"
+
     def ranks(self, span: int) -> str:
-        return f"{self.rows(span)}.ranks"
+        return f"{self.rows_prefix}{span:06d}.ranks"
 
     def drawn(self, round_: int, job: int) -> str:
         return f"{self.drawn_prefix}{round_:02d}-{job:05d}.arrow"
@@ -57,10 +68,10 @@ class Keys:
         return f"{self.root}/scores/{shard:06d}.bin"
 
     def given_up(self, span: int) -> str:
-        return f"{self.rows(span)}.refused"
+        return f"{self.rows_prefix}{span:06d}.refused"
 
     def index(self, span: int) -> str:
-        return f"{self.rows(span)}.index"
+        return f"{self.rows_prefix}{span:06d}.index"
 
     def jobs(self, round_: int) -> str:
         return f"{self.root}/round-{round_}/jobs.json"

@@ -25,6 +25,7 @@ from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, SOURCE, RowReader
 from sluice.runs.document import read
 from sluice.runs.drawn import DrawnRow, Draws
 from sluice.steps.selection import PendingWriter
+from sluice.steps.stored import StoredRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,8 +138,10 @@ def _write_records(opened: Run, drawn: list[_Stored]) -> Pending:
     reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
     records = list({row.key: row for row in reversed(drawn)}.values())[::-1]
 
+    stored = StoredRows(opened.store, opened.keys)
+
     def load(row: _Stored) -> bytes:
-        return opened.store.read_range(opened.keys.rows(row.span), row.begin + 1, row.bytes - 1)
+        return stored.read(row.span, row.begin + 1, row.bytes - 1)
 
     out = PendingWriter(opened.store, opened.keys.drawn_records, oracle, 1)
     for row, line in zip(records, ahead(load, records, AT_ONCE), strict=True):

@@ -13,6 +13,7 @@ from sluice.rows.containers import lines_of, split_lines
 from sluice.rows.record import KEY, PLACE, SOURCE
 from sluice.runs.planning import MARK_EVERY
 from sluice.runs.state import Pending
+from sluice.steps.stored import StoredRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,10 +65,11 @@ def shard_blocks(run: Run, shard: int, first: int = 0, last: int | None = None) 
     width = len(segments) * cuts.itemsize
     cuts.frombytes(run.store.read_range(run.source.cuts, shard * width, 2 * width))
 
+    rows = StoredRows(run.store, run.source)
+
     def load(piece: tuple[int, int, int]) -> tuple[int, bytes]:
         n, begin, end = piece
-        key = run.source.rows(segments[n].span)
-        return n, run.store.read_range(key, segments[n].begin + begin, end - begin)
+        return n, rows.read(segments[n].span, segments[n].begin + begin, end - begin)
 
     wanted = range(first, len(segments) if last is None else last)
     pieces = _pieces((n, cuts[n], cuts[len(segments) + n]) for n in wanted)

@@ -16,12 +16,12 @@ from sluice.models.catalog import Catalog
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
 from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
-from sluice.steps import certify, check, learn, merge, partition, plan, prepare, publish, score, start
+from sluice.steps import certify, check, learn, merge, plan, prepare, publish, score, start
 from sluice.steps.services import Deployment, Services
 from tests.harness.bedrock import MemoryBedrock
 from tests.harness.readings import Readings
 from tests.harness.s3 import MemoryS3
-from tests.harness.stepping import STEPS
+from tests.harness.stepping import STEPS, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -98,7 +98,7 @@ class Cloud:
         """From partition to the merged parts."""
         services, keys = self.services, Keys(run)
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
-            partition.run(services, span)
+            read_span(services, span)
         number = 0
         while (result := plan.run(services, run, number)).then in (Then.JOBS, Then.CERTIFY):
             if result.then is Then.CERTIFY:

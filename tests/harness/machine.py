@@ -19,13 +19,13 @@ from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
 from sluice.runs.keys import Keys
 from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
-from sluice.steps import certify, check, learn, merge, partition, plan, prepare, publish, resume, score, sweep
+from sluice.steps import certify, check, learn, merge, plan, prepare, publish, resume, score, sweep
 from sluice.steps.services import Run, Services
 from tests.harness.drive import Cloud
 from tests.harness.faults import Dice, FaultPlan, FaultyS3, Killed
 from tests.harness.faulty_bedrock import FaultyBedrock
 from tests.harness.s3 import MemoryS3
-from tests.harness.stepping import STEPS
+from tests.harness.stepping import STEPS, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -180,7 +180,7 @@ class Machine(Cloud):
         self.dice.calm = self.executions > CALM_AFTER
         services, keys = self.services, Keys(run)
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
-            self.task("partition", str(span.span), partial(partition.run, services, span))
+            self.task("partition", str(span.span), partial(read_span, services, span))
         number, then = 0, Then.JOBS
         while then in (Then.JOBS, Then.CERTIFY):
             result = self.task("plan", str(number), partial(plan.run, services, run, number))

@@ -13,13 +13,13 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.keys import JobKeys, Keys
 from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, merge, partition, plan, prepare, publish
+from sluice.steps import check, merge, plan, prepare, publish
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
-from tests.harness.stepping import STEPS
+from tests.harness.stepping import STEPS, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ def stage(
     given = [{"text": f"text {n}", "id": str(n)} for n in range(rows)] if isinstance(rows, int) else list(rows)
     run = machine.begin(task, {"a.jsonl": jsonl(given)})
     for span in msgspec.json.decode(machine.work.get(Keys(run).spans), type=list[Span]):
-        partition.run(machine.services, span)
+        read_span(machine.services, span)
     plan.run(machine.services, run, 0)
     return Stage(machine, task, run)
 

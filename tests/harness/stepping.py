@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.errors import StillRunning
-from sluice.steps import infer, poll, submit
+from sluice.steps import infer, keep, partition, poll, submit
 
 if TYPE_CHECKING:
-    from sluice.runs.state import JobItem
+    from sluice.runs.state import JobItem, Span
     from sluice.steps.services import Services
+
+
+def read_span(services: Services, span: Span) -> None:
+    """What the function partition does with a span: both of its steps."""
+    partition.run(services, span)
+    keep.run(services, span)
 
 
 def look(services: Services, item: JobItem) -> JobItem:

@@ -84,7 +84,10 @@ def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None
     All have the list without which 404 would be 403.
     """
     more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",)}
-    passing = {"s3:GetObject": ("prepare", "infer", "check", "publish"), "s3:PutObject": ("prepare", "infer", "merge")}
+    passing = {
+        "s3:GetObject": ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish"),
+        "s3:PutObject": ("partition", "prepare", "infer", "merge"),
+    }
     for action, steps in passing.items():
         folders = ("runs", *more.get(step, ()), *(["requests"] if step in steps else []))
         expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sluice.aws.bedrock import JobState
 from sluice.runs.keys import Keys
 from sluice.runs.state import JobItem, Part, Span
-from sluice.steps import check, merge, partition, plan, poll, prepare, publish, submit
+from sluice.steps import check, keep, merge, partition, plan, poll, prepare, publish, submit
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl
@@ -125,6 +125,7 @@ def test_every_step_can_be_run_twice() -> None:
 
     for span in msgspec.json.decode(cloud.work.get(keys.spans), type=list[Span]):
         twice(partition.run, span)
+        twice(keep.run, span)
     result = twice(plan.run, run, 0)
     for item in msgspec.json.decode(cloud.work.get(result.jobs_key), type=list[JobItem]):
         for step in (prepare.run, submit.run, poll.run):
