@@ -151,7 +151,7 @@ def pack_pending(pending: Sequence[Pending], limits: Limits, constant_bytes: int
     if total == 0:
         return []
     bytes_ = sum(item.bytes for item in pending) + total * constant_bytes
-    jobs = max(1, math.ceil(total / limits.records), math.ceil(bytes_ / limits.file_bytes))
+    jobs = max(math.ceil(total / limits.records), math.ceil(bytes_ / limits.file_bytes))
     packs: list[list[Slice]] = [[] for _ in range(min(jobs, total))]
     at = 0
     for item in pending:

@@ -138,6 +138,7 @@ def test_what_is_held_back_is_accounted_for() -> None:
         ([part(accepted=4), OTHER], "12 rows were merged and 11 have a status"),
         ([part(accepted=6, rejected=1), OTHER], "2 text_missing rows were rejected and 1 stand as rejected"),
         ([part(reasons={"text_empty": 2}), OTHER], "2 text_missing rows were rejected and 2 stand .* 2 text_empty"),
+        ([part(accepted=7, rejected=0, reasons={}), OTHER], "rejected and 0 stand as rejected: 0$"),
         (
             [part(shard=1), msgspec.structs.replace(OTHER, shard=0)],
             "shard 0 holds 7 rows and 5 were merged; shard 1 holds 5 rows and 7 were merged",

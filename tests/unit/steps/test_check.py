@@ -306,6 +306,18 @@ def test_a_job_that_was_never_prepared_keeps_its_cause() -> None:
     assert failed(staged).cause == "the process ended"
 
 
+def test_a_job_without_records_is_complete_at_once() -> None:
+    """Nothing of it could be sent, so that nobody has seen it end."""
+    staged = stage(rows=RECORDS)
+    staged.prepared()
+    keys, work = staged.keys(), staged.machine.work
+    work.put(keys.records, b"")
+    work.put(keys.prepared, Prepared(records=0, rows=0, bytes=0, transport="batch").write())
+    counts = books(staged)
+    assert (counts.status, counts.message, counts.submitted, counts.ended) == ("Completed", None, None, None)
+    assert (counts.sent, counts.answered, counts.missing, counts.pending) == (0, 0, 0, [])
+
+
 def test_a_job_that_outgrows_its_file_holds_the_rest_back() -> None:
     """The limit of bytes is kept for requests that are written at once as for one after another."""
     whole = stage({**BATCH, "attempts": 1}, rows=10)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sluice.aws.metrics import Measure
 from sluice.errors import Stop
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -45,6 +46,7 @@ def test_the_budget_keeps_a_round_out() -> None:
     assert summary["cost_usd"] <= 0.0002
     assert reasons(staged) == {"budget"}
     assert ending(staged).reason == "budget"
+    assert staged.machine.readings.values(Measure.BUDGET_REACHED) == [1]
     assert any("budget" in warning for warning in summary["warnings"])
 
 
