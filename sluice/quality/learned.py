@@ -4,12 +4,12 @@ Weights come from all lessons. What the model says of its own agreement, and how
 uniformly drawn rows alone, each answered by a model that has not seen its record: escalated and corrected rows are the
 hard ones, and say nothing of the rest.
 
-**The file** is a line `sluice-learned 1`, a line of JSON, and the bytes of four arrays, little-endian and in C order:
-`slots` (int32, of sluice.quality.features), `worth` (float32), `bias` (float32) and `weights` (float16, slots by
-labels). The JSON holds the teacher (model, a digest of its prompt, labels, how many of them a row gets, pack), the
-labels that were taught (columns of the weights), by what they were taught, the calibrator of the model's own answers,
-the score of first-tier answers where there is one, how many slots there are, and a BLAKE2b digest of the arrays' bytes.
-Nothing in it is code.
+**The file** is a line `sluice-learned 2`, a line with the BLAKE2b digest of all that follows it, a line of JSON, and
+the bytes of four arrays, little-endian and in C order: `slots` (int32, of sluice.quality.features), `worth` (float32),
+`bias` (float32) and `weights` (float16, slots by labels). The JSON holds the teacher (model, a digest of its prompt,
+labels, how many of them a row gets, pack), the labels that were taught (columns of the weights), by what they were
+taught, the calibrator of the model's own answers, the score of first-tier answers where there is one, and how many
+slots there are. Nothing in it is code.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Mask = NDArray[np.bool_]
 
-MAGIC = b"sluice-learned 1\n"
+MAGIC = b"sluice-learned 2\n"
 ARRAYS = {"slots": "<i4", "worth": "<f4", "bias": "<f4", "weights": "<f2"}
 MOST_WEIGHTS = 24_000_000  # features times labels: 96 MB while a model is taught, half of it while it answers
 MOST_LABELS = 1_000
@@ -210,9 +210,9 @@ def write(model: Learned, seconds: float | None = None) -> bytes:
         "calibrator": model.calibrator.document(),
         "score": model.score,
         "features": len(model.vocabulary.slots),
-        "digest": blake2b(body, digest_size=DIGEST).hexdigest(),
     }
-    return MAGIC + json.dumps(head, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" + body
+    told = json.dumps(head, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" + body
+    return MAGIC + _digest(told) + told
 
 
 def read(kept: bytes, teacher: Teacher) -> Learned:
@@ -223,24 +223,30 @@ def read(kept: bytes, teacher: Teacher) -> Learned:
     """
     if not kept.startswith(MAGIC):
         raise BadRequest("no learned model of this version; teach it again")
-    end = kept.find(b"\n", len(MAGIC))
-    body = memoryview(kept)[end + 1 :]
-    try:
-        head = json.loads(kept[len(MAGIC) : end])
-        whole = head["digest"] == blake2b(body, digest_size=DIGEST).hexdigest()
-        was = Teacher(**(head["teacher"] | {"labels": tuple(head["teacher"]["labels"])}))
-        labels = tuple(head["labels"])
-        slots, worth, bias, weights = _arrays(body, head["features"], len(labels))
-        calibrator = Calibrator.read(head["calibrator"])
-        taught_by, score = head["taught_by"], head["score"]
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
+    begin = len(MAGIC) + 2 * DIGEST + 1
+    told = memoryview(kept)[begin:]
+    if kept[len(MAGIC) : begin] != _digest(told):
         raise BadRequest("the file of the learned model is not whole; teach it again")
+    end = kept.index(b"\n", begin)
+    head = json.loads(kept[begin:end])
+    was = Teacher(**(head["teacher"] | {"labels": tuple(head["teacher"]["labels"])}))
     if was != teacher:
         raise BadRequest(f"the learned model was taught by another teacher: {_changed(was, teacher)}; teach it again")
-    linear = Linear(weights, bias, was.several)
-    return Learned(was, labels, Vocabulary(slots, worth), linear, calibrator, taught_by, score)
+    labels = tuple(head["labels"])
+    slots, worth, bias, weights = _arrays(memoryview(kept)[end + 1 :], head["features"], len(labels))
+    return Learned(
+        teacher=was,
+        labels=labels,
+        vocabulary=Vocabulary(slots, worth),
+        linear=Linear(weights, bias, was.several),
+        calibrator=Calibrator.read(head["calibrator"]),
+        taught_by=head["taught_by"],
+        score=head["score"],
+    )
+
+
+def _digest(told: bytes | memoryview) -> bytes:
+    return blake2b(told, digest_size=DIGEST).hexdigest().encode() + b"\n"
 
 
 def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
@@ -250,8 +256,6 @@ def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
         values = int(np.prod(shapes[name]))
         found.append(np.frombuffer(body, kind, values, at).reshape(shapes[name]))
         at += found[-1].nbytes
-    if at != len(body):
-        raise ValueError("length")
     return found
 
 
@@ -293,7 +297,7 @@ def _records(lessons: Iterable[Lesson], teacher: Teacher) -> list[_Record]:
     ranks = {source: rank for rank, source in enumerate(Source)}
     records = []
     for key in sorted(found):
-        spoken = sorted(found[key], key=lambda each: (ranks[each.source], -each.drawn, each.labels))
+        spoken = sorted(found[key], key=lambda each: (ranks[each.source], -each.drawn, each.labels, each.text))
         # What was drawn is told by the teacher, whose answer a person's does not replace: it is what is predicted.
         drawn = max(spoken, key=lambda each: (each.drawn > 0, ranks[each.source]))
         truth = drawn.labels if drawn.drawn else None
