@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos docs prices prove mutants simulate emulate check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove mutants simulate emulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bou
 
 prove: setup ## Simulate the promises of certificates, intervals and alarms (minutes)
 	@$(BIN)/python -m tests.prove
+
+advise: setup ## Hold what `sluice plan --advise` says against a brute force over 10,000 random tasks (minutes)
+	@SLUICE_ADVICE_WORLDS=10000 $(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests/unit/forecast/test_advice.py
 
 mutants: setup ## Break the code by chance and in known ways, and see the tests catch it (resumes)
 	@$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)

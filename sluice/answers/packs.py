@@ -18,10 +18,14 @@ import msgspec
 from sluice.answers.objects import ambiguous, read_objects
 from sluice.answers.requests import (
     CLOSE,
+    EACH_ANSWER,
     END_OF_MESSAGE,
     ID_MEMBER,
     MESSAGE,
+    ONE_ANSWER,
+    ONE_TEXT,
     RECORD,
+    SEVERAL_TEXTS,
     instructions,
     parameters,
     prompt_tokens,
@@ -45,6 +49,8 @@ OPEN_BYTES = len("<text id=>\\n") + ID
 SEPARATOR = b"\\n"
 FRAME_BYTES = OPEN_BYTES + len("\\n</text>") + len(SEPARATOR)  # what a text has around it in a pack
 ROW_TOKENS = 14  # an estimate of the same: the tags and the id, and the id again in the answer's object
+# What the instructions say beside where a request may hold several texts, as an estimate too.
+PACKED_TOKENS = (len(EACH_ANSWER + SEVERAL_TEXTS) - len(ONE_ANSWER + ONE_TEXT)) // BYTES_PER_TOKEN + 4
 USUAL_CONTEXT = 32_000  # tokens, of a model whose context is unknown
 
 

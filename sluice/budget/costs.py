@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.answers.packs import FRAME_BYTES, ROW_TOKENS, PackWriter, packed_sendings
+from sluice.answers.packs import FRAME_BYTES, PACKED_TOKENS, ROW_TOKENS, PackWriter, packed_sendings
 from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
 from sluice.models.prices import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
@@ -72,7 +72,8 @@ class Load:
         """
         texts = self.text_tokens * records / self.records if self.records else 0
         frame = 0 if pack == 1 else records * ROW_TOKENS
-        read = requests_of(records, pack) * self.prompt_tokens + texts + frame
+        prompt = self.prompt_tokens + (PACKED_TOKENS if pack > 1 else 0)
+        read = requests_of(records, pack) * prompt + texts + frame
         return round(read * factor), round((records * self.answer_tokens + frame / 2) * factor)
 
 

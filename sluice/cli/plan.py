@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.api.forecasting import asked_for
+from sluice.cli.advice import parts as advice
 from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
@@ -49,6 +50,8 @@ class Request:
     escalate: float
     region: str
     json: bool
+    advise: bool = False
+    target: float = 0.95
 
 
 def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
@@ -62,7 +65,7 @@ def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
             encoded = msgspec.json.encode(made.as_document())
             sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
         else:
-            print_forecast(made, asked.settings)
+            print_forecast(made, asked.settings, request.target if request.advise else None)
     return ExitCode.SUCCEEDED
 
 
@@ -75,17 +78,17 @@ def progress(say: Callable[[str], None]) -> Progress:
     return told
 
 
-def print_forecast(made: Forecast, settings: Settings) -> None:
-    """Print a forecast for the eye."""
+def print_forecast(made: Forecast, settings: Settings, target: float | None = None) -> None:
+    """Print a forecast for the eye; with a target, other mixes by what they cost."""
     console = Console(highlight=False, emoji=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    console.print(Group(*sections(made, settings)), soft_wrap=False)
+    console.print(Group(*sections(made, settings, target)), soft_wrap=False)
     if made.request is not None:
         system, user = visible(made.request["system"]), visible(made.request["user"])
         print(f"\n--- system\n{system}\n\n--- user (the first good row)\n{user}")
 
 
-def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
+def sections(made: Forecast, settings: Settings, target: float | None = None) -> Iterator[RenderableType]:
     """Make the sections of the page."""
     yield Text.assemble((made.task, "bold"), " ", ("planned", "bold green"), "; nothing has been sent")
     yield from section("Rows", _rows(made))
@@ -94,6 +97,8 @@ def sections(made: Forecast, settings: Settings) -> Iterator[RenderableType]:
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
     yield from section("Transport", transport_table(made.tiers), *map(Text, _transports(made)))
     yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_further(made))
+    if target is not None:
+        yield from section("Advice", *advice(made.advice, made.expected_usd, target, made.escalate))
     yield from section("Tokens", Text(_tokens(made)))
     yield from section("Time", Text(_time(made)))
     if made.budget is not None:

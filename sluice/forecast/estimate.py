@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
+    from sluice.forecast.advice import Mix
     from sluice.forecast.survey import Survey
     from sluice.forecast.texts import Texts
     from sluice.models.catalog import Catalog, Model
@@ -87,6 +88,8 @@ class Forecast:
 
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
 
+    `advice`: other ladders, packs and transports by what they would cost, the cheapest first.
+
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
     """
 
@@ -105,6 +108,7 @@ class Forecast:
     shares: list[dict[str, Any]]
     strongest: dict[str, Any]
     offer: dict[str, Any] | None
+    advice: list[Mix]
     tokens: dict[str, Any]
     longest: dict[str, Any]
     duration: dict[str, Any]
@@ -166,6 +170,7 @@ class Estimate:
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
             strongest=self.strongest(),
             offer=None,
+            advice=[],
             tokens=self.tokens(),
             longest=self.longest(tiers),
             duration=self.duration(tiers),

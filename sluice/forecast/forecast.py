@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import tempfile
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from sluice.aws.bedrock import AwsBedrock
 from sluice.aws.folder import LOCAL, Folder
 from sluice.decoding import decode
 from sluice.errors import BadInput
+from sluice.forecast.advice import Circumstances, advise
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
 from sluice.forecast.offers import cheaper_second_tier
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sluice.aws.s3 import Store
+    from sluice.forecast.advice import Mix
 
 QUOTE = b'"'
 
@@ -50,7 +53,15 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
     with planned(asked, bucket, on_progress) as plan:
         made = plan.forecast()
         offer = cheaper_second_tier(plan, made.tiers)
-        return replace(made, offer=offer, warnings=list(warnings_of(made, plan)))
+        return replace(made, offer=offer, advice=_advice(plan), warnings=list(warnings_of(made, plan)))
+
+
+def _advice(plan: Estimate) -> list[Mix]:
+    """What other tiers would cost for the same rows."""
+    asked, today = plan.asked, dt.date.fromisoformat(plan.opened.start.date)
+    return advise(
+        Circumstances(asked.task, plan.load, asked.catalog, asked.region, asked.settings, asked.escalate, today)
+    )
 
 
 @contextmanager

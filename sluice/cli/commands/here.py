@@ -19,9 +19,10 @@ commands = typer.Typer()
         "sluice plan tickets.jsonl --task tickets",
         "sluice plan s3://my-bucket/tickets/ --task tickets --profile work",
         "sluice plan tickets.jsonl --task tickets --escalate 0.3 --json | jq .ceiling_usd",
+        "sluice plan tickets.jsonl --task tickets --advise --target 0.95",
     )
 )
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - one for each option
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT", help="Files or folders here, or s3://bucket/key and s3://.../prefix/."),
@@ -35,6 +36,13 @@ def plan(
     region: CallsRegionOption = "us-east-1",
     profile: ProfileOption = None,
     json: JsonOption = False,
+    advise: Annotated[
+        bool, typer.Option("--advise", help="List other models, packs and transports by what they would cost.")
+    ] = False,
+    target: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0, max=1, help="With --advise: how often answers have to agree."),
+    ] = 0.95,
 ) -> None:
     """Tell what a run would read, send and cost; nothing is sent.
 
@@ -45,7 +53,7 @@ def plan(
     from sluice.api.forecasting import buckets_of  # noqa: PLC0415
     from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
 
-    request = Request(inputs, task, settings or [], escalate, region, json)
+    request = Request(inputs, task, settings or [], escalate, region, json, advise, target)
     raise here(lambda: plan_run(request, buckets_of(region, profile)))
 
 

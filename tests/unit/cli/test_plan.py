@@ -192,6 +192,20 @@ def test_the_ways_are_compared_and_a_quota_that_is_unknown_is_asked_for(
     assert "fewer than 100 requests (it takes 496 of nova-micro in packs of 5) go on demand" in " ".join(page.split())
 
 
+def test_advice_is_given_where_it_is_asked_for(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page lists ladders with their cost beside that of now, and names what is unmeasured of the cheapest."""
+    said = planned(rows, task={"tiers": [{"model": "claude-haiku-4-5"}, {"model": "claude-sonnet-4-6"}]})
+    print_forecast(said, Settings())
+    assert "Advice" not in capsys.readouterr().out
+    print_forecast(said, Settings(), 0.95)
+    page = " ".join(capsys.readouterr().out.split())
+    assert "nova-micro x5 > claude-sonnet-4-6" in page
+    assert "for a target of 95%: how often nova-micro in packs of 5 agrees with claude-sonnet-4-6" in page
+    assert [mix["expected_usd"] for mix in said.as_document()["advice"]] == sorted(
+        mix.expected_usd for mix in said.advice
+    )
+
+
 def test_the_longest_texts_and_the_instructions_are_priced(tmp_path: Path) -> None:
     """One text of 200 that is as long as all others together is the longest 1%'s half of the text."""
     path = tmp_path / "in.jsonl"
