@@ -95,22 +95,22 @@ def test_absurd_token_counts_are_unknown(usage: Any, tokens: tuple[int | None, i
 
 
 @pytest.mark.parametrize(
-    ("cached", "read"),
+    ("told", "read", "cached"),
     [
-        ({"cacheReadInputTokens": 100}, 105),
-        ({"cacheReadInputTokenCount": 100}, 105),
-        ({"cacheReadInputTokens": 100, "cacheReadInputTokenCount": 100}, 105),
-        ({"cacheWriteInputTokens": 7}, 12),
-        ({"cacheReadInputTokens": 100, "cacheWriteInputTokenCount": 7}, 112),
-        ({"cacheReadInputTokens": 0, "cacheWriteInputTokens": None}, 5),
-        ({"cacheReadInputTokens": "100"}, 5),
-        ({"cacheReadInputTokens": -100}, 5),
+        ({"cacheReadInputTokens": 100}, 105, (100, 0)),
+        ({"cacheReadInputTokenCount": 100}, 105, (100, 0)),
+        ({"cacheReadInputTokens": 100, "cacheReadInputTokenCount": 100}, 105, (100, 0)),
+        ({"cacheWriteInputTokens": 7}, 12, (0, 7)),
+        ({"cacheReadInputTokens": 100, "cacheWriteInputTokenCount": 7}, 112, (100, 7)),
+        ({"cacheReadInputTokens": 0, "cacheWriteInputTokens": None}, 5, (0, 0)),
+        ({"cacheReadInputTokens": "100"}, 5, (0, 0)),
+        ({"cacheReadInputTokens": -100}, 5, (0, 0)),
     ],
 )
-def test_cached_tokens_are_input(cached: dict[str, Any], read: int) -> None:
-    """Bedrock counts apart what was read from a cache or written to one, under either name or both."""
-    found = line(output(usage={"inputTokens": 5, "outputTokens": 2, **cached}))
-    assert found == Reply("r1", TEXT, "end_turn", read, 2)
+def test_cached_tokens_are_input(told: dict[str, Any], read: int, cached: tuple[int, int]) -> None:
+    """Bedrock counts apart what was read from a cache or written to one, under either name or both; so is it billed."""
+    found = line(output(usage={"inputTokens": 5, "outputTokens": 2, **told}))
+    assert found == Reply("r1", TEXT, "end_turn", read, 2, cached=cached)
 
 
 def test_the_cached_tokens_of_a_manifest_are_input() -> None:
