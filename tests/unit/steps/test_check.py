@@ -25,7 +25,8 @@ def job_with(lines: Any, status: str = "Completed", message: str | None = None, 
     item = submit.run(staged.services, staged.prepared())
     (job,) = staged.machine.faulty.jobs.values()
     job.status, job.message = status, message
-    listed = staged.machine.work.get(staged.keys().records).split(b"\n")[:RECORDS]
+    listed = staged.machine.work.get(staged.keys().records).splitlines()
+    assert len(listed) == RECORDS
     made = lines([line[:32].decode() for line in listed])
     data = b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in made)
     if made:
@@ -304,6 +305,8 @@ def test_a_job_that_was_never_prepared_keeps_its_cause() -> None:
     staged = stage()
     assert check.run(staged.services, JobItem(run=staged.run, round=0, job=0), DEATH) is None
     assert failed(staged).cause == "the process ended"
+    assert check.run(staged.services, JobItem(run=staged.run, round=0, job=0)) is None
+    assert failed(staged).error == "Unfinished"
 
 
 def test_a_job_without_records_is_complete_at_once() -> None:
