@@ -52,6 +52,7 @@ ROOMS: Mapping[str, Room] = {
     "poll": Room(512, 512, 60),
     "infer": Room(1024, 2048, 900),
     "check": Room(1769, 4096, 900, arrow=True),
+    "answer": Room(1769, 512, 900, arrow=True, numpy=True),
     "learn": Room(3008, 512, 900, arrow=True, numpy=True),
     "score": Room(1769, 512, 900, arrow=True, numpy=True),
     "certify": Room(1769, 512, 900, arrow=True, numpy=True),

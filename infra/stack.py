@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 # The steps that write objects of any size into a run's own folder.
-REQUEST_READERS = ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish")
+REQUEST_READERS = ("partition", "plan", "prepare", "infer", "answer", "check", "score", "merge", "publish")
 BY_PARTS = ("partition", "plan", "prepare", "check")
 
 
@@ -94,7 +94,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_uploads(*(functions[step] for step in BY_PARTS))
     storage.grant_requests(
         readers=(functions[step] for step in REQUEST_READERS),
-        writers=(functions[step] for step in ("partition", "prepare", "infer", "merge")),
+        writers=(functions[step] for step in ("partition", "prepare", "infer", "answer", "merge")),
     )
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])

@@ -63,7 +63,8 @@ class Tasks:
             own = [(n, tier.model) for n, tier in enumerate(task.tiers) if _has_a_server(tier.model, catalog)]
             if own:
                 raise BadTask(f"task {task.name}", [f"tiers.{n}.model: {for_this_machine(model)}" for n, model in own])
-        names = {tier.model for tier in DEFAULT_TIERS} | {tier.model for task in self.tasks for tier in task.tiers}
+        tiers = [*DEFAULT_TIERS, *(tier for task in self.tasks for tier in task.tiers)]
+        names = {tier.model for tier in tiers if not tier.is_learned}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
 
     def schedules(self, intake: Intake) -> dict[str, Schedule]:

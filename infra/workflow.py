@@ -36,6 +36,7 @@ STEPS = (
     "submit",
     "poll",
     "infer",
+    "answer",
     "check",
     "learn",
     "score",
@@ -184,7 +185,8 @@ class Workflow(Construct):
         for then, following in (
             (Then.WAIT, sfn.Succeed(self, "WaitForApproval")),
             (Then.JOBS, jobs.next(plan)),
-            (Then.CERTIFY, learn.next(score).next(certify).next(plan)),
+            (Then.LEARN, learn.next(plan)),
+            (Then.CERTIFY, score.next(certify).next(plan)),
         ):
             more.when(sfn.Condition.string_equals("$.then", then.value), following)
         more.otherwise(merge.next(publish).next(settled))
@@ -198,15 +200,17 @@ class Workflow(Construct):
         """
         check = self._task("Check", output_path=NOTHING)
         check.add_catch(sfn.Pass(self, "Unsettled", output_path=NOTHING), errors=ALL)
-        prepare, submit, poll, infer = (self._task(name) for name in ("Prepare", "Submit", "Poll", "Infer"))
+        prepare, submit, poll, infer, answer = (
+            self._task(name) for name in ("Prepare", "Submit", "Poll", "Infer", "Answer")
+        )
         wait = sfn.Wait(self, "Wait", time=sfn.WaitTime.seconds_path("$.wait_seconds"))
         following = sfn.Choice(self, "Next?")
-        for name, state in (("submit", submit), ("poll", poll), ("infer", infer)):
+        for name, state in (("submit", submit), ("poll", poll), ("infer", infer), ("answer", answer)):
             following.when(sfn.Condition.string_equals("$.next", name), state)
         # Poll comes back when its job has ended: until then it is its Retry that looks again.
-        for state, behind in ((submit, wait), (infer, wait), (poll, check)):
+        for state, behind in ((submit, wait), (infer, wait), (poll, check), (answer, check)):
             state.next(behind)
-        for state in (prepare, submit, poll, infer):
+        for state in (prepare, submit, poll, infer, answer):
             state.add_catch(check, errors=ALL, result_path="$.error")
         # The default rather than a condition: an unknown word must not fail the child either.
         following.otherwise(check)

@@ -88,9 +88,13 @@ def cut_middle(text: str, max_bytes: int) -> str:
 
 
 class RequestWriter:
-    """Renders records of one task for one tier."""
+    """Renders records of one task for one tier; for what the run has taught itself the text alone."""
 
     def __init__(self, task: Task, tier: FrozenTier, way: Way | None = None) -> None:
+        if tier.is_learned:
+            self.head, self.tail = MESSAGE, b'"}]}]}}\n'
+            self.constant_bytes = len(RECORD) + KEY + len(self.head) + len(self.tail)
+            return
         body = {**instructions(system_prompt(task), way), **parameters(tier)}
         self.head = MESSAGE + msgspec.json.encode(OPEN)[1:-1]
         self.tail = msgspec.json.encode(CLOSE)[1:-1] + END_OF_MESSAGE + msgspec.json.encode(body)[1:] + b"}\n"

@@ -23,6 +23,7 @@ from sluice.models.prices import Part, Price
 from sluice.models.servers import Server, own_id
 from sluice.task.file import read_yaml
 from sluice.task.problems import problems_of
+from sluice.task.tiers import LEARNED
 
 BUILT_IN = Path(__file__).with_name("models.yaml")
 
@@ -187,6 +188,8 @@ class Catalog:
                 where they may not.
 
         """
+        if model == LEARNED:
+            return Model(LEARNED, LEARNED, batch=False, price=Price(0.0, 0.0, 0.0, 0.0))
         if model in self.entries:
             if (server := self.entries[model].openai) is not None:
                 return self._own(model, server)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
 from sluice.decoding import convert
-from sluice.task.tiers import Transport
+from sluice.task.tiers import LEARNED, Transport
 
 PER = 1_000_000
 
@@ -49,12 +49,15 @@ def cost(
     """USD for so many tokens, sent as `batch`, `on_demand` or `flex`; None when a price is unknown.
 
     `cache_read` and `cache_write` are those of the input tokens that came out of a cache or went into one: on demand
-    they have prices of their own. Where those are unknown, and in other transports, they cost what input does.
+    they have prices of their own. Where those are unknown, and in other transports, they cost what input does. What a
+    run has `learned` costs nothing.
 
     Raises:
         ValueError: any other transport; `auto` has been decided before anything costs.
 
     """
+    if transport == LEARNED:
+        return 0.0
     if transport not in (Transport.BATCH, Transport.ON_DEMAND, Transport.FLEX):
         raise ValueError(f"transport {transport!r} has no price; there are: batch, on_demand, flex")
     if price is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sluice.runs.state import FrozenTier, RunPlan
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
-BATCH, ON_DEMAND = "batch", "on_demand"
+BATCH, ON_DEMAND, LEARNED = "batch", "on_demand", "learned"  # how records reach who answers them
 RETRY = "retry"  # the purpose of a job that asks a tier again
 DRAW = "draw"  # the purpose of a job that asks the oracle about drawn records
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time

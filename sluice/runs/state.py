@@ -257,6 +257,7 @@ class Then(StrEnum):
     """What comes next in a run."""
 
     JOBS = "jobs"
+    LEARN = "learn"
     CERTIFY = "certify"
     MERGE = "merge"
     WAIT = "wait"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sluice.answers.requests import system_prompt
 from sluice.decoding import decode
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, Stop
 from sluice.quality.learned import Lesson, Source, Teacher, learn, read, write
 from sluice.quality.score import FirstAnswer, Score, fit_score
 from sluice.rows.record import KEY
@@ -44,13 +44,16 @@ def run(services: Services, run_id: str) -> dict[str, object]:
         if key in times and key in answers.oracle
     ]
     firsts = {key: FirstAnswer(*first) for key, first in answers.first.items()}
+    answers_itself = opened.tier(0).is_learned
     try:
         model, drawn = learn(lessons, teacher_of(opened))
-        score = fit_score(model, drawn, firsts)
+        score = None if answers_itself else fit_score(model, drawn, firsts).document()
     except BadRequest as error:
+        if answers_itself:
+            raise Stop(f"the learned tier cannot be taught: {error}. Put a model in its place") from None
         services.work.put(opened.keys.learned, UNTAUGHT + str(error).encode())
         return {"untaught": str(error)}
-    kept = write(replace(model, score=score.document()), time.monotonic() - began)
+    kept = write(replace(model, score=score), time.monotonic() - began)
     services.work.put(opened.keys.learned, kept)
     return {"lessons": len(lessons)}
 
@@ -70,13 +73,13 @@ def teacher_of(opened: Run) -> Teacher:
     )
 
 
-def taught(opened: Run) -> tuple[Learned, Score] | None:
-    """The model and the score that learn has written; None where nothing could be taught."""
+def taught(opened: Run) -> tuple[Learned, Score | None] | None:
+    """The model that learn has written, and the score of another tier's answers; None where nothing could be taught."""
     kept = opened.store.get(opened.keys.learned)
     if kept.startswith(UNTAUGHT):
         return None
     model = read(kept, teacher_of(opened))
-    return model, Score.read(model.score or {})
+    return model, None if model.score is None else Score.read(model.score)
 
 
 def _texts(opened: Run) -> Iterator[tuple[str, str]]:

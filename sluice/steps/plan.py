@@ -29,7 +29,6 @@ from sluice.task.tiers import Transport, Way
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.runs.drawn import Certificate
     from sluice.runs.keys import JobKeys
     from sluice.runs.state import FrozenTier, Pending
     from sluice.steps.services import Services
@@ -63,9 +62,9 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         return _result(opened, round_, more=False, waits=True)
     jobs, left = _later_round(opened, round_, counts) if round_ else (_first_round(opened), [])
     if opened.task.quality is not None and not jobs:
-        if opened.certificate is None:
-            return _certify(opened, round_)
-        jobs = _not_covered(opened, round_, opened.certificate)
+        if (then := _phase(opened)) is not None:
+            return msgspec.structs.replace(_result(opened, round_, more=False), next=round_, then=then)
+        jobs = _shard_jobs(opened, []) if opened.certificate is None else _not_covered(opened, round_)
     jobs = _filled(opened, jobs, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
@@ -110,19 +109,28 @@ def _result(opened: Run, round_: int, *, more: bool, waits: bool = False) -> Pla
     )
 
 
-def _certify(opened: Run, round_: int) -> PlanResult:
-    """Nothing is left to ask before the certificate: have the answers scored; the same round is planned behind it."""
+def _phase(opened: Run) -> Then | None:
+    """What comes next under a certificate, once no record that was sent has an attempt left; None for more jobs.
+
+    A learned first tier is taught by the draws, before it can answer anything.
+    """
+    if opened.certificate is not None:
+        return None
+    if not opened.store.exists(opened.keys.learned):
+        return Then.LEARN
+    if opened.tier(0).is_learned and not opened.shard_jobs:
+        return None
     items = [ShardItem(run=opened.id, shard=shard) for shard, rows in enumerate(opened.plan.shard_rows) if rows]
     opened.store.put(opened.keys.shards, msgspec.json.encode(items))
-    result = _result(opened, round_, more=False)
-    return msgspec.structs.replace(result, next=round_, then=Then.CERTIFY)
+    return Then.CERTIFY
 
 
-def _not_covered(opened: Run, round_: int, certificate: Certificate) -> list[PlannedJob]:
+def _not_covered(opened: Run, round_: int) -> list[PlannedJob]:
     """A job of the oracle for each shard that has records below the certificate's threshold; once in a run."""
-    threshold = certificate.threshold
-    if opened.round_plan(round_ - 1).certified:
+    certificate = opened.certificate
+    if certificate is None or opened.round_plan(round_ - 1).certified:
         return []
+    threshold = certificate.threshold
     return [
         PlannedJob(
             job=job,
@@ -198,12 +206,17 @@ def _own_parts(opened: Run) -> bytes:
 
 def _first_round(opened: Run) -> list[PlannedJob]:
     """A job per shard that holds records; before them those of the oracle over the records that were drawn."""
-    plan = opened.plan
+    if opened.task.quality is None:
+        return _shard_jobs(opened, [])
+    drawn = _packed(opened, [(None, opened.draws.records)])
+    drawn = [msgspec.structs.replace(job, job=n, purpose=accounting.DRAW) for n, job in enumerate(drawn)]
+    return drawn if opened.tier(0).is_learned else _shard_jobs(opened, drawn)
+
+
+def _shard_jobs(opened: Run, before: Sequence[PlannedJob]) -> list[PlannedJob]:
+    """These jobs, and one of the first tier for each shard that holds records."""
+    plan, jobs = opened.plan, list(before)
     good = plan.rows - sum(plan.rejected.values())
-    jobs: list[PlannedJob] = []
-    if opened.task.quality is not None:
-        drawn = _packed(opened, [(None, opened.draws.records)])
-        jobs += [msgspec.structs.replace(job, job=n, purpose=accounting.DRAW) for n, job in enumerate(drawn)]
     for shard, rows in enumerate(plan.shard_rows):
         if rows and good:
             records = max(1, round(plan.distinct * rows / plan.rows))

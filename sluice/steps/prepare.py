@@ -66,6 +66,8 @@ def _was_sent(services: Services, keys: JobKeys) -> bool:
 def _route(item: JobItem, prepared: Prepared) -> JobItem:
     if not prepared.records:
         return _next(item, "check")
+    if prepared.transport == accounting.LEARNED:
+        return _next(item, "answer")
     return _next(item, "submit" if prepared.transport == accounting.BATCH else "infer")
 
 
@@ -140,12 +142,15 @@ class _Preparation:
             self.out.write(filler(number))
         wants_batch = self.tier.batch and self.way is Way.BATCH and count + fillers >= least
         called = Transport.ON_DEMAND if self.way is Way.BATCH else self.way.transport
+        transport = accounting.BATCH if wants_batch else called.value
+        if self.tier.is_learned:
+            transport = accounting.LEARNED
         return Prepared(
             records=len(self.records.keys),
             fillers=fillers,
             rows=selected.rows,
             bytes=self.out.size,
-            transport=accounting.BATCH if wants_batch else called.value,
+            transport=transport,
             held=self.held.close(),
         )
 

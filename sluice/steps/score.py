@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from sluice.answers.requests import cut_middle
@@ -85,7 +86,7 @@ def _first_sights(
 class _Scorer:
     """Scores answers, some at a time; without a model by the word alone that says how sure the first tier was."""
 
-    def __init__(self, by: tuple[Learned, Score] | None) -> None:
+    def __init__(self, by: tuple[Learned, Score | None] | None) -> None:
         self.by = by
         self._found: dict[str, int] = {}
         self._waiting: list[tuple[str, str, FirstAnswer]] = []
@@ -108,7 +109,11 @@ class _Scorer:
             stored = [by_word(answer.word) for answer in answers]
         else:
             model, score = self.by
-            stored = as_stored(score.of(model, texts, answers)).tolist()
+            if score is None:  # the model's own answers, of which it knows how sure it is
+                sure = np.array([sure for _, sure in model.answer(texts)])
+            else:
+                sure = score.of(model, texts, answers)
+            stored = as_stored(sure).tolist()
         self._found.update(zip(keys, stored, strict=True))
         self._waiting.clear()
 

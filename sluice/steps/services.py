@@ -186,7 +186,8 @@ class Run:
         while more and (data := self.store.find(self.source.round_plan(number))) is not None:
             plan = read(RoundPlan, data, self.source.round_plan(number))
             found |= {job.shard: (number, job.job) for job in plan.jobs if job.shard is not None and job.below is None}
-            more = any(job.shard is not None and job.below is None for job in plan.kept_out)
+            # Of a learned first tier the shards come behind the draws.
+            more = not found or any(job.shard is not None and job.below is None for job in plan.kept_out)
             number += 1
         return found
 

@@ -194,8 +194,13 @@ class Task(Strict):
     @field_validator("tiers")
     @classmethod
     def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
+        if any(tier.is_learned for tier in value[1 if info.data.get("quality") else 0 :]):
+            raise ProblemsError(["tiers: learned answers first, in a task with quality: else nobody would teach it"])
         if not info.data.get("quality"):
             return value
+        answer = info.data.get("answer")
+        if value[0].is_learned and answer is not None and (answer.evidence or answer.fields):
+            raise ProblemsError(["tiers: learned gives labels alone: leave answer.evidence and answer.fields out"])
         if not info.data.get("labels", True):
             raise ProblemsError(["quality: a task without labels has nothing that could agree; leave it out"])
         if len(value) != TWO:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sluice.task.base import Share, Strict, Whole, Yes
 
 MAX_TIERS = 10
 MAX_PACK = 20
+LEARNED = "learned"  # the name of the answerer that a run teaches itself
 
 
 class Transport(StrEnum):
@@ -48,7 +49,8 @@ class Tier(Strict):
     """One model of the cascade and how it is called."""
 
     model: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="A short name of the catalogue (nova-micro) or a full model or inference profile id."
+        description="A short name of the catalogue (nova-micro), a full model or inference profile id, or learned: a "
+        "small classifier that the run teaches by the last tier's answers, in a task with quality."
     )
     transport: Transport = Field(
         Transport.AUTO,
@@ -77,6 +79,19 @@ class Tier(Strict):
     timeout_hours: Annotated[Whole, Field(ge=24, le=168)] = Field(
         24, description="After how many hours Bedrock ends a batch job."
     )
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether no model on Bedrock answers, but what the run has taught itself."""
+        return self.model == LEARNED
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learned_by_its_kind(cls, value: object) -> object:
+        """`{kind: learned}` is the same as `{model: learned}`."""
+        if isinstance(value, dict) and value.get("kind") == LEARNED and value.get("model", LEARNED) == LEARNED:
+            return {"model": LEARNED, **{name: item for name, item in value.items() if name != "kind"}}
+        return value
 
 
 class Budget(Strict):

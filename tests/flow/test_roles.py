@@ -6,6 +6,7 @@ ledgers tell which rights let a call pass.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,11 +23,14 @@ from sluice.local.rights import WHY
 from sluice.local.runner import Request, prepare
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template, arn_of
-from sluice.task.file import load_task
+from sluice.task.file import load_task, parse_task
 from tests.faults.chaos import run_plan
 from tests.faults.scenarios import draw_plan, draw_scenario
 from tests.flow.local import FIRST, SECOND, Flow, numbered, reply, write
 from tests.flow.trial import Trial
+from tests.harness.drive import jsonl
+from tests.harness.faults import FaultPlan
+from tests.harness.machine import Machine
 from tests.harness.roles import Roles
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ OPTIONS: dict[str, Any] = {
     "vpc": {"id": "vpc-0123456789abcdef0", "subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-01234567"]},
 }
 STEPS = {"start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"}
-STEPS |= {"learn", "score", "certify"}
+STEPS |= {"answer", "learn", "score", "certify"}
 
 # What no call of ours shows, by the property of a resource that has a service do it with the resource's role.
 LOG_DELIVERY = (
@@ -183,8 +187,27 @@ def under_faults(whole: Path, ledgers: Path) -> None:
         patch.setattr(sluice.aws.s3, "PART_BYTES", 64)
         for seed in range(IN_PARTS):
             run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
+        learned_under_faults(roles)
     for seed in range(IN_PARTS, SEEDS):
         run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
+
+
+def learned_under_faults(roles: Roles) -> None:
+    """A run that teaches itself its first tier, whose steps are killed in the middle of what they write."""
+    rows = [{"text": f"a {('red', 'green')[n % 2]} thing, {n}"} for n in range(280)]
+    task: dict[str, Any] = {
+        "name": "roles",
+        "input": {"text": "text"},
+        "labels": ["red", "green"],
+        "answer": {"confidence": False},
+    }
+    task |= {"tiers": [{"kind": "learned"}, {"model": "claude-haiku-4-5"}]}
+    task |= {"quality": {"agree": 0.9, "sample": 60, "train": 200}}
+    machine = Machine(
+        FaultPlan(kills=0.5, max_kills=9), lambda _, text: json.dumps({"label": text.split()[1]}), {"span_bytes": 10**6}
+    )
+    roles.watch(machine)
+    machine.finish(machine.begin(parse_task(task, "roles"), {"a.jsonl": jsonl(rows)}))
 
 
 def on_the_cloud(flow: Flow) -> None:
@@ -212,10 +235,11 @@ def certified(flow: Flow) -> None:
         name: {FIRST: reply("billing") if name.endswith("7") else each, SECOND: each} for name, each in said.items()
     }
     task: dict[str, Any] = {"name": "roles", "input": {"id": "id", "text": "text"}, "labels": ["billing", "other"]}
-    task |= {"tiers": [{"model": model} for model in (FIRST, SECOND)]}
     task |= {"quality": {"agree": 0.9, "sample": 60, "train": 200}}
-    run = flow.classify(numbered(300), task, answers=answers, settings={"min_records_per_job": 20}).run
-    assert run["certificate"]["sample"] == 60
+    for first in (FIRST, "learned"):
+        tiers = {"tiers": [{"model": first}, {"model": SECOND}]}
+        run = flow.classify(numbered(300), task | tiers, answers=answers, settings={"min_records_per_job": 20}).run
+        assert run["certificate"]["sample"] == 60
 
 
 def approval(flow: Flow) -> None:

@@ -100,7 +100,9 @@ class Cloud:
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
             read_span(services, span)
         number = 0
-        while (result := plan.run(services, run, number)).then in (Then.JOBS, Then.CERTIFY):
+        while (result := plan.run(services, run, number)).then in (Then.JOBS, Then.LEARN, Then.CERTIFY):
+            if result.then is Then.LEARN:
+                learn.run(services, run)
             if result.then is Then.CERTIFY:
                 self.certify(run, result.shards_key)
             for item in msgspec.json.decode(self.work.get(result.jobs_key), type=list[JobItem]) if result.more else ():
@@ -111,7 +113,6 @@ class Cloud:
 
     def certify(self, run: str, shards_key: str) -> None:
         """Between the rounds before and behind the certificate."""
-        learn.run(self.services, run)
         for item in msgspec.json.decode(self.work.get(shards_key), type=list[ShardItem]):
             score.run(self.services, item)
         certify.run(self.services, run)

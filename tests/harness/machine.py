@@ -182,9 +182,11 @@ class Machine(Cloud):
         for span in msgspec.json.decode(self.work.get(keys.spans), type=list[Span]):
             self.task("partition", str(span.span), partial(read_span, services, span))
         number, then = 0, Then.JOBS
-        while then in (Then.JOBS, Then.CERTIFY):
+        while then in (Then.JOBS, Then.LEARN, Then.CERTIFY):
             result = self.task("plan", str(number), partial(plan.run, services, run, number))
             then, number = result.then, result.next
+            if then is Then.LEARN:
+                self.task("learn", run, partial(learn.run, services, run))
             if then is Then.CERTIFY:
                 self._certify(run, result.shards_key)
             if then is Then.JOBS:
@@ -195,7 +197,6 @@ class Machine(Cloud):
         return self.task("publish", run, lambda: publish.run(services, run))
 
     def _certify(self, run: str, shards_key: str) -> None:
-        self.task("learn", run, partial(learn.run, self.services, run))
         for item in msgspec.json.decode(self.work.get(shards_key), type=list[ShardItem]):
             self.task("score", str(item.shard), partial(score.run, self.services, item))
         self.task("certify", run, partial(certify.run, self.services, run))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.errors import StillRunning
-from sluice.steps import infer, keep, partition, poll, submit
+from sluice.steps import answer, infer, keep, partition, poll, submit
 
 if TYPE_CHECKING:
     from sluice.runs.state import JobItem, Span
@@ -28,4 +28,4 @@ def look(services: Services, item: JobItem) -> JobItem:
         return msgspec.structs.replace(item, next="poll")
 
 
-STEPS = {"submit": submit.run, "poll": look, "infer": infer.run}
+STEPS = {"submit": submit.run, "poll": look, "infer": infer.run, "answer": answer.run}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Deployed
 
 STEPS = ["start", "partition", "plan", "prepare", "submit", "poll", "infer", "check", "merge", "publish", "sweep"]
-STEPS += ["learn", "score", "certify"]
+STEPS += ["answer", "learn", "score", "certify"]
 EVERYWHERE = {
     "SLUICE_ENVIRONMENT",
     "SLUICE_WORK_BUCKET",
@@ -72,7 +72,7 @@ for step in json.load(sys.stdin):
 
 
 def test_there_is_one_function_for_each_step(deployed: Deployed) -> None:
-    """Fourteen functions, on the runtime and the processor that the locked packages are for."""
+    """Fifteen functions, on the runtime and the processor that the locked packages are for."""
     assert sorted(deployed.functions) == sorted(STEPS)
     for function in deployed.functions.values():
         assert function["Runtime"] == "python3.13"
@@ -113,7 +113,7 @@ def test_a_changed_task_is_new_code_for_start_alone(deployed: Deployed) -> None:
 
 
 def test_the_functions_that_never_load_arrow_have_a_bundle_without_it(tasks: Path) -> None:
-    """Four uploads for fourteen functions: the small ones start sooner."""
+    """Four uploads for fifteen functions: the small ones start sooner."""
     from infra.app import synthesize
     from tests.infra.conftest import Deployed
 
@@ -121,7 +121,7 @@ def test_the_functions_that_never_load_arrow_have_a_bundle_without_it(tasks: Pat
     codes = {step: json.dumps(function["Code"], sort_keys=True) for step, function in shipped.items()}
     assert len(set(codes.values())) == 4
     assert {step for step, code in codes.items() if code == codes["poll"]} == set(WITHOUT_ARROW) - {"start"}
-    assert {step for step, code in codes.items() if code == codes["score"]} == {"learn", "score", "certify"}
+    assert {step for step, code in codes.items() if code == codes["score"]} == {"answer", "learn", "score", "certify"}
 
 
 def test_a_cold_start_loads_arrow_where_every_call_needs_it(deployed: Deployed) -> None:

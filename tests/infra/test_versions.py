@@ -42,14 +42,14 @@ def _versions(deployed: Deployed) -> dict[str, dict[str, Any]]:
 def test_the_workflow_calls_published_versions(deployed: Deployed) -> None:
     """Not what was deployed last: an execution keeps the code that it began with, however long it takes."""
     called = _called(Template(deployed.template, REGION))
-    assert len(called) == 12
+    assert len(called) == 13
     assert all(arn.rsplit(":", 1)[1] == "1" for arn in called)
 
 
 def test_a_deployment_publishes_new_versions_and_keeps_the_old(deployed: Deployed, redeployed: Deployed) -> None:
     """New code is a new resource, and the old one leaves the template without being deleted."""
     before, after = _versions(deployed), _versions(redeployed)
-    assert len(before) == len(after) == 12
+    assert len(before) == len(after) == 13
     assert not before.keys() & after.keys()
     for resource in before.values():
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")

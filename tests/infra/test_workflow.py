@@ -67,9 +67,10 @@ def test_rounds_run_until_plan_says_that_there_is_no_more(deployed: Deployed) ->
     assert states["More?"]["Choices"] == [
         {"Variable": "$.then", "StringEquals": "wait", "Next": "WaitForApproval"},
         {"Variable": "$.then", "StringEquals": "jobs", "Next": "RunJobs"},
-        {"Variable": "$.then", "StringEquals": "certify", "Next": "Learn"},
+        {"Variable": "$.then", "StringEquals": "learn", "Next": "Learn"},
+        {"Variable": "$.then", "StringEquals": "certify", "Next": "ScoreShards"},
     ]
-    assert [states[name]["Next"] for name in ("Learn", "ScoreShards", "Certify")] == ["ScoreShards", "Certify", "Plan"]
+    assert [states[name]["Next"] for name in ("Learn", "ScoreShards", "Certify")] == ["Plan", "Certify", "Plan"]
     assert all(states[name]["ResultPath"] is None for name in ("Learn", "Certify"))
     assert states["WaitForApproval"] == {"Type": "Succeed"}
     assert states["More?"]["Default"] == "MergeParts"
@@ -115,15 +116,16 @@ def test_a_job_is_prepared_then_goes_where_its_step_says(deployed: Deployed) -> 
     child = deployed.definition["States"]["RunJobs"]["ItemProcessor"]
     states = child["States"]
     assert child["StartAt"] == "Prepare"
-    assert {name: states[name]["Next"] for name in ("Prepare", "Submit", "Poll", "Infer", "Wait")} == {
+    assert {name: states[name]["Next"] for name in ("Prepare", "Submit", "Poll", "Infer", "Answer", "Wait")} == {
         "Prepare": "Next?",
         "Submit": "Wait",
         "Poll": "Check",
         "Infer": "Wait",
+        "Answer": "Check",
         "Wait": "Next?",
     }
     choices = {choice["StringEquals"]: choice["Next"] for choice in states["Next?"]["Choices"]}
-    assert choices == {"submit": "Submit", "poll": "Poll", "infer": "Infer"}
+    assert choices == {"submit": "Submit", "poll": "Poll", "infer": "Infer", "answer": "Answer"}
     assert {choice["Variable"] for choice in states["Next?"]["Choices"]} == {"$.next"}
     assert states["Next?"]["Default"] == "Check"
     assert states["Wait"]["SecondsPath"] == "$.wait_seconds"
@@ -182,7 +184,7 @@ def test_children_return_nothing(deployed: Deployed) -> None:
 def test_every_task_retries_what_lambda_could_not_do(deployed: Deployed) -> None:
     """Service errors at once, throttling long and not together, a lost worker once; of our own only RetryLater."""
     tasks = _tasks(deployed.definition)
-    assert len(tasks) == 12
+    assert len(tasks) == 13
     for name, task in tasks.items():
         service, throttled, lost = task["Retry"][-3:]
         assert len(task["Retry"]) == (5 if name == "Poll" else 3)

@@ -67,7 +67,7 @@ class Patient:
         return {name: self.model(name) for name in dict.fromkeys(tier.model for tier in self._tiers())}
 
     def _tiers(self) -> Iterator[Tier]:
-        return (tier for task in self.examined for tier in task.tiers)
+        return (tier for task in self.examined for tier in task.tiers if not tier.is_learned)
 
     def model(self, name: str) -> Model | BadSetting:
         """A model as the Region calls it, or why it does not."""

@@ -368,3 +368,64 @@ def test_a_run_without_a_promise_has_nothing_to_verify() -> None:
     summary = cloud.run(parse_task({"name": "t", "input": {"text": "text"}, "labels": list(LABELS)}, "t"), FILES)
     with pytest.raises(BadRequest, match="its task asks for none"):
         verify(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, None)
+
+
+def run_learned(**changes: Any) -> tuple[Cloud, dict[str, Any]]:
+    """A certified run whose first tier is what it teaches itself."""
+    cloud = Cloud(reply, SETTINGS)
+    return cloud, cloud.run(task_of(tiers=[{"kind": "learned"}, {"model": ORACLE}], **changes), FILES)
+
+
+def test_a_learned_tier_answers_before_the_oracle() -> None:
+    """Taught by the draws alone, it costs nothing, asks nobody, and its certificate stands."""
+    cloud, summary = run_learned()
+    assert verified(cloud, summary) == []
+    learned, oracle = summary["tiers"]
+    assert (learned["model"], learned["cost_usd"], learned["input_tokens"]) == ("learned", 0.0, 0)
+    assert learned["accepted"] > 0
+    assert learned["sent"] == summary["records"]["distinct"]
+    assert oracle["sent"] == learned["escalated"]
+    assert summary["rows"]["unresolved"] == 0
+    kept = [row for row in cloud.rows() if row["status"] == "accepted" and row["tier"] == 0]
+    differing = sum(row["label"] != label_of(ORACLE, text_at(row["source"], row["line"])) for row in kept)
+    assert differing <= summary["certificate"]["at_most"]
+
+
+def test_a_learned_tier_gives_several_labels_and_a_word() -> None:
+    """As many as the task allows, each of them taught; a sentence of the gates is met by its own probability."""
+    texts = {text_at("a.jsonl", n + 1): None for n in range(500) if n % 50}
+
+    def both(_model: str, text: str) -> str:
+        colour = text.split()[1]
+        return json.dumps({"labels": [colour] if "dark" in text else [colour, LABELS[0]][: 2 - (colour == LABELS[0])]})
+
+    cloud = Cloud(both, SETTINGS)
+    task = task_of(
+        tiers=[{"kind": "learned"}, {"model": ORACLE}], choose={"min": 1, "max": 2}, answer={"confidence": False}
+    )
+    summary = cloud.run(task, FILES)
+    assert texts
+    assert summary["rows"]["unresolved"] == 0
+    assert summary["tiers"][0]["accepted"] > 0
+    assert verified(cloud, summary) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"quality": None, "tiers": [{"kind": "learned"}, {"model": ORACLE}]}, "nobody would teach it"),
+        ({"tiers": [{"model": FIRST}, {"kind": "learned"}]}, "learned answers first"),
+        ({"tiers": [{"kind": "learned"}, {"model": ORACLE}], "answer": {"evidence": True}}, "labels alone"),
+    ],
+)
+def test_a_learned_tier_stands_where_it_can_be_taught(changes: dict[str, Any], said: str) -> None:
+    """In front of the oracle, in a task that draws rows, for labels alone."""
+    with pytest.raises(BadTask, match=said):
+        task_of(**changes)
+
+
+def test_a_learned_tier_that_nothing_teaches_stops_the_run() -> None:
+    """The oracle has one label for all: there is nothing to tell apart, and the message says what to do."""
+    cloud = Cloud(lambda _model, _text: '{"label": "red", "confidence": "certain"}', SETTINGS)
+    with pytest.raises(Stop, match="cannot be taught: 1 labels stand in the answers"):
+        cloud.run(task_of(tiers=[{"kind": "learned"}, {"model": ORACLE}]), FILES)
