@@ -228,6 +228,17 @@ def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_rec
     return total(ceiling_usd(task, tier, load, min_records) for tier in tiers)
 
 
+def going_on(task: Task, records: int, escalate: float = ESCALATED) -> float:
+    """The share of a tier's records that goes on to the next, when `escalate` of what may stay with it does.
+
+    Under a certificate the last tier is asked about what is drawn, too.
+    """
+    if task.quality is None or not records:
+        return escalate
+    drawn = min(records, task.quality.sample + task.quality.train) / records
+    return drawn + (1 - drawn) * escalate
+
+
 def run_expected_usd(
     tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED
 ) -> float | None:

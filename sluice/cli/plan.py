@@ -226,8 +226,16 @@ def cost_table(made: Forecast) -> Table:
 
 def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
+    assumed = (
+        f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries."
+    )
+    if made.drawn:
+        assumed = (
+            f"Assumed: the last tier is asked about {made.drawn:,} drawn rows and {share} of the others (--escalate), "
+            "of which the certificate may send it none or all; no retries."
+        )
     return (
-        f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries.\n"
+        f"{assumed}\n"
         f"Quotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
         f"once; fewer than {settings.min_records_per_job:,} {_least(made, settings)} go on demand."
     )

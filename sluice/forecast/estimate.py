@@ -82,6 +82,8 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
+    `drawn`: rows that a certificate draws, about which the last tier is asked.
+
     `packs`: how many records a request of each tier may hold.
 
     `found` is what the rows hold beside their texts: see `survey.documents`.
@@ -101,6 +103,7 @@ class Forecast:
     found: dict[str, Any]
     records: int
     escalate: float
+    drawn: int
     tiers: list[TierForecast]
     packs: list[int]
     expected_usd: float | None
@@ -163,6 +166,7 @@ class Estimate:
             found=documents(self.survey, self.name),
             records=self.texts.records,
             escalate=self.asked.escalate,
+            drawn=0 if (quality := task.quality) is None else quality.sample + quality.train,
             tiers=tiers,
             packs=[tier.pack for tier in opened.start.tiers],
             expected_usd=expected,
@@ -184,7 +188,11 @@ class Estimate:
     @property
     def shares(self) -> list[float]:
         """The asked share for each tier but the last."""
-        return [self.asked.escalate] * (len(self.opened.start.tiers) - 1)
+        return [self._going_on(self.asked.escalate)] * (len(self.opened.start.tiers) - 1)
+
+    def _going_on(self, share: float) -> float:
+        """The share of all records that goes on where this share of what may stay does."""
+        return costs.going_on(self.asked.task, self.load.records, share)
 
     @cached_property
     def models(self) -> list[Model]:
@@ -285,7 +293,7 @@ class Estimate:
     def expected_at(self, share: float) -> float | None:
         """What the run is expected to cost at a share."""
         least = self.asked.settings.min_records_per_job
-        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, share)
+        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, self._going_on(share))
 
     def strongest(self) -> dict[str, Any]:
         """What the last tier alone would cost, in batch and on demand; None where it cannot be had or has no price."""
