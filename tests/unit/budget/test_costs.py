@@ -218,10 +218,8 @@ def test_a_plan_gives_the_load_that_it_can_see() -> None:
 
 def test_under_a_certificate_the_drawn_rows_go_on_and_a_share_of_the_others() -> None:
     """Of 10,000 records 2,500 are drawn, and a tenth of the rest is expected to go on; never more than all."""
-    plainly, promised = (
-        parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"], "quality": quality}, "t")
-        for quality in (None, {})
-    )
+    task: dict[str, Any] = {"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}
+    plainly, promised = parse_task(task, "t"), parse_task(task | {"quality": {}}, "t")
     assert costs.going_on(plainly, 10_000) == 0.1
     assert costs.going_on(promised, 10_000) == pytest.approx(0.25 + 0.75 * 0.1)
     assert costs.going_on(promised, 1_000) == 1.0
