@@ -14,7 +14,9 @@ import yaml
 
 from benchmarks import corpus, report
 from sluice.answers.requests import system_prompt
+from sluice.answers.reuse import range_depth
 from sluice.aws.s3 import PART_BYTES
+from sluice.rows.record import KEY
 from sluice.runs.planning import MARK_EVERY, Limits, bucket_depth, cut_shards, cut_spans, pack_pending, span_size
 from sluice.runs.settings import Settings
 from sluice.runs.state import Pending
@@ -42,6 +44,9 @@ RECORD_BYTES = 33 + 34 + 12
 # Rows a second on one measured core (docs/internals/performance.md, rounded down); what a Lambda is taken to be beside
 # it.
 RATES = {"partition": 400_000, "keep": 300_000, "prepare": 350_000, "check": 150_000, "merge": 140_000}
+# Of kept replies, a second on one core: keys that are only compared, and replies that are found, copied and judged.
+KEYS_RATE, FOUND_RATE = 5_000_000, 500_000
+REPLY_BYTES = 24  # of a kept reply with its key
 SLOWER = 2  # a Graviton2 core at 1,769 MB against the measured one
 NETWORK = 75e6  # bytes a second of one Lambda
 LATENCY = 0.03  # seconds of an S3 request
@@ -196,6 +201,24 @@ HEAD = (
 )
 SIZES_OF_MANY = [10**6, 10**7, 10**8]
 MANY_LABELS = 77
+
+
+def reuse_dollars(run: Run, days: int, memory: dict[str, int]) -> float:
+    """What looking for all records takes, where on so many days a run of the same size kept as many other replies.
+
+    A job lists a prefix for each digit of its range, reads each range that it touches once for each day, copies what
+    it finds into an object of its own, and check reads that. What is kept is one object for each job and range.
+    """
+    price, depth = prices(), range_depth("0" * KEY, "f" * KEY, run.rows)
+    touched = min(16**depth, 16**depth / run.jobs + 1)
+    reads, copies = run.jobs * touched * days, run.rows * REPLY_BYTES
+    puts = run.jobs * (depth + 1 + touched) + _parts(copies, run.jobs)
+    keys = run.jobs * touched * days * run.rows / 16**depth
+    computing = (keys / KEYS_RATE + run.rows / FOUND_RATE) * SLOWER
+    waiting = (reads + puts + 2 * run.jobs) * LATENCY + keys * REPLY_BYTES / NETWORK
+    lambdas = (computing + waiting) * memory["prepare"] / 1024 * price["lambda_gb_second"]
+    usd: float = (reads + 2 * run.jobs) * price["s3_get"] + puts * price["s3_put"] + lambdas
+    return usd
 
 
 def table(settings: Settings, memory: dict[str, int], sizes: Sequence[int] = SIZES, labels: int = 6) -> str:

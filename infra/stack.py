@@ -39,7 +39,7 @@ class SluiceStack(Stack):
             description="Sluice: batch classification with Bedrock",
             suppress_template_indentation=True,  # a quarter of its size, which CloudFormation limits
         )
-        storage = Storage(self, "Storage", options=options)
+        storage = Storage(self, "Storage", options=options, reuse_days=tasks.reuse_days())
         functions = Functions(self, "Functions", tasks=tasks.folder, options=options)
         workflow = Workflow(
             self,
@@ -96,6 +96,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
         readers=(functions[step] for step in REQUEST_READERS),
         writers=(functions[step] for step in ("partition", "prepare", "infer", "answer", "merge")),
     )
+    storage.grant_replies(finds=functions["prepare"], keeps=functions["check"], merges=functions["publish"])
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
     storage.grant_inbox(functions["start"])

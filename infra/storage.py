@@ -14,10 +14,11 @@ from constructs import Construct
 from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.runs.inbox import SUBMITTED
-from sluice.runs.keys import REQUESTS
+from sluice.runs.keys import REPLIES, REQUESTS
+from sluice.task.tiers import MAX_REUSE_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import aws_lambda as lambda_
 
@@ -37,7 +38,9 @@ COLD_LASTS = 30
 class Storage(Construct):
     """The buckets, and the grants on them: each grant is what its steps do and no more."""
 
-    def __init__(self, scope: Construct, id_: str, *, options: Options) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, options: Options, reuse_days: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__(scope, id_)
         self._removed = options.removal is Removal.DESTROY
         self.key = self._key(options.encryption)
@@ -68,6 +71,9 @@ class Storage(Construct):
                 _of_runs(options.keep_runs_days),
                 *(_expire(folder, options.keep_runs_days) for folder in ("claims", "notices")),
                 _expire(REQUESTS, options.sluice.keep_requests_days),
+                # A day more: S3 counts from the midnight behind the write, and a reply may be used on its last day.
+                *(_expire(f"{REPLIES}/{task}", days + 1) for task, days in (reuse_days or {}).items()),
+                _expire(REPLIES, MAX_REUSE_DAYS + 1),  # of tasks that the deployment does not know, or no longer
                 _expire("athena", 7),
                 UNFINISHED,
             ],
@@ -94,6 +100,12 @@ class Storage(Construct):
         for function in writers:
             _allow_objects(function, self.work, REQUESTS, "s3:PutObject", "s3:AbortMultipartUpload")
 
+    def grant_replies(self, *, finds: lambda_.Function, keeps: lambda_.Function, merges: lambda_.Function) -> None:
+        """Let functions find and keep the replies that later runs may use; small objects of them become large ones."""
+        _allow_objects(finds, self.work, REPLIES, "s3:GetObject")
+        _allow_objects(keeps, self.work, REPLIES, "s3:PutObject")
+        _allow_objects(merges, self.work, REPLIES, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+
     def grant_choice(self, function: lambda_.Function) -> None:
         """Let `function` find what was dropped, and look into it."""
         _allow_objects(function, self.incoming, "", "s3:GetObject")
@@ -116,7 +128,7 @@ class Storage(Construct):
                 allow(function, ["kms:Decrypt"], [source.kms_key], conditions=BY_S3)
 
     def grant_inbox(self, function: lambda_.Function) -> None:
-        """Let `function` keep the inbox: the one place from which something is deleted, when it is done with."""
+        """Let `function` keep the inbox, from which something is deleted when it is done with."""
         _allow_objects(function, self.work, "inbox", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
         for folder in ("claims", "notices"):
             _allow_objects(function, self.work, folder, "s3:GetObject", "s3:PutObject")
@@ -181,8 +193,8 @@ def _guarded(encryption: s3.BucketEncryption) -> dict[str, Any]:
 
 def _expire(folder: str, days: int) -> s3.LifecycleRule:
     """Delete what lies in a folder, or with an empty name everywhere, when it is old."""
-    prefix = f"{folder}/" if folder else None
-    return s3.LifecycleRule(id=f"old-{folder or 'objects'}", prefix=prefix, expiration=Duration.days(days))
+    prefix, name = f"{folder}/" if folder else None, folder.replace("/", "-") or "objects"
+    return s3.LifecycleRule(id=f"old-{name}", prefix=prefix, expiration=Duration.days(days))
 
 
 def _of_runs(days: int) -> s3.LifecycleRule:

@@ -105,6 +105,10 @@ class Tasks:
         for task in self.tasks:
             check_kept(settings, task.name, task.tiers)
 
+    def reuse_days(self) -> dict[str, int]:
+        """Return for how many days replies are used, of each task that reuses any."""
+        return {task.name: task.reuse.days for task in self.tasks if task.reuse is not None}
+
     def schemas(self) -> dict[str, pa.Schema]:
         """Return the schema of each task's results."""
         return {task.name: schema(task) for task in self.tasks}

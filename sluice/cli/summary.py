@@ -154,7 +154,14 @@ def cost_sentence(run: Run) -> str:
         sentence += f" ({percent(abs(run.saved), 1)} {'less' if run.saved > 0 else 'more'})"
     if UNKNOWN in sentence:
         sentence += "; give the prices in models.yaml"
-    return sentence + filled(run)
+    return sentence + filled(run) + known(run)
+
+
+def known(run: Run) -> str:
+    """Say how many replies are from earlier runs, and what that saved, where there were any."""
+    found = run.reused
+    replies = "1 reply" if found.records == 1 else f"{found.records:,} replies"
+    return f"; {replies} reused, which saved {dollars(found.saved_usd)}" if found.records else ""
 
 
 def filled(run: Run) -> str:

@@ -44,7 +44,7 @@ WHY = {
     "logs:PutResourcePolicy": "delivers the workflow's log; AWS has nothing narrower",
     "logs:UpdateLogDelivery": "delivers the workflow's log; AWS has nothing narrower",
     "s3:AbortMultipartUpload": "takes back an upload by parts that cannot be finished",
-    "s3:DeleteObject": "removes what waited, once its run has begun",
+    "s3:DeleteObject": "removes what waited, once its run has begun, or kept replies that stand in a larger object",
     "s3:GetObject": "reads",
     "s3:GetObjectVersion": "reads the version of an input that the run has frozen",
     "s3:ListBucket": "lists, and is told that a missing object is missing (404) and not forbidden (403)",

@@ -23,6 +23,7 @@ from sluice.local.cloud import SCALE, FunctionFailed, LocalCloud
 from sluice.local.faults import Plan, crashes, read_plan
 from sluice.local.functions import Surroundings
 from sluice.local.looks import Looks
+from sluice.local.reuse import KeptRuns
 from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
@@ -148,6 +149,8 @@ def run_in(
         Interrupted: Ctrl-C.
     """
     prepare(cloud, request)
+    replies = KeptRuns(cloud, request.task, request.out)
+    replies.bring()
     digests = [digest_of(file) for file in request.files]
     run = start(cloud, request)
     look = None if on_look is None else lambda: on_look(run)
@@ -158,6 +161,8 @@ def run_in(
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
         raise Interrupted(collect(cloud, run, request.out, request.files, digests)) from None
+    finally:
+        replies.take()
     return collect(cloud, run, request.out, request.files, digests)
 
 

@@ -222,5 +222,6 @@ def _inputs(count: int) -> str:
 def _sent(tier: RunTier, arriving: int) -> str:
     if not arriving:
         return "nothing to do"
-    again = tier.sent - arriving
-    return f"{arriving:,} records" + (f", {again:,} sent again" if again > 0 else "")
+    again = tier.sent + tier.reused - arriving
+    known = f", {tier.reused:,} known" if tier.reused else ""
+    return f"{arriving:,} records{known}" + (f", {again:,} sent again" if again > 0 else "")

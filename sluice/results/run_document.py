@@ -88,6 +88,7 @@ class RunTier(Part, frozen=True, kw_only=True):
     model: str
     transport: str | None = None
     sent: int = 0
+    reused: int = 0
     answered: int = 0
     errored: int = 0
     missing: int = 0
@@ -258,6 +259,15 @@ class Findings(Part, frozen=True, kw_only=True):
     examples: list[Shown] = field(default_factory=list)
 
 
+class Reused(Part, frozen=True, kw_only=True):
+    """Replies from earlier runs: what they took then, and what they would have cost now."""
+
+    records: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    saved_usd: float | None = 0.0
+
+
 class Fillers(Part, frozen=True, kw_only=True):
     """Requests without a record, which fill a job up to the least number that Bedrock takes."""
 
@@ -296,6 +306,7 @@ class Run(Part, frozen=True, kw_only=True):
     definition: dict[str, Any] = field(default_factory=dict)
     cost_usd: float | None = None
     fillers: Fillers = field(default_factory=Fillers)
+    reused: Reused = field(default_factory=Reused)
     baseline_usd: float | None = None
     prices: Prices = field(default_factory=Prices)
     ids: Ids = field(default_factory=Ids)

@@ -37,6 +37,8 @@ def check_job(counts: Counts) -> None:
     wrong = []
     if counts.sent != came:
         wrong.append(f"{counts.sent} records sent, {came} answered, errored or missing")
+    if counts.records != (had := counts.sent + counts.reused + counts.held_back):
+        wrong.append(f"{counts.records} records, {had} sent, reused or held back")
     if counts.records != went:
         wrong.append(f"{counts.records} records, {went} accounted for")
     if left != again:
@@ -110,7 +112,7 @@ def tier_books(
     counts = list(jobs)
     for number, tier in enumerate(tiers):
         mine = [item for item in counts if item.tier == number]
-        figures = ("sent", "answered", "errored", "missing", "accepted", "retried", "escalated", "unresolved")
+        figures = ("sent", "reused", "answered", "errored", "missing", "accepted", "retried", "escalated", "unresolved")
         transports = {item.transport for item in mine if item.sent}
         costs = [item.cost_usd for item in mine]
         books.append(
@@ -138,6 +140,17 @@ def fillers(jobs: Iterable[Counts]) -> dict[str, Any]:
         "input_tokens": sum(item.filler_tokens[0] for item in mine),
         "output_tokens": sum(item.filler_tokens[1] for item in mine),
         "cost_usd": total(item.filler_usd for item in mine),
+    }
+
+
+def reused(jobs: Iterable[Counts]) -> dict[str, Any]:
+    """`reused` of run.json: replies from earlier runs, what they took then, and what they would cost today."""
+    mine = [item for item in jobs if item.reused]
+    return {
+        "records": sum(item.reused for item in mine),
+        "input_tokens": sum(item.reused_tokens[0] for item in mine),
+        "output_tokens": sum(item.reused_tokens[1] for item in mine),
+        "saved_usd": total(item.saved_usd for item in mine),
     }
 
 
@@ -181,8 +194,8 @@ def escalations(jobs: Iterable[Counts], certificate: Certificate | None = None) 
 
 
 def distinct(jobs: Iterable[Counts]) -> int:
-    """How many different records were sent: each was classified first, in whatever round, and only once."""
-    return sum(item.sent for item in jobs if item.purpose == CLASSIFY)
+    """How many different records there were: each was classified first, in whatever round, and only once."""
+    return sum(item.sent + item.reused for item in jobs if item.purpose == CLASSIFY)
 
 
 def total(costs: Iterable[float | None]) -> float | None:
@@ -192,21 +205,26 @@ def total(costs: Iterable[float | None]) -> float | None:
 
 
 def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float | None:
-    """What the last tier on every record would have cost, from the tokens that were really used.
+    """What the last tier on every record would have cost, from the tokens that answers really took.
 
-    Input tokens of a record are those of all answers on average, output tokens those of the last tier's answers, or,
-    where it gave none, of all answers. None when its price is unknown, or when nothing was answered.
+    Input tokens of a record are those of all answers on average, reused ones among them, output tokens those of the
+    last tier's answers, or, where it gave none, of all answers. None when its price is unknown, or when nothing was
+    answered.
     """
     last = tiers[-1]
     transport = BATCH if last.batch else ON_DEMAND
     records = distinct(jobs)
-    answers = [item for item in jobs if item.answered]
+    answers = [item for item in jobs if item.answered + item.reused]
     if not answers:
         return None if records else cost(last.price, transport, 0, 0)
     own = [item for item in answers if item.tier == len(tiers) - 1] or answers
-    tokens_in = records * sum(item.input_tokens for item in answers) / sum(item.answered for item in answers)
-    tokens_out = records * sum(item.output_tokens for item in own) / sum(item.answered for item in own)
+    tokens_in = records * sum(item.input_tokens + item.reused_tokens[0] for item in answers) / _answers(answers)
+    tokens_out = records * sum(item.output_tokens + item.reused_tokens[1] for item in own) / _answers(own)
     return cost(last.price, transport, round(tokens_in), round(tokens_out))
+
+
+def _answers(jobs: Iterable[Counts]) -> int:
+    return sum(item.answered + item.reused for item in jobs)
 
 
 def merged(counters: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -12,12 +12,13 @@ SHOWN = 3  # rows of each kind that a run's report shows
 
 
 class Counts(Document, frozen=True, kw_only=True):
-    """A job's books: sent = answered + errored + missing; sent + held_back = the records of the job.
+    """A job's books: sent = answered + errored + missing; sent + reused + held_back = the records of the job.
 
     `refused` records wait for plan to decide, `scored` ones for the certificate. `again`: the job is about records that
     the tier before, or this one, had refused. `fatal`: why all of them were refused, or those since access ended, if
     so. `fillers` are requests without a record, sent to reach the least number of a batch job: they are in no other
-    figure but `cost_usd`.
+    figure but `cost_usd`. `reused` records had their reply from an earlier run: `reused_tokens` are
+    what it took then, `saved_usd` what it would cost today.
     """
 
     round: int
@@ -51,6 +52,9 @@ class Counts(Document, frozen=True, kw_only=True):
     filler_usd: float | None = 0.0
     cache_read_tokens: int = 0  # of the input tokens
     cache_write_tokens: int = 0
+    reused: int = 0
+    reused_tokens: tuple[int, int] = (0, 0)
+    saved_usd: float | None = 0.0
     estimated: int = 0  # answers whose tokens nothing tells
     reasons: dict[str, int]
     escalated_for: dict[str, int] = field(default_factory=dict)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 REQUESTS = "requests"  # the folder of what expires within days; runs of earlier versions have it all in their own
+REPLIES = "replies"  # the folder of replies that later runs may use; they expire as their task says
+RANGE_DIGITS = 6  # of a record's key, at most, name a hash range
+NO_DIGIT = "-"  # before every digit, so that a range stands before those that are parts of it
 
 
 class Keys:
@@ -123,7 +128,39 @@ class JobKeys:
         self.ended = f"{self.root}/ended.json"
         self.output_prefix = f"{self.passing}/out/"
         self.replies = f"{self.root}/replies.arrow"
+        self.reused = f"{self.root}/reused.bin"
         self.begun_prefix = f"{self.root}/infer/"
         self.came_prefix = f"{self.passing}/infer/"
         self.counts = f"{self.root}/counts.json"
         self.failed = f"{self.root}/failed.json"
+
+
+class ReplyKeys:
+    """The keys of replies that are kept for one question of a task: by hash range, then by the day of their run.
+
+    A range is named by the digits that its records' keys begin with, filled up to `RANGE_DIGITS`.
+    """
+
+    def __init__(self, task: str, question: str) -> None:
+        self.prefix = f"{REPLIES}/{task}/{question}/"
+
+    def range(self, digits: str) -> str:
+        return f"{self.prefix}{digits.ljust(RANGE_DIGITS, NO_DIGIT)}/"
+
+    def beginning(self, digits: str) -> str:
+        """The prefix of a range and of all its parts."""
+        return self.prefix + digits
+
+    def job(self, digits: str, day: str, run: str, round_: int, job: int) -> str:
+        """How the keys begin of what a job keeps in a range; `day` is the date of the run."""
+        return f"{self.range(digits)}{day}_{run}-{round_:02d}-{job:05d}"
+
+    def digits(self, key: str) -> str:
+        """The digits of an object's range."""
+        return key.removeprefix(self.prefix).partition("/")[0].rstrip(NO_DIGIT)
+
+
+def is_over(kept: str, today: dt.date, days: int) -> bool:
+    """Whether the replies of an object, by its key, are older than a task lets them be used."""
+    day = kept.rpartition("/")[2].partition("_")[0]
+    return (today - dt.date.fromisoformat(day)).days > days

@@ -301,7 +301,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Document, frozen=True, kw_only=True):
-    """What prepare wrote: records sent and held back, requests without a record beside them, bytes of the input."""
+    """What prepare wrote: records sent, `reused` (listed behind them) and held back, fillers, bytes of the input."""
 
     records: int
     rows: int
@@ -309,6 +309,7 @@ class Prepared(Document, frozen=True, kw_only=True):
     transport: str
     held: Pending | None = None
     fillers: int = 0
+    reused: int = 0
 
 
 class Submitted(Document, frozen=True, kw_only=True):

@@ -16,17 +16,17 @@ from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
 from sluice.models.prices import cost
 from sluice.reasons import TRANSPORT, Outcome, Reason
-from sluice.results.table import ATTEMPTS
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared
 from sluice.steps.ended import cause_of, how_it_ended
-from sluice.steps.endings import Ending, attempts_of, split_name, tally
+from sluice.steps.endings import Ending, attempts_of, attempts_stream, split_name, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.records import JobRecords
+from sluice.steps.reuse import keeper_of
 from sluice.steps.selection import PendingWriter, shard_of
 from sluice.steps.services import Run
 
@@ -105,10 +105,14 @@ class _Check:
         self.tier: FrozenTier = run.tier(self.job.tier)
         self.keys = run.source.job(item.round, item.job)
         self.buys = run.start.judges is None
-        lines = run.store.get(self.keys.records).split(b"\n")[: prepared.records]  # behind: those held back
+        listed = prepared.records + prepared.reused  # behind: those held back
+        lines = run.store.get(self.keys.records).split(b"\n")[:listed]
         self.sent = [line[:KEY].decode() for line in lines]
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
-        self.judged = Judged(run, self.keys, self.sent)
+        keeper = keeper_of(run, item, self.job, self.sent[: prepared.records])
+        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper)
+        if keeper is not None:
+            keeper.close()
         self.missing = Verdict(self._why_missing())
         self.metered = True
         self.fatal = self._fatal() if self.buys else None
@@ -237,11 +241,7 @@ class _Check:
 
     def _stream(self, attempts: pa.RecordBatch) -> bytes:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
-        schema = ATTEMPTS.with_metadata({"attempts": msgspec.json.encode(about)})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
-            out.write_batch(attempts.replace_schema_metadata(schema.metadata))
-        return bytes(sink.getvalue().to_pybytes())
+        return attempts_stream(attempts, about)
 
     def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
@@ -305,7 +305,10 @@ class _Check:
             submitted=self.ended.submitted,
             ended=self.ended.ended,
             records=len(self.sent) + held,
-            sent=len(self.sent),
+            sent=judged.asked,
+            reused=self.prepared.reused,
+            reused_tokens=judged.reused_tokens,
+            saved_usd=self._saved_usd() if self.buys and self.prepared.reused else 0.0,
             held_back=held,
             answered=judged.answered,
             errored=judged.errored,
@@ -336,6 +339,12 @@ class _Check:
             warnings=self._warnings(),
         )
 
+    def _saved_usd(self) -> float | None:
+        """What the replies that were found would have cost today, sent with the rest of the job."""
+        batch = self.tier.batch and len(self.sent) >= self.run.settings.min_records_per_job
+        transport = accounting.BATCH if batch else self.prepared.transport
+        return cost(self.tier.price, transport, *self.judged.reused_tokens)
+
     def _fatal(self) -> str | None:
         """Why sending more would fail the same way, if it would: the job or each of its records was refused.
 
@@ -343,17 +352,16 @@ class _Check:
         """
         if self.judged.answered:
             told, barred = self.judged.why_barred, self.judged.barred.total()
-            of = f"{barred} of {len(self.sent)} records were refused by {self.tier.model_id}, which answered others"
+            of = f"{barred} of {self.judged.asked} records were refused by {self.tier.model_id}, which answered others"
             return None if told is None else f"{of}: {told}"
-        if not self.sent:
+        if not self.judged.asked:
             return None
-        whole, refused = self.ended.status in {"Failed", REFUSED_JOB}, self.judged.refusals.total()
+        asked, refused = self.judged.asked, self.judged.refusals.total()
+        whole = self.ended.status in {"Failed", REFUSED_JOB}
         message = (self.ended.message if whole else None) or self.judged.commonest_message
         if message is None or not (refused > FEW or self._lasts(message, whole=whole)):
             return None
-        many = (
-            f"{refused} of {len(self.sent)}" if not whole and 0 < refused < len(self.sent) else f"all {len(self.sent)}"
-        )
+        many = f"{refused} of {asked}" if not whole and 0 < refused < asked else f"all {asked}"
         return f"{many} records were refused by {self.tier.model_id}: {message}"
 
     def _lasts(self, message: str, *, whole: bool) -> bool:
@@ -377,7 +385,7 @@ class _Check:
             )
         elif judged.missing and self.ended.status == "Completed" and self.buys:
             found.append(
-                f"{place}: it is {self.ended.status}, and {judged.missing} of {len(self.sent)} records are missing"
+                f"{place}: it is {self.ended.status}, and {judged.missing} of {judged.asked} records are missing"
             )
         for count, what in (
             (judged.duplicates, "lines were about a record that had its answer already"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -67,3 +68,12 @@ def attempts_of(
     for name, tokens in zip(names, of_tokens, strict=True):
         columns[name] = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(tokens)])
     return pa.record_batch([columns[name] for name in ATTEMPTS.names], schema=ATTEMPTS)
+
+
+def attempts_stream(attempts: pa.RecordBatch, about: dict[str, object]) -> bytes:
+    """Attempts as they are kept, with what is the same for all of them."""
+    schema = ATTEMPTS.with_metadata({"attempts": msgspec.json.encode(about)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
+        out.write_batch(attempts.replace_schema_metadata(schema.metadata))
+    return bytes(sink.getvalue().to_pybytes())

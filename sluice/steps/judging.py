@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from sluice.answers.requests import FILLER, FILLER_TOKENS
 from sluice.decoding import decode
 from sluice.reasons import Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
+from sluice.steps.reuse import read_reused
 from sluice.steps.selection import shard_of, shard_rows
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sluice.answers.archive import Line
     from sluice.runs.keys import JobKeys
+    from sluice.steps.reuse import Keeper
     from sluice.steps.services import Run
 
 About = Literal["request", "text", "access"]  # what a refusal is about
@@ -36,10 +38,17 @@ SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 
 
 class Judged:
-    """The verdicts on a job's records, in the order in which they were sent; None where nothing came back."""
+    """The verdicts on a job's records, in the order in which they were sent; None where nothing came back.
 
-    def __init__(self, run: Run, keys: JobKeys, sent: Sequence[str]) -> None:
-        self.run, self.keys, self.sent = run, keys, sent
+    The last `reused` of them were not sent: their replies were found, and took nothing.
+    """
+
+    def __init__(
+        self, run: Run, keys: JobKeys, sent: Sequence[str], reused: int = 0, keeper: Keeper | None = None
+    ) -> None:
+        self.run, self.keys, self.sent, self.keeper = run, keys, sent, keeper
+        self.asked = len(sent) - reused
+        self.reused_tokens = (0, 0)  # what the replies that were found took when they were bought
         self.judge = Judge(run.task)
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
@@ -63,12 +72,13 @@ class Judged:
         self.succeeded = 0  # requests that were answered
         packed = run.store.find(keys.packs)
         self.packs = None if packed is None else Packs.read(packed)
-        self.ids = list(sent) if self.packs is None else [name for name, _ in self.packs.requests(sent)]
+        asked = list(sent[: self.asked])
+        self.ids = asked if self.packs is None else [name for name, _ in self.packs.requests(asked)]
         self._judge_all()
-        self.settled = len(sent) - self.verdicts.count(None)
+        self.settled = self.asked - self.verdicts[: self.asked].count(None)
         self.errored = sum(self.messages.values())
         self.answered = self.settled - self.errored
-        self.missing = len(sent) - self.settled
+        self.missing = self.asked - self.settled
 
     def forget_tokens(self) -> None:
         """Count no tokens, since what was bought before is judged again."""
@@ -84,7 +94,8 @@ class Judged:
         """Of each record in order how many its request holds."""
         if self.packs is None:
             return repeat(1, len(self.sent))
-        return (size for size in self.packs.sizes for _ in range(size))
+        packed = (size for size in self.packs.sizes for _ in range(size))
+        return chain(packed, repeat(1, len(self.sent) - self.asked))
 
     @property
     def why_barred(self) -> str | None:
@@ -227,7 +238,7 @@ class Judged:
         judge, verdicts, places = self.judge, self.verdicts, dict[str, tuple[int, int]]()
         all_in, all_out = self.tokens_in, self.tokens_out
         with tempfile.SpooledTemporaryFile(SPOOLED) as spill:
-            for n, reply in self._of_records():
+            for n, reply in chain(self._of_records(), self._reused()):
                 tokens_in, tokens_out = reply.input_tokens, reply.output_tokens
                 if tokens_in is None or tokens_out is None:
                     tokens_in, tokens_out = self._untold(n, reply)
@@ -240,16 +251,36 @@ class Judged:
                     places[reply.record] = n, spill.tell()
                     spill.write(msgspec.json.encode(reply) + b"\n")
                 else:
-                    verdicts[n] = judge.judge(reply.text, reply.stop)
+                    verdicts[n] = verdict = judge.judge(reply.text, reply.stop)
+                    self._keep(n, reply, verdict)
             reader = RowReader(self.run.task)
             for raw, record in self._rows_of(places):
                 n, place = places.pop(record)
                 spill.seek(place)
                 reply = decode(spill.readline(), Reply)
                 row = parse_object(raw)
-                verdicts[n] = judge.judge_afresh(
+                verdicts[n] = verdict = judge.judge_afresh(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
                 )
+                self._keep(n, reply, verdict)
+
+    def _keep(self, n: int, reply: Reply, verdict: Verdict) -> None:
+        """Keep a reply for later runs, unless it is one that was kept."""
+        if self.keeper is not None and n < self.asked:
+            self.keeper.add(self.sent[n], reply, verdict, (self.tokens_in[n], self.tokens_out[n]))
+
+    def _reused(self) -> Iterator[tuple[int, Reply]]:
+        """The replies that prepare found, as if they had just come, but for their tokens, which were paid then."""
+        if self.asked == len(self.sent):
+            return
+        number = {key.encode(): n for n, key in enumerate(self.sent[self.asked :], self.asked)}
+        tokens_in = tokens_out = 0
+        for key, said in read_reused(self.run, self.keys.reused):
+            n = number.pop(key, None)
+            if n is not None:
+                tokens_in, tokens_out = tokens_in + said.input_tokens, tokens_out + said.output_tokens
+                yield n, Reply(self.sent[n], said.text, said.stop, 0, 0)
+        self.reused_tokens = tokens_in, tokens_out
 
     def _untold(self, n: int, reply: Reply) -> tuple[int, int]:
         """Tokens in and out of a reply that does not tell them all; what is read of the input, check has to see."""

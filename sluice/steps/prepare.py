@@ -13,6 +13,7 @@ from sluice.runs import accounting
 from sluice.runs.document import read
 from sluice.runs.state import JobItem, Prepared
 from sluice.steps.records import JobRecords
+from sluice.steps.reuse import Lookup
 from sluice.steps.selection import PendingWriter, place_of
 from sluice.steps.services import Run
 from sluice.task.tiers import Transport, Way
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sluice.aws.s3 import ObjectWriter
     from sluice.runs.keys import JobKeys
     from sluice.runs.state import PlannedJob, PlannedSegment
+    from sluice.steps.records import Some
     from sluice.steps.services import Services
 
 PLACE_BYTES = PLACE - KEY
@@ -44,8 +46,9 @@ def run(services: Services, item: JobItem) -> JobItem:
     if opened.start.judges is not None or opened.cancelled:
         return _next(item, "check")
     job = opened.planned_job(item)
+    known = Lookup(opened, job).find(keys.reused)
     with services.work.writer(keys.input) as out, services.work.writer(keys.records) as records:
-        preparation = (_Packing if packs_of(opened, job) > 1 else _Preparation)(opened, item, job, out)
+        preparation = (_Packing if packs_of(opened, job) > 1 else _Preparation)(opened, item, job, out, known)
         prepared = preparation.write(records)
     if isinstance(preparation, _Packing):
         services.work.put(keys.packs, preparation.packs().write())
@@ -107,14 +110,17 @@ class _Records:
 class _Preparation:
     """One job on its way into a file."""
 
-    def __init__(self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter) -> None:
-        self.run, self.job, self.out = run, job, out
+    def __init__(
+        self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter, known: frozenset[bytes] = frozenset()
+    ) -> None:
+        self.run, self.job, self.out, self.known = run, job, out, known
         self.tier = run.tier(job.tier)
         self.way = job.way or (Way.FLEX if self.tier.transport is Transport.FLEX else Way.BATCH)
         self.requests = RequestWriter(run.task, self.tier, self.way)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
         self.records = _Records()
+        self.reused = _Records()
         self.held_records = _Records()
         self.held = PendingWriter(
             run.store,
@@ -127,13 +133,17 @@ class _Preparation:
     def write(self, records: ObjectWriter) -> Prepared:
         """Render everything, then list the records.
 
-        Those that are held back stand behind the others, since merge looks here for the place of each record.
+        Those whose replies are known stand behind the others, and behind these those that are held back, since merge
+        looks here for the place of each record.
         """
-        selected = JobRecords(self.run, self.job)
+        selected = JobRecords(self.run, self.job, self.known)
         for some in selected:
-            self._send(*some)
+            if some.known:
+                self.reused.add(some.keys, some.places, some.segment)
+            else:
+                self._send(some)
         self._finish()
-        for listed in (self.records, self.held_records):
+        for listed in (self.records, self.reused, self.held_records):
             for lines in listed.lines(selected.repeated):
                 records.write(lines)
         count, least = self._requests(), self.run.settings.min_records_per_job
@@ -152,6 +162,7 @@ class _Preparation:
             bytes=self.out.size,
             transport=transport,
             held=self.held.close(),
+            reused=len(self.reused.keys),
         )
 
     def _finish(self) -> None:
@@ -160,14 +171,9 @@ class _Preparation:
     def _requests(self) -> int:
         return len(self.records.keys)
 
-    def _send(
-        self,
-        keys: list[bytes],
-        escaped: list[bytes],
-        places: Sequence[bytes] = (),
-        segment: PlannedSegment | None = None,
-    ) -> None:
-        """Write the requests of records, each given by its key and its escaped text, and its place if it has one."""
+    def _send(self, some: Some) -> None:
+        """Write the requests of records."""
+        keys, escaped, places, segment, _ = some
         rendered = self.requests.lines(keys, escaped)
         size, count = self.out.size + len(rendered), len(self.records.keys) + len(keys)
         if size <= self.max_bytes and count <= self.max_records:
@@ -191,8 +197,10 @@ class _Preparation:
 class _Packing(_Preparation):
     """The same where a request holds several records: those that follow each other, over all that is selected."""
 
-    def __init__(self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter) -> None:
-        super().__init__(run, item, job, out)
+    def __init__(
+        self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter, known: frozenset[bytes] = frozenset()
+    ) -> None:
+        super().__init__(run, item, job, out, known)
         self.most, self.room = packs_of(run, job), text_room(run.task, self.tier)
         # Not the run: whoever classifies the same rows again, since a run was killed, makes the same requests.
         self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most)
@@ -208,18 +216,12 @@ class _Packing(_Preparation):
     def _requests(self) -> int:
         return len(self.sizes)
 
-    def _send(
-        self,
-        keys: list[bytes],
-        escaped: list[bytes],
-        places: Sequence[bytes] = (),
-        segment: PlannedSegment | None = None,
-    ) -> None:
-        for n, (key, text) in enumerate(zip(keys, escaped, strict=True)):
+    def _send(self, some: Some) -> None:
+        for n, (key, text) in enumerate(zip(some.keys, some.escaped, strict=True)):
             size = len(text) + FRAME_BYTES
             if self.waiting and self.waiting_bytes + size > self.room:
                 self._finish()
-            self.waiting.append((key, text, places[n : n + 1], segment))
+            self.waiting.append((key, text, some.places[n : n + 1], some.segment))
             self.waiting_bytes += size
             if len(self.waiting) == self.most:
                 self._finish()

@@ -28,6 +28,7 @@ from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
+from sluice.steps.reuse import merge_kept
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
         summary["warnings"].append(problem)
         services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
         services.work.put(opened.keys.summary, msgspec.json.encode(summary))
+    merge_kept(services, opened)
     services.work.put(opened.keys.published, msgspec.json.encode(summary))
     _measure(services, opened, summary)
     return summary
@@ -103,8 +105,8 @@ def _measure(services: Services, opened: Run, summary: dict[str, Any]) -> None:
     if rows["in"]:
         services.measure(Measure.UNRESOLVED_SHARE, rows["unresolved"] / rows["in"], task=task)
     for tier in summary["tiers"][:-1] if opened.start.judges is None else []:
-        if tier["sent"]:
-            share = tier["escalated"] / tier["sent"]
+        if asked := tier["sent"] + tier["reused"]:
+            share = tier["escalated"] / asked
             services.measure(Measure.ESCALATION_SHARE, share, task=task, tier=tier["tier"])
 
 
@@ -188,6 +190,7 @@ def summarize(
         "labels": accounting.merged(part.labels for part in parts),
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
         "fillers": accounting.fillers(jobs),
+        "reused": accounting.reused(jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
         "ids": {"missing": sum(part.ids_missing for part in parts), "duplicate": _duplicate_ids(opened, parts)},

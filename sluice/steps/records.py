@@ -25,19 +25,26 @@ flag_of = itemgetter(PLACE)
 
 
 class Some(NamedTuple):
-    """Records, each by its key and its escaped text; those of a segment also by the place of their first row."""
+    """Records, each by its key and its escaped text; those of a segment also by the place of their first row.
+
+    Of those that are `known` the texts are left out, since nobody is to be asked about them.
+    """
 
     keys: list[bytes]
     escaped: list[bytes]
     places: Sequence[bytes] = ()
     segment: PlannedSegment | None = None
+    known: bool = False
 
 
 class JobRecords:
-    """What a job is about, some at a time; read again, it is the same. Beside it, what was met on the way."""
+    """What a job is about, some at a time; read again, it is the same. Beside it, what was met on the way.
 
-    def __init__(self, run: Run, job: PlannedJob) -> None:
-        self.run, self.job = run, job
+    `known` records come apart from the others.
+    """
+
+    def __init__(self, run: Run, job: PlannedJob, known: frozenset[bytes] = frozenset()) -> None:
+        self.run, self.job, self.known = run, job, known
         self.seen: set[bytes] = set()
         self.repeated: set[bytes] = set()  # the records of several rows
         self.rows = 0
@@ -56,6 +63,11 @@ class JobRecords:
                 if wanted is not None:
                     fresh = [line for key, line in zip(keys, fresh, strict=True) if key in wanted]
                     keys = list(map(key_of, fresh))
+                if self.known and not self.known.isdisjoint(keys):
+                    known = [line for line in fresh if line[:KEY] in self.known]
+                    fresh = [line for line in fresh if line[:KEY] not in self.known]
+                    keys = list(map(key_of, fresh))
+                    yield Some(list(map(key_of, known)), [], list(map(place_in_span, known)), found.segment, known=True)
                 if fresh:
                     escaped = _escaped(reader, fresh, some_cut=CUT in flags)
                     yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
@@ -94,6 +106,9 @@ class JobRecords:
             self.rows += len(lines)
             for at in range(0, len(lines), FLUSH):
                 some = lines[at : at + FLUSH]
+                if self.known and (known := [key for key in map(key_of, some) if key in self.known]):
+                    some = [line for line in some if line[:KEY] not in self.known]
+                    yield Some(known, [], known=True)
                 yield Some([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
 
 

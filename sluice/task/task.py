@@ -23,7 +23,7 @@ from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import Quality
-from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Tier
+from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
 
 TWO = 2  # tiers of a task with `quality`
@@ -102,6 +102,9 @@ class Task(Strict):
         DEFAULT_TIERS, description="The models, cheapest first; default nova-micro, then claude-haiku-4-5."
     )
     budget: Budget = Field(Budget(), description="The most that a run may cost.")
+    reuse: Reuse | None = Field(
+        None, description="For how long replies are kept for later runs, which then do not ask for them; none: not."
+    )
     limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
     report: Report = Field(Report(), description="What a run's report may show of the rows.")
     trigger: Trigger = Field(
@@ -242,13 +245,14 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: what is kept, budget, limits, report, trigger and transport. Name and description count, since the
-        request holds them; so does the order of labels and fields.
+        Left out: what is kept, budget, reuse, limits, report, trigger and transport. Name and description count, since
+        the request holds them; so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
             exclude={
                 "budget": True,
+                "reuse": True,
                 "limits": True,
                 "report": True,
                 "trigger": True,

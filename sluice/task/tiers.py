@@ -12,6 +12,7 @@ from sluice.task.base import Share, Strict, Whole, Yes
 MAX_TIERS = 10
 MAX_PACK = 20
 LEARNED = "learned"  # the name of the answerer that a run teaches itself
+MAX_REUSE_DAYS = 365
 
 
 class Transport(StrEnum):
@@ -99,6 +100,14 @@ class Budget(Strict):
 
     max_usd: Annotated[float, Field(strict=True, gt=0)] | None = Field(
         None, description="Nothing is sent that would take the run above this; none: no limit."
+    )
+
+
+class Reuse(Strict):
+    """Whether replies outlast their run, so that none is bought again."""
+
+    days: Annotated[Whole, Field(ge=1, le=MAX_REUSE_DAYS)] = Field(
+        description="For how many days a reply is used instead of asking the same again."
     )
 
 

@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.faults.invariants import Verdict, judge_run
+from tests.faults.invariants import Verdict, inherit, judge_run, reuse_problems
 from tests.faults.scenarios import draw_plan, draw_scenario, reply
 from tests.harness.machine import Machine
 
@@ -54,13 +54,36 @@ class JudgedMachine(Machine):
 def run_plan(
     plan: FaultPlan, scenario: Scenario, watch: Callable[[Machine], None] = lambda _machine: None
 ) -> tuple[JudgedMachine, dict[str, Any], Verdict]:
-    """One run under a plan, and what is wrong with it; `watch` is given the machine before it starts."""
+    """One run under a plan, and what is wrong with it; `watch` is given the machine before it starts.
+
+    A scenario that reuses replies runs twice, both times under the plan: what is told is of the second run.
+    """
+    first = _run_once(plan, scenario, watch)
+    if scenario.task.reuse is None:
+        return first
+    return _run_once(plan, scenario, watch, first)
+
+
+def _run_once(
+    plan: FaultPlan,
+    scenario: Scenario,
+    watch: Callable[[Machine], None],
+    before: tuple[JudgedMachine, dict[str, Any], Verdict] | None = None,
+) -> tuple[JudgedMachine, dict[str, Any], Verdict]:
     machine = JudgedMachine(plan, reply, scenario.settings)
+    if before is not None:
+        inherit(machine, before[0])
     machine.scenario = scenario
     watch(machine)
     run = machine.begin(scenario.task, scenario.files)
     summary = machine.finish(run, resume_cancelled=plan.seed % 2 == 0)
     verdict = judge_run(machine, scenario, run, summary)
+    if before is not None:
+        verdict.wrong += [f"in the first run: {problem}" for problem in before[2].wrong]
+        verdict.wrong += reuse_problems(before[0], machine, scenario)
+        verdict.lost += before[2].lost
+        verdict.doubled += before[2].doubled
+        verdict.bought_twice += before[2].bought_twice
     if machine.before is not None:
         verdict.wrong += [f"when cancelled: {problem}" for problem in machine.before.wrong]
         verdict.lost += machine.before.lost

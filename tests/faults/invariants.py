@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from tests.harness.machine import Machine
 
 OF_PACKS = {Reason.ANSWER_MISSING, Reason.ANSWER_DOUBLED}
+# A reply that says nothing: whoever comes next asks again.
+NOT_KEPT = {reason.value for reason in (TRANSPORT | OF_PACKS)} | {
+    "reply_empty", "reply_refused", "reply_cut", "reply_not_json", "reply_not_object", "reply_too_deep",
+    "record_refused", "reply_gone",
+}  # fmt: skip
+TODAY, YESTERDAY = "2026-11-20", "2026-11-19"  # of the machine's clock
 HELD_OPEN = {"budget", "cancelled"}  # reasons for which a record is not asked as often as it could be
 
 
@@ -74,6 +80,27 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
             verdict.wrong.append(f"{row['source']} line {row['line']}: {problem}")
     verdict.wrong += list(books_problems(machine, run, summary, rows))
     return verdict
+
+
+def inherit(machine: Machine, before: Machine) -> None:
+    """Give a machine the replies that another one has kept, as those of another run on the day before."""
+    for (bucket, key), data in before.faulty_s3.objects.items():
+        if key.startswith("replies/"):
+            machine.faulty_s3.objects[bucket, key.replace(f"/{TODAY}_", f"/{YESTERDAY}_earlier-")] = data
+    machine.faulty.answered |= before.faulty.answered
+
+
+def reuse_problems(before: Machine, machine: Machine, scenario: Scenario) -> Iterator[str]:
+    """What a second run has bought although the first had a readable reply, as far as the first one's rows say."""
+    places = expected_rows(scenario)
+    kept: set[tuple[str, str]] = set()
+    not_kept: set[tuple[str, str]] = set()
+    for row in before.rows():
+        text = places.get(Place(row["source"], row["line"]))
+        for model, reason in ((step["model"], step["reason"]) for step in row["trail"] if text is not None):
+            (not_kept if reason in NOT_KEPT else kept).add((model, str(text)))
+    sure = kept - not_kept if scenario.task.reads_row else kept
+    yield from (f"{model} was asked about {text!r} again" for model, text in machine.faulty.sold & sure)
 
 
 def expected_rows(scenario: Scenario) -> dict[Place, str | None]:

@@ -15,6 +15,7 @@ from tests.harness.faults import FaultPlan
 LABELS = ("red", "green", "blue")
 MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
 PACKED = 0.5  # the share of scenarios whose requests may hold several records
+REUSED = 0.5  # the share of those that run twice, and buy nothing the second time that the first had kept
 # A rule over the row, so that rows with the same text are records of their own.
 EARLY = {"properties": {"row": {"properties": {"n": {"maximum": 30}}}}}
 # Lines that are no good rows: data, each with one output row.
@@ -75,6 +76,8 @@ def draw_scenario(seed: int) -> Scenario:
         "gates": {"min_confidence": "likely"},
         "tiers": tiers,
     }
+    if random.Random(f"reuse {seed}").random() < REUSED:
+        task["reuse"] = {"days": 1}
     if rng.random() < 0.15:
         task["budget"] = {"max_usd": rng.choice((0.0001, 0.001, 0.01))}
     if rng.random() < 0.15:

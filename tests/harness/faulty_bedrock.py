@@ -109,6 +109,7 @@ class FaultyBedrock:
     jobs: dict[str, BatchJob] = field(default_factory=dict)
     bought: Counter[tuple[int, str]] = field(default_factory=Counter)
     answered: set[tuple[str, str]] = field(default_factory=set)
+    sold: set[tuple[str, str]] = field(default_factory=set)  # the same of this machine alone
     counted: Counter[tuple[object, ...]] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     peak: int = 0
@@ -298,6 +299,7 @@ class FaultyBedrock:
             for _, text in texts:
                 self.bought[round_, text] += 1
                 self.answered.add((model_id, text))
+                self.sold.add((model_id, text))
         whole = user_text(body)
         reply = self.answer(model_id, whole) if len(texts) == 1 else self._together(round_, model_id, texts)
         output = model_output(reply.removesuffix(CUT), whole, self.tokens(body))

@@ -79,7 +79,7 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, beside them start the inbox, plan notices, and a few what expires within days.
+    """Runs alone, beside them start the inbox, plan notices, and a few kept replies and what expires within days.
 
     All have the list without which 404 would be 403.
     """
@@ -88,8 +88,10 @@ def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None
         "s3:GetObject": ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish"),
         "s3:PutObject": ("partition", "prepare", "infer", "merge"),
     }
+    kept = {"s3:GetObject": ("prepare", "publish"), "s3:PutObject": ("check", "publish")}
     for action, steps in passing.items():
         folders = ("runs", *more.get(step, ()), *(["requests"] if step in steps else []))
+        folders += ("replies",) if step in kept[action] else ()
         expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
         assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected
     assert _bucket(deployed, "Work") in deployed.allowed(step, "s3:ListBucket")
@@ -123,10 +125,11 @@ def test_only_publish_writes_results(deployed: Deployed, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_only_start_deletes_and_only_what_waited(deployed: Deployed, step: str) -> None:
-    """Markers go when their run has begun; all else is thrown away by the buckets' own lifecycle alone."""
-    inbox = {_bucket(deployed, "Work", "/inbox/*")} if step == "start" else set()
-    assert deployed.allowed(step, "s3:DeleteObject") == inbox
+def test_only_what_waited_and_what_was_merged_is_deleted(deployed: Deployed, step: str) -> None:
+    """Markers go when their run has begun, replies when they stand in a larger object, all else by its age alone."""
+    folder = {"start": "inbox", "publish": "replies"}.get(step)
+    expected = {_bucket(deployed, "Work", f"/{folder}/*")} if folder else set()
+    assert deployed.allowed(step, "s3:DeleteObject") == expected
     assert not deployed.allowed(step, "s3:DeleteObjectVersion")
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from benchmarks import scaling
 from benchmarks.simulated import RUN, SimulatedRun
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.planning import MAX_ITEMS
+from sluice.runs.settings import Settings
 from sluice.runs.state import RunPlan
 from sluice.steps import plan
 
@@ -66,3 +68,10 @@ def test_fifty_thousand_small_files_are_few_spans() -> None:
     result = plan.run(run.services, RUN, 0)
     assert len(run.spans) <= 65
     assert len(run.items(result.jobs_key)) <= 1.1 * 200
+
+
+@pytest.mark.parametrize("rows", [100_000, 1_000_000, 100_000_000])
+def test_a_million_look_ups_cost_less_than_a_cent(rows: int) -> None:
+    """Where thirty nights have kept as many other replies each."""
+    usd = scaling.reuse_dollars(scaling.cut(rows, Settings()), 30, {"prepare": 1769})
+    assert 0.001 < usd / rows * 1e6 < 0.01

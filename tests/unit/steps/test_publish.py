@@ -27,12 +27,12 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "records", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd", "fillers",
-    "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate", "findings", "definition",
-    "quotas", "cause",
+    "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate", "findings",
+    "definition", "quotas", "cause",
 ]
 TIER = [
-    "tier", "model", "transport", "sent", "answered", "errored", "missing", "accepted", "retried", "escalated",
-    "input_tokens", "output_tokens", "cost_usd",
+    "tier", "model", "transport", "sent", "reused", "answered", "errored", "missing", "accepted", "retried",
+    "escalated", "input_tokens", "output_tokens", "cost_usd",
 ]
 # fmt: on
 
