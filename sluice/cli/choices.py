@@ -20,3 +20,10 @@ class Shape(StrEnum):
 
     RESULT = "result"
     INPUT = "input"
+
+
+class ExportShape(StrEnum):
+    """What `sluice export` writes."""
+
+    FINE_TUNING = "fine-tuning"
+    GOLD = "gold"

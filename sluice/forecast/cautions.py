@@ -9,7 +9,7 @@ from sluice.budget.tokens import poorly_known
 from sluice.figures import dollars, percent, short_model
 from sluice.forecast.survey import refusals, sentences
 from sluice.forecast.weaknesses import weaknesses
-from sluice.models.catalog import profile_of
+from sluice.models.catalog import OF_ONES_OWN_MAKING, profile_of
 from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     for tier, frozen in zip(made.tiers, asked.task.tiers, strict=True):
         if tier.cheapest is not None and tier.records and tier.cheapest != tier.way:
             yield f"tiers: {short_model(tier.model)} is sent {_sent(tier, frozen.transport)}"
+    for frozen in asked.task.tiers:
+        if OF_ONES_OWN_MAKING.search(frozen.model):
+            yield f"tiers: {frozen.model} is a custom model: it is called on demand, and has no price in batch"
     yield from _leaving(made, asked.region)
     yield from _ending(estimate)
 

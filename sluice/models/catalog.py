@@ -28,6 +28,8 @@ from sluice.task.tiers import LEARNED
 BUILT_IN = Path(__file__).with_name("models.yaml")
 
 PROFILE_ID = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|in|ca|global)\.)?(.+)")
+# Models of the user's own making: they are called on demand alone.
+OF_ONES_OWN_MAKING = re.compile(r":(?:custom-model|custom-model-deployment|provisioned-model|imported-model)/")
 FULL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[.:/][A-Za-z0-9._:/-]+")
 
 
@@ -264,7 +266,7 @@ class Catalog:
                     entry.lifecycle,
                     cache_from_tokens=entry.cache.from_tokens if entry.cache else None,
                 )
-        return Model(id_, id_)
+        return Model(id_, id_, batch=not OF_ONES_OWN_MAKING.search(id_))
 
 
 def _profile_and_base(id_: str) -> tuple[str | None, str]:

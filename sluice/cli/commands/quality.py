@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sluice.cli.calls import here, in_cloud
+from sluice.cli.choices import ExportShape
 from sluice.cli.help import examples
 from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
+
+if TYPE_CHECKING:
+    from sluice.cli.exits import ExitCode
+    from sluice.results.published import Published
 
 commands = typer.Typer()
 
@@ -144,3 +149,47 @@ def verify(
             as_json=json,
         ),
     )
+
+
+@commands.command(
+    epilog=examples(
+        "sluice export out/demo --as fine-tuning --out out/student",
+        "sluice export tickets-20261120t101500-0123456789 --as gold --out gold.jsonl",
+    )
+)
+def export(  # noqa: PLR0913, PLR0917 - one for each option
+    run: RunOrFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A folder; of gold a file.")],
+    as_: Annotated[ExportShape, typer.Option("--as", help="What is written.")] = ExportShape.FINE_TUNING,
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="At most so many records.")] = 10_000,
+    validation: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=0.5, help="The share that is held back for validation.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Another number draws other records.")] = 0,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Write the strongest tier's answers as training data for a student, or as known answers.
+
+    fine-tuning: train.jsonl and validation.jsonl for a customization job of Bedrock (bedrock-conversation-2024), with
+    the very instructions and texts that a run sends. Repeats of a text, rows that a correction disputes, cut texts and
+    words that such jobs refuse are left out; no label has more than ten times the records of the rarest.
+
+    gold: a line for each row with source, line, id and label, as `sluice evaluate --gold` reads it.
+
+    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
+    """
+    from sluice.cli.export import export_fine_tuning, export_gold  # noqa: PLC0415
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.results.folder import all_in_folder  # noqa: PLC0415
+
+    def write(published: Published) -> ExitCode:
+        if as_ is ExportShape.GOLD:
+            return export_gold(published, out)
+        return export_fine_tuning(published, out, most, validation, seed)
+
+    folder = folder_of(run)
+    if folder is not None:
+        raise here(lambda: write(all_in_folder(folder)))
+    raise in_cloud((env, region, profile), lambda deployment: write(deployment.run(run).published()))

@@ -169,6 +169,14 @@ def test_a_name_that_cannot_be_resolved(catalog: Catalog, name: str, part: str) 
         catalog.resolve(name, "us-east-1")
 
 
+def test_a_custom_model_is_called_on_demand(catalog: Catalog) -> None:
+    """Its ARN is a model like any other, without batch and without a price that nobody gave."""
+    arn = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abc123"
+    model = catalog.resolve(arn, "us-east-1")
+    assert (model.id, model.batch, model.price) == (arn, False, None)
+    assert "not listed for batch" in refused(catalog, {"model": arn, "transport": "batch"})[0]
+
+
 def test_the_price_table(catalog: Catalog) -> None:
     """A million rows of 500 and 100 tokens cost 15.75 dollars on Nova Micro in batch, twice that on demand."""
     price = catalog.resolve("nova-micro", "us-east-1").price
