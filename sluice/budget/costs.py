@@ -132,10 +132,10 @@ def expected_usd(tier: FrozenTier, load: Load, way: str, records: int) -> float 
 def expected_cached(tier: FrozenTier, load: Load, records: int) -> tuple[int, int]:
     """How many of the tokens come out of a cache and go into it where the instructions are to be cached.
 
-    The first request of a job goes alone and writes them, and of the others `MISSED`.
+    The first request of a job goes alone and writes them; of all together `MISSED` do.
     """
     requests, prefix = requests_of(records, tier.pack), load.prompt_tokens * tier.token_factor
-    written = min(requests, 1 + MISSED * requests)
+    written = max(min(requests, 1), MISSED * requests)
     return round((requests - written) * prefix), round(written * prefix)
 
 
