@@ -58,6 +58,13 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {units[0]}" if units[0] == "B" or amount >= 99.5 else f"{amount:.1f} {units[0]}"
 
 
+def dearer(times: float) -> str:
+    """Say how an amount compares with another, of which it is `times` as much."""
+    if times <= 1:
+        return f"{percent(1 - times, 1)} less"
+    return f"{percent(times - 1, 1)} more" if times < 2 else f"{times:,.1f} times as much".replace(".0 ", " ")
+
+
 def short_model(model: str) -> str:
     """Name a model as people do: without Region, provider, date and version."""
     name = model.rsplit("/", 1)[-1]

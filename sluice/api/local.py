@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from sluice.api.rows import Rows
 from sluice.api.tasks import Inputs, Who, answered, listed, region_here
 from sluice.errors import BadRequest
 from sluice.extras import Extra, require
+from sluice.files import digest_of, plain
 from sluice.local.checks import check_faults
-from sluice.results.folder import check_out, in_folder, read_document
+from sluice.results.folder import ASKED, check_out, in_folder, read_document
 from sluice.results.published import why
 from sluice.rows.inputs import find_inputs
 from sluice.runs.settings import Settings
+from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,6 +161,8 @@ class Job:
     faults: Path | None = None
     wait_minutes: float = WAIT_MINUTES
     notes: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    judge_by: Task | None = None
 
     def run(
         self,
@@ -174,6 +180,8 @@ class Job:
             region=self.region,
             faults=self.faults,
             patience=60 * self.wait_minutes,
+            asked=self.asked,
+            judge_by=self.judge_by,
             on_progress=on_progress,
             approve=approve or refused,
         )
@@ -201,7 +209,62 @@ def job_of(
     files = find_inputs(listed(inputs))
     check_out(Path(out), found.task.name)
     chosen = {name: getattr(typed, name) for name in settings or {}}
-    return Job(files, found.task, Path(out), found.answers, chosen, where, faults, wait_minutes, found.notes)
+    noted = {
+        "inputs": [str(file.resolve()) for file in files],
+        "task": found.given.model_dump(mode="json"),
+        "answers": [answers] if isinstance(answers, str) else list(answers or ()),
+        "settings": chosen,
+        "region": where,
+        "wait_minutes": wait_minutes,
+    }
+    return Job(files, found.task, Path(out), found.answers, chosen, where, faults, wait_minutes, found.notes, noted)
+
+
+def job_again(out: str | Path, max_usd: float | None = None) -> Job:
+    """The latest run of a folder once more, as it was begun: what was answered is found, and the rest asked for.
+
+    Raises:
+        BadRequest: no run has been begun there.
+
+    """
+    found = _asked_in(Path(out))
+    task = parse_task(found["task"], f"the task of {out}")
+    if max_usd is not None:
+        task = task.model_copy(update={"budget": task.budget.model_copy(update={"max_usd": max_usd})})
+    return job_of(
+        found["inputs"],
+        task,
+        out,
+        found["answers"],
+        found["settings"],
+        found["region"],
+        wait_minutes=found["wait_minutes"],
+    )
+
+
+def job_judged(out: str | Path, task: Task | str | Path) -> Job:
+    """The latest run of a folder, its kept answers judged by another task; nobody is asked.
+
+    Raises:
+        BadRequest: no run has been begun there, or an input has changed since.
+        BadTask: the task cannot be run.
+
+    """
+    found = _asked_in(Path(out))
+    for item in read_document(Path(out))["inputs"] if (Path(out) / "run.json").is_file() else ():
+        file = Path(str(item.get("path")))
+        if item.get("sha256") and (not file.is_file() or digest_of(file) != item["sha256"]):
+            raise BadRequest(f"{plain(file)} is not what the run in {plain(out)} has read: run it anew")
+    judge_by, _ = answered(task, found["answers"], found["region"])
+    return replace(job_again(out), judge_by=judge_by.task)
+
+
+def _asked_in(out: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.json.decode((out / ASKED).read_bytes())
+    except (OSError, ValueError):
+        raise BadRequest(f"{plain(out)} holds no run that was begun on this machine: there is no {ASKED}") from None
+    return found
 
 
 def local_runner() -> Runner:

@@ -23,7 +23,8 @@ ABOVE = 10  # lines of a title
 SEPARATORS = ",;\t|"
 MOSTLY = 0.5  # of the rows have as many cells, else nothing is said of a title
 LONG = 60  # characters that hardly any column's name has
-DATA = re.compile(r"[-+]?[\d.,:/ T-]*\d[\d.,:/ TZ%€$-]*|\S+@\S+|https?://\S+|(?i:true|false|yes|no|null|none)")
+DATA = re.compile(r"[-+]?[\d.,:/ T-]*\d[\d.,:/ TZ%€$-]*|\S+@\S+|https?://\S+")
+VALUE = re.compile(r"true|false|yes|no|null|none", re.IGNORECASE)  # and the name of a column too: no, for a number
 UNKNOWN_TO_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 
 
@@ -50,7 +51,7 @@ def guessed_form(head: bytes, separator: str, *, whole: bool) -> CsvForm | None:
     if skip:
         given["skip"] = skip
     first = next(iter(rows[skip:]), [])
-    if first and _is_data(first):
+    if first and _is_data(first, rows[skip + 1 :]):
         given["header"] = False
     return CsvForm(**given) if given else None
 
@@ -92,13 +93,19 @@ def _broken(lines: Iterable[str], separator: str, escape: str | None) -> int:
     return odd + stray
 
 
-def _is_data(cells: Sequence[str]) -> bool:
-    """Whether a first row is one of data: a number, a date, a sentence, or the same twice in it."""
+def _is_data(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row is one of data: number, date, sentence, a value as below it, the same twice in it."""
     named = [cell.strip() for cell in cells]
     return (
-        any(DATA.fullmatch(cell) or len(cell) > LONG or len(cell.split()) > 5 for cell in named)
+        any(VALUE.fullmatch(cell) and _stands_below(n, below) for n, cell in enumerate(named))
+        or any(DATA.fullmatch(cell) or len(cell) > LONG or len(cell.split()) > 5 for cell in named)
         or len(set(named)) < len(named) / 2
     )
+
+
+def _stands_below(column: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column holds words of true and false as well."""
+    return any(VALUE.fullmatch(row[column].strip()) for row in rows if column < len(row))
 
 
 def csv_lines(form: CsvForm | None) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
 
+from sluice.cli.answering import Rate, answering, awaited
 from sluice.figures import dollars, short_model
 from sluice.runs.progress import JobState, Snapshot, Stage
 
@@ -31,6 +32,7 @@ STANDING = {
     JobState.ENDED: "being checked",
     JobState.FAILED: "failed",
 }
+TELL_SECONDS = 10.0  # between two lines of a log that say how the answers come in
 MESSAGES = 3  # as many bad ends of jobs as the live picture shows
 
 
@@ -85,12 +87,17 @@ def display_for(stream: TextIO, task: str, words: Words = HERE, elapsed: float =
 
 
 class Lines:
-    """One line for each thing that happened since the last snapshot."""
+    """One line for each thing that happened since the last snapshot, and every ten seconds how the answers come in."""
 
-    def __init__(self, stream: TextIO, task: str, words: Words = HERE) -> None:
+    def __init__(
+        self, stream: TextIO, task: str, words: Words = HERE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
         self._task = task
         self._words = words
+        self._clock = clock
+        self._told = clock()
+        self._rate = Rate()
         self._last: Snapshot | None = None
 
     def __enter__(self) -> Self:
@@ -106,7 +113,23 @@ class Lines:
         """Say what is new."""
         for line in news(self._last, snapshot):
             self._say(line)
+        self._tell_answers(snapshot)
         self._last = snapshot
+
+    def _tell_answers(self, now: Snapshot) -> None:
+        if (calls := now.calls) is None:
+            return
+        at = self._clock()
+        self._rate.see(at, calls)
+        before = self._last.calls if self._last else None
+        sooner = calls.waiting is not None and (before is None or before.waiting is None)
+        if at - self._told < TELL_SECONDS and not sooner:
+            return
+        self._told = at
+        if calls.waiting is not None:
+            self._say(awaited(calls.waiting))
+        elif now.stage is Stage.CLASSIFY and (said := "; ".join(answering(now, self._rate.per_second))):
+            self._say(said)
 
     def paused(self) -> AbstractContextManager[None]:
         """Plain lines are in nobody's way."""
@@ -182,6 +205,7 @@ class Live:
 
         self._task = task
         self._snapshot: Snapshot | None = None
+        self._rate = Rate()
         self._words = words
         self._began = time.monotonic() - elapsed
         self._live = RichLive(
@@ -200,6 +224,8 @@ class Live:
     def show(self, snapshot: Snapshot) -> None:
         """Draw this snapshot from now on."""
         self._snapshot = snapshot
+        if snapshot.calls is not None:
+            self._rate.see(time.monotonic(), snapshot.calls)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -211,10 +237,13 @@ class Live:
             self._live.start()
 
     def _picture(self) -> Table:
-        return picture(self._snapshot, self._task, time.monotonic() - self._began, self._words)
+        elapsed = time.monotonic() - self._began
+        return picture(self._snapshot, self._task, elapsed, self._words, self._rate.per_second)
 
 
-def picture(snapshot: Snapshot | None, task: str, seconds: float, words: Words = HERE) -> Table:
+def picture(
+    snapshot: Snapshot | None, task: str, seconds: float, words: Words = HERE, rate: float | None = None
+) -> Table:
     """Draw a run: a line for each thing that is done, going on or to come, and the last bad ends of jobs."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -230,6 +259,10 @@ def picture(snapshot: Snapshot | None, task: str, seconds: float, words: Words =
         table.add_row(_mark(stage, now.stage, seconds), Text(name), Text(text, "" if stage <= 0 else "dim"))
     for line in _figures(now):
         table.add_row("", *line)
+    for n, said in enumerate(answering(now, rate) if now.stage is Stage.CLASSIFY else ()):
+        table.add_row("", Text("answers" if not n else ""), Text(said))
+    if now.calls is not None and now.calls.waiting is not None:
+        table.add_row(Text("!", "red"), Text("server"), Text(awaited(now.calls.waiting), "red"))
     bad = [(part.round, job) for part in now.rounds for job in part.jobs if ended_badly(job)]
     for round_, job in bad[-MESSAGES:]:
         table.add_row(Text("!", "red"), Text(f"round {round_}"), Text(_bad_end(job), "red"))
@@ -291,7 +324,8 @@ def _figures(now: Snapshot) -> Iterator[tuple[Text, Text]]:
     for n, tier in enumerate(now.tiers):
         name = names[n] if n < len(names) else f"tier {tier.tier}"
         open_ = f", {tier.open:,} open" if tier.open else ""
-        figures = f"{tier.records:,} records: {tier.accepted:,} accepted{open_}  {dollars(tier.cost_usd)}"
+        cost = "" if tier.cost_usd is None else f"  {dollars(tier.cost_usd)}"
+        figures = f"{tier.records:,} records: {tier.accepted:,} accepted{open_}{cost}"
         yield Text("tiers" if not n else ""), Text(f"{name:{width}}  {figures}")
     if now.rounds and now.ceiling_usd is not None:
         expected = f", expected {dollars(now.expected_usd)}" if now.expected_usd is not None else ""

@@ -41,8 +41,11 @@ def sections(pilot: Pilot, out: Path) -> Iterator[RenderableType]:
     )  # fmt: skip
     if pilot.note is not None:
         yield Text.assemble((f"{pilot.note[0]}. ", "bold yellow"), (pilot.note[1], "yellow"))
-    if len(pilot.plan.tiers) > 1:
+    if _compares(pilot):
         yield from section("Agreement", Text(_agreement(pilot)), *_differences(pilot))
+    else:
+        yield from section("Answers", Text("one model answers, so there is nothing to compare it with"))
+    if len(pilot.plan.tiers) > 1:
         yield from section("Going on", Text("\n".join(_escalated(pilot))))
     if known := list(_gold(pilot)):
         yield from section("Known answers", Text("\n".join(known)))
@@ -52,6 +55,11 @@ def sections(pilot: Pilot, out: Path) -> Iterator[RenderableType]:
     if pilot.plan.warnings:
         yield from section("Warnings", *(Text(f"- {line}", "yellow") for line in pilot.plan.warnings))
     yield from section("Files", _files(pilot, out))
+
+
+def _compares(pilot: Pilot) -> bool:
+    """Whether the first and the last tier are two models."""
+    return pilot.plan.tiers[0].model != pilot.plan.tiers[-1].model
 
 
 def _models(pilot: Pilot) -> list[str]:
@@ -112,7 +120,7 @@ def _bill(pilot: Pilot) -> str:
     if pilot.low_usd != pilot.high_usd:
         expected = f"{dollars(pilot.low_usd)} to {dollars(pilot.high_usd)} by the interval of what goes on"
     lines = [f"Expected {expected}; tokens as the sample used them."]
-    if len(pilot.plan.tiers) > 1:
+    if _compares(pilot):
         lines.append(f"{_models(pilot)[-1]} alone: {dollars(pilot.strongest_usd)}.")
     if UNKNOWN in "".join(lines):
         lines.append("Give the unknown prices in models.yaml.")
@@ -124,7 +132,7 @@ def _bill(pilot: Pilot) -> str:
 def _files(pilot: Pilot, out: Path) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     names = {"Sample": "sample.jsonl", "Findings": "pilot.json", "Report": "report.html"}
-    if len(pilot.plan.tiers) > 1:
+    if _compares(pilot):
         names[f"{_models(pilot)[-1]} alone"] = "strongest/report.html"
     for name, file in names.items():
         table.add_row(name, Text(str(out / file), overflow="fold"))

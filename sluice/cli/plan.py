@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
 from sluice.cli.samples import showing_columns
 from sluice.cli.summary import WIDTH
-from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, row_number, short_model, size
+from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.forecast import forecast
 from sluice.forecast.offers import in_words
 from sluice.runs.approval import beyond
@@ -234,6 +235,8 @@ def _assumption(made: Forecast, settings: Settings) -> str:
             f"Assumed: the last tier is asked about {made.drawn:,} drawn rows and {share} of the others (--escalate), "
             "of which the certificate may send it none or all; no retries."
         )
+    if _of_ones_own(made):
+        return assumed
     return (
         f"{assumed}\n"
         f"Quotas: {settings.max_records_per_job:,} records a job, {settings.max_jobs_in_flight:,} jobs at "
@@ -255,6 +258,8 @@ def _least(made: Forecast, settings: Settings) -> str:
 
 def _cheapest(made: Forecast) -> str:
     """Say which transport costs least for each tier that is sent anything."""
+    if not any(tier.records for tier in made.tiers):
+        return "Nothing is sent."
     known = [tier for tier in made.tiers if tier.cheapest is not None and tier.records]
     if all(tier.cheapest == tier.way for tier in known):
         return "Each tier is sent the cheapest way." if known else "No price is known."
@@ -262,7 +267,31 @@ def _cheapest(made: Forecast) -> str:
     return f"Cheapest: {ways}."
 
 
+def _of_ones_own(made: Forecast) -> bool:
+    """Whether every tier asks a server of one's own, of which Bedrock's prices, quotas and hours say nothing."""
+    return not made.prices.get("date")
+
+
 def _cost(made: Forecast) -> str:
+    """What is expected, what everything going on would cost, what nothing can pass: a sentence each, in this order."""
+    if made.expected_usd is None:
+        missing = "no price of your models is known" if _of_ones_own(made) else "a price is unknown"
+        return f"Expected: {UNKNOWN}, since {missing}; models.yaml takes it."
+    sentences = [f"Expected: {dollars(made.expected_usd)}"]
+    if len(made.tiers) > 1:
+        sentences[0] += f", if {percent(made.escalate, 1)} of a tier's records go on"
+        sentences.append(f"If everything escalates: {dollars(made.shares[-1]['expected_usd'])}.")
+    sentences[0] += "."
+    if made.ceiling_usd is not None:
+        sentences.append(
+            f"At most, whatever models answer and fails: {dollars(made.ceiling_usd)}, a token for each byte of "
+            "a request, the longest answers, every record through every tier and all its attempts, at the dearer price."
+        )
+    return "\n".join(sentences)
+
+
+def _alone(made: Forecast) -> str:
+    """Compare the tiers with the last one alone."""
     batch, on_demand = made.strongest["batch_usd"], made.strongest["on_demand_usd"]
     kinds = [
         f"{dollars(usd)} {name}" for usd, name in ((batch, "in batch"), (on_demand, "on demand")) if usd is not None
@@ -270,12 +299,11 @@ def _cost(made: Forecast) -> str:
     sentence = f"{short_model(made.strongest['model'])} alone: {' or '.join(kinds) or UNKNOWN}"
     alone = batch if batch is not None else on_demand
     if made.expected_usd is not None and alone and len(made.tiers) > 1:
-        saved = 1 - made.expected_usd / alone
-        sentence += f"; the tiers together cost {percent(abs(saved), 1)} {'less' if saved > 0 else 'more'}"
+        sentence += f"; the tiers together cost {dearer(made.expected_usd / alone)}"
     if (below := made.strongest["pays_below_share"]) is not None:
         sentence += f".\nThey pay while less than {percent(below, 1)} of a tier's records go on"
-    if made.expected_usd is None:
-        sentence += "; give the unknown prices in models.yaml"
+    if _of_ones_own(made):
+        return f"{sentence}."
     return f"{sentence}.\nPrices of {made.prices['date']}: {made.prices['source']}"
 
 
@@ -287,13 +315,19 @@ def _shares(made: Forecast) -> Iterator[RenderableType]:
     table.add_row("Expected", *(dollars(item["expected_usd"]) for item in made.shares))
     yield Text(" ")
     yield table
+    costs = [item["expected_usd"] or 0.0 for item in made.shares]
+    if any(later < earlier for earlier, later in pairwise(costs)):
+        yield Text(
+            "It falls where enough records go on for a batch job, at about half the price of calls on demand.", "dim"
+        )
 
 
 def _further(made: Forecast) -> Iterator[RenderableType]:
     """What else there is to tell of the cost."""
+    yield Text(" ")
+    yield Text(_alone(made))
     yield from _shares(made)
     yield from _offer(made)
-    yield from _ceiling(made)
 
 
 def _offer(made: Forecast) -> Iterator[RenderableType]:
@@ -301,16 +335,6 @@ def _offer(made: Forecast) -> Iterator[RenderableType]:
     if made.offer is not None:
         yield Text(" ")
         yield Text(in_words(made.offer))
-
-
-def _ceiling(made: Forecast) -> Iterator[RenderableType]:
-    if made.ceiling_usd is not None:
-        yield Text(" ")
-        yield Text(
-            "At most: a token for each byte of a request, the longest answers, every record through every tier and "
-            "all its attempts, at the dearer price. Nothing that models answer or that fails can cost more.",
-            "dim",
-        )
 
 
 def _tokens(made: Forecast) -> str:
@@ -338,6 +362,8 @@ def _counted(tokens: dict[str, Any]) -> str:
 
 def _time(made: Forecast) -> str:
     low, high = made.duration["seconds"]
+    if any(tier.records for tier in made.tiers) and _of_ones_own(made):
+        return "as long as your server takes; the run shows how many records a second it answers"
     if not high:
         return "no model is asked"
     text = f"{duration(low)} to {duration(high)}, the rounds one after the other"
@@ -353,7 +379,7 @@ def _budget(made: Forecast) -> Text:
         return Text(f"{limit}: enough, whatever happens")
     if made.budget["fits"]:
         most = f", not for all that can happen ({dollars(made.ceiling_usd)})" if made.ceiling_usd is not None else ""
-        return Text(f"{limit}: enough for what is expected{most}; nothing is sent above it")
+        return Text(f"{limit}: covers what is expected{most}; nothing is sent above it")
     tier = short_model(made.tiers[made.budget["stops_before_tier"]].model)
     return Text(f"{limit}: not enough; the run would stop before all records had been sent to {tier}", "yellow")
 

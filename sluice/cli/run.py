@@ -19,7 +19,7 @@ from sluice.figures import dollars
 from sluice.files import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sluice.api.local import Job, Runner
@@ -52,6 +52,16 @@ def run_files(request: Request, runner: Runner | None = None) -> ExitCode:
         return ExitCode.CANCELLED
 
 
+def go_on_here(job: Callable[[], Job], *, as_json: bool, runner: Runner | None = None) -> ExitCode:
+    """Run the latest run of a folder again, or judge it; to its summary and exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return concluded(lambda: _through(job(), runner or local_runner(), as_json=as_json))
+    except KeyboardInterrupt:
+        complain("cancelled before there was anything to keep")
+        return ExitCode.CANCELLED
+
+
 def _run(request: Request, runner: Runner) -> ExitCode:
     settings = parse_settings(request.settings)
     job = job_of(
@@ -64,6 +74,10 @@ def _run(request: Request, runner: Runner) -> ExitCode:
         request.faults,
         wait_minutes=request.wait_minutes,
     )
+    return _through(job, runner, as_json=request.json)
+
+
+def _through(job: Job, runner: Runner, *, as_json: bool) -> ExitCode:
     for note in job.notes:
         complain(note)
     _tell_kept(job)
@@ -72,7 +86,7 @@ def _run(request: Request, runner: Runner) -> ExitCode:
     from sluice.results.run_document import read_run  # noqa: PLC0415
 
     document = read_run(run.summary)
-    show(run.summary, places_in(run.out, document), next_after(document, run.out), as_json=request.json)
+    show(run.summary, places_in(run.out, document), next_after(document, run.out), as_json=as_json)
     return OF_STATUS.get(run.status, ExitCode.FAILED)
 
 

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sluice.figures import NONE, UNKNOWN, dollars, duration, percent, short_model
+from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, short_model
 from sluice.report.report import bars
 from sluice.results.run_document import STATUS, made_up, stand_in
 
@@ -149,9 +149,11 @@ def cost_sentence(run: Run) -> str:
     if not run.complete or not run.tiers:
         return f"{dollars(run.cost_usd)} until the run ended{filled(run)}"
     last = short_model(run.tiers[-1].model)
+    if run.cost_usd is None and run.answers.startswith("openai:"):
+        return "no price of your own model is given; models.yaml takes one" + filled(run)
     sentence = f"{dollars(run.cost_usd)}; {last} alone: {dollars(run.baseline_usd)}"
     if run.saved is not None and run.cost_usd != run.baseline_usd:
-        sentence += f" ({percent(abs(run.saved), 1)} {'less' if run.saved > 0 else 'more'})"
+        sentence += f" ({dearer(1 - run.saved)})"
     if UNKNOWN in sentence:
         sentence += "; give the prices in models.yaml"
     return sentence + filled(run) + known(run)

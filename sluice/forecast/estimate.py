@@ -249,7 +249,7 @@ class Estimate:
         opened = as_if_left_open(tier, model)
         tokens_in, tokens_out = self.load.expected_tokens(records, tier.token_factor, tier.pack)
         return TierForecast(
-            model=tier.model_id,
+            model=tier.called,
             transport=way.transport.value,
             way=way.value,
             cheapest=costs.cheapest(opened, self.load, records, settings.min_records_per_job),
@@ -264,13 +264,13 @@ class Estimate:
             expected_usd=costs.expected_usd(tier, self.load, way, records),
             ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load, settings.min_records_per_job),
             seconds=self.seconds(tier, model, way, records, jobs),
-            timed=self.asked.catalog.durations.knows(model.name),
+            timed=model.server is not None or self.asked.catalog.durations.knows(model.name),
         )
 
     def seconds(self, tier: FrozenTier, model: Model, way: Way, records: int, jobs: int) -> tuple[float, float]:
         """The shortest and the longest that a tier may take; a job that runs into its time-out is ended there."""
         known, settings = self.asked.catalog.durations, self.asked.settings
-        if not records:
+        if not records or model.server is not None:  # how fast one's own server is, nobody knows
             return 0.0, 0.0
         if way is not Way.BATCH:
             at_once = settings.on_demand_concurrency * min(jobs, settings.max_jobs_in_flight)
@@ -302,7 +302,7 @@ class Estimate:
         in_batch = costs.expected_usd(tier, load, Transport.BATCH, load.records) if batch else None
         on_demand = costs.expected_usd(tier, load, Transport.ON_DEMAND, load.records)
         return {
-            "model": tier.model_id,
+            "model": tier.called,
             "batch_usd": in_batch,
             "on_demand_usd": on_demand,
             "pays_below_share": self.pays_below(on_demand if in_batch is None else in_batch),

@@ -110,6 +110,7 @@ def _begun(services: Services, asked: Asked) -> Run:
         "task": task.model_dump(mode="json"),
         "inputs": [uri_of(name) for name in asked.inputs],
         "settings": {"approve_above_usd": None, "approve_above_expected_usd": None},
+        "answers": "nobody",  # nothing is asked, so that tiers may name servers of one's own too
     }
     deployment = Deployment(
         settings=asked.settings,

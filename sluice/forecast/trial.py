@@ -212,7 +212,7 @@ def purchase(estimate: Estimate, drawn: int) -> Purchase:
     usd = accounting.total(
         costs.expected_usd(tier, load, Transport.ON_DEMAND, count) for tier, count in zip(tiers, asked, strict=True)
     )
-    return Purchase([(tier.model_id, count) for tier, count in zip(tiers, asked, strict=True)], usd)
+    return Purchase([(tier.called, count) for tier, count in zip(tiers, asked, strict=True)], usd)
 
 
 def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:

@@ -53,10 +53,11 @@ class Answers:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A task with the tiers that are asked, who answers them, and what there is to say of it."""
+    """A task with the tiers that are asked, who answers them, the task as given, and what there is to say of it."""
 
     task: Task
     answers: Answers
+    given: Task
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +82,7 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
             "answers",
         )
     if not ladder.servers:
-        return Arrangement(task, Answers(_said(ladder), ladder.others))
+        return Arrangement(task, Answers(_said(ladder), ladder.others), task)
     ladder.join_rungs()
     if task.quality and len(ladder.tiers) < len(task.tiers):
         raise BadRequest(f"name one model for {len(task.tiers)} tiers, and quality compares two: name two", "answers")
@@ -94,7 +95,7 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
         ladder.notes.append(
             f"budget.max_usd is not kept: no price of {', '.join(unpriced)} is known; give the model one in models.yaml"
         )
-    return Arrangement(task.model_copy(update=changed), answers, tuple(ladder.notes))
+    return Arrangement(task.model_copy(update=changed), answers, task, tuple(ladder.notes))
 
 
 def _by_tier(task: Task, given: Sequence[str]) -> dict[int, str]:

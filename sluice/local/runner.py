@@ -28,7 +28,7 @@ from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
-from sluice.results.folder import CERTIFICATE, give_way, held
+from sluice.results.folder import ASKED, CERTIFICATE, give_way, held
 from sluice.rows.inputs import names
 from sluice.runs.approval import Approval
 from sluice.runs.document import read
@@ -63,6 +63,8 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     region: str = "us-east-1",
     faults: Path | None = None,
     patience: float = PATIENCE_SECONDS,
+    asked: Mapping[str, Any] | None = None,
+    judge_by: Task | None = None,
     on_progress: Callable[[Snapshot], None] | None = None,
     approve: Callable[[Approval], bool] = lambda _approval: False,
     part_of: Task | None = None,
@@ -72,7 +74,8 @@ def run_local(  # noqa: PLR0913 - what the command line can say
     `part_of` is the task whose tiers the stand-in knows, where this one has only some of them.
     `on_progress` is told how the run stands, about twice a second; `approve` decides about a run that waits for an
     approval of its cost, and cancels one that does not get it. `patience`: for how many seconds a server of one's own
-    that goes away is waited for.
+    that goes away is waited for. `asked` is what `sluice resume` finds of it later. `judge_by`: the answers that are
+    kept are judged by this task, as those of an earlier run, and nobody is asked.
 
     Returns:
         The document run.json.
@@ -84,7 +87,8 @@ def run_local(  # noqa: PLR0913 - what the command line can say
         Interrupted: Ctrl-C; the run was cancelled, and what it had answered is collected.
     """
     files = [existing(Path(name)) for name in inputs]
-    make_sure_of(answers, part_of or task)
+    if judge_by is None:
+        make_sure_of(answers, part_of or task)
     scale = scale_for(sum(file.stat().st_size for file in files), answers)
     catalog = Catalog.of_project(Path(), os.environ).with_servers(answers.servers)
     template = synthesized(models=models_beside(task, catalog, region), tasks=False)
@@ -100,9 +104,12 @@ def run_local(  # noqa: PLR0913 - what the command line can say
             hidden=answers.secret_variables,
         ) as cloud,
     ):
+        if asked is not None:
+            write_whole(out / ASKED, msgspec.json.encode(asked))
+        chosen = _with_servers(settings or {}, answers)
         return run_in(
             cloud,
-            Request(files, task, out, answers, _with_servers(settings or {}, answers), faults, part_of, patience),
+            Request(files, task, out, answers, chosen, faults, part_of, patience, judge_by),
             Looks(Store(cloud.s3, cloud.bucket("SLUICE_WORK_BUCKET")), cloud.calls, on_progress),
             approve,
         )
@@ -133,6 +140,7 @@ class Request:
     faults: Path | None = None
     part_of: Task | None = None
     patience: float = PATIENCE_SECONDS
+    judge_by: Task | None = None
 
 
 def run_in(
@@ -153,17 +161,25 @@ def run_in(
     replies.bring()
     digests = [digest_of(file) for file in request.files]
     run = start(cloud, request)
-    look = None if on_look is None else lambda: on_look(run)
+    look = None if on_look is None else lambda: on_look(run)  # of the run that goes on then
     try:
         cloud.wait(run, look)
         if (asked := waiting(cloud, run)) is not None:
             settle(cloud, run, look, agreed=approve(asked))
+        if request.judge_by is not None:
+            run = judge_again(cloud, run, request.judge_by)
+            cloud.wait(run, look)
     except KeyboardInterrupt:  # a second one leaves at once
         cloud.cancel(run, look)
         raise Interrupted(collect(cloud, run, request.out, request.files, digests)) from None
     finally:
         replies.take()
     return collect(cloud, run, request.out, request.files, digests)
+
+
+def judge_again(cloud: LocalCloud, run: str, task: Task) -> str:
+    """Begin the run that judges the answers of another by a task; its id."""
+    return _started(cloud, {"rejudge": {"run": run, "task": task.model_dump(mode="json")}})
 
 
 def waiting(cloud: LocalCloud, run: str) -> Approval | None:
@@ -210,8 +226,12 @@ def start(cloud: LocalCloud, request: Request) -> str:
         "answers": request.answers.said,
         "nonce": uuid.uuid4().hex,
     }
+    return _started(cloud, {"command": command})
+
+
+def _started(cloud: LocalCloud, event: dict[str, Any]) -> str:
     try:
-        return str(cloud.invoke("start", {"command": command})["run"])
+        return str(cloud.invoke("start", event)["run"])
     except FunctionFailed as error:
         raise as_raised(error.kind, str(error)) or error from error
 
@@ -243,6 +263,7 @@ def configuration(cloud: LocalCloud, request: Request, models: Path | None) -> d
         "task": task.model_dump(mode="json"),
         **who_answers(request.answers, task, Catalog.load(models), cloud.region),
         "patience": request.patience,
+        "only_kept": request.judge_by is not None,
         "models": None if models is None else str(models),
         "settings": dict(request.settings),
         "faults": None if request.faults is None else str(request.faults.resolve()),

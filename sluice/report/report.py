@@ -152,6 +152,7 @@ def _template() -> Template:
     )
     for name in (
         "dollars",
+        "dearer",
         "percent",
         "duration",
         "size",

@@ -36,6 +36,7 @@ HISTORY = "history"
 CERTIFICATE = "certificate.json"
 DOCUMENTS = ("run.json", "report.html", CERTIFICATE)
 LOCK = ".lock"
+ASKED = "logs/asked.json"  # what the latest run in the folder was begun with
 UNFINISHED = {"logs", "replies.jsonl"}  # what there is of a run that never got so far as to leave its document
 
 

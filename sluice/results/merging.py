@@ -217,7 +217,7 @@ def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.T
         extra = {
             "round": pa.repeat(pa.scalar(attempts.round, pa.int16()), len(table)),
             "tier": pa.repeat(pa.scalar(attempts.tier, pa.int8()), len(table)),
-            "model": pa.repeat(pa.scalar(tier.model_id), len(table)),
+            "model": pa.repeat(pa.scalar(tier.called), len(table)),
             "label": pa.nulls(len(table), pa.string()) if task.many else _first_label(labels),
             "cost_usd": _costs(tier, attempts.transport, table),
         }

@@ -64,7 +64,7 @@ class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):
 
 
 class Records(Part, frozen=True, kw_only=True):
-    """The records' books: `sent` counts every attempt."""
+    """The records' books: `sent` counts every attempt, `shared_rows` the rows whose column `shared` is true."""
 
     distinct: int = 0
     sent: int = 0

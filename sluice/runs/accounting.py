@@ -118,7 +118,7 @@ def tier_books(
         books.append(
             {
                 "tier": number,
-                "model": tier.model_id,
+                "model": tier.called,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
                 **_with_scored(_with_refused(number, mine, counts), mine, certificate),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.errors import BadSetting
+from sluice.task.problems import words_of
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = first["loc"][0]
-            raise BadSetting(f"{name} = {first['input']!r} is not allowed: {first['msg']}") from None
+            raise BadSetting(f"{name} = {first['input']!r} is not allowed: {words_of(first)}") from None
         for name in sorted(FLOORS.keys() & changes.keys()):
             if getattr(merged, name) < FLOORS[name]:
                 raise BadSetting(

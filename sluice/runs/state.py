@@ -16,6 +16,7 @@ from sluice.models.catalog import Model
 from sluice.models.pace import Pace
 from sluice.models.prices import Price, ReadByMsgspec
 from sluice.models.quotas import Quota
+from sluice.models.servers import is_own
 from sluice.runs.document import Document
 from sluice.task.tiers import Tier, Transport, Way
 
@@ -41,6 +42,11 @@ class FrozenTier(Tier):
     cache_from_tokens: int | None = None
     flex: bool = False
     pace: Annotated[Pace | None, ReadByMsgspec()] = None
+
+    @property
+    def called(self) -> str:
+        """How people know the model: Bedrock's by the id, one of their own by the name that they gave it."""
+        return self.model if is_own(self.model_id) else self.model_id
 
     @classmethod
     def of(cls, tier: Tier, model: Model) -> FrozenTier:

@@ -28,7 +28,7 @@ def must_wait(services: Services, opened: Run) -> bool:
         approve_above_usd=settings.approve_above_usd,
         at=services.now().isoformat(),
         all_tiers_usd=all_tiers_usd(opened.start.tiers, Load.of_plan(opened.task, plan), settings.min_records_per_job),
-        approve_above_expected_usd=settings.approve_above_expected_usd if opened.start.answers == "bedrock" else None,
+        approve_above_expected_usd=settings.approve_above_expected_usd if _asks_bedrock(opened.start.answers) else None,
     )
     ceiling_passed = beyond(noted.ceiling_usd, noted.approve_above_usd)
     if not ceiling_passed and not beyond(noted.all_tiers_usd, noted.approve_above_expected_usd):
@@ -37,3 +37,8 @@ def must_wait(services: Services, opened: Run) -> bool:
     costs = {name: value for name, value in msgspec.structs.asdict(noted).items() if name not in {"at", "format"}}
     services.announce(Event.APPROVAL_NEEDED, {"run_id": opened.id, "task": opened.task.name, **costs})
     return True
+
+
+def _asks_bedrock(answers: str) -> bool:
+    """Whether some tier's answers cost what Bedrock takes: `bedrock`, or one of `0=openai:… 1=bedrock`."""
+    return answers == "bedrock" or any(part.endswith("=bedrock") for part in answers.split())

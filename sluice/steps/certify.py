@@ -64,7 +64,7 @@ def certified(opened: Run, *, at: str) -> Certificate:
         threshold=threshold,
         seed=draws.seed,
         task_version=opened.start.task_version,
-        models=[tier.model_id for tier in opened.start.tiers],
+        models=[tier.called for tier in opened.start.tiers],
         packs=[tier.pack for tier in opened.start.tiers],
         learned=blake2b(opened.store.get(opened.keys.learned), digest_size=16).hexdigest(),
         drawn_records=len(draws.keys),

@@ -352,7 +352,7 @@ class _Check:
         """
         if self.judged.answered:
             told, barred = self.judged.why_barred, self.judged.barred.total()
-            of = f"{barred} of {self.judged.asked} records were refused by {self.tier.model_id}, which answered others"
+            of = f"{barred} of {self.judged.asked} records were refused by {self.tier.called}, which answered others"
             return None if told is None else f"{of}: {told}"
         if not self.judged.asked:
             return None
@@ -362,7 +362,7 @@ class _Check:
         if message is None or not (refused > FEW or self._lasts(message, whole=whole)):
             return None
         many = f"{refused} of {asked}" if not whole and 0 < refused < asked else f"all {asked}"
-        return f"{many} records were refused by {self.tier.model_id}: {message}"
+        return f"{many} records were refused by {self.tier.called}: {message}"
 
     def _lasts(self, message: str, *, whole: bool) -> bool:
         """Whether trying again cannot mend what is said of the job, or of each of a few records."""

@@ -84,7 +84,7 @@ def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[t
     """The records as those of the next tier; none where there is no further one: they stay as they were refused."""
     if books.tier + 1 == len(opened.start.tiers):
         return []
-    words = f"refused by {opened.tier(books.tier).model_id}"
+    words = f"refused by {opened.tier(books.tier).called}"
     return [
         (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None))
         for item in refused
@@ -98,7 +98,7 @@ def _why(opened: Run, jobs: Iterable[Counts], tier: int) -> str | None:
     if refused <= FEW or any(books.answered for books in mine):
         return None
     most = max(mine, key=lambda books: books.refused)
-    return f"all {refused} records of {len(mine)} jobs were refused by {opened.tier(tier).model_id}: {most.message}"
+    return f"all {refused} records of {len(mine)} jobs were refused by {opened.tier(tier).called}: {most.message}"
 
 
 def told(left: Iterable[PlannedJob]) -> list[Left]:

@@ -54,9 +54,17 @@ def problems_of(error: ValidationError, places: Mapping[str, type[BaseModel]], a
             names = [field.alias or name for name, field in holder.model_fields.items()]
             found.append(f"{path}: no such field{nearest(parts[-1], names)}")
         else:
-            allowed = str(cause) if cause else _IN_YAML.get(item["type"], item["msg"].replace("Input should", "should"))
+            allowed = words_of(item)
             found.append(f"{path}: {shown(item['input'])}: {allowed}")
     return found
+
+
+def words_of(mistake: Mapping[str, Any]) -> str:
+    """What is allowed in place of a mistake that pydantic has found, without the library's own words."""
+    if cause := mistake.get("ctx", {}).get("error"):
+        return str(cause)
+    said: str = mistake["msg"]
+    return _IN_YAML.get(mistake["type"], said.replace("Input should", "should"))
 
 
 def nearest(name: str, names: Any) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from sluice.task.problems import words_of
+
 ON_DROP, ON_READY, OFF = "on_drop", "on_ready", "off"
 RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
 CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
@@ -113,7 +115,7 @@ def read_overlay(value: object) -> Overlay:
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         place = ".".join(map(str, wrong["loc"])) or "schedule"
-        raise ValueError(f"{place} = {wrong['input']!r}: {wrong['msg'].removeprefix('Value error, ')}") from None
+        raise ValueError(f"{place} = {wrong['input']!r}: {words_of(wrong)}") from None
 
 
 def check_expression(value: str) -> None:

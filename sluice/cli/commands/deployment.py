@@ -13,6 +13,7 @@ from sluice.cli.options import (
     JsonOption,
     ProfileOption,
     RunArgument,
+    RunOrFolder,
     SettingsOption,
     StackRegionOption,
     TaskOption,
@@ -173,13 +174,14 @@ def cancel(
 
 @commands.command(
     epilog=examples(
+        "sluice resume out/demo",
         "sluice resume tickets-20261120t101500-0123456789",
         "sluice resume tickets-20261120t101500-0123456789 --max-usd 50",
         "sluice resume tickets-20261120t101500-0123456789 --escalate-refused",
     )
 )
 def resume(
-    run: RunArgument,
+    run: RunOrFolder,
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", metavar="N", min=0, help="A new budget for the whole run, in dollars.")
     ] = None,
@@ -192,14 +194,21 @@ def resume(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Go on with a run; only what is missing is bought.
+    """Go on with a run, or with the run of a folder here; only what is missing is bought.
 
     It may have failed, been cancelled, or run out of budget: then --max-usd gives it a new one.
     A tier that refused all that it was sent is asked again first; what it refuses still waits for the next resume,
     or goes on to the next, dearer tier with --escalate-refused.
 
-    Exit codes: 0 resumed, 1 AWS could not be reached, 2 it cannot be resumed.
+    Exit codes: 0 resumed, 1 AWS could not be reached, 2 it cannot be resumed; of a folder those of `sluice run`.
     """
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+
+    if (folder := folder_of(run)) is not None:
+        from sluice.api.local import job_again  # noqa: PLC0415
+        from sluice.cli.run import go_on_here  # noqa: PLC0415
+
+        raise typer.Exit(go_on_here(lambda: job_again(folder, max_usd), as_json=json))
     from sluice.cli.control import resume_run  # noqa: PLC0415
 
     raise in_cloud(
@@ -210,11 +219,12 @@ def resume(
 
 @commands.command(
     epilog=examples(
+        "sluice rejudge out/demo --task ./stricter.yaml",
         "sluice rejudge tickets-20261120t101500-0123456789 --task ./stricter.yaml",
     )
 )
 def rejudge(
-    run: RunArgument,
+    run: RunOrFolder,
     task: TaskOption,
     json: JsonOption = False,
     env: EnvOption = "prod",
@@ -223,10 +233,18 @@ def rejudge(
 ) -> None:
     """Judge a run's stored answers by a changed task; buy nothing.
 
-    Prints the id of the new run, which has results of its own.
+    Prints the id of the new run, which has results of its own. In a folder here they take the place of the run's, which
+    goes to history/.
 
-    Exit codes: 0 begun, 1 AWS could not be reached, 2 wrong usage or a bad task.
+    Exit codes: 0 begun, 1 AWS could not be reached, 2 wrong usage or a bad task; of a folder those of `sluice run`.
     """
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+
+    if (folder := folder_of(run)) is not None:
+        from sluice.api.local import job_judged  # noqa: PLC0415
+        from sluice.cli.run import go_on_here  # noqa: PLC0415
+
+        raise typer.Exit(go_on_here(lambda: job_judged(folder, task), as_json=json))
     from sluice.cli.control import rejudge_run  # noqa: PLC0415
 
     raise in_cloud((env, region, profile), lambda deployment: rejudge_run(deployment, run, task, as_json=json))

@@ -109,11 +109,12 @@ class ReplyFile:
 class KeptReplies:
     """Answers from the file what it has, asks the source for what is missing, and keeps that.
 
-    A request that is made again within a run is another attempt, whose reply is another one.
+    A request that is made again within a run is another attempt, whose reply is another one. Without `asks` what is
+    missing stays so.
     """
 
-    def __init__(self, source: AsksSomebody, file: ReplyFile, tally: Tally | None = None) -> None:
-        self.source, self.file, self.tally = source, file, tally or Tally()
+    def __init__(self, source: AsksSomebody, file: ReplyFile, tally: Tally | None = None, *, asks: bool = True) -> None:
+        self.source, self.file, self.tally, self.asks = source, file, tally or Tally(), asks
         self.name, self.concurrency = source.name, source.concurrency
 
     def answer(self, request: Request, run: str | None) -> Reply:
@@ -131,6 +132,8 @@ class KeptReplies:
         if (found := self.file.find(asked)) is not None:
             self.tally.found()
             return found
+        if not self.asks:
+            raise NoAnswer("no reply to this is kept")
         if self.file.no_room:
             raise NoAnswer(self.file.no_room)  # a reply that would be lost is not asked for
         try:

@@ -53,8 +53,18 @@ class Sources:
 class Opener:
     """Opens sources of one run, each of them once."""
 
-    def __init__(self, task: Task, tiers: Tiers, region: str, s3: S3Client, file: ReplyFile | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        tiers: Tiers,
+        region: str,
+        s3: S3Client,
+        file: ReplyFile | None,
+        *,
+        only_kept: bool = False,
+    ) -> None:
         self.task, self.tiers, self.region, self.s3, self.file = task, tiers, region, s3, file
+        self.only_kept = only_kept
         self.tally = Tally()
         self._opened: dict[str, Source] = {}
 
@@ -78,5 +88,5 @@ class Opener:
 
     def _kept(self, source: Source) -> Source:
         if self.file is not None and isinstance(source, AsksSomebody):
-            source = KeptReplies(source, self.file, self.tally)
+            source = KeptReplies(source, self.file, self.tally, asks=not self.only_kept)
         return Counted(source, self.tally)

@@ -34,7 +34,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """What the runner tells the stand-in.
 
     `answers` and `servers` say who answers, by the ids of models, "" for all others; `patience` is in seconds. `models`
-    is the file of one's own models.
+    is the file of one's own models. `only_kept`: nobody is asked.
     """
 
     task: dict[str, Any]
@@ -49,6 +49,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     replies: str | None = None
     servers: dict[str, Endpoint] = {}
     patience: float = 0.0
+    only_kept: bool = False
     models: str | None = None
 
     @property
@@ -73,7 +74,7 @@ def build(configuration: Configuration) -> Server:
         template = Template(msgspec.json.decode(Path(configuration.template).read_bytes()), region)
     tiers = Tiers.of(task, region, Catalog.load(Path(configuration.models) if configuration.models else None))
     replies = ReplyFile(Path(configuration.replies)) if configuration.replies and configuration.asks else None
-    opener = Opener(task, tiers, region, s3, replies)
+    opener = Opener(task, tiers, region, s3, replies, only_kept=configuration.only_kept)
     sources = opener.open(configuration.answers, configuration.servers, configuration.patience)
     account = msgspec.to_builtins(faults.plan.account)
     settings = Settings().override({**configuration.settings, **account})

@@ -12,7 +12,7 @@ import pytest
 
 import sluice
 from sluice.api.forecasting import asked_for, trial_of
-from sluice.api.local import Run, job_of
+from sluice.api.local import Run, job_again, job_judged, job_of
 from sluice.errors import BadRequest, BadSetting, BadTask, Interrupted, Unfinished
 from tests.harness.drive import Cloud, jsonl
 
@@ -223,3 +223,34 @@ def test_what_cannot_be_piloted_starts_nothing(rows: Path, changes: dict[str, An
         sluice.pilot(rows, "plain.yaml", **changes)
     with pytest.raises(BadRequest, match=r"escalate 1\.5 is no share"):
         sluice.plan(rows, "plain.yaml", escalate=1.5)
+
+
+def test_a_run_of_a_folder_goes_on_as_it_was_begun(rows: Path) -> None:
+    """Inputs, task, answers and settings are those of the latest run there, whatever folder one is in."""
+    runner = MemoryRunner()
+    job_of(rows, "plain.yaml", "out", ["0=standin"], {"max_jobs_in_flight": 3}, "eu-west-1").run(runner)
+    Path("out/logs").mkdir()
+    Path("out/logs/asked.json").write_bytes(msgspec.json.encode(runner.asked["asked"]))
+    Path("plain.yaml").unlink()
+    again = job_again("out", 5.0)
+    assert (list(again.inputs), again.region, again.settings) == ([rows], "eu-west-1", {"max_jobs_in_flight": 3})
+    assert (again.task.budget.max_usd, again.task.labels, again.answers.said) == (5.0, {"a": "", "b": ""}, "standin")
+    with pytest.raises(BadRequest, match=r"nowhere holds no run that was begun on this machine"):
+        job_again("nowhere")
+
+
+def test_kept_answers_are_judged_by_another_task(rows: Path) -> None:
+    """Over the inputs as they were: with others the answers would be to something else."""
+    runner = MemoryRunner()
+    job_of(rows, "plain.yaml", "out").run(runner)
+    Path("out/logs").mkdir()
+    Path("out/logs/asked.json").write_bytes(msgspec.json.encode(runner.asked["asked"]))
+    Path("stricter.yaml").write_text(json.dumps({**TASK, "gates": {"min_confidence": "certain"}}))
+    judged = job_judged("out", "stricter.yaml")
+    assert judged.judge_by is not None
+    assert (judged.judge_by.gates.min_confidence, judged.task.gates.min_confidence) == ("certain", "likely")
+    document = json.loads(Path("out/run.json").read_bytes())
+    document["inputs"][0]["sha256"] = "0" * 64
+    Path("out/run.json").write_text(json.dumps(document))
+    with pytest.raises(BadRequest, match=r"in.jsonl is not what the run in out has read"):
+        job_judged("out", "stricter.yaml")

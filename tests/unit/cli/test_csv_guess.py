@@ -30,3 +30,18 @@ def test_a_file_is_taken_for_what_its_first_rows_show(head: bytes, said: str | N
     """Each departure from the usual form is written down for a person to check; the usual form is not."""
     lines = csv_lines(guessed_form(head, ",", whole=True))
     assert lines == ([] if said is None else [f"  csv: {said}  # as the first rows look; check it"])
+
+
+@pytest.mark.parametrize(
+    ("head", "header"),
+    [
+        (b"no,review\n1,good\n2,bad\n", True),
+        (b"null,none\na,b\nc,d\n", True),
+        (b"great,yes\nbad,no\n", False),
+        (b"true,great\nfalse,bad\n", False),
+    ],
+)
+def test_no_is_the_name_of_a_column_or_a_value(head: bytes, header: bool) -> None:
+    """It is a value where the rows below it have such a word in the same place."""
+    form = guessed_form(head, ",", whole=True)
+    assert (form is None or form.header) is header

@@ -144,7 +144,7 @@ def test_an_unknown_price_is_unknown(rows: str, capsys: pytest.CaptureFixture[st
     said = planned(rows, task={"tiers": [{"model": "acme.new-model-v1:0"}]})
     assert (said.expected_usd, said.ceiling_usd) == (None, None)
     print_forecast(said, Settings())
-    assert "alone: unknown; give the unknown prices in models.yaml" in capsys.readouterr().out
+    assert "Expected: unknown, since a price is unknown; models.yaml takes it." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -656,3 +656,28 @@ def test_texts_that_tokenizers_disagree_on_are_warned_of(tmp_path: Path) -> None
     assert any(line.startswith("tokens: the estimate is poor") and "tamil" in line for line in said.warnings)
     low, high = said.tokens["range"]
     assert low * 2 < said.tokens["text"] <= high
+
+
+def test_the_cost_is_told_in_three_sentences(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is expected, what everything going on would cost, and what nothing can pass; in this order."""
+    print_forecast(planned(rows), Settings())
+    said = " ".join(capsys.readouterr().out.split())
+    places = [said.find(words) for words in ("Expected: $", "If everything escalates: $", "At most, whatever")]
+    assert places == sorted(places)
+    assert -1 not in places
+
+
+def test_a_plan_for_ones_own_server_says_nothing_of_bedrock(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No prices, hours and quotas of AWS, which has nothing to do with it; its own price counts."""
+    models = {"my": {"openai": {"url": "http://localhost:1/v1", "model": "q"}, "price": [1, 2]}}
+    (tmp_path / "own.yaml").write_text(json.dumps({"models": models}))
+    asked = replace(request(rows, task={"tiers": [{"model": "my"}]}), catalog=Catalog.load(tmp_path / "own.yaml"))
+    made = forecast(asked, nowhere, quiet)
+    assert made.expected_usd is not None
+    print_forecast(made, Settings())
+    said = capsys.readouterr().out
+    for word in ("litellm", "AWS", "Quotas", "Basis:", "hours", "Region"):
+        assert word not in said
+    assert "as long as your server takes" in said

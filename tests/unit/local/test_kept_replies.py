@@ -310,3 +310,13 @@ def test_a_limit_is_kept() -> None:
 def test_the_server_says_when_to_come_back(header: str, seconds: float) -> None:
     """In seconds, within reason."""
     assert seconds_of(header) == seconds
+
+
+def test_what_is_judged_again_asks_nobody(tmp_path: Path) -> None:
+    """What is kept is found, and what is not stays without an answer."""
+    KeptReplies(Model(), ReplyFile(tmp_path / "replies.jsonl")).answer(request("a"), None)
+    judged = KeptReplies(model := Model(), ReplyFile(tmp_path / "replies.jsonl"), asks=False)
+    assert judged.answer(request("a"), None).text.startswith("a")
+    with pytest.raises(NoAnswer, match="no reply to this is kept"):
+        judged.answer(request("b"), None)
+    assert model.calls == []
