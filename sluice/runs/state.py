@@ -44,8 +44,7 @@ class FrozenTier(Tier):
     pace: Annotated[Pace | None, ReadByMsgspec()] = None
 
     @property
-    def called(self) -> str:
-        """How people know the model: Bedrock's by the id, one of their own by the name that they gave it."""
+    def called(self) -> str:  # as people know it: Bedrock's models by the id, their own by the name that they gave
         return self.model if is_own(self.model_id) else self.model_id
 
     @classmethod
@@ -53,15 +52,12 @@ class FrozenTier(Tier):
         """A tier with the model that it is resolved to."""
         left_open, price = tier.transport is Transport.AUTO, model.price
         as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
-        if "temperature" in model.refuses:
-            as_taken["temperature"] = None
+        as_taken |= {"temperature": None} if "temperature" in model.refuses else {}
         if left_open or tier.transport is Transport.ON_DEMAND:
             as_taken["cache_from_tokens"] = model.cache_from_tokens
-        facts = {
-            "model_id": model.id,
+        facts: dict[str, Any] = {"model_id": model.id, "price": price, "token_factor": model.token_factor}
+        facts |= {
             "batch": tier.transport is Transport.BATCH or (left_open and model.batch),
-            "price": price,
-            "token_factor": model.token_factor,
             "context_tokens": min(filter(None, (model.context_tokens, model.priced_to_tokens)), default=None),
             "flex": (left_open or tier.transport is Transport.FLEX) and bool(price and price.flex_input),
         }
