@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambdas.runtime import step
 from sluice.decoding import convert
-from sluice.runs.state import ShardItem
+from sluice.runs.drawn import ShardItem
 from sluice.steps import score
 
 if TYPE_CHECKING:

@@ -110,14 +110,14 @@ MUTATIONS = (
     Mutation(
         "output of a Stopped job thrown away",
         "sluice/steps/check.py",
-        "Judged(run, self.keys, self.sent)",
-        'Judged(run, run.source.job(99, 99) if self.ended.status == "Stopped" else self.keys, self.sent)',
+        "Judged(run, self.keys, self.sent,",
+        'Judged(run, run.source.job(99, 99) if self.ended.status == "Stopped" else self.keys, self.sent,',
     ),
     Mutation(
         "output read of Completed jobs alone",
         "sluice/steps/check.py",
-        "Judged(run, self.keys, self.sent)",
-        'Judged(run, run.source.job(99, 99) if self.ended.status != "Completed" else self.keys, self.sent)',
+        "Judged(run, self.keys, self.sent,",
+        'Judged(run, run.source.job(99, 99) if self.ended.status != "Completed" else self.keys, self.sent,',
     ),
     Mutation(
         "client token not reused: a new one at each try",

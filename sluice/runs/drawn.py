@@ -88,3 +88,10 @@ class Certificate(Document, frozen=True, kw_only=True):
     sampled: list[SampledAnswer]
     pieces: list[PieceLines]
     at: str
+
+
+class ShardItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker of the step score scores."""
+
+    run: str
+    shard: int

@@ -384,13 +384,6 @@ class Resumption(Document, frozen=True, kw_only=True):
     escalate_refused: bool = False
 
 
-class ShardItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker of the step score scores."""
-
-    run: str
-    shard: int
-
-
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What one merge worker joins: the segments `first` to before `last` of a shard."""
 

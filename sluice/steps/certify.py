@@ -11,8 +11,8 @@ import numpy as np
 
 from sluice.aws.s3 import ahead
 from sluice.quality.certificate import Promise, SampledRow, certify
-from sluice.runs.drawn import Certificate, PieceLines, SampledAnswer
-from sluice.runs.state import Place, ShardItem
+from sluice.runs.drawn import Certificate, PieceLines, SampledAnswer, ShardItem
+from sluice.runs.state import Place
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.scores import ENTRY
 from sluice.steps.services import Run

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sluice.quality.learned import Learned
     from sluice.quality.score import Score
-    from sluice.runs.state import ShardItem
+    from sluice.runs.drawn import ShardItem
     from sluice.steps.services import Services
 
 AT_ONCE = 2048  # texts that are scored together

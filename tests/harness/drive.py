@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from sluice.aws.s3 import Store
 from sluice.models.catalog import Catalog
+from sluice.runs.drawn import ShardItem
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
-from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
+from sluice.runs.state import JobItem, Part, Span, Then
 from sluice.steps import certify, check, learn, merge, plan, prepare, publish, score, start
 from sluice.steps.services import Deployment, Services
 from tests.harness.bedrock import MemoryBedrock

@@ -17,8 +17,9 @@ import msgspec
 
 from sluice.aws.s3 import Store
 from sluice.errors import SluiceError
+from sluice.runs.drawn import ShardItem
 from sluice.runs.keys import Keys
-from sluice.runs.state import JobItem, Part, ShardItem, Span, Then
+from sluice.runs.state import JobItem, Part, Span, Then
 from sluice.steps import certify, check, learn, merge, plan, prepare, publish, resume, score, sweep
 from sluice.steps.services import Run, Services
 from tests.harness.drive import Cloud

@@ -194,7 +194,7 @@ def resume(
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Go on with a run, or with the run of a folder here; only what is missing is bought.
+    """Go on with a run, or a folder's; buy only what is missing.
 
     It may have failed, been cancelled, or run out of budget: then --max-usd gives it a new one.
     A tier that refused all that it was sent is asked again first; what it refuses still waits for the next resume,

@@ -205,7 +205,7 @@ def test_a_function_that_broke_is_a_failure(deployed: Deployed, capsys: pytest.C
 # Runs.
 
 
-@pytest.mark.parametrize("command", ["info", "watch", "cancel", "approve", "resume"])
+@pytest.mark.parametrize("command", ["info", "watch", "cancel", "approve"])
 @pytest.mark.parametrize("name", ["out/o1", "o1", "./o1"])
 def test_a_folder_is_not_looked_for_in_aws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
@@ -512,18 +512,18 @@ def test_a_failed_run_has_a_report_of_what_is_known(deployed: Deployed, tmp_path
         ("approve r1", "control", "approve_run", (("r1",), {"as_json": False})),
         ("cancel r1", "control", "cancel_run", (("r1",), {"as_json": False})),
         (
-            "resume r1 --max-usd 2.5",
+            f"resume {RUN} --max-usd 2.5",
             "control",
             "resume_run",
-            (("r1", 2.5), {"escalate_refused": False, "as_json": False}),
+            ((RUN, 2.5), {"escalate_refused": False, "as_json": False}),
         ),
         (
-            "resume r1 --escalate-refused",
+            f"resume {RUN} --escalate-refused",
             "control",
             "resume_run",
-            (("r1", None), {"escalate_refused": True, "as_json": False}),
+            ((RUN, None), {"escalate_refused": True, "as_json": False}),
         ),
-        ("rejudge r1 --task t", "control", "rejudge_run", (("r1", "t"), {"as_json": False})),
+        (f"rejudge {RUN} --task t", "control", "rejudge_run", ((RUN, "t"), {"as_json": False})),
         (f"results {RUN}", "fetch", "fetch_results", ((RUN, Path(RUN)), {"as_json": False})),
         (
             f"report {RUN} --open",

@@ -56,9 +56,9 @@ def test_help_is_asked_for_by_one_letter_too(words: list[str]) -> None:
 
 
 def test_every_command_speaks_json() -> None:
-    """By the same option; what `sluice schema` prints is JSON already, and CDK speaks for itself."""
+    """By the same option; what `schema` and `export` write is JSON already, and CDK speaks for itself."""
     without = [name for name, command in COMMANDS.items() if "json" not in {found.name for found in command.params}]
-    assert set(without) == {"synth", "bootstrap", "deploy", "destroy", "schema"}
+    assert set(without) == {"synth", "bootstrap", "deploy", "destroy", "schema", "export"}
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
