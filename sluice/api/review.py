@@ -90,10 +90,11 @@ def correction_of(line: Line, row: Row, by: str, version: str | None, seen: RowL
         fields=line.fields,
         given=row.labels,
         by=by,
-        at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+        at=line.at or dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+        drawn=line.drawn,
         note=line.note,
         run=row.run,
-        seen=None if seen is None else seen.last,
+        seen=line.seen if seen is None else seen.last,
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from sluice.errors import BadRequest
 from sluice.figures import place
 from sluice.quality.evaluation import Answer, Row
+from sluice.results.corrections import Settled
 from sluice.results.gold import GoldCount, known_words
 from sluice.results.wanted import Wanted
 from sluice.task.spelling import Names
@@ -79,9 +80,8 @@ class SaidAnswers(KnownAnswers):
         return self.checked({self.names.find(label) for label in settled.latest.labels})
 
     def drawn(self, source: str, line: int, record: str | None) -> bool:
-        """Whether what is known of a row measures: it was drawn uniformly of all rows."""
-        settled = self.corrections.of(source, line, record or "")
-        return settled is not None and not settled.conflict and settled.drawn
+        """Whether what is known of a row measures: it was itself drawn uniformly of all rows."""
+        return Settled(self.corrections.of_row((source, line, record or "")).heads).drawn
 
 
 def from_corrections(task: Task, published: Published) -> SaidAnswers:

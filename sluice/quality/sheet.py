@@ -7,6 +7,7 @@ cannot be taken is named by its line, with what would do; the other lines are ta
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sluice.results.corrections import Mark
     from sluice.results.published import Published
     from sluice.task.task import Task
 
@@ -53,6 +55,9 @@ class Line:
     labels: list[str] | None
     fields: dict[str, Any]
     note: str
+    drawn: bool = False  # these three of a file that the desk gave back
+    seen: Mark | None = None
+    at: str | None = None
 
 
 @dataclass
@@ -73,7 +78,7 @@ class Wrong(Exception):
 
 
 class SheetReader:
-    """Reads the sheets of a task."""
+    """Reads the sheets of a task, and checks what is said of a row."""
 
     def __init__(self, task: Task, column: str | None = None) -> None:
         self.task = task
@@ -127,16 +132,17 @@ class SheetReader:
         if TOO_MANY in row:
             raise Wrong(row[TOO_MANY])
         value = None if column is None else row.get(column)
-        fields = self._fields(row)
+        fields = self.fields(row)
         if _nothing(value) and not fields:
             return None
         if not _nothing(run := row.get("run_id")) and str(run) not in runs:
             raise Wrong(f"is about another run than {', '.join(runs)}")
-        labels = None if column is None else self._labels(value)
+        labels = None if column is None else self.labels(value)
         note = next((str(row[name]) for name in NOTES if not _nothing(row.get(name))), "")
-        return Line(number, _name(row), labels, fields, note)
+        return Line(number, _name(row), labels, fields, note, **_of_the_desk(row))
 
-    def _labels(self, value: object) -> list[str]:
+    def labels(self, value: object) -> list[str]:
+        """The labels that a cell stands for; `Wrong` where no row could have them."""
         if _nothing(value):
             raise Wrong("has fields and no label")
         words = _listed(value, self.names)
@@ -167,7 +173,8 @@ class SheetReader:
             else f"has a label that the task does not have; there are: {', '.join(self.task.labels)}"
         )
 
-    def _fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The extracted fields that a row's cells hold; `Wrong` where one does not fit."""
         found = {}
         for name, field_ in self.task.answer.fields.items():
             column = FIELD.format(name)
@@ -181,6 +188,21 @@ class SheetReader:
                     raise Wrong(f"has no value for {name} in {column}: it takes {kind}{allowed}")
                 found[name] = value
         return found
+
+
+def _of_the_desk(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of the desk says beside the answer: when, having seen what, and whether the row was drawn."""
+    found: dict[str, Any] = {"drawn": row.get("drawn") is True}
+    match row.get("seen"):
+        case [int(number), int(line)]:
+            found["seen"] = (number, line)
+    try:
+        found["at"] = (
+            dt.datetime.fromisoformat(str(row.get("at"))).astimezone(dt.UTC).isoformat(timespec="milliseconds")
+        )
+    except ValueError:
+        return found
+    return found
 
 
 def _nothing(value: object) -> bool:

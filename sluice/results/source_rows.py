@@ -44,7 +44,7 @@ class SourceRows:
 
     def columns(self, batch: pa.RecordBatch, own: dict[str, tuple[str, pa.DataType]]) -> dict[str, pa.Array]:
         """Make the column `text` of a batch, and own ones: by the name they get, the field and the type of each."""
-        raws = self._raws(batch)
+        raws = self.raws(batch)
         rows = [None if raw is None else parse_object(raw) for raw in raws] if own else []
         found = {TEXT: pa.array([None if raw is None else self.text(raw) for raw in raws], pa.string())}
         for name, (field, kind) in own.items():
@@ -59,7 +59,8 @@ class SourceRows:
         except ValueError:
             return raw.decode(errors="replace")
 
-    def _raws(self, batch: pa.RecordBatch) -> list[bytes | None]:
+    def raws(self, batch: pa.RecordBatch) -> list[bytes | None]:
+        """The rows of a batch as they stood in the input; None of what cannot be had."""
         if self.kept:
             return [None if text is None else text.encode() for text in batch[INPUT].to_pylist()]
         places = defaultdict(list)

@@ -195,7 +195,7 @@ def drawn(batches: Iterable[pa.RecordBatch], schema: pa.Schema, count: int, seed
     ranked = schema.append(pa.field(DRAWN, pa.uint64())).append(pa.field(TURN, pa.int64()))
     held, seen = ranked.empty_table(), 0
     for batch in batches:
-        ranks = [_rank(seed, *place) for place in zip(*(batch[name].to_pylist() for name in INSIDE), strict=True)]
+        ranks = [rank(seed, *place) for place in zip(*(batch[name].to_pylist() for name in INSIDE), strict=True)]
         turns = pa.array(range(seen, seen + batch.num_rows), pa.int64())
         columns = [*batch.columns, pa.array(ranks, pa.uint64()), turns]
         seen += batch.num_rows
@@ -206,5 +206,6 @@ def drawn(batches: Iterable[pa.RecordBatch], schema: pa.Schema, count: int, seed
     yield from held.take(order).combine_chunks().select(schema.names).to_batches(10_000)
 
 
-def _rank(seed: int, source: str, line: int) -> int:
+def rank(seed: int, source: str, line: int) -> int:
+    """A row's place in a uniform draw: a hash of seed and place."""
     return int.from_bytes(blake2b(f"{seed}\n{source}\n{line}".encode(), digest_size=8).digest())

@@ -66,12 +66,17 @@ def evaluate(
 
 @commands.command(
     epilog=examples(
-        "sluice review out/demo --import checked.csv",
+        "sluice review out/demo",
+        "sluice review out/demo --file review.html",
+        "sluice review out/demo --import review-tickets.jsonl",
         "sluice review tickets-20261120t101500-0123456789 --import checked.csv --by ann --json",
     )
 )
 def review(  # noqa: PLR0913, PLR0917 - one for each option
     run: RunOrFolder,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="PATH", help="Write the page as a file that needs no server.")
+    ] = None,
     sheet: Annotated[
         Path | None, typer.Option("--import", metavar="FILE", help="Take right labels from a CSV or JSON Lines file.")
     ] = None,
@@ -84,12 +89,25 @@ def review(  # noqa: PLR0913, PLR0917 - one for each option
     over: Annotated[
         bool, typer.Option("--over", help="You know what others have said of these rows, and decide.")
     ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="At most so many rows of a queue.")
+    ] = 500,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=1, max=10_000, help="So many rows drawn uniformly.")
+    ] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Another number draws other rows.")] = 0,
+    open_it: Annotated[bool, typer.Option("--open/--no-open", help="Show the page in your browser.")] = True,
     json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Say what is right of a run's rows.
+    """Look at a run's rows in your browser, and say what is right.
+
+    Without --import or --file a page opens at an address of this machine, until Ctrl-C: unresolved rows, rows against
+    known answers, those that a stronger tier changed, the lowest scores, and a uniform sample, which alone measures how
+    good the run is. The keyboard is enough, and each decision is kept before the next row shows. --file writes the same
+    as one file; what it gives back goes in by --import.
 
     What is said is a layer over the results (`sluice results`, `sluice evaluate --gold corrections`), kept in
     corrections/TASK of the folder, or of the results bucket, by your own rights. Nothing that was said before is
@@ -106,7 +124,9 @@ def review(  # noqa: PLR0913, PLR0917 - one for each option
     from sluice.cli.review import Request, review_run  # noqa: PLC0415
     from sluice.results.folder import all_in_folder  # noqa: PLC0415
 
-    request = Request(sheet, column, by, over=over, as_json=json)
+    request = Request(
+        sheet, column, by, over=over, as_json=json, file=file, limit=limit, sample=sample, seed=seed, show_it=open_it
+    )
     folder = folder_of(run)
     if folder is not None:
         raise here(lambda: review_run(all_in_folder(folder), request))

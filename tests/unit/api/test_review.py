@@ -10,19 +10,17 @@ import pytest
 from sluice.api.quality import evaluate
 from sluice.api.review import take_sheet
 from sluice.errors import BadRequest
-from sluice.results.published import Origin, Published
 from sluice.results.view import Look, View
 from sluice.results.wanted import Wanted
-from sluice.rows.containers import Reading
-from sluice.runs.document import read
-from sluice.runs.keys import Keys
-from sluice.runs.state import Inputs
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud
+from tests.harness.reviewed import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sluice.results.published import Published
 
 CSV = b"id,text\n01,about a\n02,odd one\n03,about c\n03,odd too\n=5,about a\n,\n"
 TASK: dict[str, Any] = {
@@ -52,16 +50,6 @@ def run(made: tuple[Cloud, dict[str, Any]]) -> Published:
     for key in [key for key in cloud.s3.objects if key[1].startswith("corrections/")]:
         del cloud.s3.objects[key]
     return opened(cloud, summary)
-
-
-def opened(cloud: Cloud, summary: dict[str, Any]) -> Published:
-    key = Keys(summary["run_id"]).inputs
-
-    def origins() -> list[Origin]:
-        found = read(Inputs, cloud.work.get(key), key).inputs
-        return [Origin(cloud.incoming, item.uri.removeprefix("s3://incoming/"), item, Reading()) for item in found]
-
-    return Published(cloud.results, summary["run_id"], "results/t/", origins, summary["definition"])
 
 
 @pytest.fixture
@@ -184,6 +172,17 @@ def test_corrections_are_known_answers(
     assert (found["known"], found["right"], found["interval"]) == (3, 2, None)
     take_sheet(run, sheet("id,label\n02,none\n"), by="ben")
     assert evaluate(run, summary, "corrections")["known"] == 2
+
+
+def test_only_drawn_rows_measure(
+    made: tuple[Cloud, dict[str, Any]], run: Published, sheet: Callable[..., Path]
+) -> None:
+    """An interval for all rows comes from what the desk's uniform sample says, and not from rows of the same text."""
+    lines = ['{"source": "a.csv", "line": 1, "corrected_labels": ["about"], "drawn": true, "seen": null}']
+    lines += ['{"id": "02", "corrected_labels": ["about"], "drawn": false}']
+    assert take_sheet(run, sheet("\n".join(lines), "said.jsonl"), by="ann").taken == 2
+    found = evaluate(run, made[1], "corrections")
+    assert (found["known"], found["interval"]["right"], found["interval"]["of"]) == (3, 1, 1)
 
 
 @pytest.mark.parametrize(
