@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove mutants simulate emulate check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ mutants: setup ## Break the code by chance and in known ways, and see the tests 
 
 simulate: setup ## Print what each role may and may not, as an IAM simulator from elsewhere says
 	@$(BIN)/python -m tests.infra.test_simulated
+
+arm: setup ## Load the functions' bundles under an emulated arm64; needs qemu-user-static and mmdebstrap
+	@$(BIN)/python -m tests.arm64
 
 emulate: setup ## Deploy to an emulator of AWS, run, compare with a local run, destroy; needs Python 3.13 beside
 	@$(BIN)/python -m tests.emulate

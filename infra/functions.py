@@ -39,6 +39,11 @@ class Room:
     numpy: bool = False
     tasks: bool = False
 
+    @property
+    def packages(self) -> Packages:
+        """Which of the locked packages its code includes."""
+        return Packages.ALL if self.numpy else Packages.ARROW if self.arrow else Packages.WITHOUT_ARROW
+
 
 # docs/internals/scaling.md has the arithmetic. New accounts allow 3,008 MB. What computes has at least one whole
 # processor, and no more than that would help, since each step works on one core. /tmp holds the tables of a large
@@ -122,9 +127,8 @@ class Functions(Construct):
                 function.add_environment(name, value)
 
     def _code(self, room: Room) -> lambda_.Code:
-        packages = Packages.ALL if room.numpy else Packages.ARROW if room.arrow else Packages.WITHOUT_ARROW
         return function_code(
-            packages=packages if self._options.bundle else Packages.NONE,
+            packages=room.packages if self._options.bundle else Packages.NONE,
             tasks=self._tasks if room.tasks else None,
             intake=self._options.intake if room.tasks else None,
         )
