@@ -34,7 +34,10 @@ def test_what_holds_no_rows_is_passed_over_with_a_reason(name: str, head: bytes,
 @pytest.mark.parametrize(
     ("name", "head"),
     [
-        *(("rows", head) for head in (b"", b" \n", JSON, b"\xef\xbb\xbf [1,", b"\x1e{}", gzip.compress(JSON), PARQUET)),
+        *(
+            ("rows", head)
+            for head in (b"", b" \n", JSON, b"\xef\xbb\xbf [1,", b"\x1e{}", gzip.compress(JSON, mtime=0), PARQUET)
+        ),
         ("2026.01.csv", b"a,b"),
         ("ROWS.JSONL", b"hello"),
         ("rows.csv.gz", b"no gzip"),
