@@ -9,7 +9,7 @@ STAMP := .venv/.stamp-$(UV_VERSION)
 OPTIONS = $(if $(ENV),--env $(ENV)) $(if $(CDK_FLAGS),-- $(CDK_FLAGS))
 TESTS := $(wildcard tests/unit tests/reference tests/faults tests/flow tests/infra tests/browser)
 # Workers for pytest-xdist; PYTEST_FLAGS= runs everything in one process, where a debugger works.
-PYTEST_FLAGS ?= -n 2
+PYTEST_FLAGS ?= -n 3
 
 # Whoever calls CDK here by hand has the venv's Node, and cdk.json's `python app.py` the venv's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)

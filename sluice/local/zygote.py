@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.decoding import decode
+from sluice.errors import StillRunning
 from sluice.local.children import die_with_starter, receive_message, send_message
 from sluice.local.faults import Crash, WriteCounter
 from sluice.local.guard import Guard, install
@@ -177,7 +178,8 @@ def load(path: str) -> Any:
 
 def describe(error: BaseException, context: Context) -> dict[str, Any]:
     """An unhandled exception in the form in which Lambda's Python runtime reports it."""
-    traceback.print_exception(error)
+    if not isinstance(error, StillRunning):  # which is no fault: the state machine's Retry looks again
+        traceback.print_exception(error)
     kind = type(error).__name__
     if isinstance(error, SystemExit):
         kind = "Runtime.ExitError"

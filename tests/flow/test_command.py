@@ -53,12 +53,17 @@ class Place:
     def command(self) -> list[str]:
         """The command that runs the input."""
         files = [str(self.rows), "--task", str(self.folder / "task.yaml"), "--out", str(self.out)]
-        return [*PROGRAM, "run", *files, "--answers", f"replay:{self.answers}"]
+        return [*PROGRAM, "run", *files]
+
+    @property
+    def recorded(self) -> list[str]:
+        """Where its answers come from, unless a test says otherwise: more than one for all tiers is refused."""
+        return ["--answers", f"replay:{self.answers}"]
 
     def call(self, *more: str) -> subprocess.CompletedProcess[str]:
         """Run the input to the end."""
         return subprocess.run(
-            [*self.command, *more],
+            [*self.command, *([] if "--answers" in more else self.recorded), *more],
             cwd=ROOT,
             env=surroundings(),
             capture_output=True,
@@ -106,7 +111,7 @@ def here(
 
     def call(*more: str) -> Done:
         monkeypatch.setattr("sluice.local.runner.LocalCloud", shared)
-        monkeypatch.setattr(sys, "argv", ["sluice", *place.command[len(PROGRAM) :], *more])
+        monkeypatch.setattr(sys, "argv", ["sluice", *place.command[len(PROGRAM) :], *place.recorded, *more])
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr()
@@ -176,7 +181,7 @@ def test_a_run_that_fails_is_1_and_says_why(place: Place, here: Callable[..., Do
 def test_a_run_that_is_stopped_is_3_and_tells_the_truth(place: Place) -> None:
     """Ctrl-C in the first round: run.json says cancelled, and every row is in the results with its reason."""
     process = subprocess.Popen(
-        [*place.command, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
+        [*place.command, *place.recorded, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
         cwd=ROOT, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
@@ -250,7 +255,7 @@ def test_a_disk_without_room_ends_in_one_line_and_leaves_no_result(place: Place)
         "from sluice.cli import main; main()"
     )
     synthesized(models=models_beside(parse_task(PLAIN, "plain"), Catalog.load(), "us-east-1"))
-    command = [sys.executable, "-c", limited, *place.command[len(PROGRAM) :]]
+    command = [sys.executable, "-c", limited, *place.command[len(PROGRAM) :], *place.recorded]
     done = subprocess.run(command, cwd=ROOT, env=surroundings(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == f"sluice: {place.out / '.arriving' / 'report.html'}: File too large"

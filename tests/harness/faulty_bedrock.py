@@ -307,15 +307,15 @@ class FaultyBedrock:
 
     def _together(self, round_: int, model_id: str, texts: list[tuple[str | None, str]]) -> str:
         """The reply to a pack: each answer under its id, and what models do to packs."""
-        said = []
+        answers = []
         for name, text in texts:
             alone = self.answer(model_id, text)
             line = alone.replace("{", f'{{"id": "{name}", ', 1) if "{" in alone else alone
-            said += self._fated(line, round_, model_id, str(name), text)
+            answers.append(self._fated(line, round_, model_id, str(name), text))
         at = f"{round_} {model_id} {texts}"
         if self._strikes("pack: swapped", at):
-            said.reverse()
-        reply = "\n".join(said)
+            answers.reverse()  # not within an answer: what is doubled and cut would be another's word alone
+        reply = "\n".join(line for lines in answers for line in lines)
         if self._strikes("pack: cut", at):
             return reply[: self.dice.number(0, len(reply), "pack cut at", at)] + CUT
         return reply

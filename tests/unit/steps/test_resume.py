@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,8 +85,9 @@ def test_the_same_event_twice_starts_one_run() -> None:
 
 
 def test_two_runs_over_one_file_do_not_meet() -> None:
-    """Each has its own jobs, objects and results; what one does is nothing to the other."""
+    """Each has its own jobs, objects and results; what one does is nothing to the other, without reuse."""
     scenario = draw_scenario(2)
+    scenario = replace(scenario, task=scenario.task.model_copy(update={"reuse": None}))
     machine = Machine(FaultPlan(), reply, scenario.settings)
     first = machine.begin(scenario.task, scenario.files)
     command = {
