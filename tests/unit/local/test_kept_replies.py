@@ -27,6 +27,8 @@ from sluice.task.file import parse_task
 if TYPE_CHECKING:
     from pathlib import Path
 
+SERVER, NOBODY = "http://x/v1", "http://127.0.0.1:1/v1"
+
 
 def request(text: str) -> Request:
     return Request("r", "m", text, text.encode(), 10)
@@ -87,7 +89,7 @@ def test_another_server_model_or_prompt_is_another_question(tmp_path: Path) -> N
         for most in (1, 2)
     }
     assert len(asked) == 16
-    assert OpenAISource(Endpoint(url="http://x/v1", model="q")).asked(Request("s", "n", "a", body, 1)) in asked
+    assert OpenAISource(Endpoint(url=SERVER, model="q")).asked(Request("s", "n", "a", body, 1)) in asked
 
 
 def test_no_answer_is_not_kept(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_a_source_that_only_computes_keeps_nothing(tmp_path: Path) -> None:
     task = parse_task({"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}, "t")
     s3: Any = None
     opener = Opener(task, Tiers(()), "us-east-1", s3, ReplyFile(tmp_path / "replies.jsonl"))
-    server = Endpoint(url="http://127.0.0.1:1/v1", model="q")
+    server = Endpoint(url=NOBODY, model="q")
     sources = opener.open({"": "standin"}, {"own.q": server}, 0)
     found = {model: sources.of(model) for model in ("own.q", "any")}
     assert all(isinstance(source, Counted) for source in found.values())
