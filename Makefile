@@ -14,6 +14,9 @@ PYTEST_FLAGS ?= -n 3
 # Whoever calls CDK here by hand has the venv's Node, and cdk.json's `python app.py` the venv's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
+# Each command and test starts Python many times: where a machine keeps it from writing what it compiled, each start
+# compiles every package anew, which takes longer than most of what is then done.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test orchestrators bench chaos advise docs prices prove mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
