@@ -4,14 +4,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sluice.local import cloud as clouds
 from sluice.local.cloud import LocalCloud
 from tests.flow.deployed import as_deployment
 from tests.flow.local import TICKETS, Flow, Outcome
+from tests.harness.warm import Warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluice.api.deployment import Deployment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> Iterator[None]:
+    """Have every cloud of this process fork its stand-ins, where one is not started by a command."""
+    warm = Warm()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clouds, "Child", warm.child)
+        yield
+    warm.close()
 
 
 @pytest.fixture(scope="session")

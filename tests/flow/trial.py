@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    import boto3
+
+    from sluice.local.cloud import LocalCloud
     from tests.flow.local import Flow
 
 
@@ -56,6 +59,12 @@ class Bought(NamedTuple):
 def label_of(number: int) -> str:
     """The label that every model gives to the row of this number."""
     return LABELS[number % len(LABELS)]
+
+
+@cache
+def console(cloud: LocalCloud) -> boto3.Session:
+    """One session for all trials of a cloud: each new one would read botocore's descriptions of Bedrock again."""
+    return cloud.session()
 
 
 class Trial:
@@ -145,7 +154,7 @@ class Trial:
     @cached_property
     def bedrock(self) -> Any:
         """A client of the stand-in, as somebody in the console has one."""
-        return self.cloud.session().client("bedrock", endpoint_url=self.cloud.bedrock)
+        return console(self.cloud).client("bedrock", endpoint_url=self.cloud.bedrock)
 
     def jobs(self) -> list[Bought]:
         """All Bedrock jobs of the run, the oldest first."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import io
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def client_error(code: str, operation: str, status: int = 400, message: str | None = None) -> ClientError:
@@ -22,11 +23,41 @@ def client_error(code: str, operation: str, status: int = 400, message: str | No
     )
 
 
+LAST = chr(0x10FFFF)  # sorts behind whatever follows a prefix
+
+
+class Objects(dict[tuple[str, str], bytes]):
+    """Bodies by bucket and key, and the keys in order: a listing looks at those of its prefix alone."""
+
+    def __init__(self, content: Mapping[tuple[str, str], bytes] | None = None) -> None:
+        super().__init__(content or {})
+        self.names = sorted(self)
+
+    def __setitem__(self, name: tuple[str, str], body: bytes) -> None:
+        if name not in self:
+            insort(self.names, name)
+        super().__setitem__(name, body)
+
+    def __delitem__(self, name: tuple[str, str]) -> None:
+        super().__delitem__(name)
+        del self.names[bisect_left(self.names, name)]
+
+    def pop(self, name: tuple[str, str], *default: Any) -> Any:
+        if name in self:
+            del self.names[bisect_left(self.names, name)]
+        return super().pop(name, *default)
+
+    def below(self, bucket: str, prefix: str) -> list[str]:
+        """The keys of a bucket that begin with a prefix, in order."""
+        begin, end = (bisect_left(self.names, (bucket, edge)) for edge in (prefix, prefix + LAST))
+        return [key for _, key in self.names[begin:end]]
+
+
 @dataclass
 class MemoryS3:
     """A client over one dictionary; `writes` lists the keys in the order in which they appeared."""
 
-    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    objects: Objects = field(default_factory=Objects)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     requests: int = 0
@@ -116,7 +147,7 @@ class MemoryS3:
 
     def paginate(self, *, Bucket: str, Prefix: str) -> Any:  # noqa: N803
         self.requests += 1
-        keys = sorted(key for bucket, key in self.objects if bucket == Bucket and key.startswith(Prefix))
+        keys = self.objects.below(Bucket, Prefix)
         for at in range(0, max(1, len(keys)), 1000):
             page = keys[at : at + 1000]
             yield {"Contents": [self._entry(Bucket, key) for key in page]} if page else {}

@@ -67,7 +67,7 @@ def build(configuration: Configuration) -> Server:
     region = configuration.region
     task = Task.model_validate(configuration.task)
     config = Config(max_pool_connections=16, proxies={}, s3={"payload_signing_enabled": False})
-    s3 = boto3.session.Session().client("s3", endpoint_url=configuration.s3, region_name=region, config=config)
+    s3 = boto3.client("s3", endpoint_url=configuration.s3, region_name=region, config=config)
     faults = Faults(read_plan(Path(configuration.faults)) if configuration.faults else None)
     template = None
     if configuration.template:

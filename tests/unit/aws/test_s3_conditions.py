@@ -9,7 +9,7 @@ import pytest
 
 from sluice.aws.s3 import Store
 from sluice.errors import RetryLater, Stop
-from tests.harness.s3 import MemoryS3, client_error
+from tests.harness.s3 import MemoryS3, Objects, client_error
 
 
 @dataclass
@@ -54,7 +54,7 @@ def test_many_objects_are_removed_by_the_thousand() -> None:
     """One that is gone already is no error."""
     client = Contested()
     keys = [f"inbox/{n}" for n in range(2500)]
-    client.objects = {("work", key): b"" for key in [*keys[1:], "inbox/stays"]}
+    client.objects = Objects({("work", key): b"" for key in [*keys[1:], "inbox/stays"]})
     store(client).delete(keys)
     assert list(client.objects) == [("work", "inbox/stays")]
 

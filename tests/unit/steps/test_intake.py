@@ -15,6 +15,7 @@ from sluice.errors import BadTask
 from sluice.runs.inbox import Intake, Source
 from sluice.steps.services import Run
 from tests.harness.inbox import World, write_tasks
+from tests.harness.s3 import Objects
 from tests.harness.stage import stage
 
 if TYPE_CHECKING:
@@ -331,7 +332,7 @@ def test_one_bad_object_keeps_no_other_from_its_run(tasks: Path) -> None:
     world.deliver(world.drop("texts/large.csv", b"text\n" * 9))
     for body in (b"{}\n", b"{ }\n"):
         world.deliver(world.drop("b.jsonl", body, bucket="elsewhere"))
-    world.s3.objects = {place: body for place, body in world.s3.objects.items() if "gone" not in place[1]}
+    world.s3.objects = Objects({place: body for place, body in world.s3.objects.items() if "gone" not in place[1]})
     world.later(61)
     swept = world.sweep()
     read = [uri for places in world.runs().values() for uri, _ in places]
