@@ -52,13 +52,14 @@ class Load:
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
-        """The load as far as a run's own plan knows it, which has counted rows and bytes but looked at no text."""
+        """The load as far as a run's own plan knows it, which has counted rows and bytes and looked at some texts."""
         good = plan.rows - sum(plan.rejected.values())
         raw = max(0, plan.bytes - STORED_FRAME * plan.rows)
+        tokens = plan.bytes / plan.token_bytes if plan.token_bytes else raw / BYTES_PER_TOKEN
         longest = min(raw, good * task.input.max_tokens * BYTES_PER_TOKEN)
         return cls(
             records=plan.distinct,
-            text_tokens=raw * plan.distinct // max(1, plan.rows) // BYTES_PER_TOKEN,
+            text_tokens=int(tokens * plan.distinct / max(1, plan.rows)),
             prompt_tokens=prompt_tokens(task),
             answer_tokens=answer_tokens(task),
             most_records=good,

@@ -90,6 +90,7 @@ class Start(Document, frozen=True, kw_only=True):
     judges: str | None = None
     requests_in: str = "runs"
     seed: str | None = None
+    tokens: dict[str, float] = field(default_factory=dict)  # characters of a token, by script
     quotas: dict[str, Quota] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -144,6 +145,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     rejected: dict[str, int]
     sketch: list[str]
+    looked_at: tuple[int, float] = (0, 0.0)  # stored bytes of some good rows, and the tokens of their texts
 
 
 class SpanIndex(Document, frozen=True, kw_only=True):
@@ -187,6 +189,7 @@ class RunPlan(Document, frozen=True, kw_only=True):
     refused: dict[str, str] = field(default_factory=dict)
     ceiling_usd: float | None = None
     expected_usd: float | None = None
+    token_bytes: float | None = None  # of a stored row for each token of its text, where rows have been looked at
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

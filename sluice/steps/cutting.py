@@ -54,6 +54,7 @@ class Totals:
         self.refused: dict[str, str] = {}
         self.segments: list[PlannedSegment] = []
         self.byte_tables: list[tuple[int, int]] = []  # of each segment: the span, and where the table of bytes begins
+        self.looked_at = (0.0, 0.0)
         self._lines: dict[int, int] = {}
 
     def add(self, found: Opened, tables: Iterator[bytes]) -> None:
@@ -81,6 +82,16 @@ class Totals:
         self.distinct = pc.add(self.distinct, distinct)
         self.keys.add(segment.sketch)
         self.rejected = accounting.merged([self.rejected, segment.rejected])
+        bytes_, tokens = segment.looked_at
+        # A segment's rows stand for all of it, so that a small one weighs no more than its part.
+        weight = segment.bytes / bytes_ if bytes_ else 0.0
+        self.looked_at = self.looked_at[0] + weight * bytes_, self.looked_at[1] + weight * tokens
+
+    @property
+    def token_bytes(self) -> float | None:
+        """Stored bytes for each token of the texts, by the rows that were looked at."""
+        bytes_, tokens = self.looked_at
+        return bytes_ / tokens if tokens else None
 
 
 def counts_of(data: bytes, begin: int, size: int) -> pa.Array:
@@ -120,6 +131,7 @@ def cut_run(opened: Run) -> None:
         shard_rows=shard_rows,
         segments=totals.segments,
         refused=dict(sorted(totals.refused.items(), key=lambda item: int(item[0]))),
+        token_bytes=totals.token_bytes,
     )
     _write_parts(opened, cuts, shard_bytes, len(totals.segments))
     opened.store.put(opened.keys.plan, _priced(opened, plan).write())

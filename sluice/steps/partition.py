@@ -9,10 +9,11 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from sluice.budget.tokens import estimated_tokens
 from sluice.decoding import decode
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.containers import Container, Limits, Reading, lines_of_input
-from sluice.rows.record import Buckets, RowReader
+from sluice.rows.record import PLACE, RAW, SENT, Buckets, RowReader
 from sluice.runs.planning import SKETCH, SMALL
 from sluice.runs.state import Piece, Segment, SpanIndex
 from sluice.steps.drawing import Drawing
@@ -27,6 +28,8 @@ S3_URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 ROWS_AT_ONCE = 4096  # of a bucket that are joined: a text that fills the input fills one bucket
 RESERVE_SECONDS = 45  # in which to refuse an object instead of being cut off without a word
 TABLE_BYTES = 1024 * 1024
+LOOKED_AT = 64  # rows of a segment whose tokens are estimated: with those of all segments, enough for a few per cent
+MOST_CHARACTERS = 4000  # of a text that are looked at
 HELD = 2  # times `span_bytes` that a segment may take in memory: rows under about 100 bytes cost more than their text
 
 
@@ -170,11 +173,14 @@ class _Partition:
         begin, count, rejected = self.out.size, buckets.rows, buckets.rejected
         rows, sizes, distinct = (array("I", bytes(4 * 16**self.depth)) for _ in range(3))
         sketch: list[str] = []
+        sample: list[bytes] = []
         for bucket, group, keys in buckets.drain():
             rows[bucket] = len(group)
             distinct[bucket] = len(keys)
             if len(sketch) < SKETCH:
                 sketch += sorted(key[:SMALL].decode() for key in keys)
+            if len(sample) < LOOKED_AT:  # keys are hashes: the first buckets are a sample like any other
+                sample += group[: LOOKED_AT - len(sample)]
             if self.drawing.wanted:
                 self.drawing.offer(group, self.out.size)
             for some in range(0, len(group), ROWS_AT_ONCE):
@@ -182,5 +188,23 @@ class _Partition:
         self.drawing.end_segment()
         self.tables.write(rows.tobytes() + sizes.tobytes() + distinct.tobytes())
         self.segments.append(
-            Segment(begin=begin, bytes=self.out.size - begin, rows=count, rejected=rejected, sketch=sketch[:SKETCH])
+            Segment(
+                begin=begin,
+                bytes=self.out.size - begin,
+                rows=count,
+                rejected=rejected,
+                sketch=sketch[:SKETCH],
+                looked_at=self._look_at(sample),
+            )
         )
+
+    def _look_at(self, rows: list[bytes]) -> tuple[int, float]:
+        """The bytes of the good ones among some stored rows, and the tokens of their texts by the scripts in them."""
+        figures, bytes_, tokens = self.run.start.tokens, 0, 0.0
+        for row in rows if figures else ():
+            if row[PLACE + 1] in SENT:  # behind its line feed
+                text = self.buckets.reader.text(row[RAW + 1 :])
+                seen = text[:MOST_CHARACTERS]
+                tokens += estimated_tokens([seen], figures) * len(text) / len(seen)
+                bytes_ += len(row)
+        return bytes_, tokens

@@ -251,6 +251,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         prices=_prices(deployment, tiers),
         requests_in=REQUESTS,
         seed=seed_of(asked.task.version, inputs) if asked.task.quality else None,
+        tokens=deployment.catalog.tokens.characters,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
     )
