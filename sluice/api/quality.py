@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
+from sluice.quality.comparison import Comparison, Side
 from sluice.quality.evaluation import Evaluation
 from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sluice.quality.known import KnownAnswers
     from sluice.results.published import Published
+    from sluice.results.run_document import Run
     from sluice.task.task import Task
 
 
@@ -72,6 +74,83 @@ def _known(task: Task, published: Published, gold: str | Path | None) -> KnownAn
     if gold is None:
         return from_input(task, published)
     return from_corrections(task, published) if str(gold) == FOLDER else from_file(task, Path(gold))
+
+
+def compare(
+    first: tuple[Published, Mapping[str, Any]],
+    second: tuple[Published, Mapping[str, Any]],
+    gold: str | Path | None = None,
+) -> dict[str, Any]:
+    """Compare two runs over the same rows, whatever their tasks, prompts, models and packs.
+
+    Args:
+        first: a run's rows and its run.json.
+        second: the other's.
+        gold: known answers, as of `evaluate`; else those of the input, where one of the tasks names some.
+
+    Returns:
+        A document of costs, agreement and, where rows have known answers, who is right more often (docs/quality.md).
+
+    Raises:
+        BadRequest: they have no row, no label or no known answer that was asked for in common.
+
+    """
+    sides = [_side(*each) for each in (first, second)]
+    runs = [read_run(side.summary) for side in sides]
+    if runs[0].run_id == runs[1].run_id:
+        raise BadRequest(f"{runs[0].run_id} is one run: name two that differ in what you want to compare")
+    if not set(sides[0].task.labels) & set(sides[1].task.labels):
+        raise BadRequest("the tasks of the two runs have no label in common: nothing of their answers can be compared")
+    known = _known_of_either(sides, gold)
+    found = Comparison(sides[0], sides[1], known).document()
+    if gold is not None and found["gold"] is None:
+        raise BadRequest(f"no row that both runs have has a known answer in {gold}", "gold")
+    return {
+        "runs": [_about(side, run) for side, run in zip(sides, runs, strict=True)],
+        "known": None if known is None else "input" if gold is None else str(gold),
+        "outside": 0 if known is None else known.outside,
+        **found,
+    }
+
+
+def _side(published: Published, summary: Mapping[str, Any]) -> Side:
+    run = read_run(summary)
+    task = parse_task(run.definition, "the run's task", frozen=True)
+    if not task.labels:
+        raise BadRequest(f"the task {task.name} has no labels that could be compared")
+    if not published.parts:
+        raise BadRequest(f"run {run.run_id} has no results to compare: it is {run.status.replace('_', ' ')}")
+    return Side(published, task, summary)
+
+
+def _known_of_either(sides: Sequence[Side], gold: str | Path | None) -> KnownAnswers | None:
+    """What is known of the rows: of a label that one of the tasks alone has, too."""
+    labels = sides[1].task.labels | sides[0].task.labels
+    of = sides[0]
+    if (gold is None and not of.task.input.gold) or (str(gold) == FOLDER and not len(of.published.corrections)):
+        of = sides[1]
+    if gold is None and not of.task.input.gold:
+        return None
+    return _known(of.task.model_copy(update={"labels": labels}), of.published, gold)
+
+
+def _about(side: Side, run: Run) -> dict[str, Any]:
+    """What one of the runs was, and what it cost; with what it would have cost without replies of earlier runs."""
+    parts = (run.cost_usd, run.reused.saved_usd)
+    bought = None if None in parts else sum(part for part in parts if part is not None)
+    return {
+        "run_id": run.run_id,
+        "task": run.task,
+        "task_version": run.task_version,
+        "status": run.status,
+        "answers": run.answers,
+        "models": [tier.model for tier in run.tiers],
+        "packs": [tier.pack for tier in side.task.tiers],
+        "rows": run.rows.total,
+        "cost_usd": run.cost_usd,
+        "without_reuse_usd": bought,
+        "usd_per_1000_rows": None if bought is None or not run.rows.total else 1000 * bought / run.rows.total,
+    }
 
 
 def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None) -> dict[str, Any]:

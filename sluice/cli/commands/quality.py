@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from sluice.cli.help import examples
 from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sluice.api.deployment import Deployment
     from sluice.cli.exits import ExitCode
     from sluice.results.published import Published
 
@@ -61,6 +64,52 @@ def evaluate(
         lambda deployment: print_evaluation(
             deployment.run(run).published(), deployment.run(run).summary, gold, by or (), as_json=json
         ),
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "sluice compare out/haiku out/nova",
+        "sluice compare tickets-20261120t101500-0123456789 tickets-20261121t101500-9876543210 --gold checked.csv",
+        "sluice compare out/before out/after --gold corrections --json",
+    )
+)
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's id, or the folder of a local run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another run over the same rows.")],
+    gold: Annotated[
+        Path | None,
+        typer.Option("--gold", metavar="FILE", help="Known answers; or corrections; else the input's."),
+    ] = None,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Compare two runs over the same rows: cost, agreement, accuracy.
+
+    Tasks, prompts, models, ladders and packs may differ. Where rows have known answers (the input's, a file's, or
+    --gold corrections, as of `sluice evaluate`), it says by how much B is right more often than A, with an interval,
+    and by an exact test that counts rows of one text once whether luck may be all of it: then no difference is shown.
+
+    Exit codes: 0 printed, 1 AWS or a file could not be reached, 2 wrong usage, or the runs have no row in common.
+    """
+    from sluice.cli.comparison import print_comparison  # noqa: PLC0415
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.results.folder import in_folder, read_document  # noqa: PLC0415
+
+    def opened(name: str, deployment: Deployment | None) -> tuple[Published, Mapping[str, Any]]:
+        folder = folder_of(name)
+        if folder is not None or deployment is None:
+            return in_folder(folder or Path(name)), read_document(folder or Path(name))
+        run = deployment.run(name)
+        return run.published(), run.summary
+
+    if folder_of(first) is not None and folder_of(second) is not None:
+        raise here(lambda: print_comparison(opened(first, None), opened(second, None), gold, as_json=json))
+    raise in_cloud(
+        (env, region, profile),
+        lambda deployment: print_comparison(opened(first, deployment), opened(second, deployment), gold, as_json=json),
     )
 
 
