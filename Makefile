@@ -19,7 +19,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove kills mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bou
 
 prove: setup ## Simulate the promises of certificates, intervals and alarms (minutes)
 	@$(BIN)/python -m tests.prove
+
+kills: setup ## Kill a run on this machine 30 times, and count at its server what is asked twice (minutes)
+	@$(BIN)/python -m tests.kills
 
 advise: setup ## Hold what `sluice plan --advise` says against a brute force over 10,000 random tasks (minutes)
 	@SLUICE_ADVICE_WORLDS=10000 $(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests/unit/forecast/test_advice.py
