@@ -13,6 +13,7 @@ from sluice.task.file import parse_task
 from tests.faults.scenarios import LABELS, MODELS, reply
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
+from tests.unit.steps import test_certified_runs as certified
 
 if TYPE_CHECKING:
     from sluice.task.task import Task
@@ -196,3 +197,24 @@ def test_an_object_that_is_merged_while_it_is_looked_for_is_found_in_the_other()
     again = run(machine, task_of())
     assert moved
     assert again["tiers"][0]["reused"] == 60 - again["tiers"][0]["sent"] > 40
+
+
+def test_a_certified_run_finds_the_oracles_answers_too() -> None:
+    """Only drawn rows that no earlier run had asked the oracle are bought, and the certificate is one of its own."""
+    machine = Machine(FaultPlan(), certified.reply, certified.SETTINGS)
+    summaries, of_oracle = [], []
+    for day in range(2):
+        later(machine, day)
+        machine.executions = 0
+        names = {f"{day}-{name}": data for name, data in certified.FILES.items()}
+        summaries.append(machine.finish(machine.begin(certified.task_of(reuse={"days": 30}), names)))
+        of_oracle.append(asked(machine))
+    first, second = summaries
+    assert second["tiers"][0]["reused"] == first["tiers"][0]["sent"]
+    assert second["tiers"][0]["sent"] == 0
+    assert 0 < len(of_oracle[1]) == second["tiers"][1]["sent"] < first["tiers"][1]["sent"] / 2
+    draws = [certified.stored(machine, summary["run_id"])[1] for summary in summaries]
+    assert draws[0].seed != draws[1].seed
+    for summary in summaries:
+        assert summary["certificate"]["status"] == "certified"
+        assert certified.verified(machine, summary) == []
