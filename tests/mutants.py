@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 STEPS = ("tests/unit/steps/test_run_steps.py", "tests/unit/steps/test_check.py", "tests/unit/steps/test_plan.py")
 GOING_ON = tuple(f"tests/unit/steps/test_{name}.py" for name in ("refused", "approval", "rejudge", "resume", "sweep"))
+FORMS = tuple(f"tests/unit/steps/test_{name}.py" for name in ("packed_runs", "transports", "reuse", "expiry"))
 # The modules, and the unit tests that hold each.
 MODULES: dict[str, tuple[str, ...]] = {
     "sluice/rows/containers": (
@@ -50,15 +51,26 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sluice/rows/paths.py": ("tests/unit/rows", "tests/unit/results"),
     "sluice/answers/judge.py": ("tests/unit/answers",),
     "sluice/runs/planning.py": ("tests/unit/runs/test_planning.py", "tests/unit/steps/test_plan.py"),
-    "sluice/runs/accounting.py": ("tests/unit/runs", "tests/unit/steps/test_publish.py", *STEPS),
-    "sluice/results/merging.py": ("tests/unit/results", "tests/unit/steps/test_rejudge.py", GOING_ON[0]),
-    "sluice/steps/prepare.py": (*STEPS, "tests/unit/results/test_merging.py"),
-    "sluice/steps/check.py": (*STEPS, *GOING_ON, "tests/unit/steps/test_publish.py", "tests/unit/aws/test_metrics.py"),
-    "sluice/steps/judging.py": (*STEPS, "tests/unit/steps/test_refused.py"),
-    "sluice/steps/plan.py": (*STEPS, *GOING_ON, "tests/unit/aws/test_metrics.py"),
+    "sluice/runs/accounting.py": ("tests/unit/runs", "tests/unit/steps/test_publish.py", *STEPS, *FORMS),
+    "sluice/results/merging.py": ("tests/unit/results", "tests/unit/steps/test_rejudge.py", GOING_ON[0], *FORMS),
+    "sluice/steps/prepare.py": (*STEPS, "tests/unit/results/test_merging.py", *FORMS),
+    "sluice/steps/check.py": (
+        *STEPS,
+        *GOING_ON,
+        "tests/unit/steps/test_publish.py",
+        "tests/unit/aws/test_metrics.py",
+        *FORMS,
+    ),
+    "sluice/steps/judging.py": (*STEPS, "tests/unit/steps/test_refused.py", *FORMS),
+    "sluice/steps/plan.py": (*STEPS, *GOING_ON, "tests/unit/aws/test_metrics.py", *FORMS),
     "sluice/steps/selection.py": ("tests/unit/steps/test_selection.py", *STEPS, "tests/unit/results/test_merging.py"),
 }
-FULLER = ("tests/reference", "tests/faults/test_plans.py", "tests/faults/test_crashes.py")
+FULLER = (
+    "tests/unit/steps/test_certified_runs.py",
+    "tests/reference",
+    "tests/faults/test_plans.py",
+    "tests/faults/test_crashes.py",
+)
 OPTIONS = ("--worlds", "25", "-k", "not no_plan_loses")
 SECONDS = 300  # a test that never ends has noticed the mistake
 FLOOR = 0.85  # of those that can be told from the code

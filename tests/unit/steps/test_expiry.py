@@ -142,6 +142,21 @@ def test_calls_whose_answers_have_expired_are_not_made_again_in_their_job() -> N
     assert staged.machine.faulty.bought.total() == 10
 
 
+def test_calls_that_were_all_made_are_not_made_again_when_their_answers_have_expired() -> None:
+    """What ended on demand was never submitted, and is no job that is still to be written."""
+    staged = stage({**ON_DEMAND, "attempts": 1})
+    item = staged.prepared()
+    while item.next == "infer":
+        item = infer.run(staged.services, item)
+    expire(staged)
+    again = prepare.run(staged.services, JobItem(run=staged.run, round=0, job=0))
+    assert not staged.written(staged.keys().input)
+    counts = staged.settle(again)
+    assert counts is not None
+    assert (counts.answered, counts.reasons) == (0, {"reply_gone": 10})
+    assert set(staged.machine.faulty.bought.values()) == {1}
+
+
 def test_runs_of_earlier_versions_have_it_all_in_their_own_folder() -> None:
     """Their start does not say where, and means that."""
     assert Keys("r", requests_in="runs").job(0, 0).input == "runs/r/round-0/00000/in/part-0.jsonl"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from sluice.budget.costs import Load, expected_way, run_ceiling_usd
-from sluice.rows.record import KEY
+from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from sluice.task.tiers import Transport
 from tests.faults.scenarios import LABELS, MODELS, reply
-from tests.harness.bedrock import texts_of
+from tests.harness.bedrock import model_output, texts_of
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
 
@@ -79,6 +79,18 @@ def test_what_a_request_holds_is_noted_before_it_is_sent_and_written_alike_again
     assert noted[0] == noted[1] == b"0 1 7\n" + bytes([7] * 8 + [4])
     assert [lines for _, lines in requests(one)] == [lines for _, lines in requests(other)]
     assert all(len(line["recordId"]) == KEY for _, lines in requests(one) for line in lines)
+
+
+def test_tokens_that_nothing_tells_are_estimated_for_each_row_of_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's share of the instructions and its own text: together about what the requests are long."""
+    monkeypatch.setattr(
+        "tests.harness.faulty_bedrock.model_output", lambda *given: model_output(*given) | {"usage": {}}
+    )
+    machine = run_packed(5, tiers_=1)
+    sent = [json.dumps(line["modelInput"], ensure_ascii=False) for _, lines in requests(machine) for line in lines]
+    rows = [row["input_tokens"] for row in machine.rows()]
+    assert min(rows) > 0
+    assert sum(rows) == pytest.approx(sum(map(len, sent)) / BYTES_PER_TOKEN, rel=0.05)
 
 
 def test_a_packed_run_keeps_below_its_ceiling_and_counts_requests_for_batch() -> None:
