@@ -22,6 +22,7 @@ from sluice.cli.options import parse_settings
 from sluice.cli.samples import showing_columns
 from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, row_number, short_model, size
+from sluice.forecast.floors import floors_in_words
 from sluice.forecast.forecast import forecast
 from sluice.forecast.offers import in_words
 from sluice.runs.approval import beyond
@@ -235,6 +236,7 @@ def _assumption(made: Forecast, settings: Settings) -> str:
             f"Assumed: the last tier is asked about {made.drawn:,} drawn rows and {share} of the others (--escalate), "
             "of which the certificate may send it none or all; no retries."
         )
+    assumed += f"\n{floors_in_words(made.floors)}" if made.floors else ""
     if _of_ones_own(made):
         return assumed
     return (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sluice.budget.tokens import poorly_known
 from sluice.figures import dollars, percent, short_model
+from sluice.forecast.floors import too_small
 from sluice.forecast.survey import refusals, sentences
 from sluice.forecast.weaknesses import weaknesses
 from sluice.models.catalog import OF_ONES_OWN_MAKING, profile_of
@@ -38,6 +39,7 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     for frozen in asked.task.tiers:
         if OF_ONES_OWN_MAKING.search(frozen.model):
             yield f"tiers: {frozen.model} is a custom model: it is called on demand, and has no price in batch"
+    yield from too_small(made.floors)
     yield from _leaving(made, asked.region)
     yield from _ending(estimate)
 

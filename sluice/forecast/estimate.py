@@ -13,6 +13,7 @@ from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, s
 from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
+from sluice.forecast.floors import floors_of
 from sluice.forecast.survey import documents
 from sluice.forecast.ways import as_if_left_open, compared, taken
 from sluice.runs import accounting, planning
@@ -82,7 +83,8 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
-    `drawn`: rows that a certificate draws, about which the last tier is asked.
+    `drawn`: rows that a certificate draws, about which the last tier is asked. `floors`: of each label with a promise
+    of its own how many sampled rows that takes, and how many are expected.
 
     `packs`: how many records a request of each tier may hold.
 
@@ -104,6 +106,7 @@ class Forecast:
     records: int
     escalate: float
     drawn: int
+    floors: list[dict[str, Any]]
     tiers: list[TierForecast]
     packs: list[int]
     expected_usd: float | None
@@ -167,6 +170,7 @@ class Estimate:
             records=self.texts.records,
             escalate=self.asked.escalate,
             drawn=0 if (quality := task.quality) is None else quality.sample + quality.train,
+            floors=floors_of(task, self.survey.known_labels),
             tiers=tiers,
             packs=[tier.pack for tier in opened.start.tiers],
             expected_usd=expected,

@@ -60,6 +60,7 @@ class Survey:
         self.unparsed: dict[str, Found] = defaultdict(Found)  # by the path of the kept field
         self.strange_gold = Found()
         self.known = 0
+        self.known_labels: Counter[str] = Counter()
         self._paths = {kept.column: kept.path for kept in task.input.kept}
         self._has_id = task.input.id is not None
         self._columns = RowColumns(
@@ -111,6 +112,7 @@ class Survey:
     def _take_gold(self, raws: list[bytes], places: Callable[[list[int]], list[Place]]) -> None:
         known = [self._gold.known_answer(raw) for raw in raws]
         self.known += sum(answer is not None for answer in known)
+        self.known_labels.update(label for answer in known for label in answer or () if label is not None)
         strange = [row for row, answer in enumerate(known) if answer is not None and None in answer]
         self.strange_gold.add(places(strange))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.quality.certificate import Promise, SampledRow, certify
+from sluice.quality.certificate import Promise, SampledRow, certify, certify_labels
 from sluice.quality.draws import Ranks
 from sluice.reasons import Status
 from sluice.results.wanted import Wanted
@@ -38,31 +38,36 @@ class Verification:
         self.checked = 0
         self._inputs = {item["uri"]: number for number, item in enumerate(summary["inputs"])}
         self._summary = summary
+        self._called: Counter[str] = Counter()  # rows by the label that the first tier gave them, where it has a floor
+        self._floors = {floor.label: floor for floor in certificate.floors}
 
     def run(self, published: Published) -> Verification:
         """Read all rows twice: for the draws, and to hold each label against them."""
         drawn = self._draws(published)
         self._check_rule(drawn)
-        self._check_rows(published, {record for _, _, _, record in drawn})
+        self._check_rows(published, {row.record for row in drawn})
         return self
 
     def _rows(self, published: Published) -> Iterator[dict[str, Any]]:
         for batch in published.batches(Wanted(), COLUMNS):
             yield from batch.to_pylist()
 
-    def _draws(self, published: Published) -> list[tuple[int, int, int, str]]:
-        """The rows of the smallest ranks, as (rank, input, line, record)."""
+    def _draws(self, published: Published) -> list[_Drawn]:
+        """The rows of the smallest ranks; counts by the way what has a floor."""
         certificate, good = self.certificate, 0
 
-        def ranked() -> Iterator[tuple[int, int, int, str]]:
+        def ranked() -> Iterator[_Drawn]:
             nonlocal good
             rank = self._rank()
             for row in self._rows(published):
                 if row["status"] == Status.REJECTED:
                     continue
                 good += 1
+                first = _first(row)
+                if first in self._floors:
+                    self._called[first] += 1
                 source = self._inputs[row["source"]]
-                yield rank(row["source"], row["line"]), source, row["line"], row["record"]
+                yield _Drawn(rank(row["source"], row["line"]), source, row["line"], row["record"], first or "")
 
         drawn = heapq.nsmallest(certificate.sample + certificate.train, ranked())
         if good - certificate.train != certificate.population:
@@ -85,14 +90,19 @@ class Verification:
 
         return rank
 
-    def _check_rule(self, drawn: Sequence[tuple[int, int, int, str]]) -> None:
+    def _check_rule(self, drawn: Sequence[_Drawn]) -> None:
         certificate, sampled = self.certificate, self.certificate.sampled
         places = [(row.source, row.line, row.key) for row in sampled]
-        if places != [row[1:] for row in drawn[: certificate.sample]]:
+        if places != [row[1:4] for row in drawn[: certificate.sample]]:
             self.problems.append("the sampled rows are not those of the smallest ranks under the seed")
-        taught = {record for _, _, _, record in drawn[certificate.sample :]}
+        teaching = drawn[certificate.sample :]
+        taught = {row.record for row in teaching}
         rows = [
-            SampledRow(None if row.place is None else (row.place.score, row.place.tie), bad=_is_bad(row, taught))
+            SampledRow(
+                None if row.place is None else (row.place.score, row.place.tie),
+                bad=_is_bad(row, taught),
+                label=None if row.place is None or not row.first else row.first[0],
+            )
             for row in sampled
         ]
         promise = Promise(Decimal(certificate.agree), Decimal(certificate.delta))
@@ -103,34 +113,83 @@ class Verification:
         above = None if certificate.threshold is None else (certificate.threshold.score, certificate.threshold.tie)
         if found.threshold is None or found.threshold.above != above:
             self.problems.append("the rule gives another threshold than it says")
+        self._check_floors(rows, Counter(row.first for row in teaching))
+
+    def _check_floors(self, sampled: Sequence[SampledRow], taught: Counter[str]) -> None:
+        """The same of each label's floor, within the rows that the first tier calls so."""
+        certificate = self.certificate
+        populations = {label: self._called[label] - taught[label] for label in self._floors}
+        floors = {floor.label: Decimal(floor.keep) for floor in certificate.floors}
+        found = certify_labels(floors, Decimal(certificate.delta), populations, sampled)
+        for floor in certificate.floors:
+            right = found[floor.label]
+            above = None if right.threshold is None else right.threshold.above
+            gives = (right.population, right.drawn, right.at_most, right.disagreements, above)
+            says = None if floor.threshold is None else (floor.threshold.score, floor.threshold.tie)
+            if gives != (floor.population, floor.sample, floor.at_most, floor.disagreements, says):
+                self.problems.append(f"the floor of {floor.label}: N, n, A, x or threshold are not those of the rule")
 
     def _check_rows(self, published: Published, drawn: set[str]) -> None:
         """Hold the label of each row against who stands for it, and the sampled answers against their rows."""
-        threshold, oracle = self.certificate.threshold, len(self.certificate.models) - 1
+        oracle = len(self.certificate.models) - 1
         sampled = {(row.source, row.line): row for row in self.certificate.sampled}
         wrong: defaultdict[str, list[str]] = defaultdict(list)
-        accepted = 0
+        accepted: Counter[str | None] = Counter()
         for row in self._rows(published):
             self.checked += 1
             place = f"{row['source'].rpartition('/')[2]} line {row['line']}"
             by_first = row["status"] == Status.ACCEPTED and row["tier"] == 0
-            accepted += by_first
+            accepted[_first(row)] += by_first
             if by_first and row["record"] in drawn:
                 wrong["were drawn, and have the first tier's label"].append(place)
-            if threshold is not None and row["score"] is not None and row["record"] not in drawn:
-                score = round(row["score"] * HIGHEST)
-                if score != threshold.score and by_first != (score > threshold.score):
-                    wrong["have the label of the wrong side of the threshold"].append(place)
+            if row["score"] is not None and row["record"] not in drawn and self._stands(row) == (not by_first):
+                wrong["have the label of the wrong side of the threshold"].append(place)
             answer = sampled.get((self._inputs[row["source"]], row["line"]))
             if answer is not None and not _is_of(answer, row, oracle):
                 wrong["are sampled, and the certificate has other answers to them"].append(place)
-        if accepted != self.certificate.accepted_rows:
-            said = f"{self.certificate.accepted_rows:,} rows keep the first tier's label, and {accepted:,} do"
-            self.problems.append(f"the certificate says that {said}")
+        for label, said in [(None, self.certificate.accepted_rows), *_by_floor(self.certificate)]:
+            kept = accepted.total() if label is None else accepted[label]
+            if kept != said:
+                of = "" if label is None else f" {label}"
+                what = f"{said:,} rows keep the first tier's label{of}, and {kept:,} do"
+                self.problems.append(f"the certificate says that {what}")
         self.problems += [
             f"{len(places):,} rows {what}: {', '.join(places[:NAMED])}{', …' * (len(places) > NAMED)}"
             for what, places in wrong.items()
         ]
+
+    def _stands(self, row: Mapping[str, Any]) -> bool | None:
+        """Whether a row's first answer stands by its score; None where it is at a threshold, and a hash decides."""
+        score, floor = round(row["score"] * HIGHEST), self._floors.get(_first(row) or "")
+        if floor is not None and floor.refused:
+            return False
+        bars = [each.threshold.score for each in (self.certificate, floor) if each is not None and each.threshold]
+        if any(score < bar for bar in bars):
+            return False
+        return None if score in bars else True
+
+
+class _Drawn(NamedTuple):
+    """A drawn row; `first` is what the first tier called it."""
+
+    rank: int
+    source: int
+    line: int
+    record: str
+    first: str
+
+
+def _by_floor(certificate: Certificate) -> Iterator[tuple[str, int]]:
+    for floor in certificate.floors:
+        yield floor.label, floor.accepted_rows
+
+
+def _first(row: Mapping[str, Any]) -> str | None:
+    """What the first tier called a row whose answer has a score; None for any other."""
+    if row["score"] is None:
+        return None
+    firsts = [step["label"] for step in row["trail"] if step["tier"] == 0 and step["label"] is not None]
+    return firsts[-1] if firsts else None
 
 
 def _is_bad(row: SampledAnswer, taught: set[str]) -> bool:
@@ -147,5 +206,5 @@ def _is_of(answer: SampledAnswer, row: Mapping[str, Any], oracle: int) -> bool:
         return False
     if by_oracle and set(answer.oracle or ()) != set(row["labels"]):
         return False
-    firsts = [step["label"] for step in row["trail"] if step["tier"] == 0 and step["label"] is not None]
-    return answer.first is None or not firsts or answer.first == firsts[-1:]
+    first = _first(row)
+    return answer.first is None or first is None or ", ".join(answer.first) == first

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import field
 
 from sluice.figures import percent, short_model
 from sluice.runs.drawn import Certificate
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 HIGHEST = 2**32 - 1  # of a stored score
 CERTIFIED = "certified"
+FLOORS_TOLD = 20
 LEFT_OUT = ("format", "below", "sampled", "pieces")  # certificate.json has them
 
 VOID = (
@@ -31,6 +34,31 @@ def told(certificate: Certificate | None) -> dict[str, Any] | None:
     return {"status": CERTIFIED} | {
         name: value for name, value in msgspec.to_builtins(certificate).items() if name not in LEFT_OUT
     }
+
+
+def _percent(share: Decimal) -> str:
+    return percent(float(100 * share), 100)
+
+
+class RunFloor(msgspec.Struct, frozen=True, kw_only=True):
+    """The promise of a single label; sluice.runs.drawn.Floor says what stands where."""
+
+    label: str
+    keep: str
+    population: int
+    sample: int
+    at_most: int
+    disagreements: int
+    accepted_rows: int
+    threshold: Place | None = None
+
+    def fact(self, first: str, oracle: str) -> tuple[str, str]:
+        """What is promised of it, and what it came to."""
+        name, others = f"Rows that {first} calls {self.label}", self.population - self.sample
+        if self.disagreements < 0:
+            return name, f"{self.sample:,} of {self.population:,} were sampled, too few: all go to {oracle}"
+        most = _percent(1 - Decimal(self.keep))
+        return name, f"at most {most} differ ({self.at_most:,} of {others:,}); {self.accepted_rows:,} keep it"
 
 
 class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +80,7 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str]
     threshold: Place | None = None
     status: str = CERTIFIED
+    floors: list[RunFloor] = field(default_factory=list)
 
     @property
     def others(self) -> int:
@@ -61,7 +90,7 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def promise(self) -> str:
         """What is promised, in a sentence."""
-        most, risk = (percent(1 - float(value), 1) for value in (self.agree, str(1 - float(self.delta))))
+        most, risk = _percent(1 - Decimal(self.agree)), _percent(Decimal(self.delta))
         return (
             f"At most {most} of the {self.others:,} rows that were not drawn carry another label than "
             f"{short_model(self.models[-1])} would have given: {self.at_most:,} rows. This is wrong with a probability "
@@ -89,4 +118,11 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
         yield "Sampled rows above the threshold that may differ", f"{self.disagreements:,}"
         if self.threshold is not None:
             yield "Threshold of the score", f"{self.threshold.score / HIGHEST:.4f}"
+        for floor in self.floors[:FLOORS_TOLD]:
+            yield floor.fact(first, oracle)
+        if len(self.floors) > FLOORS_TOLD:
+            yield "Floors of more labels", f"{len(self.floors) - FLOORS_TOLD:,}, in certificate.json"
+        if self.floors:
+            risk = _percent(Decimal(self.delta))
+            yield "Chance that any of these floors does not hold", f"at most {risk}, apart from the promise above"
         yield "Drawn", f"{self.sample:,} to certify by, {self.train:,} to teach the score, seed {self.seed}"

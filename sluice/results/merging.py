@@ -188,8 +188,8 @@ def _scores(keys: pa.Array, standing: Standing | None) -> pa.Array:
     """The score of each record's first answer, from 0 to 1; null where it has none."""
     if standing is None:
         return pa.nulls(len(keys), pa.float64())
-    places = standing.places
-    found = [None if (place := places.get(key)) is None else place[0] / HIGHEST_SCORE for key in keys.to_pylist()]
+    scores = standing.scores
+    found = [None if (score := scores.get(key)) is None else score / HIGHEST_SCORE for key in keys.to_pylist()]
     return pa.array(found, pa.float64())
 
 

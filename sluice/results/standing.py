@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class Standing(NamedTuple):
-    """Which answers of the first tier stand under a certificate: those above `threshold` of records not drawn.
+    """Which answers of the first tier stand under a certificate: those that it covers, of records not drawn.
 
-    `places` are the scores of the records that have one, each with the hash that breaks ties. `certified` is False
-    where the run ended before there was a certificate: then none stands.
+    `scores` are those of the records that have one, as they are stored. `certified` is False where the run ended before
+    there was a certificate: then none stands.
     """
 
-    places: dict[str, tuple[int, int]]
+    scores: dict[str, int]
     drawn: AbstractSet[str]
-    threshold: tuple[int, int] | None
+    covered: AbstractSet[str]
     certified: bool
 
     def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
@@ -30,6 +30,6 @@ class Standing(NamedTuple):
             return Outcome.ESCALATED.value, Reason.DRAWN.value
         if not self.certified:
             return Outcome.ESCALATED.value, None
-        if key in self.places and (self.threshold is None or self.places[key] > self.threshold):
+        if key in self.covered:
             return Outcome.ACCEPTED.value, None
         return Outcome.ESCALATED.value, Reason.LOW_SCORE.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import field
 
 from sluice.runs.document import Document
 from sluice.runs.state import Pending, Place
@@ -54,13 +55,36 @@ class PieceLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     lines: int
 
 
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised of the rows that the first tier calls `label`: at least the share `keep` of those is right.
+
+    `population`, `sample`, `at_most` and `disagreements` are N, n, A and x within these rows alone; with x below 0 the
+    sample is too small, and all of them go to the oracle. `threshold` as of the certificate, beside which it holds.
+    """
+
+    label: str
+    keep: str
+    population: int
+    sample: int
+    at_most: int
+    disagreements: int
+    threshold: Place | None
+    accepted_rows: int
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing can be promised, so that no such row is accepted."""
+        return self.disagreements < 0
+
+
 class Certificate(Document, frozen=True, kw_only=True):
     """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
 
     `population` N, `sample` n, `at_most` A and `disagreements` x are those of sluice/quality/rule.py; accepted is what
     stands above `threshold`, or all that passed the gates where it is None. `below`: of each shard the records that go
     to the oracle. `best_share`: what no score could pass, as far as the sample tells. `sampled` and `pieces` let
-    anyone find the draws and the rule's figures again beside the published rows.
+    anyone find the draws and the rule's figures again beside the published rows. `floors` are those of the task, in its
+    order: an answer stands above the threshold and above that of its label's floor.
     """
 
     agree: str
@@ -88,6 +112,18 @@ class Certificate(Document, frozen=True, kw_only=True):
     sampled: list[SampledAnswer]
     pieces: list[PieceLines]
     at: str
+    floors: list[Floor] = field(default_factory=list)
+
+    def stands(self, place: Place, floor: int) -> bool:
+        """Whether an answer with this place stands, whose label has the floor with this number, from 1; 0 for none."""
+        found = self.floors[floor - 1] if floor else None
+        return _is_above(place, self.threshold) and (
+            found is None or (not found.refused and _is_above(place, found.threshold))
+        )
+
+
+def _is_above(place: Place, threshold: Place | None) -> bool:
+    return threshold is None or (place.score, place.tie) > (threshold.score, threshold.tie)
 
 
 class ShardItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,9 @@ class Keys:
     def scores(self, shard: int) -> str:
         return f"{self.root}/scores/{shard:06d}.bin"
 
+    def floors(self, shard: int) -> str:
+        return f"{self.root}/scores/{shard:06d}.floors"
+
     def given_up(self, span: int) -> str:
         return f"{self.rows_prefix}{span:06d}.refused"
 

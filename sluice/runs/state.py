@@ -199,6 +199,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tie: int
 
 
+LOWEST = Place(score=-1, tie=0)  # below all answers
+
+
 class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A stretch of a pending object: records `first` to before `first + count`, found from byte `seek` on."""
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from fractions import Fraction
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from sluice.aws.s3 import ahead
-from sluice.quality.certificate import Promise, SampledRow, certify
-from sluice.runs.drawn import Certificate, PieceLines, SampledAnswer, ShardItem
+from sluice.quality.certificate import Promise, SampledRow, certify, certify_labels
+from sluice.runs.drawn import Certificate, Floor, PieceLines, SampledAnswer, ShardItem
 from sluice.runs.state import Place
 from sluice.steps.drawing import drawn_answers
-from sluice.steps.scores import ENTRY
+from sluice.steps.scores import ENTRY, FLOOR, has_floors
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sluice.quality.certificate import Certified
     from sluice.runs.drawn import DrawnRow, Draws
     from sluice.steps.drawing import DrawnAnswers
     from sluice.steps.services import Services
@@ -49,9 +52,9 @@ def certified(opened: Run, *, at: str) -> Certificate:
     sampled = sampled_rows(draws, answers, places)
     found = certify(Promise(quality.agree, quality.delta), draws.population, [row for row, _ in sampled])
     assert found.threshold is not None, "plan has refused a sample that is too small"
-    above = found.threshold.above
-    threshold = None if above is None else Place(score=above[0], tie=above[1])
-    counted = _Counted.of(opened, draws, threshold)
+    threshold = _place(found)
+    floors = _floors(opened, draws, answers, [row for row, _ in sampled])
+    counted = _Counted.of(opened, draws, threshold, floors)
     agreeing = sum(not row.bad for row, _ in sampled)
     return Certificate(
         agree=str(quality.agree),
@@ -79,7 +82,45 @@ def certified(opened: Run, *, at: str) -> Certificate:
         sampled=[_told(drawn, answers, row) for row, drawn in sampled],
         pieces=_pieces(opened),
         at=at,
+        floors=[
+            msgspec.structs.replace(floor, accepted_rows=rows)
+            for floor, rows in zip(floors, counted.by_floor[1:], strict=True)
+        ],
     )
+
+
+def _place(found: Certified) -> Place | None:
+    above = None if found.threshold is None else found.threshold.above
+    return None if above is None else Place(score=above[0], tie=above[1])
+
+
+def _floors(opened: Run, draws: Draws, answers: DrawnAnswers, sampled: list[SampledRow]) -> list[Floor]:
+    """The floors of single labels, within the rows that the first tier calls so; their accepted rows are not counted.
+
+    Like the population of all, theirs leaves the train rows out.
+    """
+    quality = opened.task.quality
+    assert quality is not None, "the task asks for a certificate"
+    labels = list(quality.floors)
+    rows: NDArray[np.int64] = np.zeros(len(labels) + 1, np.int64)
+    for shard in _stored(opened) if labels else ():
+        rows += np.bincount(shard.floors, shard.scores["rows"], len(rows)).astype(np.int64)
+    taught = Counter(answers.first[row.key][0] for row in draws.train if row.key in answers.first)
+    populations = {label: int(rows[n]) - taught[label,] for n, label in enumerate(labels, 1)}
+    found = certify_labels(quality.floors, quality.delta, populations, sampled)
+    return [
+        Floor(
+            label=label,
+            keep=str(quality.floors[label]),
+            population=each.population,
+            sample=each.drawn,
+            at_most=each.at_most,
+            disagreements=each.disagreements,
+            threshold=_place(each),
+            accepted_rows=0,
+        )
+        for label, each in found.items()
+    ]
 
 
 def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) -> list[tuple[SampledRow, DrawnRow]]:
@@ -93,7 +134,8 @@ def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) 
         place, first, oracle = places.get(drawn.key), answers.first.get(drawn.key), answers.oracle.get(drawn.key)
         agrees = first is not None and oracle is not None and set(first[0]) == set(oracle)
         bad = drawn.key not in taught and not agrees
-        found.append((SampledRow(None if place is None else (place.score, place.tie), bad=bad), drawn))
+        label = first[0][0] if place is not None and first is not None and len(first[0]) == 1 else None
+        found.append((SampledRow(None if place is None else (place.score, place.tie), bad=bad, label=label), drawn))
     return found
 
 
@@ -123,14 +165,24 @@ def _pieces(opened: Run) -> list[PieceLines]:
     return [PieceLines(source=source, begin=begin, lines=lines) for (source, begin), lines in sorted(found.items())]
 
 
-def _stored(opened: Run) -> Iterator[tuple[int, NDArray[np.void]]]:
+class _Shard(NamedTuple):
+    """The stored scores of a shard, and the number of each label's floor, 0 for none."""
+
+    number: int
+    scores: NDArray[np.void]
+    floors: NDArray[np.uint16]
+
+
+def _stored(opened: Run) -> Iterator[_Shard]:
     """The scores of each shard."""
-    shards = [item.shard for item in _items(opened)]
+    with_floors = has_floors(opened)
 
-    def load(shard: int) -> NDArray[np.void]:
-        return np.frombuffer(opened.store.get(opened.keys.scores(shard)), STORED)
+    def load(shard: int) -> _Shard:
+        scores = np.frombuffer(opened.store.get(opened.keys.scores(shard)), STORED)
+        kept = opened.store.get(opened.keys.floors(shard)) if with_floors else bytes(FLOOR.size * len(scores))
+        return _Shard(shard, scores, np.frombuffer(kept, "<u2"))
 
-    yield from zip(shards, ahead(load, shards, AT_ONCE), strict=True)
+    yield from ahead(load, [item.shard for item in _items(opened)], AT_ONCE)
 
 
 def _items(opened: Run) -> list[ShardItem]:
@@ -147,36 +199,50 @@ def _among(stored: NDArray[np.void], keys: set[str]) -> dict[int, str]:
 def _places_of(opened: Run, keys: set[str]) -> dict[str, Place]:
     """Where the answers to these records stand; those without a valid one have no place."""
     found = {}
-    for _, stored in _stored(opened):
-        for n, key in _among(stored, keys).items():
-            found[key] = Place(score=int(stored["score"][n]), tie=int(stored["tie"][n]))
+    for shard in _stored(opened):
+        for n, key in _among(shard.scores, keys).items():
+            found[key] = Place(score=int(shard.scores["score"][n]), tie=int(shard.scores["tie"][n]))
     return found
 
 
 class _Counted(NamedTuple):
-    """What a threshold comes to, apart from drawn records: records with a place, those above it with their rows.
+    """What a certificate comes to, apart from drawn records: records with a place, those it covers with their rows.
 
-    `below`: of each shard how many records are at the threshold or below.
+    `below`: of each shard how many records it does not cover. `by_floor`: the covered rows by their label's floor.
     """
 
     scored: int
     accepted: int
     rows: int
     below: list[tuple[int, int]]
+    by_floor: list[int]
 
     @classmethod
-    def of(cls, opened: Run, draws: Draws, threshold: Place | None) -> _Counted:
-        scored = accepted = rows = 0
+    def of(cls, opened: Run, draws: Draws, threshold: Place | None, floors: list[Floor]) -> _Counted:
+        scored = accepted = 0
         below, drawn = [], draws.keys
-        for shard, every in _stored(opened):
-            stored = np.delete(every, list(_among(every, drawn)))
-            above = np.ones(len(stored), np.bool_)
-            if threshold is not None:
-                score, ties = stored["score"], stored["tie"]
-                above = (score > threshold.score) | ((score == threshold.score) & (ties > np.uint64(threshold.tie)))
+        by_floor: NDArray[np.int64] = np.zeros(len(floors) + 1, np.int64)
+        for shard in _stored(opened):
+            out = list(_among(shard.scores, drawn))
+            stored, called = np.delete(shard.scores, out), np.delete(shard.floors, out)
+            covered = _above(stored, threshold)
+            for n, floor in enumerate(floors, 1):
+                mine = called == n
+                covered[mine] &= False if floor.refused else _above(stored[mine], floor.threshold)
             scored += len(stored)
-            accepted += int(above.sum())
-            rows += int(stored["rows"][above].sum())
-            if len(stored) - int(above.sum()):
-                below.append((shard, len(stored) - int(above.sum())))
-        return cls(scored, accepted, rows, below)
+            accepted += int(covered.sum())
+            by_floor += np.bincount(called[covered], stored["rows"][covered], len(by_floor)).astype(np.int64)
+            if len(stored) - int(covered.sum()):
+                below.append((shard.number, len(stored) - int(covered.sum())))
+        return cls(scored, accepted, int(by_floor.sum()), below, by_floor.tolist())
+
+
+def _above(stored: NDArray[np.void], threshold: Place | None) -> NDArray[np.bool_]:
+    """Which of these scores stand above a threshold."""
+    if threshold is None:
+        return np.ones(len(stored), np.bool_)
+    score, ties = stored["score"], stored["tie"]
+    found: NDArray[np.bool_] = (score > threshold.score) | (
+        (score == threshold.score) & (ties > np.uint64(threshold.tie))
+    )
+    return found

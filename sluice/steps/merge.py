@@ -68,13 +68,12 @@ def standing_of(run: Run, shard: int) -> Standing | None:
     if run.task.quality is None:
         return None
     certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.keys.draws) else set()
-    threshold = certificate.threshold if certificate else None
-    return Standing(
-        {each.key: (each.place.score, each.place.tie) for each in scores_of(run, shard)},
-        drawn,
-        None if threshold is None else (threshold.score, threshold.tie),
-        certified=certificate is not None,
-    )
+    scores, covered = {}, set()
+    for each in scores_of(run, shard):
+        scores[each.key] = each.place.score
+        if certificate is not None and certificate.stands(each.place, each.floor):
+            covered.add(each.key)
+    return Standing(scores, drawn, covered, certified=certificate is not None)
 
 
 class _Merge:

@@ -19,7 +19,7 @@ from sluice.runs import accounting, planning
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.drawn import ShardItem
-from sluice.runs.state import End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan, Then
+from sluice.runs.state import LOWEST, End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan, Then
 from sluice.steps.approval import must_wait
 from sluice.steps.arrivals import tell_of_refused
 from sluice.steps.drawing import draw
@@ -131,7 +131,7 @@ def _not_covered(opened: Run, round_: int) -> list[PlannedJob]:
     certificate = opened.certificate
     if certificate is None or opened.round_plan(round_ - 1).certified:
         return []
-    threshold = certificate.threshold
+    threshold = certificate.threshold or LOWEST
     return [
         PlannedJob(
             job=job,
@@ -142,7 +142,7 @@ def _not_covered(opened: Run, round_: int) -> list[PlannedJob]:
             shard=shard,
             below=threshold,
         )
-        for job, (shard, records) in enumerate(certificate.below if threshold is not None else ())
+        for job, (shard, records) in enumerate(certificate.below)
     ]
 
 

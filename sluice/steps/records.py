@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle, escape, escape_all
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
-from sluice.steps.scores import is_above, scores_of
+from sluice.steps.scores import scores_of
 from sluice.steps.selection import pending_lines, shard_blocks
 
 if TYPE_CHECKING:
@@ -76,9 +76,14 @@ class JobRecords:
         """The records of a job that is about what a certificate does not cover; None for all."""
         if self.job.below is None:
             return None
-        drawn, below = self.run.draws.keys, self.job.below
+        drawn, certificate = self.run.draws.keys, self.run.certificate
+        assert certificate is not None, "it says what such a job is about"
         found = scores_of(self.run, shard)
-        return {each.key.encode() for each in found if not is_above(each.place, below) and each.key not in drawn}
+        return {
+            each.key.encode()
+            for each in found
+            if not certificate.stands(each.place, each.floor) and each.key not in drawn
+        }
 
     def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:
         """The good rows whose key was not seen before, with their keys; most often all, seen without a loop."""

@@ -14,7 +14,7 @@ from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.learn import taught
-from sluice.steps.scores import HIGHEST, entry
+from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors
 from sluice.steps.selection import shard_blocks
 from sluice.steps.services import Run
 from sluice.task.answer import Confidence
@@ -41,9 +41,20 @@ def run(services: Services, item: ShardItem) -> dict[str, int]:
     for key, text in _first_sights(opened, item.shard, firsts, rows):
         scorer.add(key, text, firsts[key])
     found = scorer.scores()
-    written = b"".join(entry(key, found[key], tie(key), rows[key]) for key in sorted(found))
+    ordered = sorted(found)
+    if has_floors(opened):
+        numbers = _floor_numbers(opened)
+        floors = b"".join(FLOOR.pack(numbers.get(firsts[key].labels, 0)) for key in ordered)
+        services.work.put(opened.keys.floors(item.shard), floors)
+    written = b"".join(entry(key, found[key], tie(key), rows[key]) for key in ordered)
     services.work.put(opened.keys.scores(item.shard), written)
     return {"records": len(found)}
+
+
+def _floor_numbers(opened: Run) -> dict[tuple[str, ...], int]:
+    """The numbers of the floors, by the answer that they are about."""
+    quality = opened.task.quality
+    return {(label,): number for number, label in enumerate(quality.floors if quality else (), 1)}
 
 
 def _first_answers(opened: Run, shard: int) -> dict[str, FirstAnswer]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from sluice.task.base import Strict, Whole
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMED = 20  # labels that a message lists
 MOST_DRAWN = 100_000  # rows of a sample or to teach by: plan reads them one by one
 FEWEST_TAUGHT = 200  # rows to teach by, below which a score says next to nothing
 Exact = Annotated[Decimal, Field(gt=0, lt=1, max_digits=6)]
@@ -28,6 +32,12 @@ class Quality(Strict):
         2000, description="Rows drawn to teach the score; the last tier's label of them stands."
     )
 
+    floors: dict[str, Exact] = Field(
+        {},
+        description="Labels, each with the share of the first tier's answers of it that have to be right at least: a "
+        "promise of its own, apart from `agree`. Together they fail with a probability of at most `delta`.",
+    )
+
     @model_validator(mode="after")
     def _enough_is_drawn(self) -> Quality:
         """Too small a sample can promise nothing, however good the answers are and however many rows there are."""
@@ -38,6 +48,28 @@ class Quality(Strict):
                 f"{self.delta}; it takes {least} or more" + ", in practice some hundreds" * (least < 500)
             )
         return self
+
+    def floor_problems(self, labels: Mapping[str, object], *, many: bool) -> list[str]:
+        """What is wrong with the floors of a task with these labels: no label, several to a row, or no use."""
+        found = [
+            f"quality.floors.{label}: is no label of the task; there are: {', '.join(list(labels)[:NAMED])}"
+            for label in self.floors
+            if label not in labels
+        ]
+        if self.floors and many:
+            found.append("quality.floors: an answer has to be one label; leave them out beside choose: many")
+        for label, least in self.floor_samples().items():
+            if least > self.sample:
+                found.append(
+                    f"quality.floors.{label}: takes {least:,} sampled rows of this label alone (of {len(self.floors)} "
+                    f"floors each fails with {self.delta} / {len(self.floors)} at most), and sample has {self.sample:,}"
+                )
+        return found
+
+    def floor_samples(self) -> dict[str, int]:
+        """How many sampled rows that the first tier calls so each floor takes at least, of rows without an end."""
+        risk = Fraction(self.delta) / max(1, len(self.floors))
+        return {label: smallest_sample(Fraction(share), risk) for label, share in self.floors.items()}
 
 
 def smallest_sample(agree: Fraction, delta: Fraction) -> int:

@@ -178,6 +178,15 @@ class Task(Strict):
             raise ProblemsError(reader.problems)
         return read
 
+    @field_validator("quality")
+    @classmethod
+    def _floors_fit(cls, value: Quality | None, info: ValidationInfo) -> Quality | None:
+        if value is not None and {"labels", "choose"} <= info.data.keys():
+            many = info.data["choose"] != "one"
+            if found := value.floor_problems(info.data["labels"], many=many):
+                raise ProblemsError(found)
+        return value
+
     @field_validator("gates")
     @classmethod
     def _gates_fit(cls, value: Gates, info: ValidationInfo) -> Gates:
@@ -267,6 +276,8 @@ class Task(Strict):
             del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
         if data["quality"] is None:
             del data["quality"]
+        elif not data["quality"]["floors"]:
+            del data["quality"]["floors"]  # the same
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

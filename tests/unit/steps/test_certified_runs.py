@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -12,10 +13,14 @@ from sluice.api.quality import verify
 from sluice.errors import BadInput, BadRequest, BadTask, Stop
 from sluice.local.faults import draw
 from sluice.quality.draws import Ranks
+from sluice.quality.rule import allowed, most_disagreements
+from sluice.quality.score import tie
 from sluice.reasons import Outcome, Reason
 from sluice.results.published import Published
+from sluice.results.run_document import read_run
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
+from sluice.runs.state import Place
 from sluice.steps import plan, rejudge
 from sluice.steps.certify import certified
 from sluice.steps.services import Run
@@ -239,6 +244,8 @@ def test_too_few_rows_are_refused_before_anything_is_sent() -> None:
     [
         ({"quality": {"sample": 40}}, "it takes 59 or more"),
         ({"quality": {"agree": 0.999, "sample": 500}}, "it takes 2995 or more"),
+        ({"quality": {"floors": {"pink": 0.9}}}, "quality.floors.pink: is no label of the task; there are: red, green"),
+        ({"quality": {"floors": {"red": 0.9}}, "choose": "many"}, "an answer has to be one label"),
         ({"gates": {"min_confidence": "likely"}}, "leave it out beside quality"),
         ({"tiers": [{"model": FIRST}]}, "there are 1"),
         ({"tiers": [{"model": FIRST}, {"model": "nova-lite"}, {"model": ORACLE}]}, "what a tier in between accepts"),
@@ -320,6 +327,100 @@ def test_plan_is_answered_the_same_again(run: tuple[Cloud, dict[str, Any]]) -> N
     rounds = len({item["round"] for item in summary["rounds"]})
     for number in range(rounds):
         assert plan.run(cloud.services, summary["run_id"], number).then in {"jobs", "merge"}
+
+
+FLOORS = {"red": 0.8, "blue": 0.9}
+
+
+@pytest.fixture(scope="module")
+def floored() -> tuple[Cloud, dict[str, Any]]:
+    """A run in which red has a floor that its sample carries, and blue one for which it is too small."""
+    quality = {"agree": 0.8, "sample": 100, "train": TRAIN, "floors": FLOORS}
+
+    def unsure(model: str, text: str) -> str:
+        label = label_of(model, text)
+        if ORACLE not in model and label == "blue" and draw(5, text) < 0.5:
+            label = "green"  # so that few are called blue
+        return json.dumps({"label": label, "confidence": "likely"})
+
+    cloud = Cloud(unsure, SETTINGS)
+    return cloud, cloud.run(task_of(quality=quality), FILES)
+
+
+def test_a_floor_is_certified_within_the_rows_that_the_first_tier_calls_so(
+    floored: tuple[Cloud, dict[str, Any]],
+) -> None:
+    """N, n, A and x are those of the rule at delta / K, by the rows; a label with too small a sample goes up whole."""
+    cloud, summary = floored
+    certificate, draws = stored(cloud, summary["run_id"])
+    uris = [item["uri"] for item in summary["inputs"]]
+    sampled, taught = ({(uris[row.source], row.line) for row in rows} for rows in (draws.sample, draws.train))
+    found = [row for row in cloud.rows() if row["score"] is not None]
+    for floor in certificate.floors:
+        called = [(row["source"], row["line"]) for row in found if row["trail"][0]["label"] == floor.label]
+        population, drawn = len(set(called) - taught), len(set(called) & sampled)
+        assert (floor.population, floor.sample) == (population, drawn)
+        assert floor.at_most == allowed(population, drawn, Fraction(floor.keep))
+        assert floor.disagreements == most_disagreements(population, drawn, floor.at_most, Fraction(1, 40))
+        assert floor.accepted_rows == sum(row["tier"] == 0 and row["label"] == floor.label for row in found)
+    red, blue = certificate.floors
+    assert (red.refused, red.accepted_rows > 0) == (False, True)
+    assert (blue.refused, blue.accepted_rows) == (True, 0)
+
+
+def test_an_answer_stands_above_both_thresholds(floored: tuple[Cloud, dict[str, Any]]) -> None:
+    """That of the promise about all rows, and that of its label; the others carry the oracle's label."""
+    cloud, summary = floored
+    certificate, draws = stored(cloud, summary["run_id"])
+    numbers = {floor.label: number for number, floor in enumerate(certificate.floors, 1)}
+    kept = Counter[str]()
+    for row in cloud.rows():
+        if row["score"] is None or row["record"] in draws.keys:
+            continue
+        place = Place(score=round(row["score"] * (2**32 - 1)), tie=tie(row["record"]))
+        first = row["trail"][0]["label"]
+        assert (row["tier"] == 0) == certificate.stands(place, numbers.get(first, 0))
+        assert row["label"] == first or row["tier"] == 1
+        kept[first] += row["tier"] == 0
+    assert kept["red"] > 0 == kept["blue"]
+    assert summary["rows"]["unresolved"] == 0
+
+
+def test_floors_are_told_and_found_again(floored: tuple[Cloud, dict[str, Any]]) -> None:
+    """In run.json, in the box of the report, and by whoever recomputes them; a changed figure is found out."""
+    cloud, summary = floored
+    told = dict(read_run(summary).certificate.facts())  # type: ignore[union-attr]
+    assert "were sampled, too few: all go to claude-haiku-4-5" in told["Rows that nova-micro calls blue"]
+    assert told["Rows that nova-micro calls red"].startswith("at most 20% differ")
+    assert verified(cloud, summary) == []
+    kept = json.loads(cloud.results.get(f"reports/{summary['run_id']}/certificate.json"))
+    for name, value, said in (
+        ("population", 3, "the floor of red: N, n, A, x"),
+        ("threshold", [1, 1], "the floor of red: N, n, A, x"),
+        ("accepted_rows", 1, "rows keep the first tier's label red"),
+    ):
+        changed = kept | {"floors": [kept["floors"][0] | {name: value}, kept["floors"][1]]}
+        assert any(said in problem for problem in verified(cloud, summary, json.dumps(changed).encode())), name
+
+
+def test_only_a_floor_may_send_a_record_to_the_oracle() -> None:
+    """Where all that the gates let pass stands by the promise about all rows, what a floor refuses is asked about."""
+    strict = {"agree": 0.5, "sample": 60, "train": TRAIN, "floors": {"red": 0.95, "green": 0.95}}
+    with pytest.raises(BadTask, match=r"floors.red: takes 72 sampled rows"):
+        task_of(quality=strict)
+    cloud = Cloud(lambda _model, text: json.dumps({"label": text.split()[1], "confidence": "likely"}), SETTINGS)
+    summary = cloud.run(task_of(quality={**strict, "sample": 80}), FILES)
+    assert summary["certificate"]["threshold"] is None
+    assert [floor["disagreements"] for floor in summary["certificate"]["floors"]] == [-1, -1]
+    kept = {row["label"] for row in cloud.rows() if row["tier"] == 0}
+    assert kept == {"blue"}
+
+
+def test_several_labels_of_a_row_are_found_again() -> None:
+    """The sampled first answers of a task with many labels are compared with the rows label by label."""
+    two = json.dumps({"labels": ["red", "blue"], "confidence": "likely"})
+    cloud = Cloud(lambda _model, _text: two, SETTINGS)
+    assert verified(cloud, cloud.run(task_of(choose="many"), FILES)) == []
 
 
 def verified(cloud: Cloud, summary: dict[str, Any], kept: bytes | None = None) -> list[str]:
