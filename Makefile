@@ -19,7 +19,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test orchestrators bench chaos advise docs prices prove kills mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
+.PHONY: help setup demo test orchestrators bench costs chaos advise docs prices prove kills mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ orchestrators: setup ## Run the examples for Airflow, Dagster and Prefect, each 
 
 bench: setup ## Measure the steps, and write the table of docs/internals/performance.md (10 minutes)
 	@$(BIN)/python -m benchmarks
+
+costs: setup ## Run the same rows in each way, and write docs/costs.md (10 minutes; COSTS_FLAGS='--rows 100000')
+	@$(BIN)/python -m benchmarks.costs $(COSTS_FLAGS)
 
 chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice
 	@$(BIN)/python -m tests.faults.chaos $(CHAOS_FLAGS)

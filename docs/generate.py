@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("api", "cli", "howto", "operating", "operations", "results", "security", "tasks")),
+    *(
+        f"docs/{page}.md"
+        for page in ("api", "cli", "costs", "howto", "operating", "operations", "results", "security", "tasks")
+    ),
     "docs/internals/architecture.md",
     "docs/internals/promises.md",
     "docs/internals/roles.md",

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sluice.answers.objects import PART
 from sluice.answers.replies import tokens_of
 from sluice.aws.bedrock import THROTTLES, UNREACHED
-from sluice.local.sources.source import NoAnswer, Reply
+from sluice.local.sources.source import Call, NoAnswer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +47,21 @@ class BedrockSource:
 
     def __init__(self, region: str, client: Any = None, sleep: Callable[[float], None] = time.sleep) -> None:
         self.client: Any = client or callers_session().client("bedrock-runtime", region_name=region, config=ONCE)
-        self.sleep = sleep
-
-    def asked(self, request: Request) -> bytes:
-        """What an answer depends on: the Region, the model, and the body of the call."""
-        return f"bedrock {self.client.meta.region_name} {request.model}\n".encode() + request.raw
+        self.region, self.sleep = region, sleep
 
     def answer(self, request: Request, run: str | None = None) -> Reply:
+        """Ask Bedrock.
+
+        Raises:
+            NoAnswer: as `send` does.
+        """
+        return self.send(self.call(request), run)
+
+    def call(self, request: Request) -> Call:
+        """The call for a request, to the model in its Region."""
+        return Call(request, f"bedrock {self.region} {request.model}".encode(), request.raw)
+
+    def send(self, call: Call, run: str | None = None) -> Reply:
         """Ask Bedrock, once; in a batch job again after a pause when it throttles, which costs nothing.
 
         Raises:
@@ -63,7 +71,7 @@ class BedrockSource:
             if attempt:
                 self.sleep(FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.25, 0.5))
             try:
-                return self._once(request)
+                return self._once(call.request)
             except NoAnswer as error:
                 last = error
                 if error.code != THROTTLED:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import suppress
-from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
 from sluice.files import plain
-from sluice.local.sources.source import NoAnswer, Reply, Source
+from sluice.local.sources.source import Call, NoAnswer, Reply, Source, digest_of
 from sluice.local.sources.tally import Tally
 
 if TYPE_CHECKING:
@@ -26,15 +25,22 @@ if TYPE_CHECKING:
     from sluice.local.requests import Request
 
 NAME = "replies.jsonl"
-DIGEST = 16
 
 
 @runtime_checkable
 class AsksSomebody(Source, Protocol):
     """A source that calls a model, and can tell what it would send."""
 
-    def asked(self, request: Request) -> bytes:
-        """Everything that an answer depends on: who is asked, and the body of the call."""
+    def call(self, request: Request) -> Call:
+        """The call for a request, not made."""
+        ...
+
+    def send(self, call: Call, run: str | None) -> Reply:
+        """Make a call, and give the reply.
+
+        Raises:
+            NoAnswer: there is none.
+        """
         ...
 
 
@@ -123,12 +129,13 @@ class KeptReplies:
         Raises:
             NoAnswer: the source has none, which is not kept; or a reply cannot be kept, so that no more are asked for.
         """
-        asked = question = blake2b(self.source.asked(request), digest_size=DIGEST).digest()
+        call = self.source.call(request)
+        asked = question = call.digest()
         with self.file.lock:
             self.file.attempts[question] += 1
             attempt = self.file.attempts[question]
         if attempt > 1:
-            asked = blake2b(asked + attempt.to_bytes(4, "big"), digest_size=DIGEST).digest()
+            asked = digest_of(asked + attempt.to_bytes(4, "big"))
         if (found := self.file.find(asked)) is not None:
             self.tally.found()
             return found
@@ -137,7 +144,7 @@ class KeptReplies:
         if self.file.no_room:
             raise NoAnswer(self.file.no_room)  # a reply that would be lost is not asked for
         try:
-            reply = self.source.answer(request, run)
+            reply = self.source.send(call, run)
         except NoAnswer:
             with self.file.lock:
                 self.file.attempts[question] -= 1  # an attempt is one that was answered, as whoever comes later counts

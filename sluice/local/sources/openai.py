@@ -13,7 +13,7 @@ from sluice.local.requests import SEVERAL_AT
 from sluice.local.sources.completions import kind_of_error, read_completion
 from sluice.local.sources.outage import Outage
 from sluice.local.sources.pace import MOST, Pace
-from sluice.local.sources.source import NoAnswer, Reply
+from sluice.local.sources.source import Call, NoAnswer, Reply
 from sluice.local.sources.tally import Tally
 
 if TYPE_CHECKING:
@@ -69,16 +69,27 @@ class OpenAISource:
         self.headers = {"Content-Type": "application/json", **endpoint.headers}
         self.answered_at = 0.0
 
-    def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002  the same in every run
+    def answer(self, request: Request, run: str | None = None) -> Reply:
+        """Ask the server.
+
+        Raises:
+            NoAnswer: as `send` does.
+        """
+        return self.send(self.call(request), run)
+
+    def call(self, request: Request) -> Call:
+        """The call for a request; its body names the model."""
+        return Call(request, self.endpoint.url.encode(), msgspec.json.encode(self.payload(request)))
+
+    def send(self, call: Call, run: str | None = None) -> Reply:  # noqa: ARG002  the same in every run
         """Ask the server, again after a pause when it is busy: as long as it says; wait while it is away.
 
         Raises:
             NoAnswer: it refuses, is busy too often, or was away for too long.
         """
-        body = msgspec.json.encode(self.payload(request))
         while True:
             began = time.monotonic()
-            status, answer = self._insist(body)
+            status, answer = self._insist(call.body)
             if status == 200:
                 return read_completion(answer)
             if not (status == NO_CONNECTION or (status in AWAY and self.answered_at < began)):
@@ -110,10 +121,6 @@ class OpenAISource:
             self.sleep(asked or wait * random.uniform(0.5, 1))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         return status, answer
-
-    def asked(self, request: Request) -> bytes:
-        """What an answer depends on: the server, and the body of the call, which names the model."""
-        return self.endpoint.url.encode() + b"\n" + msgspec.json.encode(self.payload(request))
 
     def payload(self, request: Request) -> dict[str, Any]:
         """The request's system prompt, messages and settings in OpenAI's form."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -13,6 +14,8 @@ from sluice.local.requests import BYTES_PER_TOKEN, Request
 if TYPE_CHECKING:
     from sluice.models.catalog import Catalog
     from sluice.task.task import Task
+
+DIGEST = 16
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -32,6 +35,23 @@ class Reply(msgspec.Struct, frozen=True):
         if len(data) <= most:
             return self
         return Reply(data[:most].decode(errors="ignore"), "max_tokens", self.input_tokens, request.max_tokens)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call that a source would make for a request: whom it goes to, and its body as it is sent."""
+
+    request: Request
+    whom: bytes
+    body: bytes
+
+    def digest(self) -> bytes:
+        """The fingerprint of everything that the answer depends on."""
+        return digest_of(self.whom + b"\n" + self.body)
+
+
+def digest_of(data: bytes) -> bytes:
+    """16 bytes by which kept replies are found."""
+    return blake2b(data, digest_size=DIGEST).digest()
 
 
 class NoAnswer(Exception):

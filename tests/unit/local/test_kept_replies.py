@@ -19,7 +19,7 @@ from sluice.local.sources.kept import KeptReplies, ReplyFile, count_kept
 from sluice.local.sources.openai import Endpoint, OpenAISource, seconds_of
 from sluice.local.sources.pace import FIRST, MOST, Pace
 from sluice.local.sources.several import Opener
-from sluice.local.sources.source import NoAnswer, Reply, Tiers
+from sluice.local.sources.source import Call, NoAnswer, Reply, Tiers
 from sluice.local.sources.tally import Counted
 from sluice.local.standin.records import as_they_come
 from sluice.task.file import parse_task
@@ -42,16 +42,21 @@ class Model:
     def __init__(self, url: str = "http://x") -> None:
         self.url = url
         self.calls: list[str] = []
+        self.made = 0
         self.fails = False
 
-    def asked(self, request: Request) -> bytes:
-        return self.url.encode() + request.raw
+    def answer(self, request: Request, run: str | None = None) -> Reply:
+        return self.send(self.call(request), run)
 
-    def answer(self, request: Request, run: str | None = None) -> Reply:  # noqa: ARG002
-        self.calls.append(request.text)
+    def call(self, request: Request) -> Call:
+        self.made += 1
+        return Call(request, self.url.encode(), request.raw)
+
+    def send(self, call: Call, run: str | None = None) -> Reply:  # noqa: ARG002
+        self.calls.append(call.request.text)
         if self.fails:
             raise NoAnswer("busy", 503)
-        return Reply(f"{request.text} \n {len(self.calls)} é", "end_turn", 3, None)
+        return Reply(f"{call.request.text} \n {len(self.calls)} é", "end_turn", 3, None)
 
 
 def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
@@ -63,6 +68,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     assert {text: again.answer(request(text), None) for text in ("a", "b")} == came
     again.answer(request("c"), None)
     assert (model.calls, other.calls) == (["a", "b"], ["c"])
+    assert (model.made, other.made) == (2, 3)  # a call is made up once, to be looked for and to be sent
 
 
 def test_another_attempt_is_another_reply(tmp_path: Path) -> None:
@@ -82,14 +88,14 @@ def test_another_server_model_or_prompt_is_another_question(tmp_path: Path) -> N
         assert model.calls == ["a"]
     body = b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}'
     asked = {
-        OpenAISource(Endpoint(url=url, model=name)).asked(Request("r", "m", "a", raw, most))
+        OpenAISource(Endpoint(url=url, model=name)).call(Request("r", "m", "a", raw, most)).digest()
         for url in ("http://x/v1", "http://y/v1")
         for name in ("q", "r")
         for raw in (body, body.replace(b'"a"', b'"b"'))
         for most in (1, 2)
     }
     assert len(asked) == 16
-    assert OpenAISource(Endpoint(url=SERVER, model="q")).asked(Request("s", "n", "a", body, 1)) in asked
+    assert OpenAISource(Endpoint(url=SERVER, model="q")).call(Request("s", "n", "a", body, 1)).digest() in asked
 
 
 def test_no_answer_is_not_kept(tmp_path: Path) -> None:
