@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sluice.steps.services import Deployment, Services
+    from sluice.task.task import Task
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,6 +107,7 @@ class _Sweep:
         self.work = services.work
         self.now = services.now()
         self.swept = Swept()
+        self.tasks: dict[str, Task] = {}
         self.inbox = Waiting.read(self.work.entries(INBOX))
 
     def run(self, only: str | None) -> Swept:
@@ -197,15 +200,21 @@ class _Sweep:
         items = self._marked(task, list(times))
         return [item for item in items if dropped or any(signal.covers(item) for signal in signals.values())]
 
+    def _task(self, name: str) -> Task:
+        """A task of the deployment, read once a sweep."""
+        if name not in self.tasks:
+            self.tasks[name] = load_task(name, self.deployment.tasks)
+        return self.tasks[name]
+
     def _triggered_by_drop(self, task: str) -> bool:
         if not self.inbox.objects.get(task):
             return False
-        own = load_task(task, self.deployment.tasks).trigger
+        own = self._task(task).trigger
         return by_drop(effective(own, self.deployment.intake.schedules.get(task)))
 
     def _latest(self, task: str) -> bool:
         """Whether earlier versions of what waits are passed over."""
-        own = load_task(task, self.deployment.tasks).trigger
+        own = self._task(task).trigger
         return versions_of(own, self.deployment.intake.schedules.get(task)) == "latest"
 
     def _marked(self, task: str, ids: list[str]) -> list[Dropped]:
@@ -279,7 +288,7 @@ class _Sweep:
 
     def _begin(self, name: str, intent: Intent, inputs: list[Input]) -> None:
         """Begin the run with the task and settings that are deployed now, so that a mistake in them can be mended."""
-        task = load_task(name, self.deployment.tasks)
+        task = self._task(name)
         models = check_models(task, self.deployment.catalog, self.deployment.region)
         moment = dt.datetime.fromisoformat(intent.moment)
         asked = start.Asked(task, models, self.deployment.settings, "bedrock", moment)
@@ -346,9 +355,10 @@ class _Sweep:
 
         """
         done: list[R] = []
-        with ThreadPoolExecutor(self.services.at_once) as pool:
+        at_once = min(self.services.at_once, len(items))
+        with ThreadPoolExecutor(at_once) if at_once > 1 else nullcontext() as pool:
             for at in range(0, len(items), BATCH):
                 if self.services.remaining_seconds() < RESERVE_SECONDS:
                     raise RetryLater(f"out of time after {at:,} objects; the next sweep goes on")
-                done += pool.map(call, items[at : at + BATCH])
+                done += (pool.map if pool else map)(call, items[at : at + BATCH])
         return done

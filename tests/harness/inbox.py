@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +25,7 @@ from sluice.runs.settings import Settings
 from sluice.runs.state import Inputs, Span, Start
 from sluice.steps import arrivals, intake
 from sluice.steps.services import Deployment, Services
-from tests.harness.s3 import MemoryS3, client_error
+from tests.harness.s3 import MemoryS3, Objects, client_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,6 +128,13 @@ class World:
 
     def store(self, name: str) -> Store:
         return Store(self.s3, name)  # type: ignore[arg-type]
+
+    def goes_on(self, plan: dict[int, Any]) -> World:
+        """Another world in which all has happened that happened here, and that goes on under a plan of its own."""
+        own = ("executions", "ended", "began", "told", "events")
+        world = replace(self, plan=plan, running=[], **{name: copy(getattr(self, name)) for name in own})
+        world.s3.objects, world.s3.modified = Objects(self.s3.objects), dict(self.s3.modified)
+        return world
 
     # What happens at a point.
 

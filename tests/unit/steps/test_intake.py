@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,12 +14,15 @@ from hypothesis import strategies as st
 
 from sluice.errors import BadTask
 from sluice.runs.inbox import Intake, Source
+from sluice.steps import intake
 from sluice.steps.services import Run
+from sluice.task.file import load_task
 from tests.harness.inbox import World, write_tasks
 from tests.harness.s3 import Objects
 from tests.harness.stage import stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Act = Callable[["World"], object]
@@ -28,8 +32,13 @@ NIGHT = "2026-11-20T06:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tasks(tmp_path_factory.mktemp("tasks"))
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of tasks that no test changes, so that thousands of sweeps parse each of them once."""
+    folder = write_tasks(tmp_path_factory.mktemp("tasks"))
+    shared = cache(partial(load_task, directory=folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake, "load_task", lambda name, of: shared(name) if of == folder else load_task(name, of))
+        yield folder
 
 
 @pytest.fixture
@@ -128,14 +137,39 @@ def hold(world: World) -> None:
     assert len(world.keys("notices/")) == sum(item["key"] in BAD for item in dropped)
 
 
-def morning(world: World) -> None:
-    """Objects for two tasks, among them one that cannot be read and one that only looks like a good one."""
-    world.arrive("texts/a.jsonl", "texts/b.csv", "nightly/z.jsonl", "texts/a.xlsx", "nightly/z.parquet.gz")
-    world.arrive("batches/1/x.jsonl", "batches/1/_READY")
-    world.later(61)
-    world.sweep()
-    world.sweep(task="nightly", time=NIGHT)
-    world.sweep(task="nightly", time=NIGHT)
+def arrive(key: str) -> Act:
+    return lambda world: world.arrive(key)
+
+
+# Objects for two tasks, among them one that cannot be read and one that only looks like a good one.
+MORNING: list[Act] = [
+    *map(arrive, ("texts/a.jsonl", "texts/b.csv", "nightly/z.jsonl", "texts/a.xlsx", "nightly/z.parquet.gz")),
+    *map(arrive, ("batches/1/x.jsonl", "batches/1/_READY")),
+    later(61),
+    sweep(),
+    sweep(task="nightly", time=NIGHT),
+    sweep(task="nightly", time=NIGHT),
+]
+
+
+@pytest.fixture(scope="module")
+def mornings(tasks: Path) -> list[World]:
+    """The world before each act of an undisturbed morning, and after the last."""
+    found = [World(tasks)]
+    for act in MORNING:
+        found.append(found[-1].goes_on({}))
+        act(found[-1])
+    return found
+
+
+def disturb(mornings: list[World], plan: dict[int, Any]) -> None:
+    """A morning that a plan disturbs, from the act of its first point on, as what was before is the same; healed."""
+    at = max(n for n, world in enumerate(mornings[:-1]) if world.points <= min(plan))
+    world = mornings[at].goes_on(plan)
+    for act in MORNING[at:]:
+        act(world)
+    heal(world)
+    hold(world)
 
 
 # All that the other processes can do in the middle of one; after a pause the intents of others count as abandoned.
@@ -153,31 +187,19 @@ MEANWHILE: dict[str, Any] = {
 }
 
 
-def count_points(tasks: Path) -> int:
-    world = World(tasks)
-    morning(world)
-    return world.points
-
-
 @pytest.mark.parametrize("name", MEANWHILE)
-def test_whatever_happens_at_one_moment_is_healed(tasks: Path, name: str) -> None:
+def test_whatever_happens_at_one_moment_is_healed(mornings: list[World], name: str) -> None:
     """At every single write of a morning, before and after it."""
-    for point in range(count_points(tasks)):
-        world = World(tasks, {point: MEANWHILE[name]})
-        morning(world)
-        heal(world)
-        hold(world)
+    for point in range(mornings[-1].points):
+        disturb(mornings, {point: MEANWHILE[name]})
 
 
 @pytest.mark.parametrize("name", ["sweep much later", "one more and a command", "the tick again"])
-def test_a_process_that_dies_in_the_middle_of_another_is_healed(tasks: Path, name: str) -> None:
+def test_a_process_that_dies_in_the_middle_of_another_is_healed(mornings: list[World], name: str) -> None:
     """At every moment of a morning another process runs, and dies at one of its first writes."""
-    for point in range(count_points(tasks)):
+    for point in range(mornings[-1].points):
         for more in range(1, 9):
-            world = World(tasks, {point: MEANWHILE[name], point + more: "die after"})
-            morning(world)
-            heal(world)
-            hold(world)
+            disturb(mornings, {point: MEANWHILE[name], point + more: "die after"})
 
 
 # When what arrived is due.
