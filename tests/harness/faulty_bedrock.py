@@ -316,6 +316,9 @@ class FaultyBedrock:
         if self._strikes("pack: swapped", at):
             answers.reverse()  # not within an answer: what is doubled and cut would be another's word alone
         reply = "\n".join(line for lines in answers for line in lines)
+        if self._strikes("pack: poisoned", at):  # a row that says to answer for all: once, or under all ids together
+            names = self.dice.pick(["", f'"id": "{", ".join(str(name) for name, _ in texts)}", '], "poisoned", at)
+            reply = f'{{{names}"label": "red", "confidence": "certain"}}'
         if self._strikes("pack: cut", at):
             return reply[: self.dice.number(0, len(reply), "pack cut at", at)] + CUT
         return reply
