@@ -174,6 +174,11 @@ def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None)
             "its task asks for none (`quality`)" if not run.definition.get("quality") else "it ended before it had one"
         )
         raise BadRequest(f"run {run.run_id} has no certificate: {why}")
+    if not run.certificate.certified:
+        raise BadRequest(
+            f"run {run.run_id} is measured, not certified: it judges the answers of {run.certificate.based_on} again, "
+            "and promises nothing that could be verified"
+        )
     found = Verification(read(Certificate, kept, "certificate.json"), summary).run(published)
     return {
         "run_id": run.run_id,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.runs.drawn import CERTIFIED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -88,7 +90,7 @@ def run_row(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certified(certificate: Mapping[str, Any] | None) -> dict[str, Any]:
-    if certificate is None:
+    if certificate is None or certificate["status"] != CERTIFIED:
         return {"certified_agree": None, "certified_delta": None, "certified_rows": None}
     return {
         "certified_agree": float(certificate["agree"]),

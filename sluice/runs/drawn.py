@@ -8,6 +8,8 @@ from msgspec import field
 from sluice.runs.document import Document
 from sluice.runs.state import Pending, Place
 
+CERTIFIED, MEASURED = "certified", "measured"
+
 
 class DrawnRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A drawn row: the number of its input, its line there, the key of its record."""
@@ -77,6 +79,15 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
         return self.disagreements < 0
 
 
+class Differing(msgspec.Struct, frozen=True, kw_only=True):
+    """Sampled rows that keep a first answer that the oracle would not have given, with its share's 95% interval."""
+
+    rows: int
+    of: int
+    low: float
+    high: float
+
+
 class Certificate(Document, frozen=True, kw_only=True):
     """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
 
@@ -85,6 +96,9 @@ class Certificate(Document, frozen=True, kw_only=True):
     to the oracle. `best_share`: what no score could pass, as far as the sample tells. `sampled` and `pieces` let
     anyone find the draws and the rule's figures again beside the published rows. `floors` are those of the task, in its
     order: an answer stands above the threshold and above that of its label's floor.
+
+    `status` is `certified`, or `measured` of a run that judges the answers of another, `based_on`, whose thresholds it
+    takes: the sample had been seen, so that nothing is promised, and `differing` tells what it shows.
     """
 
     agree: str
@@ -113,6 +127,9 @@ class Certificate(Document, frozen=True, kw_only=True):
     pieces: list[PieceLines]
     at: str
     floors: list[Floor] = field(default_factory=list)
+    status: str = CERTIFIED
+    based_on: str | None = None
+    differing: Differing | None = None
 
     def stands(self, place: Place, floor: int) -> bool:
         """Whether an answer with this place stands, whose label has the floor with this number, from 1; 0 for none."""

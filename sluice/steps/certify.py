@@ -13,7 +13,9 @@ import numpy as np
 
 from sluice.aws.s3 import ahead
 from sluice.quality.certificate import Promise, SampledRow, certify, certify_labels
-from sluice.runs.drawn import Certificate, Floor, PieceLines, SampledAnswer, ShardItem
+from sluice.quality.intervals import clustered_share
+from sluice.runs.document import read
+from sluice.runs.drawn import MEASURED, Certificate, Differing, Floor, PieceLines, SampledAnswer, ShardItem
 from sluice.runs.state import Place
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.scores import ENTRY, FLOOR, has_floors
@@ -39,7 +41,8 @@ def run(services: Services, run_id: str) -> dict[str, int]:
     opened = Run(services.work, run_id)
     if opened.certificate is not None:
         return {}
-    certificate = certified(opened, at=services.now().isoformat())
+    find = certified if opened.start.judges is None else measured
+    certificate = find(opened, at=services.now().isoformat())
     services.work.put_new(opened.keys.certificate, certificate.write())
     return {"accepted_rows": certificate.accepted_rows}
 
@@ -86,6 +89,45 @@ def certified(opened: Run, *, at: str) -> Certificate:
             msgspec.structs.replace(floor, accepted_rows=rows)
             for floor, rows in zip(floors, counted.by_floor[1:], strict=True)
         ],
+    )
+
+
+def measured(opened: Run, *, at: str) -> Certificate:
+    """What the sample shows where the answers of a certified run were judged again, under the thresholds of that run.
+
+    It promises nothing: what the sample says was known when the task was changed.
+    """
+    key = opened.source.certificate
+    base = read(Certificate, opened.store.get(key), key)
+    draws, answers = opened.draws, drawn_answers(opened)
+    sampled = sampled_rows(draws, answers, _places_of(opened, {row.key for row in draws.sample}))
+    numbers = {floor.label: number for number, floor in enumerate(base.floors, 1)}
+
+    def stands(row: SampledRow) -> bool:
+        place = None if row.place is None else Place(score=row.place[0], tie=row.place[1])
+        return place is not None and base.stands(place, numbers.get(row.label or "", 0))
+
+    differing = clustered_share((drawn.key, row.bad and stands(row)) for row, drawn in sampled)
+    counted = _Counted.of(opened, draws, base.threshold, base.floors)
+    return msgspec.structs.replace(
+        base,
+        status=MEASURED,
+        based_on=opened.start.judges,
+        differing=Differing(rows=differing.count, of=differing.of, low=differing.low, high=differing.high),
+        task_version=opened.start.task_version,
+        scored_records=counted.scored,
+        accepted_records=counted.accepted,
+        accepted_rows=counted.rows,
+        sampled_accepted=sum(stands(row) for row, _ in sampled),
+        sampled_agreeing=sum(not row.bad for row, _ in sampled),
+        sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
+        below=counted.below,
+        sampled=[_told(drawn, answers, row) for row, drawn in sampled],
+        floors=[
+            msgspec.structs.replace(floor, accepted_rows=rows)
+            for floor, rows in zip(base.floors, counted.by_floor[1:], strict=True)
+        ],
+        at=at,
     )
 
 

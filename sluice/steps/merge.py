@@ -67,7 +67,7 @@ def standing_of(run: Run, shard: int) -> Standing | None:
     """Which first answers of a shard stand; None for a task without `quality`."""
     if run.task.quality is None:
         return None
-    certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.keys.draws) else set()
+    certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.source.draws) else set()
     scores, covered = {}, set()
     for each in scores_of(run, shard):
         scores[each.key] = each.place.score

@@ -121,9 +121,14 @@ def _phase(opened: Run) -> Then | None:
         return Then.LEARN
     if opened.tier(0).is_learned and not opened.shard_jobs:
         return None
+    _put_shards(opened)
+    return Then.CERTIFY
+
+
+def _put_shards(opened: Run) -> None:
+    """Write the items of the map that scores."""
     items = [ShardItem(run=opened.id, shard=shard) for shard, rows in enumerate(opened.plan.shard_rows) if rows]
     opened.store.put(opened.keys.shards, msgspec.json.encode(items))
-    return Then.CERTIFY
 
 
 def _not_covered(opened: Run, round_: int) -> list[PlannedJob]:
@@ -188,6 +193,9 @@ def _judge_round(opened: Run, round_: int) -> PlanResult:
     data = opened.store.find(opened.source.round_plan(round_))
     if data is None:
         opened.store.put(opened.keys.parts, _own_parts(opened))
+        if opened.task.quality and not opened.certificate and opened.store.exists(opened.source.certificate):
+            _put_shards(opened)
+            return msgspec.structs.replace(_result(opened, round_, more=False), next=round_, then=Then.CERTIFY)
         return _end(opened, round_, None)
     settled = [
         job

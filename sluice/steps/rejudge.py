@@ -59,8 +59,9 @@ def _check_task(old: Task, new: Task) -> None:
         problems.append(f"input.text: {list(new.input.text)} should be {list(old.input.text)}, which the models saw")
     if len(new.tiers) != len(old.tiers):
         problems.append(f"tiers: {len(new.tiers)} should be {len(old.tiers)}, as when the answers were bought")
-    if new.quality or old.quality:
-        problems.append("quality: what a certificate is about cannot be judged again; begin a new run of the files")
+    if new.quality and new.quality != old.quality:
+        was = "as it was in that run, which drew by it" if old.quality else "left out: that run drew no rows"
+        problems.append(f"quality: should be {was}; for another certificate begin a new run of the files")
     if new.reads_row and not old.reads_row:
         problems.append("gates.rules: look at the row, but rows with the same text shared one answer in this run")
     if problems:

@@ -14,7 +14,7 @@ from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
 from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.learn import taught
-from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors
+from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
 from sluice.steps.selection import shard_blocks
 from sluice.steps.services import Run
 from sluice.task.answer import Confidence
@@ -36,11 +36,7 @@ def run(services: Services, item: ShardItem) -> dict[str, int]:
     if services.work.exists(opened.keys.scores(item.shard)):
         return {}
     firsts = _first_answers(opened, item.shard)
-    scorer = _Scorer(taught(opened))
-    rows: Counter[str] = Counter()
-    for key, text in _first_sights(opened, item.shard, firsts, rows):
-        scorer.add(key, text, firsts[key])
-    found = scorer.scores()
+    found, rows = (_scored if opened.start.judges is None else _scored_before)(opened, item.shard, firsts)
     ordered = sorted(found)
     if has_floors(opened):
         numbers = _floor_numbers(opened)
@@ -49,6 +45,22 @@ def run(services: Services, item: ShardItem) -> dict[str, int]:
     written = b"".join(entry(key, found[key], tie(key), rows[key]) for key in ordered)
     services.work.put(opened.keys.scores(item.shard), written)
     return {"records": len(found)}
+
+
+def _scored(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[dict[str, int], Counter[str]]:
+    """The scores of these answers, and how many rows each record has."""
+    scorer = _Scorer(taught(opened))
+    rows: Counter[str] = Counter()
+    for key, text in _first_sights(opened, shard, firsts, rows):
+        scorer.add(key, text, firsts[key])
+    return scorer.scores(), rows
+
+
+def _scored_before(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[dict[str, int], Counter[str]]:
+    """The same as the run whose answers are judged again had it, of answers that are valid still."""
+    found = {each.key: each for each in scores_in(opened, opened.source, shard) if each.key in firsts}
+    scores = {key: each.place.score for key, each in found.items()}
+    return scores, Counter({key: each.rows for key, each in found.items()})
 
 
 def _floor_numbers(opened: Run) -> dict[tuple[str, ...], int]:

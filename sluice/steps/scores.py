@@ -17,6 +17,7 @@ from sluice.runs.state import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sluice.runs.keys import Keys
     from sluice.steps.services import Run
 
 FLOOR = struct.Struct("<H")
@@ -35,8 +36,13 @@ class Scored(NamedTuple):
 
 def scores_of(opened: Run, shard: int) -> Iterator[Scored]:
     """The scores of a shard, by key; none before they are written."""
-    data = opened.store.find(opened.keys.scores(shard)) or b""
-    floors = opened.store.get(opened.keys.floors(shard)) if data and has_floors(opened) else bytes(len(data))
+    yield from scores_in(opened, opened.keys, shard)
+
+
+def scores_in(opened: Run, keys: Keys, shard: int) -> Iterator[Scored]:
+    """The same under these keys: a run that judges the answers of another takes the scores of that one."""
+    data = opened.store.find(keys.scores(shard)) or b""
+    floors = opened.store.get(keys.floors(shard)) if data and has_floors(opened) else bytes(len(data))
     numbers = FLOOR.iter_unpack(floors[: len(data) // ENTRY.size * FLOOR.size])
     for (key, score, tie, rows), (floor,) in zip(ENTRY.iter_unpack(data), numbers, strict=True):
         yield Scored(key.hex(), Place(score=score, tie=tie), rows, floor)

@@ -152,7 +152,7 @@ class Run:
     @cached_property
     def draws(self) -> Draws:
         """The rows that were drawn for the certificate."""
-        return read(Draws, self.store.get(self.keys.draws), self.keys.draws)
+        return read(Draws, self.store.get(self.source.draws), self.source.draws)
 
     @cached_property
     def certificate(self) -> Certificate | None:

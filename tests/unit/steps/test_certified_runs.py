@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections import Counter
@@ -7,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.api.quality import verify
@@ -21,7 +23,7 @@ from sluice.results.run_document import read_run
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
 from sluice.runs.state import Place
-from sluice.steps import plan, rejudge
+from sluice.steps import plan, publish, rejudge
 from sluice.steps.certify import certified
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
@@ -92,6 +94,27 @@ def text_at(source: str, line: int) -> str:
 @pytest.fixture(scope="module")
 def run() -> tuple[Cloud, dict[str, Any]]:
     return run_certified()
+
+
+FLOORS = {"red": 0.8, "blue": 0.9}
+
+
+def floored_task(**changes: Any) -> Task:
+    return task_of(quality={"agree": 0.8, "sample": 100, "train": TRAIN, "floors": FLOORS}, **changes)
+
+
+@pytest.fixture(scope="module")
+def floored() -> tuple[Cloud, dict[str, Any]]:
+    """A run in which red has a floor that its sample carries, and blue one for which it is too small."""
+
+    def unsure(model: str, text: str) -> str:
+        label = label_of(model, text)
+        if ORACLE not in model and label == "blue" and draw(5, text) < 0.5:
+            label = "green"  # so that few are called blue
+        return json.dumps({"label": label, "confidence": "likely"})
+
+    cloud = Cloud(unsure, SETTINGS)
+    return cloud, cloud.run(floored_task(), FILES)
 
 
 def test_each_row_has_the_label_of_who_stands_for_it(run: tuple[Cloud, dict[str, Any]]) -> None:
@@ -265,11 +288,65 @@ def test_a_task_without_a_promise_keeps_its_version() -> None:
     assert plainly.gates.min_confidence is not None
 
 
-def test_certified_answers_are_not_judged_again(run: tuple[Cloud, dict[str, Any]]) -> None:
-    """What a certificate is about cannot be changed behind it."""
-    cloud, summary = run
-    with pytest.raises(BadTask, match="quality"):
-        rejudge.run(cloud.services, summary["run_id"], task_of())
+def judged_again(cloud: Cloud, run: str, task: Task) -> dict[str, Any]:
+    new = rejudge.run(cloud.services, run, task)
+    cloud.drive(new)
+    return publish.run(cloud.services, new)
+
+
+def table_row(cloud: Cloud, run: str) -> dict[str, Any]:
+    """The run's row in the table of runs."""
+    (key,) = (key for key, _ in cloud.results.keys("runs/") if run in key)
+    row: dict[str, Any] = pq.read_table(io.BytesIO(cloud.results.get(key))).to_pylist()[0]
+    return row
+
+
+def rows_of(cloud: Cloud, run: str) -> list[dict[str, Any]]:
+    return [row for row in cloud.rows() if row["run_id"] == run]
+
+
+def test_a_certified_run_that_is_judged_again_is_measured_and_not_certified(
+    floored: tuple[Cloud, dict[str, Any]],
+) -> None:
+    """Under the thresholds that stand nothing changes where the gates are the same; what the sample shows is told."""
+    cloud, first = floored
+    summary = judged_again(cloud, first["run_id"], floored_task(description="other words"))
+    told = summary["certificate"]
+    assert (told["status"], told["based_on"]) == ("measured", first["run_id"])
+    assert (told["differing"]["of"], told["accepted_rows"]) == (100, first["certificate"]["accepted_rows"])
+    assert told["differing"]["rows"] <= first["certificate"]["disagreements"]
+    shown = {(row["source"], row["line"]): (row["label"], row["tier"]) for row in rows_of(cloud, first["run_id"])}
+    again = {(row["source"], row["line"]): (row["label"], row["tier"]) for row in rows_of(cloud, summary["run_id"])}
+    assert again == shown
+    box = read_run(summary).certificate
+    assert box is not None
+    assert (box.title, "Nothing is promised" in box.promise) == ("Measured, not certified", True)
+    assert "may differ" not in str(list(box.facts()))
+    with pytest.raises(BadRequest, match="measured, not certified"):
+        verified(cloud, summary)
+    assert table_row(cloud, summary["run_id"])["certified_agree"] is None
+
+
+def test_answers_that_the_new_gates_stop_are_out_of_what_is_measured(floored: tuple[Cloud, dict[str, Any]]) -> None:
+    """They keep no label of the first tier, and nobody is asked about them."""
+    cloud, first = floored
+    labels = [label for label in LABELS if label != "green"]
+    summary = judged_again(cloud, first["run_id"], floored_task(labels=labels))
+    kept = [row for row in rows_of(cloud, summary["run_id"]) if row["status"] == "accepted" and row["tier"] == 0]
+    assert {row["label"] for row in kept} == {"red"}
+    assert summary["certificate"]["accepted_rows"] == len(kept)
+    assert summary["cost_usd"] == 0
+
+
+def test_judged_again_without_a_promise_the_gates_alone_decide(run: tuple[Cloud, dict[str, Any]]) -> None:
+    """There is no certificate then, and no word of one; another promise would need other draws, and is refused."""
+    cloud, first = run
+    summary = judged_again(cloud, first["run_id"], task_of(quality=None, gates={"min_confidence": "likely"}))
+    assert summary["certificate"] is None
+    assert not any("certificate" in warning for warning in summary["warnings"])
+    assert {row["score"] for row in rows_of(cloud, summary["run_id"])} == {None}
+    with pytest.raises(BadTask, match="quality: should be as it was in that run"):
+        rejudge.run(cloud.services, first["run_id"], task_of(quality={"sample": 70, "train": TRAIN}))
 
 
 def test_a_budget_that_ends_a_run_leaves_no_certificate() -> None:
@@ -329,24 +406,6 @@ def test_plan_is_answered_the_same_again(run: tuple[Cloud, dict[str, Any]]) -> N
         assert plan.run(cloud.services, summary["run_id"], number).then in {"jobs", "merge"}
 
 
-FLOORS = {"red": 0.8, "blue": 0.9}
-
-
-@pytest.fixture(scope="module")
-def floored() -> tuple[Cloud, dict[str, Any]]:
-    """A run in which red has a floor that its sample carries, and blue one for which it is too small."""
-    quality = {"agree": 0.8, "sample": 100, "train": TRAIN, "floors": FLOORS}
-
-    def unsure(model: str, text: str) -> str:
-        label = label_of(model, text)
-        if ORACLE not in model and label == "blue" and draw(5, text) < 0.5:
-            label = "green"  # so that few are called blue
-        return json.dumps({"label": label, "confidence": "likely"})
-
-    cloud = Cloud(unsure, SETTINGS)
-    return cloud, cloud.run(task_of(quality=quality), FILES)
-
-
 def test_a_floor_is_certified_within_the_rows_that_the_first_tier_calls_so(
     floored: tuple[Cloud, dict[str, Any]],
 ) -> None:
@@ -355,7 +414,7 @@ def test_a_floor_is_certified_within_the_rows_that_the_first_tier_calls_so(
     certificate, draws = stored(cloud, summary["run_id"])
     uris = [item["uri"] for item in summary["inputs"]]
     sampled, taught = ({(uris[row.source], row.line) for row in rows} for rows in (draws.sample, draws.train))
-    found = [row for row in cloud.rows() if row["score"] is not None]
+    found = [row for row in rows_of(cloud, summary["run_id"]) if row["score"] is not None]
     for floor in certificate.floors:
         called = [(row["source"], row["line"]) for row in found if row["trail"][0]["label"] == floor.label]
         population, drawn = len(set(called) - taught), len(set(called) & sampled)
@@ -374,7 +433,7 @@ def test_an_answer_stands_above_both_thresholds(floored: tuple[Cloud, dict[str, 
     certificate, draws = stored(cloud, summary["run_id"])
     numbers = {floor.label: number for number, floor in enumerate(certificate.floors, 1)}
     kept = Counter[str]()
-    for row in cloud.rows():
+    for row in rows_of(cloud, summary["run_id"]):
         if row["score"] is None or row["record"] in draws.keys:
             continue
         place = Place(score=round(row["score"] * (2**32 - 1)), tie=tie(row["record"]))
