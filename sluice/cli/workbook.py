@@ -11,7 +11,7 @@ from sluice.errors import BadRequest
 from sluice.extras import Extra, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -21,8 +21,15 @@ EXACT = 2**53  # a spreadsheet's numbers are floating point, and hold whole ones
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 
-def write_workbook(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO[bytes]) -> int:
+def write_workbook(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    out: IO[bytes],
+    choices: Mapping[str, Sequence[str]] | None = None,
+) -> int:
     """Write rows as one sheet with a header that stays in sight, and return how many; lists and structs are JSON.
+
+    `choices` are the texts that the cells of a column may have, listed on a sheet of their own.
 
     Raises:
         BadRequest: there are more rows than a sheet has.
@@ -51,6 +58,12 @@ def write_workbook(batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: IO
                 for number, value in enumerate(values):
                     cut += _write(sheet, (rows, number), value, day)
         sheet.autofilter(0, 0, rows, max(0, len(schema) - 1))
+        for name, texts in (choices or {}).items():
+            listed, number = book.add_worksheet(f"{name}s"), schema.get_field_index(name)
+            for at, text in enumerate(texts):
+                listed.write_string(at, 0, text)
+            source = f"='{name}s'!$A$1:$A${len(texts)}"
+            sheet.data_validation(1, number, max(1, rows), number, {"validate": "list", "source": source})
     if cut:
         complain(f"{cut:,} {'cell was' if cut == 1 else 'cells were'} longer than a sheet takes, and cut ({CUT})")
     return rows

@@ -192,7 +192,7 @@ class SheetReader:
 
 def _of_the_desk(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a file of the desk says beside the answer: when, having seen what, and whether the row was drawn."""
-    found: dict[str, Any] = {"drawn": row.get("drawn") is True}
+    found: dict[str, Any] = {"drawn": str(row.get("drawn")).strip().casefold() == "true"}
     match row.get("seen"):
         case [int(number), int(line)]:
             found["seen"] = (number, line)

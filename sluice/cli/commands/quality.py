@@ -115,6 +115,46 @@ def compare(
 
 @commands.command(
     epilog=examples(
+        "sluice sample out/demo -n 300 --out checked.csv",
+        "sluice sample tickets-20261120t101500-0123456789 --out checked.xlsx",
+    )
+)
+def sample(
+    run: RunOrFolder,
+    rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=1, max=100_000, help="So many rows.")] = 500,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="A new .csv or .xlsx; else sample-RUN.csv.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Another number draws other rows.")] = 0,
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Draw rows of a run as a sheet for people to label.
+
+    The sheet has the rows' texts and an empty column label, and no answer, with which people would only agree. Filled
+    in, `sluice review RUN --import` takes it (a workbook saved as CSV), and `sluice evaluate RUN --gold corrections`
+    says how often all rows are right, with an interval: measured, not certified. Fill in all rows: those that are easy
+    to label are not like the others. The same seed draws the rows that the desk shows as its uniform sample.
+
+    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or the run has no labels.
+    """
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.cli.sampling import write_sample  # noqa: PLC0415
+    from sluice.results.folder import all_in_folder  # noqa: PLC0415
+
+    folder = folder_of(run)
+    if folder is not None:
+        raise here(lambda: write_sample(all_in_folder(folder), out, rows, seed, name=run, as_json=json))
+    raise in_cloud(
+        (env, region, profile),
+        lambda deployment: write_sample(deployment.run(run).published(), out, rows, seed, name=run, as_json=json),
+    )
+
+
+@commands.command(
+    epilog=examples(
         "sluice review out/demo",
         "sluice review out/demo --file review.html",
         "sluice review out/demo --import review-tickets.jsonl",
