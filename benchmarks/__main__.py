@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import report
+from benchmarks import asking, report
 from benchmarks.report import Figure
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -181,6 +181,9 @@ def main() -> None:
     print(planned)
     if not given.dry:
         report.write(figures, found, planned, "in memory" if within else "on disk")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
+    asking.write(2, dry=given.dry)
 
 
 if __name__ == "__main__":

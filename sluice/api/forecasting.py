@@ -15,6 +15,7 @@ from sluice.budget.costs import ESCALATED
 from sluice.errors import BadRequest
 from sluice.forecast.estimate import Asked
 from sluice.forecast.forecast import forecast
+from sluice.forecast.known import check_kept
 from sluice.forecast.trial import Trial
 from sluice.results.folder import check_out
 from sluice.rows.inputs import find_all
@@ -42,6 +43,7 @@ def plan(
     escalate: float = ESCALATED,
     region: str | None = None,
     profile: str | None = None,
+    out: str | Path | None = None,
     on_progress: Progress | None = None,
 ) -> Forecast:
     """Tell what a run would read, send and cost. Nothing is sent; without inputs in S3 nothing of AWS is needed.
@@ -53,6 +55,7 @@ def plan(
         escalate: the share of a tier's records, 0 to 1, that goes on to the next.
         region: the AWS Region whose models' ids are meant; else AWS_REGION, else us-east-1.
         profile: a profile of your AWS settings, for inputs in S3.
+        out: the folder of earlier runs of a task with `reuse`: `known` tells what its kept replies leave to be asked.
         on_progress: is told what is being read: "span" or "shard", its number from 0, and of how many.
 
     Returns:
@@ -64,7 +67,7 @@ def plan(
         RetryLater, Stop: an input in S3 cannot be read.
 
     """
-    asked = asked_for(inputs, task, settings, escalate, region)
+    asked = asked_for(inputs, task, settings, escalate, region, None if out is None else Path(out))
     with translating():
         return forecast(asked, buckets_of(region, profile), on_progress or _quiet)
 
@@ -125,6 +128,7 @@ def asked_for(
     settings: Mapping[str, object] | None,
     escalate: float,
     region: str | None,
+    kept: Path | None = None,
 ) -> Asked:
     """Make sure of what is to be forecast."""
     if not 0 <= escalate <= 1:
@@ -132,7 +136,8 @@ def asked_for(
     where = region_here(region)
     known, _ = runnable(task, where)
     frozen = declared_settings(Path("cdk.json")).override(settings or {})
-    return Asked(find_all(listed(inputs)), known, frozen, catalog_here(), where, escalate)
+    check_kept(kept, reuses=known.reuse is not None)
+    return Asked(find_all(listed(inputs)), known, frozen, catalog_here(), where, escalate, kept)
 
 
 def trial_of(

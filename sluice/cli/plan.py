@@ -24,6 +24,7 @@ from sluice.cli.summary import WIDTH
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.floors import floors_in_words
 from sluice.forecast.forecast import forecast
+from sluice.forecast.known import known_in_words
 from sluice.forecast.offers import in_words
 from sluice.runs.approval import beyond
 from sluice.task.tiers import Way
@@ -54,12 +55,13 @@ class Request:
     json: bool
     advise: bool = False
     target: float = 0.95
+    out: Path | None = None
 
 
 def plan_run(request: Request, bucket: Callable[[str], Store]) -> ExitCode:
     """Print what a run would be; `bucket` gives the buckets of inputs that lie in S3."""
     settings = parse_settings(request.settings)
-    asked = asked_for(request.inputs, request.task, settings, request.escalate, request.region)
+    asked = asked_for(request.inputs, request.task, settings, request.escalate, request.region, request.out)
     with busy(READING) as say, showing_columns():
         made = forecast(asked, bucket, progress(say))
     with reader_may_leave():
@@ -325,18 +327,14 @@ def _shares(made: Forecast) -> Iterator[RenderableType]:
 
 
 def _further(made: Forecast) -> Iterator[RenderableType]:
-    """What else there is to tell of the cost."""
-    yield Text(" ")
-    yield Text(_alone(made))
+    """What else there is to tell of the cost: what is known leaves less, what would cost less."""
+    known = [] if made.known is None else [Text(visible(known_in_words(made.known)))]
+    offer = [] if made.offer is None else [Text(in_words(made.offer))]
+    for part in (*known, Text(_alone(made))):
+        yield from (Text(" "), part)
     yield from _shares(made)
-    yield from _offer(made)
-
-
-def _offer(made: Forecast) -> Iterator[RenderableType]:
-    """What would cost less; nothing where nothing does."""
-    if made.offer is not None:
-        yield Text(" ")
-        yield Text(in_words(made.offer))
+    for part in offer:
+        yield from (Text(" "), part)
 
 
 def _tokens(made: Forecast) -> str:

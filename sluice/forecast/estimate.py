@@ -24,8 +24,10 @@ from sluice.task.tiers import Transport, Way
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sluice.forecast.advice import Mix
+    from sluice.forecast.known import Known
     from sluice.forecast.survey import Survey
     from sluice.forecast.texts import Texts
     from sluice.models.catalog import Catalog, Model
@@ -39,7 +41,7 @@ FRAME_TOKENS = 10  # of a request's roles and turns
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be forecast: S3 URIs or paths, a task that can be run, and the share of records that escalates."""
+    """What is to be forecast: S3 URIs or paths, a task, the share that escalates, and a folder of kept replies."""
 
     inputs: Sequence[str]
     task: Task
@@ -47,6 +49,7 @@ class Asked:
     catalog: Catalog
     region: str
     escalate: float
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,11 @@ class Forecast:
     `drawn`: rows that a certificate draws, about which the last tier is asked. `floors`: of each label with a promise
     of its own how many sampled rows that takes, and how many are expected.
 
-    `packs`: how many records a request of each tier may hold.
+    `packs`: how many records a request of each tier may hold. `known`: what a folder's kept replies leave to be asked.
 
     `found` is what the rows hold beside their texts: see `survey.documents`.
 
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
-
     `advice`: other ladders, packs and transports by what they would cost, the cheapest first.
 
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
@@ -123,6 +125,7 @@ class Forecast:
     warnings: list[str]
     prices: dict[str, str]
     request: dict[str, str] | None
+    known: dict[str, Any] | None = None
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -151,12 +154,12 @@ class Estimate:
     texts: Texts
     survey: Survey
     request: dict[str, str] | None
+    known: Known | None = None
 
     def forecast(self, shares: Sequence[float] | None = None) -> Forecast:
         """The forecast, when these shares of each tier's records go on; by default the one that was asked for."""
         opened, task = self.opened, self.asked.task
         tiers = self.tiers(self.shares if shares is None else shares)
-        expected = accounting.total(tier.expected_usd for tier in tiers)
         return Forecast(
             task=task.name,
             inputs=self.inputs(),
@@ -173,7 +176,7 @@ class Estimate:
             floors=floors_of(task, self.survey.known_labels),
             tiers=tiers,
             packs=[tier.pack for tier in opened.start.tiers],
-            expected_usd=expected,
+            expected_usd=accounting.total(tier.expected_usd for tier in tiers),
             ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
             strongest=self.strongest(),
@@ -290,8 +293,7 @@ class Estimate:
         text = round(self.texts.bytes / max(1, self.texts.records) * records)
         marks = [0] * (records // planning.MARK_EVERY + 1)
         pending = [Pending(key="", tier=0, attempt=1, records=records, bytes=text, marks=marks)]
-        settings = self.asked.settings
-        limits = planning.Limits(settings.max_records_per_job, settings.max_file_bytes)
+        limits = planning.Limits(self.asked.settings.max_records_per_job, self.asked.settings.max_file_bytes)
         return len(planning.pack_pending(pending, limits, RequestWriter(self.asked.task, tier).constant_bytes))
 
     def expected_at(self, share: float) -> float | None:

@@ -18,6 +18,7 @@ from sluice.errors import BadInput
 from sluice.forecast.advice import Circumstances, advise
 from sluice.forecast.cautions import warnings_of
 from sluice.forecast.estimate import Asked, Estimate, Forecast
+from sluice.forecast.known import Known
 from sluice.forecast.offers import cheaper_second_tier
 from sluice.forecast.survey import Survey
 from sluice.forecast.texts import Lot, read_texts
@@ -53,7 +54,9 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
     with planned(asked, bucket, on_progress) as plan:
         made = plan.forecast()
         offer = cheaper_second_tier(plan, made.tiers)
-        return replace(made, offer=offer, advice=_advice(plan), warnings=list(warnings_of(made, plan)))
+        least = asked.settings.min_records_per_job
+        known = None if plan.known is None else plan.known.document(plan.load, plan.shares, least)
+        return replace(made, offer=offer, known=known, advice=_advice(plan), warnings=list(warnings_of(made, plan)))
 
 
 def _advice(plan: Estimate) -> list[Mix]:
@@ -80,8 +83,9 @@ def planned(
         data = opened.store.find(opened.keys.round_plan(0))
         jobs = read(RoundPlan, data, "the plan").jobs if data else []
         survey = Survey(opened)
-        texts = read_texts(opened, lot, survey, lambda number, total: on_progress("shard", number, total))
-        yield Estimate(asked, opened, len(jobs), texts, survey, _request(services, opened))
+        known = None if asked.kept is None else Known(opened, asked.kept)
+        texts = read_texts(opened, lot, survey, lambda number, total: on_progress("shard", number, total), known)
+        yield Estimate(asked, opened, len(jobs), texts, survey, _request(services, opened), known)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sluice.steps.selection import place_of, shard_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sluice.forecast.known import Known
     from sluice.forecast.survey import Survey
     from sluice.runs.state import PlannedSegment
     from sluice.steps.selection import SegmentRows
@@ -105,8 +106,13 @@ def _drawn(line: bytes, segment: PlannedSegment) -> Drawn:
     return Drawn(*place_of(line, segment), line[RAW:])
 
 
-def read_texts(opened: Run, lot: Lot | None, survey: Survey, on_shard: Callable[[int, int], None]) -> Texts:
-    """Read the rows of a planned run once; `on_shard` is told how many shards of how many have been read."""
+def read_texts(
+    opened: Run, lot: Lot | None, survey: Survey, on_shard: Callable[[int, int], None], known: Known | None = None
+) -> Texts:
+    """Read the rows of a planned run once; `on_shard` is told how many shards of how many have been read.
+
+    `known` gets the records of each shard.
+    """
     reading, shards = _Reading(opened, lot), len(opened.plan.shard_rows)
     for shard in range(shards):
         on_shard(shard, shards)
@@ -114,6 +120,8 @@ def read_texts(opened: Run, lot: Lot | None, survey: Survey, on_shard: Callable[
         for found in shard_blocks(opened, shard):
             reading.take(found)
             survey.take(found)
+        if known is not None:
+            known.take(shard, reading.seen)
     return reading.texts
 
 

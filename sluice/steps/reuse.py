@@ -29,7 +29,7 @@ from sluice.runs.keys import ReplyKeys, is_over
 from sluice.steps.selection import pending_lines, shard_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sluice.answers.judge import Verdict
     from sluice.answers.replies import Reply
@@ -132,15 +132,41 @@ class Lookup:
 
     def _objects(self, least: str, most: str) -> list[str]:
         """What lies in the ranges from one key to another and is young enough, the newest first."""
-        shared = common_digits(least, most)
-        prefixes = [self.keys.range(shared[:count]) for count in range(len(shared))]
-        found = [
-            key
-            for prefix in (*prefixes, self.keys.beginning(shared))
-            for key, _ in self.run.store.keys(prefix)
-            if overlaps(self.keys.digits(key), least, most) and not is_over(key, self.today, self.days)
-        ]
-        return sorted(found, key=lambda key: key.rpartition("/")[2], reverse=True)
+        return young_objects(self.run.store, self.keys, least, most, (self.today, self.days))
+
+
+def young_objects(store: Store, keys: ReplyKeys, least: str, most: str, young: tuple[dt.date, int]) -> list[str]:
+    """The objects of a question in the ranges from one key to another that are not over, the newest first."""
+    shared = common_digits(least, most)
+    prefixes = [keys.range(shared[:count]) for count in range(len(shared))]
+    found = [
+        key
+        for prefix in (*prefixes, keys.beginning(shared))
+        for key, _ in store.keys(prefix)
+        if overlaps(keys.digits(key), least, most) and not is_over(key, *young)
+    ]
+    return sorted(found, key=lambda key: key.rpartition("/")[2], reverse=True)
+
+
+def known_keys(
+    run: Run, kept: Store, place: tuple[int, int], answers: str, wanted: Collection[bytes]
+) -> frozenset[bytes]:
+    """Of a shard's records those to which another place keeps a reply of a tier; `place` is that tier and that shard.
+
+    `answers`: who gave those replies. Nothing but keys is read of them.
+    """
+    tier, shard = place
+    days, found = reuse_days(run, tier), set[bytes]()
+    if not days or not wanted:
+        return frozenset()
+    keys = ReplyKeys(run.task.name, question(run.task, run.tier(tier), answers))
+    young = dt.date.fromisoformat(run.start.date), days
+    for name in young_objects(kept, keys, *shard_keys(run, shard), young):
+        if len(found) == len(wanted):
+            break
+        for chunk in read_chunks([kept.get(name)]):
+            found.update(key for key in chunk.keys if key in wanted)
+    return frozenset(found)
 
 
 class Keeper:

@@ -43,6 +43,12 @@ def plan(  # noqa: PLR0913, PLR0917 - one for each option
         float,
         typer.Option(metavar="SHARE", min=0, max=1, help="With --advise: how often answers have to agree."),
     ] = 0.95,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Earlier runs of the task: what replies kept there would save."
+        ),
+    ] = None,
 ) -> None:
     """Tell what a run would read, send and cost; nothing is sent.
 
@@ -53,7 +59,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one for each option
     from sluice.api.forecasting import buckets_of  # noqa: PLC0415
     from sluice.cli.plan import Request, plan_run  # noqa: PLC0415
 
-    request = Request(inputs, task, settings or [], escalate, region, json, advise, target)
+    request = Request(inputs, task, settings or [], escalate, region, json, advise, target, out)
     raise here(lambda: plan_run(request, buckets_of(region, profile)))
 
 

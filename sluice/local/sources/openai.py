@@ -65,7 +65,9 @@ class OpenAISource:
         self.concurrency = endpoint.concurrency or MOST
         self.pace = Pace(endpoint.concurrency)
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=endpoint.timeout_seconds)
-        self.pool = urllib3.PoolManager(maxsize=self.concurrency, retries=False, timeout=timeout)
+        # The pool of one host: a manager would find it anew for each call, at a tenth of what the call takes here.
+        self.pool = urllib3.connection_from_url(endpoint.url, maxsize=self.concurrency, retries=False, timeout=timeout)
+        self.target = urllib3.util.parse_url(endpoint.url).request_uri
         self.headers = {"Content-Type": "application/json", **endpoint.headers}
         self.answered_at = 0.0
 
@@ -146,7 +148,7 @@ class OpenAISource:
     def _post(self, body: bytes) -> tuple[int, bytes, float]:
         """Status and body of an answer, and the seconds after which the server wants to be asked again, or 0."""
         try:
-            answer = self.pool.request("POST", self.endpoint.url, body=body, headers=self.headers)
+            answer = self.pool.urlopen("POST", self.target, body=body, headers=self.headers, redirect=False)
         except urllib3.exceptions.ReadTimeoutError:
             return STALLED, b"", 0.0
         except urllib3.exceptions.HTTPError:

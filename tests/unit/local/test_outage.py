@@ -92,7 +92,7 @@ def test_everybody_waits_until_the_server_is_back(server: ThreadingHTTPServer, a
         Flaky.status = 200
         assert {call.result(20).text for call in waiting} == {"yes"}
     assert (asked.outage.left, asked.outage.given_up) == (None, False)
-    asked.pool.clear()
+    asked.pool.close()
     if away == "unreachable":
         assert Flaky.calls == 8
         back.shutdown()
@@ -116,7 +116,7 @@ def test_a_server_that_stays_away_ends_the_run(server: ThreadingHTTPServer) -> N
     with pytest.raises(Stop, match=r"/v1/chat/completions answers 503, and was waited for in vain") as stopped:
         Looks(Bucket(), sources.calls, None)("r1")
     assert "secret words" not in str(stopped.value)
-    asked.pool.clear()
+    asked.pool.close()
 
 
 def test_a_run_that_is_cancelled_waits_for_nobody(server: ThreadingHTTPServer) -> None:
@@ -130,7 +130,7 @@ def test_a_run_that_is_cancelled_waits_for_nobody(server: ThreadingHTTPServer) -
             time.sleep(0.01)
         sources.end()
         assert all(isinstance(call.exception(10), NoAnswer) for call in calls)
-    asked.pool.clear()
+    asked.pool.close()
 
 
 def test_one_bad_request_is_no_outage(server: ThreadingHTTPServer) -> None:
@@ -146,4 +146,4 @@ def test_one_bad_request_is_no_outage(server: ThreadingHTTPServer) -> None:
     assert asked.answer(request()) == Reply("yes")
     calls = asked.tally.calls()
     assert (calls.failed, calls.waiting) == ({"status 400": 2}, None)
-    asked.pool.clear()
+    asked.pool.close()

@@ -226,7 +226,7 @@ def test_an_openai_compatible_server_is_asked() -> None:
         request = Request("r", MICRO, "hello", json.dumps(body).encode(), 50)
         source = OpenAISource(Endpoint(url=url, model="qwen3"))
         assert source.answer(request) == Reply("yes", "max_tokens", 5, 2)
-        source.pool.clear()
+        source.pool.close()
         assert Completions.asked[1] == {
             "model": "qwen3",
             "max_tokens": 50,
@@ -237,7 +237,7 @@ def test_an_openai_compatible_server_is_asked() -> None:
         refusing = OpenAISource(Endpoint(url=url, model="none"))
         with pytest.raises(NoAnswer, match="answered 400"):
             refusing.answer(request)
-        refusing.pool.clear()
+        refusing.pool.close()
     finally:
         server.shutdown()
         server.server_close()
