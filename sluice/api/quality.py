@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sluice.results.run_document import Run
     from sluice.task.task import Task
 
+JUDGED_AGAIN = "rejudge:"  # of `answers`
+
 
 def evaluate(
     published: Published, summary: Mapping[str, Any], gold: str | Path | None = None, by: Sequence[str] = ()
@@ -135,8 +137,11 @@ def _known_of_either(sides: Sequence[Side], gold: str | Path | None) -> KnownAns
 
 
 def _about(side: Side, run: Run) -> dict[str, Any]:
-    """What one of the runs was, and what it cost; with what it would have cost without replies of earlier runs."""
-    parts = (run.cost_usd, run.reused.saved_usd)
+    """What one of the runs was, and what it cost; with what it would have cost without replies of earlier runs.
+
+    A run that judges the answers of another bought nothing, and does not know what they would cost.
+    """
+    parts = (None if run.answers.startswith(JUDGED_AGAIN) else run.cost_usd, run.reused.saved_usd)
     bought = None if None in parts else sum(part for part in parts if part is not None)
     return {
         "run_id": run.run_id,

@@ -88,7 +88,7 @@ def _cost(found: Mapping[str, Any]) -> Iterator[str]:
         much = "as much" if times == 1 else dearer(times).removesuffix(" as much") + " as much" * (times >= 2)
         yield f"a row of B costs {much}{' as' if much.endswith('as much') else ' than'} one of A"
     for name, run in zip(NAMES, found["runs"], strict=True):
-        if run["cost_usd"] != run["without_reuse_usd"]:
+        if run["without_reuse_usd"] not in {None, run["cost_usd"]}:
             yield f"{name} cost {dollars(run['cost_usd'])}: replies of earlier runs are counted at today's prices here"
         if run["status"] != "succeeded":
             yield f"{name} is {run['status'].replace('_', ' ')}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from decimal import Decimal
@@ -133,6 +134,29 @@ def test_floors_hold_within_their_label_and_share_the_risk() -> None:
     assert taken == {"often": 200}
     alone = certify_labels({"seldom": Decimal("0.95")}, Decimal("0.05"), {"seldom": 9_000}, sample)
     assert not alone["seldom"].refused
+
+
+def test_floors_miss_together_no_more_often_than_they_say() -> None:
+    """Three labels, of whose first answers just more than allowed are bad and score highest; 400 draws of one seed.
+
+    By each floor alone a miss has a probability of about delta / 3; how many rows of a label are drawn is left to luck.
+    """
+    dice, labels, delta = random.Random(11), ("a", "b", "c"), Decimal("0.1")
+    places = [(label, place) for label in labels for place in range(600)]
+    bad = {(label, place) for label in labels for place in range(600 - 66, 600)}
+    missed = 0
+    for _ in range(400):
+        drawn = set(dice.sample(places, 300))
+        sample = [SampledRow((row[1], 0), bad=row in bad, label=row[0]) for row in drawn]
+        found = certify_labels(dict.fromkeys(labels, Decimal("0.9")), delta, dict.fromkeys(labels, 600), sample)
+        kept = Counter(
+            row[0]
+            for row in bad - drawn
+            if (threshold := found[row[0]].threshold) is not None and threshold.accepts((row[1], 0))
+        )
+        missed += any(kept[label] > found[label].at_most for label in labels)
+    assert missed / 400 <= 0.1 + 3.3 * math.sqrt(0.1 * 0.9 / 400)
+    assert missed > 0  # it is hard enough to tell
 
 
 def test_a_row_has_to_pass_the_overall_threshold_and_that_of_its_label() -> None:

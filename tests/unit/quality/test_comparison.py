@@ -131,6 +131,14 @@ def test_what_a_row_costs_is_said_in_words(good: Opened, poor: Opened, usd: floa
     assert f"a row of B {said}" in page(found)
 
 
+def test_a_run_that_bought_nothing_is_not_cheap(good: Opened, poor: Opened) -> None:
+    """One that judged the answers of another does not know what they cost: unknown, and not nothing."""
+    found = compare(good, (poor[0], {**poor[1], "answers": "rejudge:t-1", "cost_usd": 0.0}))
+    assert (found["runs"][1]["without_reuse_usd"], found["runs"][1]["usd_per_1000_rows"]) == (None, None)
+    assert "a row of B costs" not in page(found)
+    assert "unknown" in page(found)
+
+
 def test_rows_without_a_label_count_as_wrong(good: Opened) -> None:
     """Else a run that leaves the hard rows out would look better; agreement is of rows that both have labelled."""
 
