@@ -28,6 +28,37 @@ _decode_line = msgspec.json.Decoder(Line).decode
 _encode = msgspec.json.encode
 
 
+class Turn:
+    """A job's turn to ask, of those that ask the same source: the next one's comes when this one's records are out.
+
+    Jobs that shared the calls would end together, and nobody would ask while their output is written and the next ones
+    are fetched.
+    """
+
+    def __init__(self, lock: LockType) -> None:
+        self._lock = lock
+        self._held = False
+
+    def take(self) -> None:
+        """Wait for it."""
+        self._lock.acquire()
+        self._held = True
+
+    def leave(self) -> None:
+        """Give it to the next, unless that was done."""
+        if self._held:
+            self._held = False
+            self._lock.release()
+
+    def over(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The lines, from when the turn has come until there are no more."""
+        self.take()
+        try:
+            yield from lines
+        finally:
+            self.leave()
+
+
 @dataclass(frozen=True)
 class Worker:
     """Answers the records of one job."""
@@ -36,6 +67,7 @@ class Worker:
     run: str | None
     source: Source
     faults: Faults
+    turn: Turn
     counting: LockType = field(default_factory=Lock)
 
     def output(self, file: IO[bytes], most: int) -> Iterator[list[bytes]]:
@@ -43,7 +75,7 @@ class Worker:
         reader, stopped = RequestReader(self.job.model, in_batch=True), self.job.stop_asked.is_set
         lines, workers = islice(file, most), self.source.concurrency
         if workers > 1:  # what is under way when the job is stopped comes to its end
-            running = takewhile(lambda _: not stopped(), lines)
+            running = self.turn.over(takewhile(lambda _: not stopped(), lines))
             answers, size = as_they_come(lambda raw: self.answer(raw, reader), running, workers), FEW
         else:
             answers, size = (self.answer(raw, reader) for raw in lines), BATCH

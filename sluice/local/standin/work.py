@@ -8,17 +8,19 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import ClientError
 
 from sluice.local.standin.jobs import pause
-from sluice.local.standin.records import Worker
+from sluice.local.standin.records import Turn, Worker
 from sluice.local.standin.shuffle import Shuffle, temporary
 from sluice.runs.keys import REQUESTS
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Iterable
 
     from mypy_boto3_s3.client import S3Client
@@ -69,6 +71,7 @@ class Factory:
         self.scale = scale
         self.waiting = ThreadPoolExecutor(256, "job")
         self.working = ThreadPoolExecutor(AT_ONCE, "work")
+        self.turns: dict[str, LockType] = {}  # by model
 
     def start(self, job: Job) -> None:
         """Take a job on."""
@@ -165,9 +168,13 @@ class Factory:
         bucket, prefix = output_place(job)
         run = run_of(job.input_uri)
         if fault is None or fault.output:
-            worker = Worker(job, run, self.sources.of(job.model), self.faults)
-            for item in inputs:
-                self._write(worker, item, bucket, f"{prefix}/{item.name}.out", math.floor(item.records * done))
+            turn = Turn(self.turns.setdefault(job.model, Lock()))
+            worker = Worker(job, run, self.sources.of(job.model), self.faults, turn)
+            try:
+                for item in inputs:
+                    self._write(worker, item, bucket, f"{prefix}/{item.name}.out", math.floor(item.records * done))
+            finally:
+                turn.leave()
         return True
 
     def _finish(self, job: Job) -> None:

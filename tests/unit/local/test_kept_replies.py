@@ -21,7 +21,7 @@ from sluice.local.sources.pace import FIRST, MOST, Pace
 from sluice.local.sources.several import Opener
 from sluice.local.sources.source import Call, NoAnswer, Reply, Tiers
 from sluice.local.sources.tally import Counted
-from sluice.local.standin.records import as_they_come
+from sluice.local.standin.records import Turn, as_they_come
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
@@ -252,6 +252,41 @@ def test_what_fails_in_a_worker_is_raised_and_a_reader_that_leaves_holds_nobody(
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_the_next_job_asks_as_soon_as_the_records_of_the_one_before_are_out() -> None:
+    """Not while they are being handed out, but before the last is answered; a job that is left gives up its turn."""
+    shared, slow, asked = threading.Lock(), threading.Event(), list[bytes]()
+
+    def work(item: bytes) -> bytes:
+        asked.append(item)
+        if item == b"a3":
+            slow.wait(10)
+        return item
+
+    def job(name: str) -> list[bytes]:
+        lines = iter([b"%b%d" % (name.encode(), n) for n in range(4)])
+        return list(as_they_come(work, Turn(shared).over(lines), 2))
+
+    (left := Turn(shared)).take()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(job, "a")
+        time.sleep(0.02)
+        assert asked == []
+        left.leave()
+        left.leave()
+        while len(asked) < 4:
+            time.sleep(0.001)
+        second = pool.submit(job, "b")
+        assert sorted(second.result(10)) == [b"b0", b"b1", b"b2", b"b3"]
+        assert not first.done()
+        slow.set()
+        assert len(first.result(10)) == 4
+    assert {item[:1] for item in asked[:4]} == {b"a"}
+    abandoned = Turn(shared).over(iter([b"1", b"2"]))
+    next(abandoned)
+    del abandoned
+    assert not shared.locked()
 
 
 class Server:
