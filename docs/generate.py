@@ -204,6 +204,7 @@ PARTS = {
     "input.csv": "CsvForm",
     "answer": "Answer",
     "quality": "Quality",
+    "audit": "Audit",
     "gates": "Gates",
     "gates.rules[]": "Rule",
     "tiers[]": "Tier",

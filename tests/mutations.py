@@ -266,7 +266,7 @@ MUTATIONS = (
     Mutation(
         "judged again, the last answer counts instead of the first that passes",
         "sluice/results/merging.py",
-        "    if not judged_again:\n",
+        "    if not by_first:\n",
         "    if True:\n",
     ),
     Mutation(

@@ -216,11 +216,17 @@ def batch_minutes(tier: FrozenTier, records: int) -> float:
     return tier.pace.batch_minutes_of(requests_of(records, tier.pack)) if tier.pace is not None else 0.0
 
 
-def sent(records: int, shares: Sequence[float]) -> list[int]:
-    """Records that each tier gets, when these shares of what each tier but the last gets go on to the next."""
+def sent(records: int, shares: Sequence[float], drawn: int = 0) -> list[int]:
+    """Records that each tier gets, when these shares of what each tier but the last gets go on to the next.
+
+    The last tier is asked about what is drawn, too, whatever becomes of it below.
+    """
     found = [records]
     for share in shares:
         found.append(math.ceil(found[-1] * share))
+    if shares and drawn:
+        drawn = min(drawn, records)
+        found[-1] = drawn + math.ceil((records - drawn) * math.prod(shares))
     return found
 
 
@@ -229,22 +235,11 @@ def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_rec
     return total(ceiling_usd(task, tier, load, min_records) for tier in tiers)
 
 
-def going_on(task: Task, records: int, escalate: float = ESCALATED) -> float:
-    """The share of a tier's records that goes on to the next, when `escalate` of what may stay with it does.
-
-    Under a certificate the last tier is asked about what is drawn, too.
-    """
-    if task.quality is None or not records:
-        return escalate
-    drawn = min(records, task.quality.sample + task.quality.train) / records
-    return drawn + (1 - drawn) * escalate
-
-
 def run_expected_usd(
-    tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED
+    tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED, drawn: int = 0
 ) -> float | None:
     """What a run is expected to cost when this share of each tier's records goes on to the next; no retries."""
-    counts = sent(load.records, [escalate] * (len(tiers) - 1))
+    counts = sent(load.records, [escalate] * (len(tiers) - 1), drawn)
     return total(
         expected_usd(tier, load, expected_way(tier, load, records, min_records), records)
         for tier, records in zip(tiers, counts, strict=True)

@@ -230,13 +230,12 @@ def cost_table(made: Forecast) -> Table:
 
 def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
-    assumed = (
-        f"Assumed: {share} of a tier's records go on to the next (--escalate; `sluice pilot` finds out); no retries."
-    )
+    assumed = f"Assumed: {share} of a tier's records go on (--escalate; `sluice pilot` finds out); no retries."
     if made.drawn:
+        rest = "of which the certificate may send it none or all; " if made.certified else ""
         assumed = (
             f"Assumed: the last tier is asked about {made.drawn:,} drawn rows and {share} of the others (--escalate), "
-            "of which the certificate may send it none or all; no retries."
+            f"{rest}no retries."
         )
     assumed += f"\n{floors_in_words(made.floors)}" if made.floors else ""
     if _of_ones_own(made):

@@ -86,8 +86,8 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
-    `drawn`: rows that a certificate draws, about which the last tier is asked. `floors`: of each label with a promise
-    of its own how many sampled rows that takes, and how many are expected.
+    `drawn`: rows that a certificate or an audit draws, about which the last tier is asked; `certified`: by the former.
+    `floors`: of each label with a promise of its own how many sampled rows that takes, and how many are expected.
 
     `packs`: how many records a request of each tier may hold. `known`: what a folder's kept replies leave to be asked.
 
@@ -108,6 +108,7 @@ class Forecast:
     records: int
     escalate: float
     drawn: int
+    certified: bool
     floors: list[dict[str, Any]]
     tiers: list[TierForecast]
     packs: list[int]
@@ -172,7 +173,8 @@ class Estimate:
             found=documents(self.survey, self.name),
             records=self.texts.records,
             escalate=self.asked.escalate,
-            drawn=0 if (quality := task.quality) is None else quality.sample + quality.train,
+            drawn=task.drawn,
+            certified=task.quality is not None,
             floors=floors_of(task, self.survey.known_labels),
             tiers=tiers,
             packs=[tier.pack for tier in opened.start.tiers],
@@ -195,11 +197,7 @@ class Estimate:
     @property
     def shares(self) -> list[float]:
         """The asked share for each tier but the last."""
-        return [self._going_on(self.asked.escalate)] * (len(self.opened.start.tiers) - 1)
-
-    def _going_on(self, share: float) -> float:
-        """The share of all records that goes on where this share of what may stay does."""
-        return costs.going_on(self.asked.task, self.load.records, share)
+        return [self.asked.escalate] * (len(self.opened.start.tiers) - 1)
 
     @cached_property
     def models(self) -> list[Model]:
@@ -245,7 +243,7 @@ class Estimate:
 
     def tiers(self, shares: Sequence[float]) -> list[TierForecast]:
         """Each tier gets the assumed share of what the tier before it got."""
-        frozen, counts = self.opened.start.tiers, costs.sent(self.load.records, shares)
+        frozen, counts = self.opened.start.tiers, costs.sent(self.load.records, shares, self.asked.task.drawn)
         return [self.tier(number, records) for number, records in zip(range(len(frozen)), counts, strict=True)]
 
     def tier(self, number: int, records: int) -> TierForecast:
@@ -299,7 +297,7 @@ class Estimate:
     def expected_at(self, share: float) -> float | None:
         """What the run is expected to cost at a share."""
         least = self.asked.settings.min_records_per_job
-        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, self._going_on(share))
+        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, share, self.asked.task.drawn)
 
     def strongest(self) -> dict[str, Any]:
         """What the last tier alone would cost, in batch and on demand; None where it cannot be had or has no price."""

@@ -226,6 +226,7 @@ def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
         for tier in data["tiers"][tiers]
     ]
     data["limits"] = {}
+    data["audit"] = None  # the pilot asks the strongest tier itself, about all of its sample
     return parse_task(data, f"the pilot of {task.name}")
 
 

@@ -84,8 +84,10 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
     if not ladder.servers:
         return Arrangement(task, Answers(_said(ladder), ladder.others), task)
     ladder.join_rungs()
-    if task.quality and len(ladder.tiers) < len(task.tiers):
-        raise BadRequest(f"name one model for {len(task.tiers)} tiers, and quality compares two: name two", "answers")
+    least = len(task.tiers) if task.quality else min(2, task.drawn)
+    if len(ladder.tiers) < least:
+        what = "quality" if task.quality else "audit"
+        raise BadRequest(f"name one model for {len(task.tiers)} tiers, and {what} compares two: name two", "answers")
     for server in ladder.servers.values():
         _check_key(server)
     answers = Answers(_said(ladder), ladder.others, ladder.servers)

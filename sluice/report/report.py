@@ -19,6 +19,7 @@ from sluice.report.charts import draw_charts, meaning, tier_names
 from sluice.report.drawing import CONFIG, FEW, style_of
 from sluice.report.flow import draw_flow
 from sluice.report.vega import charts_library
+from sluice.results.audited import MEASURED
 from sluice.results.run_document import STATUS, read_run, stand_in
 from sluice.runs.books import SHOWN
 
@@ -96,6 +97,7 @@ def render(document: Mapping[str, object]) -> str:
         names=tier_names(run),
         flow=draw_flow(run),
         stand_in=stand_in(run.answers),
+        measured=MEASURED,
         status=STATUS.get(run.status, (run.status, "")),
         charts=drawn,
         kinds=kinds_of(run),

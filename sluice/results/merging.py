@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
+from sluice.results.standing import Audited
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
 from sluice.rows.record import CUT, KEY, PLACE, RAW, REASONS, SOURCE
 from sluice.task.tiers import Transport
@@ -111,19 +112,21 @@ def join_attempts(
     found: Sequence[Attempts],
     firsts: Firsts,
     end_reason: str | None,
-    standing: Standing | None = None,
+    standing: Standing | Audited | None = None,
 ) -> Records:
     """One row per record: the attempt that counts, its trail, tokens and cost over all attempts, its first row.
 
-    `end_reason` is why no further round was sent, if something was still pending; `standing` says of a task with
-    `quality` which first answers count.
+    `end_reason` is why no further round was sent, if something was still pending; `standing` says of a run
+    that draws rows which answers count that waited.
     """
     table, keys, counts = _by_record(_attempts_table(task, start, found), by_tier=standing is not None)
     table = _with_what_followed(table)
     if standing is not None:
         table = _with_what_stands(table, standing)
     ends = pc.cumulative_sum(counts)
-    last = table.take(_decisive(table, keys, ends, judged_again=start.judges is not None)).combine_chunks()
+    last = table.take(
+        _decisive(table, keys, ends, by_first=start.judges is not None or isinstance(standing, Audited))
+    ).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
     trail = pa.StructArray.from_arrays([_chunk(table[field.name]) for field in ATTEMPT], fields=list(ATTEMPT))
     columns["trail"] = _lists(trail, ends)
@@ -173,8 +176,8 @@ def _with_what_followed(table: pa.Table) -> pa.Table:
     return table.set_column(table.schema.get_field_index("outcome"), "outcome", outcome)
 
 
-def _with_what_stands(table: pa.Table, standing: Standing) -> pa.Table:
-    """The attempts, where those that waited for the certificate say what became of them."""
+def _with_what_stands(table: pa.Table, standing: Standing | Audited) -> pa.Table:
+    """The attempts, where those that waited say what became of them."""
     waited = pc.equal(table["outcome"], Outcome.SCORED.value)
     keys, reasons = table["key"].filter(waited).to_pylist(), table["reason"].filter(waited).to_pylist()
     became = [standing.of(*each) for each in zip(keys, reasons, strict=True)]
@@ -184,7 +187,7 @@ def _with_what_stands(table: pa.Table, standing: Standing) -> pa.Table:
     return table
 
 
-def _scores(keys: pa.Array, standing: Standing | None) -> pa.Array:
+def _scores(keys: pa.Array, standing: Standing | Audited | None) -> pa.Array:
     """The score of each record's first answer, from 0 to 1; null where it has none."""
     if standing is None:
         return pa.nulls(len(keys), pa.float64())
@@ -193,10 +196,13 @@ def _scores(keys: pa.Array, standing: Standing | None) -> pa.Array:
     return pa.array(found, pa.float64())
 
 
-def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, judged_again: bool) -> pa.Array:
-    """Where the attempt stands that counts: the last, of stored answers judged again the first accepted one."""
+def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, by_first: bool) -> pa.Array:
+    """Where the attempt stands that counts: the last, or before it the first accepted one.
+
+    `by_first`: there may be such a one, of stored answers that are judged again, and of records drawn for an audit.
+    """
     last = pc.subtract(ends, 1)
-    if not judged_again:
+    if not by_first:
         return last
     accepted = pc.indices_nonzero(pc.equal(_chunk(table["outcome"]), Outcome.ACCEPTED.value))
     record = pc.index_in(_chunk(table["key"]).take(accepted), value_set=keys)

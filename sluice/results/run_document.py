@@ -14,6 +14,7 @@ from msgspec import field
 from sluice import figures
 from sluice.decoding import convert
 from sluice.figures import UNKNOWN
+from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ class Run(Part, frozen=True, kw_only=True):
     labels: dict[str, int] = field(default_factory=dict)
     gold: Gold | None = None
     certificate: RunCertificate | None = None
+    audit: RunAudit | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     definition: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which answers of a first tier stand under a certificate."""
+"""Which answers stand that waited: for a certificate, or for what the last tier says of a drawn record."""
 
 from __future__ import annotations
 
@@ -33,3 +33,25 @@ class Standing(NamedTuple):
         if key in self.covered:
             return Outcome.ACCEPTED.value, None
         return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
+
+
+class Audited(NamedTuple):
+    """Which answers about drawn records stand in an audited run: those to which the last tier has none of its own.
+
+    `answered`: the drawn records of which the last tier has given a valid answer.
+    """
+
+    answered: AbstractSet[str]
+
+    @property
+    def scores(self) -> dict[str, int]:
+        """No answer has a score."""
+        return {}
+
+    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
+        """What becomes of an answer that waited, by its record and what failed of it."""
+        if reason is not None:
+            return Outcome.ESCALATED.value, reason
+        if key in self.answered:
+            return Outcome.ESCALATED.value, Reason.DRAWN.value
+        return Outcome.ACCEPTED.value, None

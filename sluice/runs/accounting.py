@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.errors import Unbalanced
 from sluice.models.prices import cost
@@ -101,12 +101,26 @@ def _job_problem(counts: Counts) -> str | None:
     return None
 
 
+class Settled(NamedTuple):
+    """What became of drawn records in an audited run that a tier below the last had accepted, by tier.
+
+    `answered`: the last tier's label took its place; `standing`: the last tier gave none.
+    """
+
+    answered: Mapping[int, int]
+    standing: Mapping[int, int]
+
+
 def tier_books(
-    tiers: Sequence[FrozenTier], jobs: Iterable[Counts], certificate: Certificate | None = None
+    tiers: Sequence[FrozenTier],
+    jobs: Iterable[Counts],
+    certificate: Certificate | None = None,
+    settled: Settled | None = None,
 ) -> list[dict[str, Any]]:
     """`tiers` of run.json: what each tier was sent and what came of it.
 
     Answers that waited for a certificate stand by it or went on, drawn ones among the latter; without one none stands.
+    Those that waited for an audit stand only where the last tier gave none.
     """
     books: list[dict[str, Any]] = []
     counts = list(jobs)
@@ -121,7 +135,7 @@ def tier_books(
                 "model": tier.called,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
-                **_with_scored(_with_refused(number, mine, counts), mine, certificate),
+                **_with_scored(_with_refused(number, mine, counts), mine, certificate, settled),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
                 "cache_read_tokens": sum(item.cache_read_tokens for item in mine),
@@ -166,22 +180,31 @@ def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts]) -> 
     }
 
 
-def _with_scored(books: dict[str, int], mine: Sequence[Counts], certificate: Certificate | None) -> dict[str, int]:
+def _with_scored(
+    books: dict[str, int], mine: Sequence[Counts], certificate: Certificate | None, settled: Settled | None
+) -> dict[str, int]:
     scored, accepted = sum(item.scored for item in mine), sum(item.accepted for item in mine)
     if not scored:
         return books
-    if certificate is None:
+    if settled is not None:
+        stands = settled.standing.get(mine[0].tier, 0)
+    elif certificate is None:
         return {**books, "unresolved": books["unresolved"] + scored}
-    stands = certificate.accepted_records
+    else:
+        stands = certificate.accepted_records
     return {**books, "accepted": accepted + stands, "escalated": books["escalated"] + scored - stands}
 
 
-def escalations(jobs: Iterable[Counts], certificate: Certificate | None = None) -> list[dict[str, Any]]:
+def escalations(
+    jobs: Iterable[Counts], certificate: Certificate | None = None, settled: Settled | None = None
+) -> list[dict[str, Any]]:
     """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
     tiers: dict[int, Counter[str]] = {}
     if certificate is not None:
         low = certificate.scored_records - certificate.accepted_records
         tiers[0] = +Counter({Reason.LOW_SCORE.value: low, Reason.DRAWN.value: certificate.drawn_records})
+    for tier, records in ({} if settled is None else settled.answered).items():
+        tiers[tier] = Counter({Reason.DRAWN.value: records})
     for item in jobs:
         tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
         if item.again and item.purpose != RETRY and item.records:

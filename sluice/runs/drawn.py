@@ -1,4 +1,4 @@
-"""What a run with `quality` keeps: the rows that were drawn, and its certificate."""
+"""What a run keeps that draws rows for its last tier: which they were, and its certificate."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class DrawnRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Draws(Document, frozen=True, kw_only=True):
-    """The rows that were drawn for a certificate, in the order of their ranks, and out of how many.
+    """The rows that were drawn for a certificate or an audit, in the order of their ranks, and out of how many.
 
-    `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle.
+    `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle; None where
+    no row is good. An audit has a sample alone.
     """
 
     seed: str
     population: int
     sample: list[DrawnRow]
     train: list[DrawnRow]
-    records: Pending
+    records: Pending | None
 
     @property
     def keys(self) -> set[str]:

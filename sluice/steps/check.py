@@ -22,7 +22,7 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared
 from sluice.steps.ended import cause_of, how_it_ended
-from sluice.steps.endings import Ending, attempts_of, attempts_stream, split_name, tally
+from sluice.steps.endings import Ending, Waiting, attempts_of, attempts_stream, split_name, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.records import JobRecords
@@ -116,12 +116,8 @@ class _Check:
         self.missing = Verdict(self._why_missing())
         self.metered = True
         self.fatal = self._fatal() if self.buys else None
-        self.drawn = self.run.draws.keys if self.run.task.quality is not None else set()
-
-    @property
-    def _scores(self) -> bool:
-        """Whether the certificate decides about what passes: of the first tier in a task with `quality`."""
-        return self.run.task.quality is not None and self.job.tier == 0
+        self.drawn = self.run.draws.keys if self.run.draws_rows else set()
+        self.waiting = Waiting.of(self.run, self.job.tier)
 
     def _why_missing(self) -> Reason:
         """Why no answer came to a record that has none."""
@@ -139,13 +135,13 @@ class _Check:
         # What becomes of a record depends on how many others its request held. Half of a small pack is none.
         half = next_pack(self.tier.pack, self.job.pack)
         fewer = [0 if size == 1 else half if size > half else 1 for size in self.judged.sizes()]
-        drawn = [self._scores and key in self.drawn for key in self.sent]
+        drawn = [key in self.waiting.drawn for key in self.sent]
         named = list(zip(map(id, verdicts), fewer, drawn, strict=True))
         distinct = dict(zip(named, verdicts, strict=True))
         number = {name: n for n, name in enumerate(distinct)}
         of = [number[name] for name in named]
         endings = [
-            self._certified(self._outcome(verdict, most), is_drawn=is_drawn)
+            self.waiting.hold(self._outcome(verdict, most), is_drawn=is_drawn)
             for (_, most, is_drawn), verdict in distinct.items()
         ]
         attempts = attempts_of(self.sent, self.judged, list(distinct.values()), endings, of)
@@ -191,14 +187,6 @@ class _Check:
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Ending(Outcome.RETRIED, reason)
         return Ending(onward, reason)
-
-    def _certified(self, ending: Ending, *, is_drawn: bool) -> Ending:
-        """The same under a certificate: what passes waits for it, and of a drawn record the oracle is asked anyway."""
-        if not self._scores:
-            return ending
-        if ending.outcome is Outcome.ACCEPTED or (is_drawn and ending.outcome is Outcome.ESCALATED):
-            return Ending(Outcome.SCORED, ending.reason)
-        return ending
 
     def _was_throttled(self, reason: Reason | None) -> bool:
         """Whether a record was called for too long without being let through."""

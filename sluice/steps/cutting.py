@@ -143,9 +143,7 @@ def _priced(opened: Run, plan: RunPlan) -> RunPlan:
     return msgspec.structs.replace(
         plan,
         ceiling_usd=costs.run_ceiling_usd(opened.task, tiers, load, opened.settings.min_records_per_job),
-        expected_usd=costs.run_expected_usd(
-            tiers, load, opened.settings.min_records_per_job, costs.going_on(opened.task, load.records)
-        ),
+        expected_usd=costs.run_expected_usd(tiers, load, opened.settings.min_records_per_job, drawn=opened.task.drawn),
     )
 
 

@@ -1,4 +1,4 @@
-r"""Which rows are drawn for a certificate: partition notes those of a span that can be, plan draws among all of them.
+r"""Which rows are drawn for the last tier: partition notes those of a span that can be, plan draws among all of them.
 
 `rows/<span>.ranks` has a line of fixed width for each row that might be drawn, by rank, without its text:
 
@@ -48,8 +48,7 @@ class Drawing:
     """The rows of a span with the smallest ranks, segment by segment, in the memory of twice as many as are drawn."""
 
     def __init__(self, run: Run) -> None:
-        quality = run.task.quality
-        self.wanted = 0 if quality is None else quality.sample + quality.train
+        self.wanted = run.task.drawn
         self._ranks = Ranks(run.start.seed or "00")
         self._uris = [item.uri for item in run.inputs.inputs] if self.wanted else []
         self._pieces: dict[bytes, Callable[[bytes], bytes]] = {}
@@ -112,19 +111,20 @@ def draw(opened: Run) -> Draws:
         BadInput: so many rows are too few for what the task promises.
 
     """
-    quality = opened.task.quality
-    assert quality is not None
     done = opened.store.find(opened.keys.draws)
     if done is not None:
         return read(Draws, done, opened.keys.draws)
     plan = opened.plan
     good = plan.rows - sum(plan.rejected.values())
-    _check(quality, good)
-    drawn = quality_draw(_streams(opened), quality.sample, quality.train)
+    quality = opened.task.quality
+    if quality is not None:
+        _check(quality, good)
+    sampled, taught = (opened.task.drawn, 0) if quality is None else (quality.sample, quality.train)
+    drawn = quality_draw(_streams(opened), sampled, taught)
     sample, train = ([DrawnRow(source=int(r.source), line=r.line, key=r.note.key) for r in rows] for rows in drawn)
     draws = Draws(
         seed=opened.start.seed or "",
-        population=good - quality.train,
+        population=good - taught,
         sample=sample,
         train=train,
         records=_write_records(opened, [row.note for rows in drawn for row in rows]),
@@ -133,8 +133,8 @@ def draw(opened: Run) -> Draws:
     return draws
 
 
-def _write_records(opened: Run, drawn: list[_Stored]) -> Pending:
-    """Write the drawn records for the oracle, each once, in the order of the ranks."""
+def _write_records(opened: Run, drawn: list[_Stored]) -> Pending | None:
+    """Write the drawn records for the oracle, each once, in the order of the ranks; none where there is no row."""
     reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
     records = list({row.key: row for row in reversed(drawn)}.values())[::-1]
 
@@ -147,9 +147,7 @@ def _write_records(opened: Run, drawn: list[_Stored]) -> Pending:
     for row, line in zip(records, ahead(load, records, AT_ONCE), strict=True):
         text = reader.text(line[RAW:])
         out.add(row.key.encode(), escape(cut_middle(text, reader.max_bytes) if line[PLACE] == CUT else text))
-    pending = out.close()
-    assert pending is not None, "a sample holds rows"
-    return pending
+    return out.close()
 
 
 def _check(quality: Quality, good: int) -> None:

@@ -14,9 +14,11 @@ from sluice.results.table import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from sluice.answers.judge import Verdict
     from sluice.steps.judging import Judged
+    from sluice.steps.services import Run
 
 
 class Ending(NamedTuple):
@@ -25,6 +27,32 @@ class Ending(NamedTuple):
     outcome: Outcome
     reason: Reason | None = None
     split: int = 0
+
+
+class Waiting(NamedTuple):
+    """Which answers of a tier below the last wait for others, and of which records the last is asked anyway.
+
+    `scores`: all that pass do, for a certificate. Those of `drawn` records do for the last tier's answer.
+    """
+
+    scores: bool
+    drawn: AbstractSet[str]
+    next_is_last: bool
+
+    @classmethod
+    def of(cls, run: Run, tier: int) -> Waiting:
+        """What waits of the answers of this tier."""
+        last = len(run.start.tiers) - 1
+        drawn = run.draws.keys if run.draws_rows and tier < last else frozenset()
+        return cls(run.task.quality is not None and tier == 0, drawn, tier + 1 == last)
+
+    def hold(self, ending: Ending, *, is_drawn: bool) -> Ending:
+        """The same where something waits: `scored`, with what failed of it."""
+        if ending.outcome is Outcome.ACCEPTED and (self.scores or is_drawn):
+            return Ending(Outcome.SCORED)
+        if ending.outcome is Outcome.ESCALATED and is_drawn and self.next_is_last:
+            return Ending(Outcome.SCORED, ending.reason)
+        return ending
 
 
 def split_name(ending: Ending) -> str | None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.reasons import Reason, Status
+from sluice.reasons import Outcome, Reason, Status
 from sluice.results.findings import FindingsCount
 from sluice.results.merging import Joined, Place, RowJoin, attempts_in, join_attempts, read_firsts
-from sluice.results.standing import Standing
+from sluice.results.standing import Audited, Standing
 from sluice.results.table import ATTEMPT, BASE
 from sluice.rows.record import KEY, PLACE, SENT
 from sluice.runs.books import PartBooks
@@ -27,7 +27,7 @@ from sluice.steps.selection import place_of, shard_rows
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sluice.aws.s3 import ObjectWriter
     from sluice.results.merging import Attempts
@@ -63,8 +63,10 @@ def ids_modulus(rows: int) -> int:
     return max(1, rows // IDS_COUNTED)
 
 
-def standing_of(run: Run, shard: int) -> Standing | None:
-    """Which first answers of a shard stand; None for a task without `quality`."""
+def standing_of(run: Run, shard: int, found: Sequence[Attempts]) -> Standing | Audited | None:
+    """Which answers of a shard stand that waited; None for a run that draws no rows. `found`: the shard's attempts."""
+    if run.is_audited:
+        return Audited({key for attempts in found for key in answered_by_last(run, attempts)})
     if run.task.quality is None:
         return None
     certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.source.draws) else set()
@@ -76,6 +78,14 @@ def standing_of(run: Run, shard: int) -> Standing | None:
     return Standing(scores, drawn, covered, certified=certificate is not None)
 
 
+def answered_by_last(run: Run, attempts: Attempts) -> list[str]:
+    """The records of which these attempts hold a valid answer of the last tier."""
+    if attempts.tier + 1 < len(run.start.tiers):
+        return []
+    accepted = pc.equal(attempts.table["outcome"], Outcome.ACCEPTED.value)
+    return attempts.table["key"].filter(accepted).to_pylist()  # type: ignore[no-any-return]
+
+
 class _Merge:
     """One part on its way into a file, batch by batch."""
 
@@ -84,9 +94,8 @@ class _Merge:
         end = read(End, run.store.get(run.keys.end), run.keys.end)
         self.cancelled = end.reason == Reason.CANCELLED
         firsts = read_firsts(self._first_lines())
-        records = join_attempts(
-            run.task, run.start, list(self._attempts()), firsts, end.reason, standing_of(run, part.shard)
-        )
+        found = list(self._attempts())
+        records = join_attempts(run.task, run.start, found, firsts, end.reason, standing_of(run, part.shard, found))
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
         uris = [item.uri for item in run.inputs.inputs]
         self.rows = RowJoin(run.task, run.start, uris, records)
@@ -118,10 +127,10 @@ class _Merge:
         data = None if job is None else self.run.store.find(self.run.source.job(*job).records)
         if data is not None:
             return data.split(b"\n")[:-1]
-        return list(self._drawn_lines()) if self.run.task.quality is not None else []
+        return list(self._drawn_lines()) if self.run.draws_rows else []
 
     def _drawn_lines(self) -> Iterator[bytes]:
-        drawn = {key.encode() for key in self.run.draws.keys} if self.run.store.exists(self.run.keys.draws) else set()
+        drawn = {key.encode() for key in self.run.draws.keys} if self.run.store.exists(self.run.source.draws) else set()
         places: dict[bytes, bytes] = {}
         rows: Counter[bytes] = Counter()
         for segment, lines in shard_rows(self.run, self.part.shard) if drawn else ():

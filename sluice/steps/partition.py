@@ -59,7 +59,7 @@ def run(services: Services, span: Span) -> dict[str, int]:
                     services.work.put(opened.keys.given_up(span.span), msgspec.json.encode(found))
                     raise RetryLater(f"{slow}. The others are read without it") from None
             partition.end_segment()
-        if opened.task.quality is not None:
+        if opened.draws_rows:
             services.work.put(opened.keys.ranks(span.span), partition.drawing.written())
         _write_index(opened, span.span, partition)
     rows = sum(segment.rows for segment in partition.segments)

@@ -85,12 +85,12 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
 
 
 def _read_run(services: Services, opened: Run) -> None:
-    """Cut what has been read into shards, tell of what could not be, and draw the rows of a certificate."""
+    """Cut what has been read into shards, tell of what could not be, and draw rows for the last tier."""
     from sluice.steps.cutting import cut_run  # noqa: PLC0415 - Arrow is for the first round alone
 
     cut_run(opened)
     tell_of_refused(services, opened)
-    if opened.task.quality is not None:
+    if opened.draws_rows:
         draw(opened)
 
 
@@ -215,9 +215,10 @@ def _own_parts(opened: Run) -> bytes:
 
 def _first_round(opened: Run) -> list[PlannedJob]:
     """A job per shard that holds records; before them those of the oracle over the records that were drawn."""
-    if opened.task.quality is None:
+    records = opened.draws.records if opened.draws_rows else None
+    if records is None:
         return _shard_jobs(opened, [])
-    drawn = _packed(opened, [(None, opened.draws.records)])
+    drawn = _packed(opened, [(None, records)])
     drawn = [msgspec.structs.replace(job, job=n, purpose=accounting.DRAW) for n, job in enumerate(drawn)]
     return drawn if opened.tier(0).is_learned else _shard_jobs(opened, drawn)
 

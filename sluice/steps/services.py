@@ -150,8 +150,18 @@ class Run:
         return read(RunPlan, self.store.get(self.source.plan), self.source.plan)
 
     @cached_property
+    def draws_rows(self) -> bool:
+        """Whether the last tier is asked about drawn rows; or was, where stored answers are judged again."""
+        return self.task.drawn > 0 if self.start.judges is None else self.store.exists(self.source.draws)
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether drawn rows measure the tiers below the last one, and promise nothing."""
+        return self.draws_rows and self.task.quality is None
+
+    @cached_property
     def draws(self) -> Draws:
-        """The rows that were drawn for the certificate."""
+        """The rows that were drawn for the certificate or the audit."""
         return read(Draws, self.store.get(self.source.draws), self.source.draws)
 
     @cached_property

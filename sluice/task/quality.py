@@ -1,4 +1,4 @@
-"""A promise about a run's labels: how many may differ from what the strongest tier would have said."""
+"""What a run finds out about its labels: a promise of how many differ from the strongest tier's, or an audit."""
 
 from __future__ import annotations
 
@@ -70,6 +70,21 @@ class Quality(Strict):
         """How many sampled rows that the first tier calls so each floor takes at least, of rows without an end."""
         risk = Fraction(self.delta) / max(1, len(self.floors))
         return {label: smallest_sample(Fraction(share), risk) for label, share in self.floors.items()}
+
+
+class Audit(Strict):
+    """Rows that are drawn to be asked of the last tier, too: how often does it say what cheaper tiers had accepted?"""
+
+    rows: Annotated[Whole, Field(ge=1, le=MOST_DRAWN)] = Field(
+        300,
+        description="About how many rows that a cheaper tier accepts are compared. Half as many again are drawn, since "
+        "those that go to the last tier anyway tell nothing of the others, and cost nothing more.",
+    )
+
+    @property
+    def drawn(self) -> int:
+        """How many rows are drawn."""
+        return self.rows + (self.rows + 1) // 2
 
 
 def smallest_sample(agree: Fraction, delta: Fraction) -> int:

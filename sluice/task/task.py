@@ -22,7 +22,7 @@ from sluice.task.gates import Gates
 from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
-from sluice.task.quality import Quality
+from sluice.task.quality import Audit, Quality
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
 
@@ -96,6 +96,9 @@ class Task(Strict):
     )
     quality: Quality | None = Field(
         None, description="A promise about the labels, which the run certifies: two tiers, the last one is the oracle."
+    )
+    audit: Audit | None = Field(
+        None, description="Rows drawn at random that the last tier is asked about, too, to measure the others by it."
     )
     gates: Gates = Field(Gates(), validate_default=True, description="What an answer must pass to be accepted.")
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
@@ -208,6 +211,8 @@ class Task(Strict):
     def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
         if any(tier.is_learned for tier in value[1 if info.data.get("quality") else 0 :]):
             raise ProblemsError(["tiers: learned answers first, in a task with quality: else nobody would teach it"])
+        if info.data.get("audit"):
+            _check_audit(value, info)
         if not info.data.get("quality"):
             return value
         answer = info.data.get("answer")
@@ -246,6 +251,13 @@ class Task(Strict):
         return len(self.labels) if self.many else min(1, len(self.labels))
 
     @property
+    def drawn(self) -> int:
+        """How many rows are drawn for the last tier, whatever becomes of them; 0 where none is."""
+        if self.quality is not None:
+            return self.quality.sample + self.quality.train
+        return 0 if self.audit is None else self.audit.drawn
+
+    @property
     def reads_row(self) -> bool:
         """Whether a judgement can depend on more of the row than its text."""
         return any(rule.reads_row for rule in self.gates.rules)
@@ -274,11 +286,25 @@ class Task(Strict):
                 del tier["request"]  # so that a task without it keeps its version
         if data["input"]["csv"] is None:
             del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
-        if data["quality"] is None:
-            del data["quality"]
-        elif not data["quality"]["floors"]:
+        for name in ("quality", "audit"):
+            if data[name] is None:
+                del data[name]
+        if data.get("quality") and not data["quality"]["floors"]:
             del data["quality"]["floors"]  # the same
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=6).hexdigest()
+
+
+def _check_audit(tiers: tuple[Tier, ...], info: ValidationInfo) -> None:
+    """Refuse an audit where it would compare nothing."""
+    problem = None
+    if info.data.get("quality"):
+        problem = "leave it out beside quality, whose sample measures the same"
+    elif not info.data.get("labels", True):
+        problem = "a task without labels has nothing that could agree; leave it out"
+    elif len(tiers) < TWO:
+        problem = "one tier answers every row: there is none that it could be compared with; leave it out or add a tier"
+    if problem is not None:
+        raise ProblemsError([f"audit: {problem}"])

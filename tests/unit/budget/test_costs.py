@@ -220,7 +220,10 @@ def test_under_a_certificate_the_drawn_rows_go_on_and_a_share_of_the_others() ->
     """Of 10,000 records 2,500 are drawn, and a tenth of the rest is expected to go on; never more than all."""
     task: dict[str, Any] = {"name": "t", "input": {"text": "t"}, "labels": ["a", "b"]}
     plainly, promised = parse_task(task, "t"), parse_task(task | {"quality": {}}, "t")
-    assert costs.going_on(plainly, 10_000) == 0.1
-    assert costs.going_on(promised, 10_000) == pytest.approx(0.25 + 0.75 * 0.1)
-    assert costs.going_on(promised, 1_000) == 1.0
-    assert costs.going_on(promised, 0) == 0.1
+    audited = parse_task(task | {"audit": {"rows": 100}}, "t")
+    assert (plainly.drawn, promised.drawn, audited.drawn) == (0, 2_500, 150)
+    assert costs.sent(10_000, [0.1], plainly.drawn) == [10_000, 1_000]
+    assert costs.sent(10_000, [0.1], promised.drawn) == [10_000, 2_500 + 750]
+    assert costs.sent(1_000, [0.1], promised.drawn) == [1_000, 1_000]
+    assert costs.sent(0, [0.1], promised.drawn) == [0, 0]
+    assert costs.sent(10_150, [0.1, 0.0], audited.drawn) == [10_150, 1_015, 150]  # the tier between is asked no more

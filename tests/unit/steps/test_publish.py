@@ -27,7 +27,8 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "records", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd", "fillers",
-    "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate", "findings",
+    "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate",
+    "audit", "findings",
     "definition", "quotas", "cause",
 ]
 TIER = [
