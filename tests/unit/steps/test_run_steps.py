@@ -225,7 +225,7 @@ rows_of_any_kind = st.lists(
         st.binary(max_size=12).map(lambda data: data.translate(HARMLESS)),
     ),
     max_size=25,
-).map(b"\n".join)
+).map(lambda lines: b"\n".join([b"{}", *lines]) if lines else b"")  # what a file begins with can say what it is
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
