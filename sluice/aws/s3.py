@@ -6,6 +6,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from botocore.exceptions import (
@@ -299,11 +300,16 @@ class ObjectWriter:
 
 
 def ahead(load: Callable[[T], R], items: Iterable[T], at_once: int) -> Iterator[R]:
-    """What `load` makes of each item, in order, while the next `at_once` are under way."""
+    """What `load` makes of each item, in order, while the next `at_once` are under way; one alone needs no thread."""
+    items = iter(items)
+    first = list(islice(items, 2))
+    if len(first) < 2:
+        yield from map(load, first)
+        return
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            for item in items:
+            for item in chain(first, items):
                 waiting.append(pool.submit(load, item))
                 if len(waiting) > at_once:
                     yield waiting.popleft().result()
