@@ -60,16 +60,15 @@ class Statement:
     def covers(self, action: str, resource: str, context: Mapping[str, str]) -> bool:
         """Whether the statement speaks of this call."""
         return (
-            any(like(pattern.lower(), action.lower()) for pattern in self.actions)
+            _named(self.actions, action) != ()
             and any(like(pattern, resource) for pattern in self.resources)
             and all(fulfilled(operator, key, context.get(key), values) for operator, key, values in self.conditions)
         )
 
     def rights(self, action: str, resource: str) -> Iterator[Right]:
         """The pairs of the statement's action and resource, as they stand there, that cover this call."""
-        for spelled in self.actions:
-            if like(spelled.lower(), action.lower()):
-                yield from ((spelled, pattern) for pattern in self.resources if like(pattern, resource))
+        for spelled in _named(self.actions, action):
+            yield from ((spelled, pattern) for pattern in self.resources if like(pattern, resource))
 
 
 Right = tuple[str, str]  # an action and a resource pattern of a statement
@@ -119,6 +118,12 @@ def fulfilled(operator: str, key: str, value: str | None, accepted: tuple[str, .
 def _plain(operator: str) -> str:
     """The operator without the set that it is about."""
     return operator.removeprefix("ForAllValues:").removeprefix("ForAnyValue:")
+
+
+@cache
+def _named(actions: tuple[str, ...], action: str) -> tuple[str, ...]:
+    """Those of a statement's actions, as they are spelled there, that name a call's."""
+    return tuple(spelled for spelled in actions if like(spelled.lower(), action.lower()))
 
 
 def like(pattern: str, value: str) -> bool:

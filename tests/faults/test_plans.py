@@ -54,9 +54,9 @@ def test_no_plan_loses_doubles_mislabels_or_buys_twice(plan: FaultPlan, seed: in
     assert verdict.clean, verdict
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_the_first_seeds_of_the_chaos_are_clean(seed: int) -> None:
-    """What `make chaos` runs at length, in short."""
+@pytest.mark.parametrize("seed", [0, 10, 20])
+def test_a_seed_of_the_chaos_is_clean_twice(seed: int) -> None:
+    """What `make chaos` runs at length; tests/flow/test_roles.py runs the first 40, each call held to its role."""
     assert run_seed(seed).verdict.clean
 
 

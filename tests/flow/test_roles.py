@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from tests.faults.invariants import Verdict
+
 REGION = "us-east-1"
 THIRD = "claude-sonnet-4-5"
 SEEDS, IN_PARTS = 40, 5
@@ -157,10 +159,18 @@ def deployed(whole: Path) -> Deployed:
 
 
 @pytest.fixture(scope="module")
-def noted(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Rights]]:
+def faulty(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Verdict]]:
+    """The ledgers of runs under faults, and what was wrong with each of the runs."""
+    ledgers = tmp_path_factory.mktemp("ledgers")
+    return ledgers, under_faults(whole, ledgers)
+
+
+@pytest.fixture(scope="module")
+def noted(
+    whole: Path, faulty: tuple[Path, list[Verdict]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Rights]]:
     """What became of all calls, by role and kind."""
-    folders = [tmp_path_factory.mktemp("ledgers")]
-    under_faults(whole, folders[0])
+    folders = [faulty[0]]
     with LocalCloud(tmp_path_factory.mktemp("cloud") / "logs", template=whole) as cloud:
         folder = tmp_path_factory.mktemp("runs")
         on_the_cloud(Flow(cloud, lambda: made(folder)))
@@ -180,16 +190,18 @@ def made(folder: Path) -> Path:
     return run
 
 
-def under_faults(whole: Path, ledgers: Path) -> None:
+def under_faults(whole: Path, ledgers: Path) -> list[Verdict]:
     """Runs in memory in which everything goes wrong: each call is held to its role, and objects are sent by parts."""
+
+    def run(seeds: range) -> list[Verdict]:
+        return [run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)[2] for seed in seeds]
+
     roles = Roles(Template(load(whole), REGION), ledgers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sluice.aws.s3, "PART_BYTES", 64)
-        for seed in range(IN_PARTS):
-            run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
+        verdicts = run(range(IN_PARTS))
         learned_under_faults(roles)
-    for seed in range(IN_PARTS, SEEDS):
-        run_plan(draw_plan(seed), draw_scenario(seed), roles.watch)
+    return verdicts + run(range(IN_PARTS, SEEDS))
 
 
 def learned_under_faults(roles: Roles) -> None:
@@ -301,6 +313,12 @@ def deleted(flow: Flow) -> None:
     trial.cloud.s3.delete_object(Bucket=bucket, Key=key, VersionId=found["version"])
     with suppress(FunctionFailed):
         trial.resume()
+
+
+def test_the_first_seeds_of_the_chaos_are_clean(faulty: tuple[Path, list[Verdict]]) -> None:
+    """What `make chaos` runs at length, in short: nothing lost, doubled, mislabelled or bought twice."""
+    assert {seed: verdict for seed, verdict in enumerate(faulty[1]) if not verdict.clean} == {}
+    assert len(faulty[1]) == SEEDS
 
 
 @pytest.mark.parametrize("kind", [REFUSED, INVALID])
