@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from infra.permissions import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TICKETS = """\
@@ -90,19 +93,38 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def deployed(tasks: Path) -> Deployed:
-    """The stack as cdk.json declares it, with two tasks, one of them by the clock, and another bucket as source."""
-    from infra.app import synthesize
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Deployed]:
+    """Synthesizes the app with some options, once for all workers of a session: each time takes seconds."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the session, in which each worker has its own
 
-    return Deployed(synthesize(tasks=str(tasks), source_buckets=SOURCES))
+    def make(*, tasks: Path | None = None, **options: Any) -> Deployed:
+        what = json.dumps([tasks is None, options], sort_keys=True).encode()
+        file = folder / f"template-{hashlib.sha256(what).hexdigest()}.json"
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                from infra.app import synthesize
+
+                given = options if tasks is None else options | {"tasks": str(tasks)}
+                written = json.dumps(synthesize(**given))
+                file.write_text(written)
+        return Deployed(json.loads(file.read_bytes()))
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def encrypted(tasks: Path) -> Deployed:
-    """The stack with a customer key and a topic for the alarms."""
-    from infra.app import synthesize
+def deployed(tasks: Path, synthesized: Callable[..., Deployed]) -> Deployed:
+    """The stack as cdk.json declares it, with two tasks, one of them by the clock, and another bucket as source."""
+    return synthesized(tasks=tasks, source_buckets=SOURCES)
 
-    return Deployed(synthesize(tasks=str(tasks), encryption="kms", notify_email="ops@example.com"))
+
+@pytest.fixture(scope="session")
+def encrypted(tasks: Path, synthesized: Callable[..., Deployed]) -> Deployed:
+    """The stack with a customer key and a topic for the alarms."""
+    return synthesized(tasks=tasks, encryption="kms", notify_email="ops@example.com")
 
 
 VPC = {
@@ -129,32 +151,24 @@ FULLEST: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def enclosed(tasks: Path) -> Deployed:
+def enclosed(tasks: Path, synthesized: Callable[..., Deployed]) -> Deployed:
     """The stack inside a network and a geography, with a key that is there already, and nothing that outlives it."""
-    from infra.app import synthesize
-
-    return Deployed(synthesize(tasks=str(tasks), vpc=VPC, encryption=OWN_KEY, removal="destroy", geographies=["eu"]))
+    return synthesized(tasks=tasks, vpc=VPC, encryption=OWN_KEY, removal="destroy", geographies=["eu"])
 
 
 @pytest.fixture(scope="session")
-def staging(tasks: Path) -> Deployed:
+def staging(tasks: Path, synthesized: Callable[..., Deployed]) -> Deployed:
     """A second environment, beside the one that cdk.json declares."""
-    from infra.app import synthesize
-
-    return Deployed(synthesize(tasks=str(tasks), environment="staging-1", schedules={"mails": "off"}))
+    return synthesized(tasks=tasks, environment="staging-1", schedules={"mails": "off"})
 
 
 @pytest.fixture(scope="session")
-def untouched() -> Deployed:
+def untouched(synthesized: Callable[..., Deployed]) -> Deployed:
     """The stack of an untouched folder: its cdk.json, its task."""
-    from infra.app import synthesize
-
-    return Deployed(synthesize())
+    return synthesized()
 
 
 @pytest.fixture(scope="session")
-def fullest(tasks: Path) -> Deployed:
+def fullest(tasks: Path, synthesized: Callable[..., Deployed]) -> Deployed:
     """The stack with every option that adds a resource or a right."""
-    from infra.app import synthesize
-
-    return Deployed(synthesize(tasks=str(tasks), **FULLEST))
+    return synthesized(tasks=tasks, **FULLEST)
