@@ -675,6 +675,15 @@ def summarized(run: dict[str, Any], out: Path = Path("out"), width: int = 100) -
     return "".join(drawn(part, width) for part in summary(read_run(run), places_in(out, read_run(run))))
 
 
+def test_the_summary_tells_what_an_audit_found() -> None:
+    """In the report's words: on how many drawn rows the last tier agrees, and the interval."""
+    counts = {"drawn": 150, "population": 900, "records": 140, "compared": 100, "agreeing": 90, "unanswered": 1}
+    audit = {**counts, "low": 0.83, "high": 0.95, "oracle": "claude-haiku-4-5"}
+    text = " ".join(summarized({**RUN, "audit": audit}, width=200).split())
+    assert "the same label to 90 of 100 drawn rows that a cheaper tier had accepted: 90%, 95% interval 83%" in text
+    assert "Audit" not in summarized(RUN)
+
+
 def test_the_summary_tells_what_a_run_came_to(tmp_path: Path) -> None:
     """Rows, tiers, cost, labels, reasons, and where everything lies."""
     folder = tmp_path / "results" / "tickets" / "run_date=2026-11-20"
