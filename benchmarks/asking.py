@@ -189,7 +189,7 @@ def measure(at_once: int, turns: int) -> Speed:
 def table(speeds: list[Speed]) -> str:
     """A line for each number of calls at once."""
     lines = [
-        "| calls at once | rows | the server's own limit | bare client | a run | ratio | asked |",
+        "| calls at once | rows | the server's own limit | bare client | a run | ratio | goal |",
         "|--:|--:|--:|--:|--:|--:|---|",
         *(
             f"| {speed.at_once or 'adaptive'} | {speed.rows:,} | {(speed.at_once or max(AT_ONCE)) / SECONDS:,.0f} "

@@ -148,7 +148,7 @@ def certified(cascade: Certified, rows: int) -> Shares:
 def certificates() -> str:
     """A line for each cascade and number of rows."""
     lines = [
-        f"| first tier | accepted share | rows | drawn | oracle gets | bill | asked | with {KNOWN:.0%} known | asked |",
+        f"| first tier | accepted share | rows | drawn | oracle gets | bill | goal | with {KNOWN:.0%} known | goal |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for cascade in CERTIFIED:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +24,31 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+SECONDS = 120  # that a test may take: some calls of Playwright wait for ever for a tab that died as it opened
+
+
+def _browsers() -> list[int]:
+    """The Chromium that Playwright's driver has started for this process."""
+    own = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    drivers = [word for word in own if b"playwright" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(found) for word in drivers for found in Path(f"/proc/{word}/task/{word}/children").read_text().split()]
+
+
+@pytest.fixture(autouse=True)
+def _in_time() -> Iterator[None]:
+    """End the browser of a test that takes too long: what waits for it then fails, and does not hold up all others."""
+
+    def end(*_: object) -> None:
+        for process in _browsers():
+            os.kill(process, signal.SIGKILL)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")
