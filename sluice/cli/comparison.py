@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from sluice.api.quality import compare
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
-from sluice.cli.summary import WIDTH
+from sluice.cli.summary import page_console
 from sluice.figures import NONE, dearer, dollars, percent, short_model
 from sluice.results.run_document import stand_in
 
@@ -35,8 +35,7 @@ def print_comparison(first: Opened, second: Opened, gold: Path | None, *, as_jso
     if as_json:
         print_json(found)
         return ExitCode.SUCCEEDED
-    console = Console(highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = page_console()
     console.print(Group(*sections(found)), soft_wrap=False)
     return ExitCode.SUCCEEDED
 

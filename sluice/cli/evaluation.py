@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from sluice.api.quality import evaluate, verify
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
-from sluice.cli.summary import WIDTH
+from sluice.cli.summary import page_console
 from sluice.figures import NONE, dollars, percent, short_model
 from sluice.results.run_document import stand_in
 
@@ -34,8 +34,7 @@ def print_evaluation(
     if as_json:
         print_json(found)
         return ExitCode.SUCCEEDED
-    console = Console(highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = page_console()
     console.print(Group(*sections(found)), soft_wrap=False)
     return ExitCode.SUCCEEDED
 
@@ -48,8 +47,7 @@ def print_verification(
     if as_json:
         print_json(found)
     else:
-        console = Console(highlight=False, emoji=False)
-        console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+        console = page_console()
         stands = not found["problems"]
         verdict = ("the certificate stands", "bold green") if stands else ("the certificate does not stand", "bold red")
         console.print(Text.assemble((found["task"], "bold"), " ", verdict, f"  {found['run_id']}"))

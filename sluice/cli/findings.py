@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from sluice.cli.plan import cost_table, section, tier_table
-from sluice.cli.summary import WIDTH
+from sluice.cli.summary import page_console
 from sluice.figures import UNKNOWN, dollars, duration, percent, short_model
 from sluice.quality.intervals import BASIS
 
@@ -27,8 +27,7 @@ SHOWN = 10  # pairs of labels
 
 def print_pilot(pilot: Pilot, out: Path) -> None:
     """Print a pilot for the eye."""
-    console = Console(highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = page_console()
     console.print(Group(*sections(pilot, out)), soft_wrap=False)
 
 

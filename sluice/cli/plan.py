@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,7 @@ from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
 from sluice.cli.samples import showing_columns
-from sluice.cli.summary import WIDTH
+from sluice.cli.summary import page_console
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, row_number, short_model, size
 from sluice.forecast.floors import floors_in_words
 from sluice.forecast.forecast import forecast
@@ -84,8 +84,7 @@ def progress(say: Callable[[str], None]) -> Progress:
 
 def print_forecast(made: Forecast, settings: Settings, target: float | None = None) -> None:
     """Print a forecast for the eye; with a target, other mixes by what they cost."""
-    console = Console(highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = page_console()
     console.print(Group(*sections(made, settings, target)), soft_wrap=False)
     if made.request is not None:
         system, user = visible(made.request["system"]), visible(made.request["user"])

@@ -31,6 +31,13 @@ WIDEST = 400  # of a table that may be as wide as it likes
 SHOWN = 20  # labels, jobs and warnings; the report has them all
 
 
+def page_console() -> Console:
+    """A console that is no wider than a page is read well."""
+    console = Console(highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    return console
+
+
 def print_summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None = None) -> None:
     """Print the summary of a run whose results lie in these places, each with what lies there.
 
@@ -38,8 +45,7 @@ def print_summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] 
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a label may hold what the terminal's encoding lacks
-    console = Console(highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = page_console()
     console.print(Group(*summary(run, places, next_)), soft_wrap=False)
 
 

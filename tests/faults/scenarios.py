@@ -149,6 +149,9 @@ def small_scenario() -> Scenario:
     return Scenario(parse_task(task, "task"), {"a.jsonl": b"\n".join([*lines, b"{broken"])}, settings)
 
 
+UTF_16 = b"\xff\xfe"
+
+
 def draw_files(rng: random.Random) -> dict[str, bytes]:
     """Up to three files of up to 40 lines; texts repeat within and between them."""
     texts = [
@@ -157,6 +160,8 @@ def draw_files(rng: random.Random) -> dict[str, bytes]:
     files = {}
     for name in ("a.jsonl", "b.jsonl", "c.jsonl")[: rng.randint(1, 3)]:
         lines = [draw_line(rng, texts, n) for n in range(rng.randint(1, 40))]
+        if lines == [UTF_16]:  # alone it says that the file is no rows, and the file is refused by name
+            lines = [b"{}"]
         files[name] = rng.choice((b"\n", b"\n", b"\r\n")).join(lines) + rng.choice((b"", b"\n"))
     return files
 
