@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import corpus, plain
 from benchmarks.services import INPUT, peak_mb, services_of
 from benchmarks.steps import run_of
-from sluice.runs.state import End, Ended
+from sluice.runs.job import Ended
+from sluice.runs.state import End
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.errors import Unbalanced
@@ -116,11 +117,13 @@ def tier_books(
     jobs: Iterable[Counts],
     certificate: Certificate | None = None,
     settled: Settled | None = None,
+    refused: Mapping[int, int] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """`tiers` of run.json: what each tier was sent and what came of it.
 
     Answers that waited for a certificate stand by it or went on, drawn ones among the latter; without one none stands.
-    Those that waited for an audit stand only where the last tier gave none.
+    Those that waited for an audit stand only where the last tier gave none. `refused`: of drawn records those that a
+    tier had refused, and that the last one was asked about anyway.
     """
     books: list[dict[str, Any]] = []
     counts = list(jobs)
@@ -135,7 +138,7 @@ def tier_books(
                 "model": tier.called,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
-                **_with_scored(_with_refused(number, mine, counts), mine, certificate, settled),
+                **_with_scored(_with_refused(number, mine, counts, refused.get(number, 0)), mine, certificate, settled),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
                 "cache_read_tokens": sum(item.cache_read_tokens for item in mine),
@@ -168,11 +171,11 @@ def reused(jobs: Iterable[Counts]) -> dict[str, Any]:
     }
 
 
-def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts]) -> dict[str, int]:
-    """Where a tier's refused records went: some were asked again, some passed on, and the others are unresolved."""
+def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts], drawn: int) -> dict[str, int]:
+    """Where a tier's refused records went: asked again, passed on, as `drawn` ones were, and the others unresolved."""
     again = sum(item.records for item in mine if item.again and item.purpose == RETRY)
     passed = sum(item.records for item in jobs if item.again and item.purpose != RETRY and item.tier == tier + 1)
-    refused = sum(item.refused for item in mine)
+    passed, refused = passed + drawn, sum(item.refused for item in mine)
     return {
         "retried": sum(item.retried for item in mine) + again,
         "escalated": sum(item.escalated for item in mine) + passed,
@@ -196,7 +199,10 @@ def _with_scored(
 
 
 def escalations(
-    jobs: Iterable[Counts], certificate: Certificate | None = None, settled: Settled | None = None
+    jobs: Iterable[Counts],
+    certificate: Certificate | None = None,
+    settled: Settled | None = None,
+    refused: Mapping[int, int] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """`escalations` of run.json: for each tier why records went on to the next one, the most frequent reason first."""
     tiers: dict[int, Counter[str]] = {}
@@ -205,6 +211,8 @@ def escalations(
         tiers[0] = +Counter({Reason.LOW_SCORE.value: low, Reason.DRAWN.value: certificate.drawn_records})
     for tier, records in ({} if settled is None else settled.answered).items():
         tiers[tier] = Counter({Reason.DRAWN.value: records})
+    for tier, records in refused.items():
+        tiers.setdefault(tier, Counter())[Reason.RECORD_REFUSED.value] += records
     for item in jobs:
         tiers.setdefault(item.tier, Counter()).update(item.escalated_for)
         if item.again and item.purpose != RETRY and item.records:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from sluice.runs import state
 from sluice.runs.accounting import total
 from sluice.runs.document import Document, read
+from sluice.runs.job import Ended, Failed, Looked
 from sluice.runs.keys import Keys
 
 if TYPE_CHECKING:
@@ -334,12 +334,12 @@ class Watch:
                 accepted=counts.accepted,
                 cost_usd=counts.cost_usd,
             )
-        ended = self._document(state.Ended, keys.ended) if keys.ended in there else None
+        ended = self._document(Ended, keys.ended) if keys.ended in there else None
         if ended:
             return JobProgress(job.job, job.tier, job.records, JobState.ENDED, ended.status, ended.message)
         failed = self._reader.find(keys.failed) if keys.failed in there else None
         if failed:  # goes away when the run is resumed, so it is never kept
-            cause = read(state.Failed, failed, keys.failed)
+            cause = read(Failed, failed, keys.failed)
             return JobProgress(job.job, job.tier, job.records, JobState.FAILED, cause.error, cause.cause)
         if keys.submitted in there or keys.begun_prefix in there:
             submitted = self._document(_Submitted, keys.submitted) if keys.submitted in there else None
@@ -353,7 +353,7 @@ class Watch:
     def _processed(self, key: str) -> int | None:
         """How far the latest look found a job; written anew by each, so it is never kept."""
         data = self._reader.find(key)
-        return None if data is None else read(state.Looked, data, key).processed
+        return None if data is None else read(Looked, data, key).processed
 
     def _parts(self) -> Gauge | None:
         """Count the parts once the last round has ended; their list is there from the first plan on."""

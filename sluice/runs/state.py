@@ -295,6 +295,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
     `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
     they were throttled for so long that a batch job is to take them, however few they are. `pack`: as in `PlannedJob`.
+    `asked`: the next tier is asked about them anyway, as about all that was drawn.
     """
 
     key: str
@@ -306,57 +307,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
     fill: bool = False
     pack: int | None = None
-
-
-class Prepared(Document, frozen=True, kw_only=True):
-    """What prepare wrote: records sent, `reused` (listed behind them) and held back, fillers, bytes of the input."""
-
-    records: int
-    rows: int
-    bytes: int
-    transport: str
-    held: Pending | None = None
-    fillers: int = 0
-    reused: int = 0
-
-
-class Submitted(Document, frozen=True, kw_only=True):
-    """The Bedrock job of this job."""
-
-    job_arn: str
-    at: str
-
-
-class Looked(Document, frozen=True, kw_only=True):
-    """How many of its records a job had processed at the latest look; `records` as Bedrock has counted them."""
-
-    processed: int
-    records: int | None = None
-
-
-THROTTLED = "Throttled"  # how a job on demand ends that was throttled for too long
-
-
-class Throttled(Document, frozen=True, kw_only=True):
-    """Since when all calls of a job have been throttled."""
-
-    since: str
-
-
-class Failed(Document, frozen=True, kw_only=True):
-    """Why a job has no books: the run stops with this, and a resumed run takes the job up again."""
-
-    error: str
-    cause: str
-
-
-class Ended(Document, frozen=True, kw_only=True):
-    """How the job ended, and when: of one that went on demand, from its first call on."""
-
-    status: str
-    message: str | None
-    submitted: str | None
-    ended: str | None
+    asked: bool = False
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ import msgspec
 from sluice.answers.replies import Manifest
 from sluice.decoding import decoder
 from sluice.errors import Stop
-from sluice.runs.state import Ended, JobItem
+from sluice.runs.job import Ended
+from sluice.runs.state import JobItem
 from sluice.steps.learn import taught
 from sluice.steps.services import Run
 from sluice.task.answer import Confidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +56,17 @@ def audit(opened: Run) -> tuple[RunAudit, Settled] | None:
     return told, Settled(_by_tier(found, answered=True), _by_tier(found, answered=False))
 
 
+def refused_draws(opened: Run) -> dict[int, int]:
+    """By tier the drawn records that it refused, and that were passed to nobody: the last one was asked about them."""
+    if not opened.draws_rows or not opened.store.exists(opened.source.draws):
+        return {}
+    last, latest = len(opened.start.tiers) - 1, dict[str, tuple[int, int, str]]()
+    for round_, tier, row in _attempts(opened):
+        if tier < last:
+            latest[row["key"]] = max(latest.get(row["key"], (-1, -1, "")), (tier, round_, row["outcome"]))
+    return dict(Counter(tier for tier, _, outcome in latest.values() if outcome == Outcome.REFUSED))
+
+
 def _by_tier(found: _Found, *, answered: bool) -> dict[int, int]:
     """Records that a tier had accepted, by tier: those of which the last tier gave an answer, or the others."""
     counts: dict[int, int] = {}
@@ -66,7 +78,7 @@ def _by_tier(found: _Found, *, answered: bool) -> dict[int, int]:
 
 def _answers(opened: Run) -> _Found:
     found = _Found({}, {})
-    for tier, row in _attempts(opened):
+    for _, tier, row in _attempts(opened):
         labels = frozenset(row["labels"] or ())
         if tier + 1 == len(opened.start.tiers):
             if row["outcome"] == Outcome.ACCEPTED:
@@ -78,8 +90,8 @@ def _answers(opened: Run) -> _Found:
     return found
 
 
-def _attempts(opened: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+def _attempts(opened: Run) -> Iterator[tuple[int, int, dict[str, Any]]]:
     for key, _ in opened.store.keys(opened.keys.drawn_prefix):
         attempts = attempts_in(opened.store.get(key))
         for row in attempts.table.select(["key", "outcome", "reason", "labels"]).to_pylist():
-            yield attempts.tier, row
+            yield attempts.round, attempts.tier, row

@@ -20,7 +20,8 @@ from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
-from sluice.runs.state import THROTTLED, Ended, Failed, JobItem, Pending, Prepared
+from sluice.runs.job import THROTTLED, Ended, Failed, Prepared
+from sluice.runs.state import JobItem, Pending
 from sluice.steps.ended import cause_of, how_it_ended
 from sluice.steps.endings import Ending, Waiting, attempts_of, attempts_stream, split_name, tally
 from sluice.steps.judging import Judged
@@ -195,9 +196,11 @@ class _Check:
     def _waits_for_plan(self, verdict: Verdict) -> bool:
         """Whether plan says what becomes of it: what was refused of all is no verdict on any of them.
 
-        A job of a few records cannot tell; the round may, if its tier was sent more of them in other jobs.
+        A job of a few records cannot tell; the round may, if its tier was sent more of them in other jobs. A reply
+        that was kept from an earlier run is a verdict, whatever became of the records beside it.
         """
-        if self.judged.is_about_text(verdict):
+        failed = verdict is self.missing or self.judged.is_error(verdict)
+        if not failed or self.judged.is_about_text(verdict):
             return False
         if self.judged.answered:
             return self.judged.is_barred(verdict)
@@ -237,6 +240,7 @@ class _Check:
         tier, attempt, pack = self.job.tier, self.job.attempt, self.job.pack
         wanted = {n: split_name(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
         wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n].reason)}
+        wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
         alone = 1 if self.tier.pack > 1 else None
         goals = {
             "retry": (tier, attempt + 1, alone),
@@ -244,6 +248,7 @@ class _Check:
             "alone": (tier, attempt, 1),
             "next": (tier + 1, 1, None),
             "refused": (tier, attempt, pack),
+            "asked": (tier, attempt, pack),
             "fill": (tier, attempt, pack),
         }
         writers = {
@@ -256,7 +261,9 @@ class _Check:
             writers[wanted[n]].add(self.sent[n].encode(), escaped)
         held = self.prepared.held
         written = [
-            msgspec.structs.replace(pending, refused=why == "refused", fill=why == "fill")
+            msgspec.structs.replace(
+                pending, refused=why in {"refused", "asked"}, asked=why == "asked", fill=why == "fill"
+            )
             for why, writer in writers.items()
             if (pending := writer.close()) is not None
         ]

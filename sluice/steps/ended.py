@@ -11,7 +11,7 @@ from sluice.answers.replies import MAX_MESSAGE
 from sluice.aws.bedrock import TERMINAL
 from sluice.errors import Refused
 from sluice.runs.document import read
-from sluice.runs.state import Ended, Submitted
+from sluice.runs.job import Ended, Submitted
 
 if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys

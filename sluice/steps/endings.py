@@ -46,6 +46,10 @@ class Waiting(NamedTuple):
         drawn = run.draws.keys if run.draws_rows and tier < last else frozenset()
         return cls(run.task.quality is not None and tier == 0, drawn, tier + 1 == last)
 
+    def has_asked(self, key: str) -> bool:
+        """Whether the next tier is asked about a record whatever becomes of it here."""
+        return self.next_is_last and key in self.drawn
+
     def hold(self, ending: Ending, *, is_drawn: bool) -> Ending:
         """The same where something waits: `scored`, with what failed of it."""
         if ending.outcome is Outcome.ACCEPTED and (self.scores or is_drawn):

@@ -29,7 +29,8 @@ from sluice.reasons import Reason
 from sluice.rows.containers import split_lines
 from sluice.rows.record import KEY
 from sluice.runs.document import read
-from sluice.runs.state import THROTTLED, Ended, JobItem, Throttled
+from sluice.runs.job import THROTTLED, Ended, Throttled
+from sluice.runs.state import JobItem
 from sluice.steps.services import Run
 from sluice.steps.waiting import come_back, longer_wait
 from sluice.task.tiers import Way

@@ -108,6 +108,10 @@ class Judged:
         most = (+self.refusals or self.messages).most_common(1)
         return self.wordings[most[0][0]] if most else None
 
+    def is_error(self, verdict: Verdict) -> bool:
+        """Whether a verdict is that of a request that failed; what a kept reply says never is."""
+        return any(verdict is error for error in self.failures.values())
+
     def is_refusal(self, verdict: Verdict) -> bool:
         """Whether a verdict is that of a refused request, but for those about the text's own length or content."""
         return self.is_barred(verdict) or verdict is self.failures.get((Reason.RECORD_REFUSED, "request"))

@@ -19,7 +19,8 @@ from sluice.runs import accounting, planning
 from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.drawn import ShardItem
-from sluice.runs.state import LOWEST, End, Failed, JobItem, Part, PlannedJob, PlanResult, RoundPlan, Then
+from sluice.runs.job import Failed
+from sluice.runs.state import LOWEST, End, JobItem, Part, PlannedJob, PlanResult, RoundPlan, Then
 from sluice.steps.approval import must_wait
 from sluice.steps.arrivals import tell_of_refused
 from sluice.steps.drawing import draw

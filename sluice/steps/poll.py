@@ -15,7 +15,8 @@ from sluice.aws.bedrock import TERMINAL, WAITING
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, StillRunning, StillYoung
 from sluice.runs.document import read
-from sluice.runs.state import Ended, JobItem, Looked, Submitted
+from sluice.runs.job import Ended, Looked, Submitted
+from sluice.runs.state import JobItem
 from sluice.steps.services import Run
 from sluice.steps.waiting import SHARE_OF_AGE
 

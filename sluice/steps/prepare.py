@@ -11,7 +11,8 @@ from sluice.answers.requests import RequestWriter, filler
 from sluice.rows.record import KEY, PLACE
 from sluice.runs import accounting
 from sluice.runs.document import read
-from sluice.runs.state import JobItem, Prepared
+from sluice.runs.job import Prepared
+from sluice.runs.state import JobItem
 from sluice.steps.records import JobRecords
 from sluice.steps.reuse import Lookup
 from sluice.steps.selection import PendingWriter, place_of

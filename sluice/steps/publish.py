@@ -26,7 +26,7 @@ from sluice.runs.books import Counts, Findings, PartBooks
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
-from sluice.steps.auditing import audit
+from sluice.steps.auditing import audit, refused_draws
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.reuse import merge_kept
@@ -171,7 +171,8 @@ def summarize(
         **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
     }
     audited, settled = audit(opened) or (None, None)
-    inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs, opened.certificate, settled)
+    drawn = opened.certificate, settled, refused_draws(opened)
+    inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs, *drawn)
     end = _end(opened)
     status = _status(opened, rows, end, error)
     reasons = accounting.merged(part.reasons for part in parts)
@@ -203,7 +204,7 @@ def summarize(
             *_of_tiers(tiers),
         ],
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
-        "escalations": accounting.escalations(jobs, opened.certificate, settled),
+        "escalations": accounting.escalations(jobs, *drawn),
         "certificate": told(opened.certificate),
         "audit": msgspec.to_builtins(audited),
         "findings": tell(findings),

@@ -77,17 +77,21 @@ def _asked_again(before: RoundPlan, books: Counts) -> bool:
 
 
 def _here(item: Pending) -> Pending:
-    return msgspec.structs.replace(item, refused=False)
+    return msgspec.structs.replace(item, refused=False, asked=False)
 
 
 def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[tuple[str, Pending]]:
-    """The records as those of the next tier; none where there is no further one: they stay as they were refused."""
+    """The records as those of the next tier; those that it was asked about stay as they were refused.
+
+    So do all where there is no further one.
+    """
     if books.tier + 1 == len(opened.start.tiers):
         return []
     words = f"refused by {opened.tier(books.tier).called}"
     return [
         (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None))
         for item in refused
+        if not item.asked
     ]
 
 

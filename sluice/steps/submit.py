@@ -9,7 +9,7 @@ import msgspec
 from sluice.aws.bedrock import JobRequest, job_name, job_token
 from sluice.errors import RetryLater
 from sluice.runs.document import read
-from sluice.runs.state import Submitted
+from sluice.runs.job import Submitted
 from sluice.steps.services import Run
 from sluice.steps.waiting import come_back, longer_wait
 

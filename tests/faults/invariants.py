@@ -91,15 +91,23 @@ def inherit(machine: Machine, before: Machine) -> None:
 
 
 def reuse_problems(before: Machine, machine: Machine, scenario: Scenario) -> Iterator[str]:
-    """What a second run has bought although the first had a readable reply, as far as the first one's rows say."""
+    """What a second run has bought although the first had a readable reply, as far as the first one's rows say.
+
+    Where the rules look at the row, rows of one text are records of their own: a model has to have answered all.
+    """
     places = expected_rows(scenario)
-    kept: set[tuple[str, str]] = set()
-    not_kept: set[tuple[str, str]] = set()
+    texts: Counter[str] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
     for row in before.rows():
         text = places.get(Place(row["source"], row["line"]))
-        for model, reason in ((step["model"], step["reason"]) for step in row["trail"] if text is not None):
-            (not_kept if reason in NOT_KEPT else kept).add((model, str(text)))
-    sure = kept - not_kept if scenario.task.reads_row else kept
+        if text is not None:
+            texts[text] += 1
+            said: dict[str, bool] = {}
+            for step in row["trail"]:
+                said[step["model"]] = said.get(step["model"], False) or step["reason"] not in NOT_KEPT
+            kept.update((model, text) for model, readable in said.items() if readable)
+    reads_row = scenario.task.reads_row
+    sure = {name for name, count in kept.items() if count == texts[name[1]] or not reads_row}
     yield from (f"{model} was asked about {text!r} again" for model, text in machine.faulty.sold & sure)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sluice.errors import Stop
 from sluice.runs import state
+from sluice.runs.job import Ended, Failed, Looked
 from sluice.runs.keys import Keys
 from sluice.runs.progress import Gauge, JobState, Snapshot, Stage, Watch, snapshot
 
@@ -117,10 +118,10 @@ def test_each_job_shows_its_own_state(bucket: Bucket) -> None:
     job = [KEYS.job(0, number) for number in range(7)]
     for number in range(1, 7):
         bucket.put(job[number].prepared, {"format": 1})
-    bucket.put(job[2].failed, state.Failed(error="Sandbox.Timedout", cause="the step took too long"))
+    bucket.put(job[2].failed, Failed(error="Sandbox.Timedout", cause="the step took too long"))
     bucket.put(job[3].submitted, {"format": 1, "job_arn": "arn:job/3", "at": "2026-11-20T10:15:00+00:00"})
     bucket.objects[f"{job[4].begun_prefix}0.begun"] = b""
-    bucket.put(job[5].ended, state.Ended(status="Expired", message="no capacity", submitted=None, ended=None))
+    bucket.put(job[5].ended, Ended(status="Expired", message="no capacity", submitted=None, ended=None))
     bucket.settle(0, 6)
     seen = snapshot(bucket, RUN)
     assert seen.stage is Stage.CLASSIFY
@@ -153,7 +154,7 @@ def test_a_running_job_shows_what_the_latest_look_found(bucket: Bucket) -> None:
     watch = Watch(bucket, RUN)
     assert watch.look().rounds[0].processed is None
     for processed in (120, 350):
-        bucket.put(job[1].looked, state.Looked(processed=processed, records=400))
+        bucket.put(job[1].looked, Looked(processed=processed, records=400))
         assert watch.look().rounds[0].processed == 500 + processed
 
 

@@ -16,10 +16,12 @@ from sluice.reasons import Outcome, Reason
 from sluice.report.report import render
 from sluice.runs.drawn import Draws
 from sluice.runs.keys import Keys
-from sluice.steps import publish, rejudge
+from sluice.steps import publish, rejudge, resume
+from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from tests.harness.bedrock import texts_of
 from tests.harness.drive import Cloud, jsonl
+from tests.harness.stage import BATCH, MICRO, STRONGER, finish, stage
 
 if TYPE_CHECKING:
     from sluice.task.task import Task
@@ -203,3 +205,35 @@ def test_without_an_audit_a_task_keeps_its_version() -> None:
     assert plainly.version != task_of().version
     assert "audit" in plainly.model_dump()
     assert plainly.version == parse_task(plainly.model_dump(mode="json"), "t").version
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_drawn_record_that_a_tier_refuses_is_not_passed_to_who_was_asked_about_it(many: bool) -> None:
+    """Others that are refused go on to the last tier, which has answered about those that were drawn."""
+    settings = {} if many else {"max_records_per_job": 5, "min_records_per_job": 1}
+    staged = stage(BATCH, STRONGER, rows=60 if many else 30, settings=settings, audit={"rows": 10})
+    draws = msgspec.json.decode(staged.machine.work.get(Keys(staged.run).draws), type=Draws)
+    texts = {f"text {n}" for n in range(60)}
+    if not many:  # a job is too small to tell, and the others of the round are answered
+        of_first = [job.job for job in Run(staged.services.work, staged.run).round_plan(0).jobs if job.tier == 0]
+        for job in of_first:
+            staged.prepared(job=job)
+        sent = staged.machine.work.get(staged.keys(job=of_first[0]).input).splitlines()
+        texts = {text for line in sent for _, text in texts_of(json.loads(line)["modelInput"])}
+    refusal = 400, "`temperature` is deprecated for this model."
+    staged.machine.faulty.refuses = lambda model, text: refusal if model == MICRO and text in texts else None
+    summary = finish(staged)
+    if many:  # asked once more, and then only where somebody says so
+        assert summary["status"] == "over_limit"
+        resume.run(staged.services, staged.run, escalate_refused=True)
+        summary = finish(staged, 2)
+    assert summary["rows"]["accepted"] == summary["rows"]["in"]
+    refused = {row["record"] for row in staged.machine.rows() if row["trail"][0]["reason"] == Reason.RECORD_REFUSED}
+    assert draws.keys & refused
+    assert refused - draws.keys
+    assert {row["tier"] for row in staged.machine.rows() if row["record"] in refused} == {1}
+    first, last = summary["tiers"]
+    assert last["sent"] == last["accepted"] == first["escalated"] == len(draws.keys | refused)
+    assert first["unresolved"] == 0
+    told = {item["reason"]: item["records"] for item in summary["escalations"]}
+    assert +Counter(told) == +Counter({Reason.RECORD_REFUSED: len(refused), Reason.DRAWN: len(draws.keys - refused)})

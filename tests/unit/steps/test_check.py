@@ -7,8 +7,9 @@ import pytest
 
 from sluice.errors import Stop
 from sluice.runs.document import read
+from sluice.runs.job import Ended, Failed, Prepared
 from sluice.runs.keys import Keys
-from sluice.runs.state import Ended, Failed, JobItem, Prepared, Resumption
+from sluice.runs.state import JobItem, Resumption
 from sluice.steps import check, plan, poll, submit
 from tests.harness.bedrock import model_output
 from tests.harness.faults import FaultPlan

@@ -17,6 +17,7 @@ from sluice.results.run_document import read_run
 from sluice.runs import state
 from sluice.runs.books import Counts, PartBooks
 from sluice.runs.document import READABLE, Document, read
+from sluice.runs.job import Ended, Prepared, Submitted
 from sluice.runs.keys import Keys
 from sluice.steps import rejudge, resume
 from sluice.steps.services import Run
@@ -31,9 +32,9 @@ KINDS: dict[str, type[Document]] = {
     r"inputs\.json": state.Inputs,
     r"plan\.json": state.RunPlan,
     r"round-\d+/plan\.json": state.RoundPlan,
-    r"round-\d+/\d{5}/prepared\.json": state.Prepared,
-    r"round-\d+/\d{5}/submitted\.json": state.Submitted,
-    r"round-\d+/\d{5}/ended\.json": state.Ended,
+    r"round-\d+/\d{5}/prepared\.json": Prepared,
+    r"round-\d+/\d{5}/submitted\.json": Submitted,
+    r"round-\d+/\d{5}/ended\.json": Ended,
     r"round-\d+/\d{5}/counts\.json": Counts,
     r"resumed/\d{3}\.json": state.Resumption,
     r"end-\d+/end\.json": state.End,

@@ -13,7 +13,8 @@ from sluice.answers.replies import output_lines, read_line, read_manifest
 from sluice.aws.bedrock import RecordError
 from sluice.errors import Stop
 from sluice.runs.document import read
-from sluice.runs.state import Ended, JobItem
+from sluice.runs.job import Ended
+from sluice.runs.state import JobItem
 from sluice.steps import check, infer, plan
 from tests.harness.bedrock import user_text
 from tests.harness.faults import Killed

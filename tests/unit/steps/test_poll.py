@@ -6,7 +6,8 @@ import pytest
 
 from sluice.errors import StillRunning, StillYoung
 from sluice.runs.document import read
-from sluice.runs.state import Ended, JobItem, Looked, Submitted
+from sluice.runs.job import Ended, Looked, Submitted
+from sluice.runs.state import JobItem
 from sluice.steps import poll, submit
 from tests.harness.faults import FaultPlan
 from tests.harness.faulty_bedrock import ENDINGS

@@ -18,6 +18,7 @@ from tests.unit.steps import test_certified_runs as certified
 if TYPE_CHECKING:
     from sluice.task.task import Task
 
+FIRST = "us.amazon.nova-micro-v1:0"
 ROWS = b"\n".join(json.dumps({"text": f"text {n}", "id": str(n)}).encode() for n in range(60))
 
 
@@ -103,6 +104,28 @@ def test_what_can_change_a_reply_buys_all_again(changed: dict[str, Any]) -> None
     again = run(later(machine, 1), task_of(**{"instructions": "Think", **changed}))
     assert again["reused"]["records"] == 0
     assert len(asked(machine)) == 60
+
+
+def test_a_known_answer_is_judged_whatever_becomes_of_the_records_beside_it() -> None:
+    """Where all that is sent is refused, only that waits: what was known is accepted or goes on, and is not asked."""
+    machine = machine_of()
+    first = run(machine, task_of())
+    later(machine, 1).faulty.refuses = lambda model, _text: (
+        (400, "`temperature` is deprecated for this model.") if model == FIRST else None
+    )
+    more = b"\n".join(json.dumps({"text": f"text {n}", "id": str(n)}).encode() for n in range(100))
+    second = run(machine, task_of(), more)
+    before, after = decided(machine, first["run_id"]), decided(machine, second["run_id"])
+    again = {int(text.split()[1]) + 1 for text in unread(machine, first["run_id"])}
+    assert {line: after[line] for line in before if line not in again} == {
+        line: found for line, found in before.items() if line not in again
+    }
+    trails = {row["line"]: row["trail"] for row in machine.rows() if row["run_id"] == second["run_id"]}
+    assert {line for line, trail in trails.items() if trail[0]["reason"] == "record_refused"} >= set(range(61, 101))
+    assert (
+        max(len({step["round"] for step in trails[line] if step["tier"] == 0}) for line in before if line not in again)
+        == 1
+    )
 
 
 def test_gates_are_those_of_today() -> None:

@@ -9,8 +9,9 @@ import pytest
 from sluice.aws.bedrock import AwsBedrock, JobRequest, job_name, job_token
 from sluice.errors import RetryLater, Stop
 from sluice.runs.document import read
+from sluice.runs.job import Failed, Submitted
 from sluice.runs.keys import Keys
-from sluice.runs.state import Failed, Span, Submitted
+from sluice.runs.state import Span
 from sluice.steps import check, partition, plan, start, submit
 from tests.harness.faults import FaultPlan, Killed
 from tests.harness.faulty_bedrock import BatchJob
