@@ -212,6 +212,13 @@ def test_more_is_asked_for_where_the_beginning_does_not_tell() -> None:
     """An object that is open at the end of what is known is undecided."""
     assert is_document(b'{"rows": [{"a": 1},', "x", complete=False) is None
     assert is_document(b"[", "x", complete=False) is None
+    assert is_document(b'{"text": "a"}', "x", complete=False) is None
+
+
+def test_blanks_behind_the_bracket_that_opens_an_array_change_nothing() -> None:
+    """It stands alone on its line for whoever reads it."""
+    for data in (b'[\n{"a": 1}\n]', b'[ \n{"a": 1}\n]', b'[\t\r\n{"a": 1}\r\n]'):
+        assert is_document(data, "x", complete=True) is True
 
 
 def test_a_name_that_promises_lines_makes_a_line_a_row() -> None:

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from sluice.rows.containers.kinds import left_out, unreadable
+from sluice.rows.containers.kinds import Rows, left_out, rows_inside, unreadable
 
 JSON = b'{"text": "a"}\n'
 PARQUET = b"PAR1\x15\x04"
@@ -53,3 +53,18 @@ def test_what_can_hold_rows_is_taken(name: str, head: bytes) -> None:
 def test_a_name_without_a_suffix_says_nothing() -> None:
     """What follows a dot has to look like a suffix."""
     assert [unreadable(name) for name in ("rows", "rows.2026-11-20", "rows.", "a.b/rows")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("inside", "complete", "rows"),
+    [
+        (b'{"rows":[{"a":1}]}', True, Rows.JSON),
+        (b'{"rows":[{"a":1}]}', False, Rows.LINES),
+        (b'{"a":1}', True, Rows.LINES),
+        (b'{"a":1}\n{"a":2}', False, Rows.LINES),
+        (b'[{"a":1}]', True, Rows.JSON),
+    ],
+)
+def test_what_a_compressed_object_holds_is_told_by_its_text(inside: bytes, complete: bool, rows: Rows) -> None:
+    """One object that is all of it may be a table; where more comes, it is a row."""
+    assert rows_inside(inside, "x.gz", complete=complete) is rows

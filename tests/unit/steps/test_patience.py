@@ -71,6 +71,7 @@ def test_what_a_batch_job_can_take_becomes_one_filled_up_to_the_least_number() -
     assert (filled.transport, filled.attempt, filled.purpose) == ("batch", 1, "retry")
     assert (filled.sent, filled.accepted, filled.fillers, filled.unknown) == (FEW, FEW, 100 - FEW, 0)
     assert filled.filler_tokens[0] > 0
+    assert filled.warnings == []
     assert filled.filler_usd is not None
     assert filled.cost_usd is not None
     assert 0 < filled.filler_usd < filled.cost_usd

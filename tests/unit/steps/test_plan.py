@@ -164,6 +164,13 @@ def test_a_plan_that_dies_plans_the_same_again(write: int, when: str) -> None:
         assert staged.machine.work.get(key) == expected.machine.work.get(key)
 
 
+def test_rows_without_a_text_plan_no_job() -> None:
+    """Nothing is prepared, sent or waited for where no row can be sent."""
+    staged = stage(BATCH, rows=[{"text": ""}, {"other": 1}])
+    assert not staged.written(Keys(staged.run).jobs(0))
+    assert finish(staged)["rows"] == {"in": 2, "accepted": 0, "unresolved": 0, "rejected": 2}
+
+
 def test_a_cancelled_run_plans_no_round() -> None:
     """What is open stays so, for that reason."""
     staged = dear()
