@@ -21,6 +21,9 @@ from sluice.local.template import Template
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+HELD_BYTES = 256 * 1024  # of an object, in memory; what is larger lies in a file
+LEAST_FILES = 16_384  # that may be open, for objects to lie in files: some 5 million rows have so many
+MOST_FILES = 1_048_576
 INVOKE = "/_sluice/invoke/"
 CONFIGURE = "/_sluice/configure"
 
@@ -76,7 +79,25 @@ def main() -> None:
     keys = {bucket.name: bucket.key_arn for bucket in template.buckets().values() if bucket.key_arn}
     host = FunctionHost(template.functions(), keys, arguments.region, os.pathsep.join(filter(None, sys.path)))
     die_with_parent()
+    keep_in_files()
     serve(host, template, keys, arguments.scale)
+
+
+def keep_in_files() -> None:
+    """Have moto keep large objects in files, so that memory does not grow with the rows, where enough may be open."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if most < LEAST_FILES:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    except (OSError, ValueError):  # macOS takes no more than its own limit, whatever it says
+        return
+    os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(HELD_BYTES))
 
 
 def serve(host: FunctionHost, template: Template, keys: dict[str, str], scale: float) -> None:

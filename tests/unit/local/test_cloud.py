@@ -494,3 +494,25 @@ def test_nothing_outlives_the_runner(project: Path) -> None:
     while any(alive(group) for group in groups) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(group) for group in groups)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells a process's memory in /proc")
+def test_large_objects_do_not_stand_in_memory(cloud: LocalCloud) -> None:
+    """They lie in files, also those that come in parts or are read again, so that a run's rows do not add up."""
+    server = next(child for child in cloud.children if child.module == "sluice.local.server").process.pid
+
+    def held() -> int:
+        status = Path(f"/proc/{server}/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+
+    bodies = [bytes([number]) * MiB for number in range(48)]
+    for body in bodies[:8]:  # what the first ones take is taken once
+        cloud.s3.put_object(Bucket="other", Key="warm", Body=body)
+    before = held()
+    for number, body in enumerate(bodies):
+        cloud.s3.put_object(Bucket="other", Key=f"large/{number}", Body=body)
+    assert all(
+        cloud.s3.get_object(Bucket="other", Key=f"large/{number}")["Body"].read() == body
+        for number, body in enumerate(bodies)
+    )
+    assert held() - before < 16 * MiB
