@@ -14,6 +14,7 @@ from sluice.results.corrections import FOLDER
 from sluice.results.run_document import read_run
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate
+from sluice.runs.state import JUDGED_AGAIN
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from sluice.results.published import Published
     from sluice.results.run_document import Run
     from sluice.task.task import Task
-
-JUDGED_AGAIN = "rejudge:"  # of `answers`
 
 
 def evaluate(

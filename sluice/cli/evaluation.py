@@ -13,7 +13,7 @@ from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
 from sluice.cli.summary import page_console
 from sluice.figures import NONE, dollars, percent, short_model
-from sluice.results.run_document import stand_in
+from sluice.results.origin import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, short_model
 from sluice.report.report import bars
-from sluice.results.run_document import STATUS, made_up, stand_in
+from sluice.results.origin import made_up, stand_in
+from sluice.results.run_document import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,8 +19,8 @@ from sluice.forecast.texts import Lot
 from sluice.forecast.ways import taken
 from sluice.quality.intervals import BASIS
 from sluice.reasons import Reason
+from sluice.results.origin import stand_in
 from sluice.results.published import why
-from sluice.results.run_document import stand_in
 from sluice.runs import accounting
 from sluice.task.file import parse_task
 from sluice.task.tiers import Transport

@@ -20,7 +20,8 @@ from sluice.report.drawing import CONFIG, FEW, style_of
 from sluice.report.flow import draw_flow
 from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
-from sluice.results.run_document import STATUS, read_run, stand_in
+from sluice.results.origin import stand_in
+from sluice.results.run_document import STATUS, read_run
 from sluice.runs.books import SHOWN
 
 if TYPE_CHECKING:

@@ -151,7 +151,8 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
             yield "Threshold of the score", f"{self.threshold.score / HIGHEST:.4f}"
         if self.certified:
             yield from self._of_floors(first, oracle)
-        yield "Drawn", f"{self.sample:,} to certify by, {self.train:,} to teach the score, seed {self.seed}"
+        drawn_to = "certify by" if self.certified else "measure by"
+        yield "Drawn", f"{self.sample:,} to {drawn_to}, {self.train:,} to teach the score, seed {self.seed}"
 
     def _of_floors(self, first: str, oracle: str) -> Iterator[tuple[str, str]]:
         """The promises of single labels."""

@@ -5,7 +5,6 @@ A run of an earlier version, or one that failed, has fewer fields.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -130,7 +129,6 @@ class Cause(Part, frozen=True, kw_only=True):
 
 
 # The sources of several tiers, as `0=openai:URL#MODEL 1=bedrock`.
-OF_TIERS = re.compile(r"(\d+)=(.+?)(?= \d+=|$)", re.DOTALL)
 
 
 class Prices(Part, frozen=True, kw_only=True):
@@ -350,45 +348,3 @@ class Run(Part, frozen=True, kw_only=True):
 def read_run(document: Mapping[str, object]) -> Run:
     """Read run.json, ignoring fields of a later version; `msgspec.ValidationError` when it is no run.json."""
     return convert(document, Run)
-
-
-def stand_in(answers: str) -> tuple[str, str] | None:
-    """Say in a headline and a sentence where the answers came from, or None when Bedrock gave them."""
-    of_tiers = OF_TIERS.findall(answers) if OF_TIERS.match(answers) else []
-    if len(of_tiers) > 1:
-        return _of_several([(tier, source) for tier, source in of_tiers])
-    kind, _, rest = answers.partition(":")
-    match kind:
-        case "bedrock":
-            return None
-        case "standin":
-            return (
-                "Stand-in answers",
-                "A small program answered in place of the models: labels are its guesses, costs an estimate.",
-            )
-        case "replay":
-            return "Recorded answers", f"The answers were replayed from {rest}; no model was asked."
-        case "rejudge":
-            return "Judged again", f"The stored answers of {rest} were judged anew; nothing was bought."
-        case "openai":
-            return "Answers of your own server", f"{_who(answers)} answered; Bedrock was not asked."
-        case _:
-            return "Answers of unknown origin", f"run.json names {answers} as the source of the answers."
-
-
-def made_up(answers: str) -> bool:
-    """Whether some answers are a stand-in's or a recording's."""
-    sources = [source for _, source in OF_TIERS.findall(answers)] if OF_TIERS.match(answers) else [answers]
-    return any(source.partition(":")[0] in {"standin", "replay"} for source in sources)
-
-
-def _of_several(of_tiers: list[tuple[str, str]]) -> tuple[str, str]:
-    headline = "Stand-in answers in part" if any(source == "standin" for _, source in of_tiers) else "Answers by tier"
-    return headline, "; ".join(f"tier {tier}: {_who(source)}" for tier, source in of_tiers) + "."
-
-
-def _who(source: str) -> str:
-    kind, _, rest = source.partition(":")
-    server, _, model = rest.rpartition("#")
-    names = {"openai": f"{model} at {server}", "bedrock": "Bedrock", "replay": f"replayed from {rest}"}
-    return names.get(kind, "a small program, whose labels are guesses")

@@ -20,6 +20,8 @@ from sluice.models.servers import is_own
 from sluice.runs.document import Document
 from sluice.task.tiers import Tier, Transport, Way
 
+JUDGED_AGAIN, OF = "rejudge:", " of "  # of `Start.answers`: the run that is judged again, and who had answered there
+
 
 class FrozenTier(Tier):
     """A tier as the run uses it: the task's, with its model resolved and the price frozen.

@@ -10,6 +10,7 @@ import msgspec
 from sluice.errors import BadTask, Stop
 from sluice.rows.containers import Container, Reading, Rows
 from sluice.runs.keys import Keys
+from sluice.runs.state import JUDGED_AGAIN, OF
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
         task_version=task.version,
         created=services.now().isoformat(),
         judges=opened.start.judges or run_id,
-        answers=f"rejudge:{run_id}",
+        answers=_answers(run_id, opened.start.answers),
     )
     keys = Keys(new)
     services.work.put(keys.spans, b"[]")
@@ -48,6 +49,12 @@ def run(services: Services, run_id: str, task: Task) -> str:
     if services.workflow is not None:
         services.workflow.start(new, new, opened.settings.max_workers)
     return new
+
+
+def _answers(run_id: str, given: str) -> str:
+    """Who gave the answers: that run, and who had given them there, where it was not Bedrock."""
+    first = given.partition(OF)[2] if given.startswith(JUDGED_AGAIN) else given
+    return f"{JUDGED_AGAIN}{run_id}" if first in ("", "bedrock") else f"{JUDGED_AGAIN}{run_id}{OF}{first}"
 
 
 def _check_task(old: Task, new: Task) -> None:

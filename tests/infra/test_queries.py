@@ -268,7 +268,7 @@ def test_the_table_of_runs_has_a_row_for_each_published_run(warehouse: Warehouse
         (runs["broken"], tickets, "nothing_accepted", "memory", 2, 0, 0, 2, 0, 0, 0, 2, True),
         (runs["old"], tickets, "succeeded", "memory", 4, 4, 0, 0, 4, 4, 0, 2, True),
         (runs["mails"], "mails", "succeeded", "memory", 8, 7, 1, 0, 8, 10, 2, 2, None),
-        (runs["judged"], "mails", "succeeded", f"rejudge:{runs['mails']}", 8, 7, 1, 0, 8, 10, 0, 2, None),
+        (runs["judged"], "mails", "succeeded", f"rejudge:{runs['mails']} of memory", 8, 7, 1, 0, 8, 10, 0, 2, None),
     ]
 
 

@@ -19,7 +19,8 @@ from sluice.report.drawing import FEW
 from sluice.report.flow import Outcome, draw_flow
 from sluice.report.report import LISTED, bars, render
 from sluice.report.vega import charts_library
-from sluice.results.run_document import read_run, stand_in
+from sluice.results.origin import made_up, stand_in
+from sluice.results.run_document import read_run
 from tests.harness.runs import RUN, RUNS, changed, without_prices
 
 
@@ -143,6 +144,23 @@ def test_bedrocks_answers_carry_no_mark() -> None:
     """A real run has no banner."""
     assert stand_in("bedrock") is None
     assert 'class="banner' not in render(RUN)
+
+
+def test_a_run_that_was_judged_again_says_who_had_answered() -> None:
+    """Whatever a stand-in said stays a stand-in's, and so do the answers of a server, tier by tier."""
+    assert stand_in("rejudge:t-1") == (
+        "Judged again",
+        "The stored answers of t-1 were judged anew; nothing was bought.",
+    )
+    headline, said = stand_in("rejudge:t-1 of standin") or ("", "")
+    assert headline == "Stand-in answers, judged again"
+    assert "t-1 were judged anew" in said
+    assert "labels are its guesses" in said
+    headline, said = stand_in("rejudge:t-1 of 0=standin 1=openai:http://here#m") or ("", "")
+    assert headline == "Stand-in answers in part, judged again"
+    assert "tier 1: m at http://here" in said
+    assert made_up("rejudge:t-1 of standin")
+    assert not made_up("rejudge:t-1 of openai:http://here#m")
 
 
 def test_the_headline_numbers_are_there() -> None:

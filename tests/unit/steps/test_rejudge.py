@@ -58,6 +58,9 @@ def test_the_first_answer_that_passes_counts() -> None:
     assert (summary["status"], len(rows)) == ("succeeded", 9)
     assert {(row["label"], row["tier"], row["status"]) for row in rows} == {("a", 0, "accepted")}
     assert machine.faulty.bought.total() == bought
+    assert summary["answers"] == f"rejudge:{run} of memory"
+    again = rejudge.run(machine.services, new, judged(min_confidence="certain"))
+    assert machine.execute(again)["answers"] == f"rejudge:{new} of memory"
 
 
 def test_judging_again_under_the_same_gates_decides_alike() -> None:
