@@ -126,6 +126,12 @@ ALARMS = (
         metric=measured(Measure.BUDGET_REACHED, "sum"),
     ),
     Alarm(
+        id="AuditAlarm",
+        when="The audits of a task's runs show that more labels of its cheaper tiers differ than its at_most allows.",
+        act="See Audit in its report, and hold these labels back until you know why.",
+        metric=measured(Measure.AUDIT_ALARM, "sum"),
+    ),
+    Alarm(
         id="JobWaiting",
         when="Bedrock has let a batch job wait for its turn for {waiting_hours:g} hours or more.",
         act="Wait, or send the work on demand or to another model.",

@@ -73,6 +73,7 @@ def _runs(watched: Watched) -> list[cloudwatch.IMetric]:
         machine.metric_timed_out(period=HOUR, label="timed out"),
         machine.metric_aborted(period=HOUR, label="stopped"),
         _told(watched, Measure.NOTHING_ACCEPTED, "sum"),
+        _told(watched, Measure.AUDIT_ALARM, "sum"),
     ]
 
 

@@ -14,7 +14,7 @@ from constructs import Construct
 from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.runs.inbox import SUBMITTED
-from sluice.runs.keys import REPLIES, REQUESTS
+from sluice.runs.keys import AUDITS, REPLIES, REQUESTS
 from sluice.task.tiers import MAX_REUSE_DAYS
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class Storage(Construct):
         _allow_objects(finds, self.work, REPLIES, "s3:GetObject")
         _allow_objects(keeps, self.work, REPLIES, "s3:PutObject")
         _allow_objects(merges, self.work, REPLIES, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+
+    def grant_audits(self, function: lambda_.Function) -> None:
+        """Let `function` enter a run among those that the alarm of a task's audits goes by; nothing is taken away."""
+        _allow_objects(function, self.work, AUDITS, "s3:GetObject", "s3:PutObject")
 
     def grant_choice(self, function: lambda_.Function) -> None:
         """Let `function` find what was dropped, and look into it."""

@@ -23,6 +23,7 @@ class Event(StrEnum):
 
     FINISHED = "Sluice Run Finished"
     APPROVAL_NEEDED = "Sluice Approval Needed"
+    AUDIT_ALARM = "Sluice Audit Alarm"
     REFUSED = "Sluice Object Refused"
 
 

@@ -52,6 +52,7 @@ class Measure(StrEnum):
     COST_USD = "CostUsd"
     BUDGET_REACHED = "BudgetReached"
     NOTHING_ACCEPTED = "NothingAccepted"
+    AUDIT_ALARM = "AuditAlarm"
     RECORDS_SENT = "RecordsSent"
     RECORDS_ESCALATED = "RecordsEscalated"
     ESCALATION_SHARE = "EscalationShare"
@@ -76,6 +77,12 @@ KINDS: Mapping[Measure, Kind] = {
     Measure.BUDGET_REACHED: Kind("runs that their budget ended", Unit.COUNT, OF_TASK, overall=True),
     Measure.NOTHING_ACCEPTED: Kind(
         "published runs with rows, none of them accepted", Unit.COUNT, OF_TASK, overall=True
+    ),
+    Measure.AUDIT_ALARM: Kind(
+        "published runs whose audit tells that more labels differ than the task allows",
+        Unit.COUNT,
+        OF_TASK,
+        overall=True,
     ),
     Measure.RECORDS_SENT: Kind("records of settled jobs", Unit.COUNT, OF_TIER),
     Measure.RECORDS_ESCALATED: Kind("of those, passed on to the next tier", Unit.COUNT, OF_TIER),

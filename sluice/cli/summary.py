@@ -62,7 +62,7 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
         facts = (f"{name}: {value}" for name, value in run.certificate.facts())
         yield from _section(run.certificate.title, Text(f"{run.certificate.promise}."), *_listed(list(facts)))
     if run.audit is not None:
-        yield from _section("Audit", Text(f"{run.audit.sentence}."))
+        yield from _section("Audit", Text(run.audit.sentences))
     if run.labels:
         yield from _section("Labels", *_bars(bars(run.labels), "cyan"))
     if run.agreement is not None:

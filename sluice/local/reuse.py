@@ -1,4 +1,4 @@
-"""The replies that a task lets later runs use, in the folder of the results: as in the work bucket, key for key."""
+"""What outlasts a run, in the folder of the results: kept replies and audits, as in the work bucket, key for key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from sluice.files import write_whole
-from sluice.runs.keys import REPLIES, is_over
+from sluice.runs.keys import AUDITS, REPLIES, is_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,30 +16,28 @@ if TYPE_CHECKING:
 
 
 class KeptRuns:
-    """Brings a task's kept replies into a cloud before a run, and takes them out behind it, if it keeps any."""
+    """Brings what a task's runs have kept into a cloud before a run, and takes it out behind it, if they keep any."""
 
     def __init__(self, cloud: LocalCloud, task: Task, out: Path) -> None:
         self.cloud, self.out = cloud, out
         self.days = None if task.reuse is None else task.reuse.days
-        self.prefix = f"{REPLIES}/{task.name}/"
+        audited = task.audit is not None and task.audit.at_most is not None
+        kept = {REPLIES: self.days is not None, AUDITS: audited}
+        self.prefixes = [f"{folder}/{task.name}/" for folder, wanted in kept.items() if wanted]
 
     def bring(self) -> None:
-        """Upload what the folder has; what has expired goes, as a bucket's lifecycle would have it."""
-        if self.days is None:
-            return
+        """Upload what the folder has; replies that have expired go, as a bucket's lifecycle would have it."""
         today = dt.datetime.now(dt.UTC).date()
         for key in self._here():
-            if is_over(key, today, self.days):
+            if key.startswith(REPLIES) and self.days is not None and is_over(key, today, self.days):
                 (self.out / key).unlink()
             else:
                 self.cloud.upload(self.out / key, self.cloud.bucket("SLUICE_WORK_BUCKET"), key)
 
     def take(self) -> None:
         """Write what the run has kept, and remove what it has merged."""
-        if self.days is None:
-            return
-        bucket = self.cloud.bucket("SLUICE_WORK_BUCKET")
-        there, here = set(self.cloud.keys(bucket, self.prefix)), set(self._here())
+        bucket, here = self.cloud.bucket("SLUICE_WORK_BUCKET"), set(self._here())
+        there = {key for prefix in self.prefixes for key in self.cloud.keys(bucket, prefix)}
         for key in sorted(there - here):
             (self.out / key).parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.out / key, self.cloud.read(bucket, key) or b"")
@@ -47,4 +45,6 @@ class KeptRuns:
             (self.out / key).unlink()
 
     def _here(self) -> list[str]:
-        return [str(path.relative_to(self.out)) for path in (self.out / self.prefix).rglob("*_*") if path.is_file()]
+        """The keys that lie in the folder; what a write left unfinished begins with a dot."""
+        found = (path for prefix in self.prefixes for path in (self.out / prefix).rglob("[!.]*") if path.is_file())
+        return [str(path.relative_to(self.out)) for path in found]

@@ -2,7 +2,8 @@
 
 The Shiryaev-Roberts detector over e-values (J. Shin, A. Ramdas and A. Rinaldo, 2022, "E-detectors"): while the true
 share is at most `at_most` in each run, R less the number of runs is expected not to grow, so that the first alarm, at
-R >= 3,650, is 3,650 runs away in the mean, however often somebody looks.
+R >= 3,650, is 3,650 runs away in the mean, however often somebody looks. Behind an alarm it begins anew: what is over
+is told once, what lasts again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 3_650.0  # ten years of nightly runs
 TIMES = (1.5, 2.0, 3.0)  # of `at_most`: the shares that are looked for
-LARGEST = 1e300  # R grows without end while something is wrong, and has to stay a number in JSON
+LARGEST = 1e300  # of R, which has to stay a number in JSON
 
 
 class Look(NamedTuple):
@@ -57,6 +58,12 @@ def evidence(differ: int, rows: int, at_most: float) -> float:
     return math.exp(min(mean, math.log(LARGEST)))
 
 
+def moved(value: float, look: Look, at_most: float) -> Standing:
+    """How the detector stands after a run, which stood at `value` before: R <- (R + 1) * e, from 0 behind an alarm."""
+    before = 0.0 if value >= LIMIT else value
+    return Standing(look.run, min(LARGEST, (before + 1) * evidence(look.differ, look.rows, at_most)))
+
+
 def follow(looks: Iterable[Look], at_most: float, value: float = 0.0) -> Iterator[Standing]:
     """Yield how the detector stands after each run, in the order of publishing; a run that comes again counts once."""
     seen: set[str] = set()
@@ -64,5 +71,6 @@ def follow(looks: Iterable[Look], at_most: float, value: float = 0.0) -> Iterato
         if look.run in seen:
             continue
         seen.add(look.run)
-        value = min(LARGEST, (value + 1) * evidence(look.differ, look.rows, at_most))
-        yield Standing(look.run, value)
+        standing = moved(value, look, at_most)
+        value = standing.value
+        yield standing

@@ -25,6 +25,7 @@ from sluice.errors import BadRequest
 from sluice.files import digest_of, plain, whole_file
 from sluice.results.published import Origin, Published, reading_of
 from sluice.rows.containers import container_of
+from sluice.runs.keys import AUDITS, REPLIES
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ CERTIFICATE = "certificate.json"
 DOCUMENTS = ("run.json", "report.html", CERTIFICATE)
 LOCK = ".lock"
 ASKED = "logs/asked.json"  # what the latest run in the folder was begun with
-UNFINISHED = {"logs", "replies.jsonl"}  # what there is of a run that never got so far as to leave its document
+UNFINISHED = {
+    "logs",
+    "replies.jsonl",
+    REPLIES,
+    AUDITS,
+}  # what there is of a run that never got so far as to leave its document
 
 
 def check_out(out: Path, task: str | None = None) -> None:

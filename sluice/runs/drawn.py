@@ -144,6 +144,28 @@ def _is_above(place: Place, threshold: Place | None) -> bool:
     return threshold is None or (place.score, place.tie) > (threshold.score, threshold.tie)
 
 
+class AuditedRun(Document, frozen=True, kw_only=True):
+    """How the alarm of a task's audits stands after a run, the `number`-th with draws of its own that was published.
+
+    Of `rows` compared ones `differ` had another label of the last tier, where `at_most` is the share that is allowed.
+    `value` is R of sluice/quality/alarm.py, `begun` the number of the first run that it is made of, `last_alarm` the
+    latest run with an alarm, this one included. `execution`: that of the run which entered.
+    """
+
+    number: int
+    run: str
+    execution: int
+    seed: str
+    at: str
+    at_most: str
+    differ: int
+    rows: int
+    value: float
+    begun: int
+    alarm: bool
+    last_alarm: str | None = None
+
+
 class ShardItem(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker of the step score scores."""
 

@@ -6,6 +6,7 @@ import datetime as dt
 
 REQUESTS = "requests"  # the folder of what expires within days; runs of earlier versions have it all in their own
 REPLIES = "replies"  # the folder of replies that later runs may use; they expire as their task says
+AUDITS = "audits"  # the folder of what the audits of a task's runs say together; nothing in it expires
 RANGE_DIGITS = 6  # of a record's key, at most, name a hash range
 NO_DIGIT = "-"  # before every digit, so that a range stands before those that are parts of it
 
@@ -161,6 +162,22 @@ class ReplyKeys:
     def digits(self, key: str) -> str:
         """The digits of an object's range."""
         return key.removeprefix(self.prefix).partition("/")[0].rstrip(NO_DIGIT)
+
+
+class AuditKeys:
+    """The keys of what the alarm of a task's audits goes by: its runs in the order of publishing, and their draws."""
+
+    def __init__(self, task: str) -> None:
+        self.prefix = f"{AUDITS}/{task}/"
+        self.runs = f"{self.prefix}runs/"
+
+    def run(self, number: int) -> str:
+        """The run that was published as the `number`-th, from 1."""
+        return f"{self.runs}{number:08d}.json"
+
+    def draw(self, seed: str) -> str:
+        """The same of the run with these draws."""
+        return f"{self.prefix}draws/{seed}.json"
 
 
 def is_over(kept: str, today: dt.date, days: int) -> bool:

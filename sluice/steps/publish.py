@@ -26,6 +26,7 @@ from sluice.runs.books import Counts, Findings, PartBooks
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
+from sluice.steps.audit_alarm import enter
 from sluice.steps.auditing import audit, refused_draws
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
@@ -69,6 +70,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     accounting.check_run(opened.plan, parts, jobs)
     _copy(services, opened, [books.part for books in parts])
     summary = summarize(services, opened, parts, jobs, findings)
+    enter(services, opened, summary)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     if opened.certificate is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAMED = 20  # labels that a message lists
 MOST_DRAWN = 100_000  # rows of a sample or to teach by: plan reads them one by one
+MOST_DIFFERING = Decimal("0.5")  # of an audit's alarm, which looks for half as many again
 FEWEST_TAUGHT = 200  # rows to teach by, below which a score says next to nothing
 Exact = Annotated[Decimal, Field(gt=0, lt=1, max_digits=6)]
 
@@ -79,6 +80,11 @@ class Audit(Strict):
         300,
         description="About how many rows that a cheaper tier accepts are compared. Half as many again are drawn, since "
         "those that go to the last tier anyway tell nothing of the others, and cost nothing more.",
+    )
+    at_most: Annotated[Decimal, Field(gt=0, le=MOST_DIFFERING, max_digits=6)] | None = Field(
+        None,
+        description="An alarm where over the task's runs a larger share of what cheaper tiers accept gets another "
+        "label from the last one, as 0.08. Without it nobody is told.",
     )
 
     @property

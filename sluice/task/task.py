@@ -289,6 +289,8 @@ class Task(Strict):
         for name in ("quality", "audit"):
             if data[name] is None:
                 del data[name]
+        if data.get("audit") and data["audit"]["at_most"] is None:
+            del data["audit"]["at_most"]  # the same
         if data.get("quality") and not data["quality"]["floors"]:
             del data["quality"]["floors"]  # the same
         data["labels"] = list(data["labels"].items())

@@ -201,6 +201,7 @@ def under_faults(whole: Path, ledgers: Path) -> list[Verdict]:
         patch.setattr(sluice.aws.s3, "PART_BYTES", 64)
         verdicts = run(range(IN_PARTS))
         learned_under_faults(roles)
+        audited(roles)
     return verdicts + run(range(IN_PARTS, SEEDS))
 
 
@@ -220,6 +221,15 @@ def learned_under_faults(roles: Roles) -> None:
     )
     roles.watch(machine)
     machine.finish(machine.begin(parse_task(task, "roles"), {"a.jsonl": jsonl(rows)}))
+
+
+def audited(roles: Roles) -> None:
+    """A run whose audit has an alarm, which goes by what earlier runs of the task have left."""
+    task: dict[str, Any] = {"name": "roles", "input": {"text": "text"}, "labels": ["red", "green"]}
+    task |= {"tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-4-5"}], "audit": {"rows": 4, "at_most": 0.1}}
+    machine = Machine(FaultPlan(), lambda *_: '{"label": "red", "confidence": "certain"}', {})
+    roles.watch(machine)
+    machine.finish(machine.begin(parse_task(task, "roles"), {"a.jsonl": b'{"text": "a"}\n'}))
 
 
 def on_the_cloud(flow: Flow) -> None:

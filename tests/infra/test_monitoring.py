@@ -95,6 +95,7 @@ def test_the_runbook_has_a_section_for_each_alarm(alarm: Alarm) -> None:
         ("UnresolvedHigh", "UnresolvedShare", "Maximum", 0.1),
         ("EscalationHigh", "EscalationShare", "Maximum", 0.5),
         ("BudgetReached", "BudgetReached", "Sum", 1),
+        ("AuditAlarm", "AuditAlarm", "Sum", 1),
         ("JobWaiting", "JobWaitSeconds", "Maximum", 12 * 3600),
         ("CallsThrottled", "ThrottledSeconds", "Maximum", 900),
         ("ObjectsRefused", "ObjectsRefused", "Sum", 1),

@@ -79,11 +79,11 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, beside them start the inbox, plan notices, and a few kept replies and what expires within days.
+    """Runs alone, beside them start the inbox, plan notices, publish audits, and a few kept replies and what expires.
 
     All have the list without which 404 would be 403.
     """
-    more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",)}
+    more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",), "publish": ("audits",)}
     passing = {
         "s3:GetObject": ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish"),
         "s3:PutObject": ("partition", "prepare", "infer", "merge"),

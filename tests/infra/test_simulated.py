@@ -116,6 +116,8 @@ def others(simulated: Simulated) -> Iterator[Call]:
         ({"publish"}, "s3:DeleteObject", f"{work}/replies/tickets/1", {}),
         ({"check", "publish"}, "s3:PutObject", f"{work}/replies/tickets/1", {}),
         ({"prepare", "publish", "workflow"}, "s3:GetObject", f"{work}/replies/tickets/1", {}),
+        ({"publish", "workflow"}, "s3:GetObject", f"{work}/audits/tickets/runs/1.json", {}),
+        ({"publish"}, "s3:PutObject", f"{work}/audits/tickets/runs/1.json", {}),
         ({"start"}, "s3:PutObject", f"{work}/claims/1.json", {}),
         ({"start", "sweep", "workflow"}, "states:StartExecution", simulated.template.workflow().arn, {}),
         ({"workflow"}, "lambda:InvokeFunction", function_of(simulated, "plan") + ":1", {}),

@@ -46,12 +46,20 @@ def test_a_run_counts_once() -> None:
 
 
 def test_twice_as_many_as_allowed_are_seen_within_days() -> None:
-    """At a share of 16% where 8% are allowed, the alarm comes within four runs; and stays a finite number."""
+    """At a share of 16% where 8% are allowed, the alarm comes within four runs."""
     dice = random.Random(5)
     for _ in range(50):
         looks = [Look(str(n), sum(dice.random() < 0.16 for _ in range(300)), 300) for n in range(4)]
         assert any(standing.alarm for standing in follow(looks, 0.08))
-    assert list(follow([Look(str(n), 300, 300) for n in range(9)], 0.08))[-1].value == LARGEST
+
+
+def test_behind_an_alarm_it_begins_anew() -> None:
+    """One bad night is told once, however bad, and what lasts again; the value stays a finite number."""
+    bad, fine = 3_000, 0
+    found = list(follow([Look(str(n), differ, 3_000) for n, differ in enumerate((bad, fine, bad))], 0.08))
+    assert [standing.alarm for standing in found] == [True, False, True]
+    assert found[0].value == pytest.approx(LARGEST)
+    assert found[1].value == pytest.approx(evidence(fine, 3_000, 0.08))
 
 
 def test_false_alarms_are_ten_years_apart() -> None:
