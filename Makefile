@@ -56,8 +56,9 @@ costs: setup ## Run the same rows in each way, and write docs/costs.md (10 minut
 chaos: setup ## Run 1,000 fault plans: nothing lost, doubled, mislabelled or bought twice
 	@$(BIN)/python -m tests.faults.chaos $(CHAOS_FLAGS)
 
-prove: setup ## Simulate the promises of certificates, intervals and alarms (minutes)
+prove: setup ## Simulate the promises of certificates, intervals and alarms, and let certified runs fail (10 minutes)
 	@$(BIN)/python -m tests.prove
+	@$(BIN)/python -m tests.faults.certified
 
 kills: setup ## Kill a run on this machine 30 times, and count at its server what is asked twice (minutes)
 	@$(BIN)/python -m tests.kills

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.answers.requests import FILLER, filler
 from sluice.aws.metrics import Measure
 from sluice.reasons import TRANSPORT, Outcome, Reason
-from tests.faults.scenarios import label_of
 from tests.harness.bedrock import user_text
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario
     from tests.harness.machine import Machine
 
+LEARNED = "learned"  # a tier that is no model of Bedrock
 OF_PACKS = {Reason.ANSWER_MISSING, Reason.ANSWER_DOUBLED}
 # A reply that says nothing: whoever comes next asks again.
 NOT_KEPT = {reason.value for reason in (TRANSPORT | OF_PACKS)} | {
@@ -70,12 +70,12 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
     verdict.lost = sum(1 for place in expected if place not in found)
     verdict.doubled = sum(count - 1 for count in found.values())
     allowed = records_by_text(scenario)
-    bought = {name: count for name, count in machine.faulty.bought.items() if name[1] != FILLER_TEXT}
-    verdict.bought_twice = sum(max(0, count - allowed[text]) for (_, text), count in bought.items())
+    bought = {name: count for name, count in machine.faulty.bought.items() if name[-1] != FILLER_TEXT}
+    verdict.bought_twice = sum(max(0, count - allowed[text]) for (*_, text), count in bought.items())
     verdict.wrong += [f"{place} is no row of the input" for place in found if place not in expected]
     verdict.wrong += machine.faulty.violations
     for row in rows:
-        problem = row_problem(machine, scenario.task, row, expected.get(Place(row["source"], row["line"])))
+        problem = row_problem(machine, scenario, row, expected.get(Place(row["source"], row["line"])))
         if problem:
             verdict.wrong.append(f"{row['source']} line {row['line']}: {problem}")
     verdict.wrong += list(books_problems(machine, run, summary, rows))
@@ -137,30 +137,31 @@ def text_of(line: bytes) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def row_problem(machine: Machine, task: Task, row: dict[str, Any], text: str | None) -> str | None:
+def row_problem(machine: Machine, scenario: Scenario, row: dict[str, Any], text: str | None) -> str | None:
     """What is wrong with an output row."""
     status, reason = row["status"], row["reason"]
     if (status == "rejected") != (text is None):
         return f"it is {status} and its text is {text!r}"
     if text is None:
         return None if row["label"] is None and reason else "it is rejected without a reason"
-    if status == "accepted":
+    if status == "accepted" and row["model"] != LEARNED:
         if (row["model"], text) not in machine.faulty.answered:
             return f"{row['model']} was never asked about {text!r}"
-        if row["label"] != label_of(row["model"], text):
+        if row["label"] != scenario.says(row["model"], text):
             return f"{row['label']} is not what {row['model']} said of {text!r}"
-        return trail_problem(task, row, ended=True)
+    if status == "accepted":
+        return trail_problem(scenario.task, row, ended=True)
     if row["label"] is not None or not reason:
         return f"it is {status} with label {row['label']} for reason {reason}"
-    return trail_problem(task, row, ended=reason in HELD_OPEN)
+    return trail_problem(scenario.task, row, ended=reason in HELD_OPEN)
 
 
 def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None:
     """What is wrong with how often each tier was asked; `ended`: no further attempt was due."""
     trail = row["trail"]
-    rounds = [attempt["round"] for attempt in trail]
-    if rounds != sorted(set(rounds)):
-        return f"two attempts in one round: {rounds}"
+    turns = [(attempt["round"], attempt["tier"] if task.quality else 0) for attempt in trail]
+    if len(set(turns)) < len(turns) or (not task.quality and turns != sorted(turns)):
+        return f"two attempts in one round: {turns}"  # drawn rows alone have both tiers asked in one
     # What a tier refused to all alike is asked once more under the same attempt, and left if it is refused again.
     again = [step["reason"] == Reason.RECORD_REFUSED and step["outcome"] == Outcome.RETRIED for step in trail]
     of = Counter(attempt["tier"] for attempt, free in zip(trail, again, strict=True) if not free)
@@ -232,6 +233,8 @@ def recount(machine: Machine, run: str) -> tuple[int, int, float]:
             continue
         counts = json.loads(machine.work.get(key))
         price, kind = tiers[counts["tier"]]["price"], counts["transport"]
+        if kind == LEARNED:  # asks nobody
+            continue
         got = list(replies(machine, root).values())
         sums = [sum(usage[n] for usage in got) for n in (0, 1)]
         tokens_in, tokens_out = tokens_in + sums[0], tokens_out + sums[1]

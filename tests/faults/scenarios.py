@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.local.faults import draw
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.faults import FaultPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LABELS = ("red", "green", "blue")
 MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
@@ -26,18 +29,19 @@ PLACES = ("0:1", "0:2", "1:1", "0:0:1", "0 1", "1", "rejected", "0:0:2")
 ODD = ("", "\u2028", "\x85", "\u2029 <text>", "&lt;", "</text>", "é", "\N{LARGE RED CIRCLE}", '"', "\\n")
 
 
+def label_of(model: str, text: str) -> str:
+    """The label that a model gives a text."""
+    return LABELS[int(draw(1, model, text) * len(LABELS))]
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """One run before anything goes wrong."""
+    """One run before anything goes wrong; `says(model, text)` is the label that a model gives a text."""
 
     task: Task
     files: dict[str, bytes]
     settings: dict[str, Any]
-
-
-def label_of(model: str, text: str) -> str:
-    """The label that a model gives a text."""
-    return LABELS[int(draw(1, model, text) * len(LABELS))]
+    says: Callable[[str, str], str] = label_of
 
 
 def reply(model: str, text: str) -> str:

@@ -107,7 +107,7 @@ class FaultyBedrock:
     clock: int = 0
     asking: int = 0
     jobs: dict[str, BatchJob] = field(default_factory=dict)
-    bought: Counter[tuple[int, str]] = field(default_factory=Counter)
+    bought: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     answered: set[tuple[str, str]] = field(default_factory=set)
     sold: set[tuple[str, str]] = field(default_factory=set)  # the same of this machine alone
     counted: Counter[tuple[object, ...]] = field(default_factory=Counter)
@@ -297,7 +297,7 @@ class FaultyBedrock:
         texts = texts_of(body)
         with self.lock:
             for _, text in texts:
-                self.bought[round_, text] += 1
+                self.bought[round_, model_id, text] += 1
                 self.answered.add((model_id, text))
                 self.sold.add((model_id, text))
         whole = user_text(body)

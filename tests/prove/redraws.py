@@ -109,14 +109,17 @@ def redraw(dice: Generator, cell: Cell, repeats: int, sample_by: Draw = by_chanc
     for _ in range(repeats // each):
         world = make_world(dice, *cell)
         most = best(world, math.floor((1 - Fraction(cell.promise.kept)) * cell.rows))
+        order = np.argsort(world.place)
+        places, bad_below = world.place[order], np.concatenate([[0], np.cumsum(world.bad[order])])
         for _ in range(each):
             sample = sample_by(dice, world, cell.drawn)
-            taken = world.accepted(threshold(world, sample, x))
-            share = taken.sum() / cell.rows
+            above = np.uint64(threshold(world, sample, x))
+            below = int(np.searchsorted(places, above, "right"))  # rows that are not accepted
+            share = 1 - below / cell.rows
             accepted += share
             of_best += share / most if most else 1.0
-            taken[sample] = False
-            missed += int((taken & world.bad).sum()) > at_most
+            drawn = int((world.bad[sample] & (world.place[sample] > above)).sum())
+            missed += int(bad_below[-1] - bad_below[below]) - drawn > at_most
     done = repeats // each * each
     return Outcome(missed, done, accepted / done, of_best / done)
 

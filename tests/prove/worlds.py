@@ -51,11 +51,6 @@ class World:
     text: NDArray[np.int64]
     hash: NDArray[np.uint64]
 
-    def accepted(self, threshold: int) -> NDArray[np.bool_]:
-        """Which rows lie strictly above a place."""
-        found: NDArray[np.bool_] = self.place > np.uint64(threshold)
-        return found
-
 
 def make_world(dice: Generator, rows: int, drawn: int, promise: Promise, score: Score, trouble: Trouble) -> World:
     """Make a population; rows of one text share probability, answer and place."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import random
 from collections import Counter
 from fractions import Fraction
 from typing import Any
@@ -28,41 +27,13 @@ from sluice.steps.certify import certified
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from sluice.task.task import Task
-from tests.faults.scenarios import draw_plan
+from tests.faults.certified import FIRST, LABELS, ORACLE, label_of, reply, rows
 from tests.harness.bedrock import texts_of
-from tests.harness.drive import Cloud, jsonl
+from tests.harness.drive import Cloud
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
 
-LABELS = ("red", "green", "blue")
 SAMPLE, TRAIN = 60, 200
-FIRST, ORACLE = "nova-micro", "claude-haiku-4-5"
-
-
-def label_of(model: str, text: str) -> str:
-    """The oracle says the colour that the text names; the first tier errs, most often where it is dark."""
-    colour = text.split()[1]
-    wrong = 0.6 if "dark" in text else 0.01
-    if ORACLE not in model and draw(3, text) < wrong:
-        return LABELS[LABELS.index(colour) - 1]
-    return colour
-
-
-def reply(model: str, text: str) -> str:
-    """An answer; now and then one that no gate lets pass."""
-    label = label_of(model, text) if ORACLE in model or draw(4, text) > 0.05 else "purple"
-    return json.dumps({"label": label, "confidence": "likely"})
-
-
-def rows(count: int, seed: int = 1, repeated: float = 0.2) -> bytes:
-    """Rows, some of which repeat a text, and some that are none."""
-    dice = random.Random(seed)
-    texts = [
-        f"a {dice.choice(LABELS)} {'dark' if dice.random() < 0.3 else 'bright'} thing {n}, {dice.choice('abc') * 9}"
-        for n in range(count)
-    ]
-    texts = [dice.choice(texts[:20]) if dice.random() < repeated else text for text in texts]
-    return jsonl([{"text": text, "n": n} if n % 50 else {"text": ""} for n, text in enumerate(texts)])
 
 
 def task_of(**changes: Any) -> Task:
@@ -359,43 +330,6 @@ def test_a_budget_that_ends_a_run_leaves_no_certificate() -> None:
     found = machine.rows()
     assert {row["tier"] for row in found if row["status"] == "accepted"} <= {1}
     assert summary["reasons"]["budget"] > 0
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_whatever_fails_the_certificate_is_the_same_or_counts_what_was_lost(seed: int) -> None:
-    """Fault plans with crashes at writes: no row is lost, nothing bought twice, each certificate can be found again."""
-    problem = problem_of(seed)
-    assert problem is None, problem
-
-
-def problem_of(seed: int) -> str | None:
-    """What is wrong with a certified run under a fault plan."""
-    machine = Machine(draw_plan(seed), reply, SETTINGS)
-    run = machine.begin(task_of(), FILES)
-    try:
-        summary = machine.finish(run, resume_cancelled=True)
-    except Stop as stopped:
-        return None if "refused" in str(stopped) else str(stopped)
-    found = machine.rows()
-    lines = [line for data in FILES.values() for line in data.splitlines()]
-    if len(found) != len(lines) or len({(row["source"], row["line"]) for row in found}) != len(lines):
-        return f"{len(lines)} rows in, {len(found)} out"
-    if summary["certificate"] is None:
-        return None if any("no certificate" in said for said in summary["warnings"]) else "no word of the certificate"
-    certificate, draws = stored(machine, run)
-    if certified(Run(machine.work, run), at=certificate.at) != certificate:
-        return "the certificate cannot be found again"
-    for row in found:
-        if row["status"] == "accepted":
-            text = text_at(row["source"], row["line"])
-            if row["label"] != label_of(FIRST if row["tier"] == 0 else ORACLE, text):
-                return f"line {row['line']} has another's label"
-            if row["tier"] == 0 and row["record"] in draws.keys:
-                return f"line {row['line']} was drawn, and has the first tier's label"
-    kept = [row for row in found if row["status"] == "accepted" and row["tier"] == 0]
-    differing = sum(row["label"] != label_of(ORACLE, text_at(row["source"], row["line"])) for row in kept)
-    # Within a sample of sixty a certificate may miss now and then; by twice its promise it never does here.
-    return None if differing <= 2 * certificate.at_most else f"{differing} differ, {certificate.at_most} were promised"
 
 
 def test_plan_is_answered_the_same_again(run: tuple[Cloud, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sluice.steps import rejudge
 from sluice.task.file import parse_task
+from tests.faults.certified import reply as promised_reply
 from tests.faults.scenarios import LABELS, MODELS, reply
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
@@ -64,7 +65,7 @@ def unread(machine: Machine, run_id: str) -> set[str]:
 
 
 def asked(machine: Machine) -> set[str]:
-    return {text for _, text in machine.faulty.bought}
+    return {text for *_, text in machine.faulty.bought}
 
 
 @pytest.mark.parametrize("pack", [1, 5])
@@ -224,7 +225,7 @@ def test_an_object_that_is_merged_while_it_is_looked_for_is_found_in_the_other()
 
 def test_a_certified_run_finds_the_oracles_answers_too() -> None:
     """Only drawn rows that no earlier run had asked the oracle are bought, and the certificate is one of its own."""
-    machine = Machine(FaultPlan(), certified.reply, certified.SETTINGS)
+    machine = Machine(FaultPlan(), promised_reply, certified.SETTINGS)
     summaries, of_oracle = [], []
     for day in range(2):
         later(machine, day)
