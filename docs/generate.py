@@ -208,6 +208,7 @@ PARTS = {
     "gates": "Gates",
     "gates.rules[]": "Rule",
     "tiers[]": "Tier",
+    "routes[]": "Route",
     "budget": "Budget",
     "limits": "Limits",
     "report": "Report",

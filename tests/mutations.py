@@ -188,13 +188,13 @@ MUTATIONS = (
     Mutation(
         "records that prepare held back are forgotten",
         "sluice/steps/check.py",
-        "return [*written, held] if held is not None else written",
-        "return written",
+        "return [*([] if held is None else [held]), *self.prepared.moved]",
+        "return []",
     ),
     Mutation(
         "held back without the books' notice",
         "sluice/steps/prepare.py",
-        "held=self.held.close(),",
+        "held=self.moves.close_held(),",
         "held=None,",
     ),
     Mutation(

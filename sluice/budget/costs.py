@@ -9,14 +9,15 @@ on estimates: tokens by the characters of each script, answers by their form, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.packs import FRAME_BYTES, PACKED_TOKENS, ROW_TOKENS, PackWriter, packed_sendings
 from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
 from sluice.models.prices import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
 from sluice.runs.accounting import total
+from sluice.task.routes import Course
 from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
@@ -35,12 +36,22 @@ MISSED = 0.05
 ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
 
 
+class Routed(NamedTuple):
+    """The records that may be sent to the tiers of one course; `most_…` as in `Load`."""
+
+    course: Course
+    records: int
+    most_records: int
+    most_text_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What the good rows of a run's inputs come to as requests.
 
     `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
-    texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer.
+    texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer. `routed` tells all records
+    apart by their course; empty where each may be sent to every tier.
     """
 
     records: int
@@ -49,6 +60,7 @@ class Load:
     answer_tokens: int
     most_records: int
     most_text_bytes: int
+    routed: tuple[Routed, ...] = ()
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
@@ -64,7 +76,32 @@ class Load:
             answer_tokens=answer_tokens(task),
             most_records=good,
             most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
+            routed=_routed(task, plan, good, raw) if plan.routed else (),
         )
+
+    def at(self, tier: int) -> Load:
+        """The same with no more than what may be sent to a tier."""
+        if not self.routed:
+            return self
+        here = [part for part in self.routed if part.course.tier <= tier <= part.course.last]
+        most_records, most_bytes = sum(part.most_records for part in here), sum(part.most_text_bytes for part in here)
+        return replace(
+            self,
+            most_records=min(self.most_records, most_records),
+            most_text_bytes=min(self.most_text_bytes, most_bytes),
+        )
+
+    def sent(self, shares: Sequence[float], drawn: int = 0, of: float = 1.0) -> list[int]:
+        """Records that each tier gets, as `sent` has it, of this part of all."""
+        records = round(self.records * of)
+        if not self.routed:
+            return sent(records, shares, drawn)
+        found = [0] * (len(shares) + 1)
+        for part in self.routed:
+            tier, last = part.course
+            for number, count in enumerate(sent(round(part.records * of), shares[tier:last]), tier):
+                found[number] += count
+        return found
 
     def expected_tokens(self, records: int, factor: float = 1.0, pack: int = 1) -> tuple[int, int]:
         """Input and output tokens of so many of the records, whichever they are, as a model of that factor counts.
@@ -76,6 +113,26 @@ class Load:
         prompt = self.prompt_tokens + (PACKED_TOKENS if pack > 1 else 0)
         read = requests_of(records, pack) * prompt + texts + frame
         return round(read * factor), round((records * self.answer_tokens + frame / 2) * factor)
+
+
+def _routed(task: Task, plan: RunPlan, good: int, raw: int) -> tuple[Routed, ...]:
+    """The good rows by their course, those that no route takes among them.
+
+    What rows of one text come to together is bounded by their sum: a record is sent to a tier only if the route of one
+    of its rows goes there.
+    """
+    rest = good - sum(rows for rows, _ in plan.routed.values()), raw - sum(size for _, size in plan.routed.values())
+    parts = [(task.courses[route], *counts) for route, counts in plan.routed.items()]
+    return tuple(
+        Routed(
+            course,
+            round(plan.distinct * rows / max(1, good)),
+            rows,
+            LONGEST_ESCAPE * min(size, rows * task.input.max_tokens * BYTES_PER_TOKEN) + rows * name_bytes(task),
+        )
+        for course, rows, size in [*parts, (task.whole_course, *rest)]
+        if rows
+    )
 
 
 def name_bytes(task: Task) -> int:
@@ -232,14 +289,14 @@ def sent(records: int, shares: Sequence[float], drawn: int = 0) -> list[int]:
 
 def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
     """What a run costs at most: every record through every tier, and as many fillers as there can be."""
-    return total(ceiling_usd(task, tier, load, min_records) for tier in tiers)
+    return total(ceiling_usd(task, tier, load.at(number), min_records) for number, tier in enumerate(tiers))
 
 
 def run_expected_usd(
     tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED, drawn: int = 0
 ) -> float | None:
     """What a run is expected to cost when this share of each tier's records goes on to the next; no retries."""
-    counts = sent(load.records, [escalate] * (len(tiers) - 1), drawn)
+    counts = load.sent([escalate] * (len(tiers) - 1), drawn)
     return total(
         expected_usd(tier, load, expected_way(tier, load, records, min_records), records)
         for tier, records in zip(tiers, counts, strict=True)

@@ -19,6 +19,7 @@ from sluice.cli.advice import parts as advice
 from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
+from sluice.cli.routes import routes_table
 from sluice.cli.samples import showing_columns
 from sluice.cli.summary import page_console
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, row_number, short_model, size
@@ -98,6 +99,8 @@ def sections(made: Forecast, settings: Settings, target: float | None = None) ->
     if made.rejected_rows:
         yield from section("Rejected rows", *rejected_parts(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
+    if made.routes:
+        yield from section("Routes", routes_table(made.routes, [short_model(tier.model) for tier in made.tiers]))
     yield from section("Transport", transport_table(made.tiers), *map(Text, _transports(made)))
     yield from section("Cost", cost_table(made), Text(" "), Text(_cost(made)), *_further(made))
     if target is not None:

@@ -29,6 +29,7 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     yield from (str(weakness) for weakness in weaknesses(asked.task, estimate.models))
     yield from sentences(made.found, {kept.path: kept.type for kept in asked.task.input.kept})
     yield from _too_long(estimate)
+    yield from _unused_routes(made)
     yield from poor_estimates(estimate.characters, asked.catalog.tokens)
     yield from _dearer(made)
     if made.budget is not None and made.expected_usd is not None and made.expected_usd > made.budget["max_usd"]:
@@ -72,15 +73,33 @@ def _too_long(estimate: Estimate) -> Iterator[str]:
     """Texts that do not fit into a model's context with the instructions and the answer."""
     load, texts = estimate.load, estimate.texts
     per_byte = load.text_tokens / texts.bytes if texts.bytes else 0.0
-    for tier, model in zip(estimate.opened.start.tiers, estimate.models, strict=True):
-        if model.context_tokens is None:
+    rooms = [
+        None if model.context_tokens is None else model.context_tokens - load.prompt_tokens - tier.max_tokens
+        for tier, model in zip(estimate.opened.start.tiers, estimate.models, strict=True)
+    ]
+    for number, (room, model) in enumerate(zip(rooms, estimate.models, strict=True)):
+        if room is None or model.context_tokens is None:
             continue
-        room = model.context_tokens - load.prompt_tokens - tier.max_tokens
         count = sum(number for length, number in texts.lengths.items() if length * per_byte > room)
         if count:
             limit = f"{model.context_tokens:,} tokens of {model.name}"
             what = "text is" if count == 1 else "texts are"
-            yield f"input.max_tokens: {count:,} {what} too long, with the instructions, for the {limit}"
+            later = (
+                any(other is None or other > room for other in rooms[number + 1 :]) and not estimate.asked.task.drawn
+            )
+            told = "; those that fit into a later tier's go there instead" if later else ""
+            yield f"input.max_tokens: {count:,} {what} too long, with the instructions, for the {limit}{told}"
+
+
+def _unused_routes(made: Forecast) -> Iterator[str]:
+    """Routes that take no row: perhaps the field is called otherwise, or a number stands there as text."""
+    good = made.rows - sum(made.rejected.values())
+    for route in made.routes if good else ():
+        if not route["rows"]:
+            yield (
+                f"routes.{route['route']}: takes none of the {good:,} rows that can be sent; names and types have to "
+                "be as in the rows (cells of CSV are text)"
+            )
 
 
 def poor_estimates(characters: Mapping[str, int], known: Tokens) -> Iterator[str]:

@@ -90,8 +90,7 @@ class Forecast:
     `floors`: of each label with a promise of its own how many sampled rows that takes, and how many are expected.
 
     `packs`: how many records a request of each tier may hold. `known`: what a folder's kept replies leave to be asked.
-
-    `found` is what the rows hold beside their texts: see `survey.documents`.
+    `found` is what the rows hold beside their texts: see `survey.documents`. `routes`: how many rows each takes.
 
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
     `advice`: other ladders, packs and transports by what they would cost, the cheapest first.
@@ -127,6 +126,7 @@ class Forecast:
     prices: dict[str, str]
     request: dict[str, str] | None
     known: dict[str, Any] | None = None
+    routes: Sequence[dict[str, Any]] = ()
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -192,6 +192,7 @@ class Estimate:
             warnings=[],
             prices=opened.start.prices,
             request=self.request,
+            routes=accounting.routes(task, opened.plan),
         )
 
     @property
@@ -234,6 +235,7 @@ class Estimate:
             answer_tokens=answer_tokens(task),
             most_records=texts.records,
             most_text_bytes=texts.bytes,
+            routed=texts.routed,
         )
 
     @cached_property
@@ -243,7 +245,7 @@ class Estimate:
 
     def tiers(self, shares: Sequence[float]) -> list[TierForecast]:
         """Each tier gets the assumed share of what the tier before it got."""
-        frozen, counts = self.opened.start.tiers, costs.sent(self.load.records, shares, self.asked.task.drawn)
+        frozen, counts = self.opened.start.tiers, self.load.sent(shares, self.asked.task.drawn)
         return [self.tier(number, records) for number, records in zip(range(len(frozen)), counts, strict=True)]
 
     def tier(self, number: int, records: int) -> TierForecast:
@@ -267,7 +269,7 @@ class Estimate:
             input_tokens=tokens_in,
             output_tokens=tokens_out,
             expected_usd=costs.expected_usd(tier, self.load, way, records),
-            ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load, settings.min_records_per_job),
+            ceiling_usd=costs.ceiling_usd(self.asked.task, tier, self.load.at(number), settings.min_records_per_job),
             seconds=self.seconds(tier, model, way, records, jobs),
             timed=model.server is not None or self.asked.catalog.durations.knows(model.name),
         )

@@ -60,7 +60,9 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
 
 
 def _advice(plan: Estimate) -> list[Mix]:
-    """What other tiers would cost for the same rows."""
+    """What other tiers would cost for the same rows; nothing for a task whose routes are about its own tiers."""
+    if plan.asked.task.routes:
+        return []
     asked, today = plan.asked, dt.date.fromisoformat(plan.opened.start.date)
     return advise(
         Circumstances(asked.task, plan.load, asked.catalog, asked.region, asked.settings, asked.escalate, today)

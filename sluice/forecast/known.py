@@ -40,7 +40,7 @@ class Known:
         `shares`: of each tier's records those that go on; `least`: the fewest requests of a batch job. Records that
         went on before go on again: of those that reach a later tier, all that it knows are left out.
         """
-        tiers, sent = self.opened.start.tiers, costs.sent(load.records, shares)
+        tiers, sent = self.opened.start.tiers, load.sent(shares)
         new = [max(0, count - known) for count, known in zip(sent, self.records, strict=True)]
         usd = total(
             costs.expected_usd(tier, load, costs.expected_way(tier, load, count, least), count) if count else 0.0

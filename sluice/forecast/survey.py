@@ -14,7 +14,7 @@ import pyarrow as pa
 from sluice.figures import row_number
 from sluice.results.gold import GoldCount
 from sluice.results.table import RowColumns
-from sluice.rows.record import CUT, RAW, REASONS
+from sluice.rows.record import CUTS, RAW, REASONS
 from sluice.steps.merge import ids_modulus
 from sluice.steps.selection import place_of
 from sluice.task.columns import KeepType
@@ -84,9 +84,9 @@ class Survey:
             return [Place(*place_of(lines[row], segment)) for row in rows]
 
         flags = [line[RAW - 1] for line in lines]
-        for flag in set(flags).intersection((*REASONS, CUT)):
+        for flag in set(flags).intersection((*REASONS, *CUTS)):
             flagged = places([row for row, other in enumerate(flags) if other == flag])
-            if flag == CUT:
+            if flag in CUTS:
                 self.cut.add(flagged)
                 continue
             for source in {place.source for place in flagged}:

@@ -10,9 +10,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle, escape
+from sluice.budget.costs import Routed
 from sluice.reasons import Reason
-from sluice.rows.record import CUT, KEY, RAW, REASONS, RowReader
+from sluice.rows.record import CUTS, KEY, RAW, REASONS, RowReader
+from sluice.steps.courses import add_courses
 from sluice.steps.selection import place_of, shard_blocks
+from sluice.task.routes import Course
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,13 +50,20 @@ class Drawn(NamedTuple):
 class Texts:
     """What has been read: distinct records, bytes of their escaped texts, and how many are how long.
 
-    `sample` holds texts as a model would see them, `refused` the first rejected rows in the order of the input.
+    `sample` holds texts as a model would see them, `refused` the first rejected rows in the order of the input,
+    `courses` which tiers how many records may be sent to, where routes say so.
     """
 
     records: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
     sample: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    courses: dict[Course, list[int]] = field(default_factory=dict)  # of each the records, and their bytes
+
+    @property
+    def routed(self) -> tuple[Routed, ...]:
+        """The records by their course; nothing where no route takes any."""
+        return tuple(Routed(course, count, count, size) for course, (count, size) in sorted(self.courses.items()))
 
     @property
     def bytes(self) -> int:
@@ -120,6 +130,7 @@ def read_texts(
         for found in shard_blocks(opened, shard):
             reading.take(found)
             survey.take(found)
+        reading.end_shard()
         if known is not None:
             known.take(shard, reading.seen)
     return reading.texts
@@ -133,17 +144,31 @@ class _Reading:
         self.lot = lot
         self.seen: set[bytes] = set()
         self.texts = Texts()
+        self.task = opened.task if opened.plan.routed else None
+        self.courses: dict[bytes, Course] = {}
+        self.sizes: dict[bytes, int] = {}
 
     def take(self, found: SegmentRows) -> None:
         fresh = self._first_sights(found.lines, found.segment)
         escaped = [self._escaped(line) for line in fresh]
         texts = self.texts
+        if self.task is not None:
+            add_courses(self.task, found.lines, self.courses)
+            self.sizes |= {line[:KEY]: len(text) for line, text in zip(fresh, escaped, strict=True)}
         texts.records += len(fresh)
         texts.lengths.update(map(len, escaped))
         if room := SAMPLED - len(texts.sample):
             texts.sample += [json.loads(b'"%b"' % text) for text in escaped[:room]]
         if self.lot is not None:
             self.lot.offer(fresh, found.segment)
+
+    def end_shard(self) -> None:
+        """Count what is known of the records of a shard once all of its rows have been read."""
+        for key, course in self.courses.items():
+            counts = self.texts.courses.setdefault(course, [0, 0])
+            counts[0] += 1
+            counts[1] += self.sizes[key]
+        self.courses, self.sizes = {}, {}
 
     def _first_sights(self, lines: list[bytes], segment: PlannedSegment) -> list[bytes]:
         """The good rows whose key was not seen before; the others are noted if they will be rejected."""
@@ -165,4 +190,4 @@ class _Reading:
 
     def _escaped(self, line: bytes) -> bytes:
         text = self.reader.text(line[RAW:])
-        return escape(cut_middle(text, self.reader.max_bytes) if line[RAW - 1] == CUT else text)
+        return escape(cut_middle(text, self.reader.max_bytes) if line[RAW - 1] in CUTS else text)

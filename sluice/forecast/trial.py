@@ -206,7 +206,7 @@ def _whole(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def purchase(estimate: Estimate, drawn: int) -> Purchase:
     """What the tiers are about to be asked for a sample, and what that is expected to cost."""
     tiers, load = estimate.opened.start.tiers, estimate.load
-    asked = costs.sent(drawn, estimate.shares)
+    asked = load.sent(estimate.shares, of=drawn / max(1, load.records))
     if tiers[-1].model_id != tiers[0].model_id:
         asked[-1] += drawn
     usd = accounting.total(
@@ -226,6 +226,8 @@ def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
         for tier in data["tiers"][tiers]
     ]
     data["limits"] = {}
+    if len(data["tiers"]) < len(task.tiers):
+        data["routes"] = []  # they name tiers that are not there, and all of the sample is asked
     data["audit"] = None  # the pilot asks the strongest tier itself, about all of its sample
     return parse_task(data, f"the pilot of {task.name}")
 

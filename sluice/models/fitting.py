@@ -25,6 +25,8 @@ def check_models(
     """
     found: list[Model] = []
     problems: list[str] = []
+    too_long: dict[int, str] = {}
+    fits = [True] * len(task.tiers)
     for number, tier in enumerate(task.tiers):
         place = f"tiers.{number}"
         try:
@@ -36,6 +38,16 @@ def check_models(
         if model.server is not None and not servers:
             problems.append(f"{place}.model: {for_this_machine(tier.model)}")
         problems += [f"{place}.{problem}" for problem in _misfits(task, tier, model)]
+        fits[number] = not model.context_tokens or task.input.max_tokens + tier.max_tokens <= model.context_tokens
+        too_long[number] = (
+            f"{place}.model: input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens} together are "
+            f"above the {model.context_tokens} tokens of {tier.model}"
+        )
+    # A text that is too long for one tier goes to the next that has room, but for tasks that compare tiers by rows.
+    moves = task.drawn == 0
+    problems += [
+        problem for number, problem in too_long.items() if not fits[number] and not (moves and any(fits[number + 1 :]))
+    ]
     if problems:
         raise BadTask(source or f"task {task.name}", problems)
     return tuple(found)
@@ -69,9 +81,6 @@ def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
         found.append(
             f"max_tokens: {tier.max_tokens}{each}; {tier.model} writes at most {model.max_output_tokens}{fewer}"
         )
-    if model.context_tokens and task.input.max_tokens + tier.max_tokens > model.context_tokens:
-        wanted = f"input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens}"
-        found.append(f"model: {wanted} together are above the {model.context_tokens} tokens of {tier.model}")
     if task.budget.max_usd is not None and (unknown := _unpriced(tier, model)):
         advice = "give it in models.yaml, or leave budget.max_usd out"
         found.append(f"model: the {unknown} price of {tier.model} is unknown, so a budget cannot be kept; {advice}")

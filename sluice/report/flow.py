@@ -104,10 +104,10 @@ def draw_flow(run: Run) -> Flow | None:
 
 
 def count_arriving(run: Run) -> list[int]:
-    """How many records reach each tier, each counted once however often it was sent."""
+    """How many records come as far as each tier, each counted once; some pass it by, on to where they start."""
     counts = [run.records.distinct]
     for tier in run.tiers[:-1]:
-        counts.append(min(tier.escalated, counts[-1]))
+        counts.append(min(tier.escalated + tier.bypassed, counts[-1]))
     return counts
 
 
@@ -220,6 +220,7 @@ def _inputs(count: int) -> str:
 
 
 def _sent(tier: RunTier, arriving: int) -> str:
+    arriving -= min(arriving, tier.bypassed)
     if not arriving:
         return "nothing to do"
     again = tier.sent + tier.reused - arriving

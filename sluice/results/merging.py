@@ -12,7 +12,7 @@ from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.standing import Audited
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
-from sluice.rows.record import CUT, KEY, PLACE, RAW, REASONS, SOURCE
+from sluice.rows.record import CUTS, KEY, PLACE, RAW, REASONS, SOURCE
 from sluice.task.tiers import Transport
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 FLAGS = pa.array([chr(flag) for flag in REASONS])
+CUT_FLAGS = pa.array([chr(flag) for flag in CUTS])
 REJECTED_FOR = pa.array([reason.value for reason in REASONS.values()])
 OPEN = pa.array([Outcome.ESCALATED.value, Outcome.RETRIED.value])  # outcomes after which a record is sent again
 HIGHEST_SCORE = 2**32 - 1  # as a score is stored
@@ -390,5 +391,5 @@ def _of_row(stored: pa.Array, why: pa.Array, columns: dict[str, pa.Array]) -> di
         "status": pc.if_else(rejected, Status.REJECTED.value, columns["status"]),
         "reason": pc.if_else(rejected, why, columns["reason"]),
         "record": pc.if_else(rejected, pa.scalar(None, pa.string()), key),
-        "truncated": pc.equal(_flags(stored), chr(CUT)),
+        "truncated": pc.is_in(_flags(stored), value_set=CUT_FLAGS),
     }

@@ -15,6 +15,7 @@ from sluice.decoding import convert
 from sluice.figures import UNKNOWN
 from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
+from sluice.results.routed import RunRoute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +97,7 @@ class RunTier(Part, frozen=True, kw_only=True):
     retried: int = 0
     escalated: int = 0
     unresolved: int = 0
+    bypassed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -293,6 +295,7 @@ class Run(Part, frozen=True, kw_only=True):
     passed_over: list[RunPassedOver] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
     records: Records = field(default_factory=Records)
+    routes: list[RunRoute] = field(default_factory=list)
     rounds: list[RunRound] = field(default_factory=list)
     tiers: list[RunTier] = field(default_factory=list)
     jobs: list[RunJob] = field(default_factory=list)

@@ -4,7 +4,8 @@ A stored row is one line, so that a block of rows splits at C speed:
 
     \n  key (32 hex)  source (8 digits)  line (12 digits)  flag (1)  the raw row
 
-`flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order).
+`flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order). Of a
+row that a route of the task takes it tells that, too: the n-th character behind the blank, or the n-th small letter.
 `line` counts within the row's piece of the object; merge adds what the spans before it counted. The key of a good row
 is a hash of its text, that of a rejected one a hash of its place, in a domain of its own: no text has such a key. Rows
 that were stored before that was so may share keys; whoever looks for the row of a key passes over rejected rows.
@@ -24,6 +25,7 @@ import msgspec
 
 from sluice.reasons import REJECTIONS, Reason
 from sluice.rows.paths import MISSING, Picker, look_up, value_in
+from sluice.task.routes import MAX_ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +38,10 @@ PLACE = 52  # key, source, line
 RAW = 53
 GOOD = ord(" ")
 CUT = ord("~")
-SENT = frozenset({GOOD, CUT})  # the flags of rows that have a record
+ROUTED = range(GOOD + 1, GOOD + 1 + MAX_ROUTES)
+ROUTED_CUT = range(ord("a"), ord("a") + MAX_ROUTES)
+CUTS = frozenset({CUT, *ROUTED_CUT})  # the flags of rows whose text is cut
+SENT = frozenset({GOOD, *ROUTED, *CUTS})  # the flags of rows that have a record
 FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
 REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
 OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value
@@ -192,10 +197,12 @@ def printable(text: str) -> str:
 class Buckets:
     """Rows grouped by the first hex digits of their key: the layout of a segment before it is written."""
 
-    def __init__(self, reader: RowReader, depth: int) -> None:
+    def __init__(self, reader: RowReader, depth: int, route_of: Callable[[bytes], int | None] | None = None) -> None:
         self.reader = reader
+        self.route_of = route_of  # the number of the route that takes a row
         self.depth = depth
         self.rejected: dict[str, int] = {}
+        self.routed: dict[int, tuple[int, int]] = {}  # of each route how many rows it takes, and their bytes
         self.unsent: set[bytes] = set()  # the keys of rejected rows, which are theirs alone
         self.groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self.rows = 0
@@ -231,6 +238,7 @@ class Buckets:
         """
         reader, groups, depth = self.reader, self.groups, self.depth
         decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
+        route_of = self.route_of
         thousands, low = divmod(first, THOUSAND)
         place, total, added = b"%08d%09d" % (source, thousands), 0, 0
         for line, digits in zip(lines, DIGITS[low:], strict=False):
@@ -247,6 +255,8 @@ class Buckets:
                 added += self._add_slowly(line, source, thousands * THOUSAND + int(digits))
                 continue
             key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
+            if route_of is not None and (route := self._route(line)) is not None:
+                digits = b"%b%c" % (digits[:-1], ROUTED[route])  # noqa: PLW2901 - the flag is its last byte
             groups[key[:depth]].append(b"\n%b%b%b%b" % (key, place, digits, line))
             total += len(line)
             added += 1
@@ -262,11 +272,22 @@ class Buckets:
             self.unsent.add(key)
             self.rejected[row] = self.rejected.get(row, 0) + 1
         else:
-            key, flag = self.reader.key(row.text.encode(), line), b"~" if row.cut else b" "
+            route = self._route(line)
+            cut = CUT if route is None else ROUTED_CUT[route]
+            good = GOOD if route is None else ROUTED[route]
+            key, flag = self.reader.key(row.text.encode(), line), bytes([cut if row.cut else good])
         kept = b"" if line is OVERSIZE else line.text if isinstance(line, BrokenRow) else line
         self.groups[key[: self.depth]].append(b"\n%b%08d%012d%b%b" % (key, source, number, flag, kept))
         self.bytes += len(kept)
         return 1
+
+    def _route(self, line: bytes) -> int | None:
+        """The route that takes a good row, which is counted."""
+        route = None if self.route_of is None else self.route_of(line)
+        if route is not None:
+            rows, bytes_ = self.routed.get(route, (0, 0))
+            self.routed[route] = rows + 1, bytes_ + len(line)
+        return route
 
     def _key_of_place(self, source: int, number: int) -> bytes:
         """The key of a rejected row: its place in the object, which is its piece's and its line in there."""
@@ -280,13 +301,16 @@ class Buckets:
         self.unsent |= other.unsent
         for reason, count in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + count
+        for route, (rows, bytes_) in other.routed.items():
+            before = self.routed.get(route, (0, 0))
+            self.routed[route] = before[0] + rows, before[1] + bytes_
         self.rows += other.rows
         self.bytes += other.bytes
         other.clear()
 
     def clear(self) -> None:
         """Forget all rows."""
-        self.groups, self.unsent, self.rejected = defaultdict(list), set(), {}
+        self.groups, self.unsent, self.rejected, self.routed = defaultdict(list), set(), {}, {}
         self.rows = self.bytes = 0
 
     def drain(self) -> Iterator[tuple[int, list[bytes], set[bytes]]]:
@@ -297,6 +321,11 @@ class Buckets:
             group = groups.pop(name)
             keys = set(map(key_of, group))
             yield int(name, 16), group, keys - unsent if unsent else keys
+
+
+def route_in(flag: int) -> int | None:
+    """The route that took a stored row, by its flag; None where none did."""
+    return ROUTED.index(flag) if flag in ROUTED else ROUTED_CUT.index(flag) if flag in ROUTED_CUT else None
 
 
 def apart(line: bytes) -> list[bytes]:

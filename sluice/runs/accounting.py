@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sluice.runs.books import Counts, PartBooks
     from sluice.runs.drawn import Certificate
     from sluice.runs.state import FrozenTier, RunPlan
+    from sluice.task.task import Task
 
 BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are estimates
 BATCH, ON_DEMAND, LEARNED = "batch", "on_demand", "learned"  # how records reach who answers them
@@ -139,6 +140,7 @@ def tier_books(
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
                 **_with_scored(_with_refused(number, mine, counts, refused.get(number, 0)), mine, certificate, settled),
+                "bypassed": _bypassed(number, counts),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
                 "cache_read_tokens": sum(item.cache_read_tokens for item in mine),
@@ -147,6 +149,22 @@ def tier_books(
             }
         )
     return books
+
+
+def _bypassed(tier: int, jobs: Iterable[Counts]) -> int:
+    """Records that went past a tier without being sent to it."""
+    return sum(records for item in jobs if item.tier <= tier for goal, records in item.moved.items() if goal > tier)
+
+
+def routes(task: Task, plan: RunPlan) -> list[dict[str, int]]:
+    """`routes` of run.json: of each route where its rows start, the last tier that they may be sent to, their number.
+
+    Of rows of one text the strongest counts, so that a record may start later, and go further, than a row's own route.
+    """
+    return [
+        {"route": number, **course._asdict(), "rows": plan.routed.get(number, (0, 0))[0]}
+        for number, course in enumerate(task.courses)
+    ]
 
 
 def fillers(jobs: Iterable[Counts]) -> dict[str, Any]:
@@ -225,8 +243,11 @@ def escalations(
 
 
 def distinct(jobs: Iterable[Counts]) -> int:
-    """How many different records there were: each was classified first, in whatever round, and only once."""
-    return sum(item.sent + item.reused for item in jobs if item.purpose == CLASSIFY)
+    """How many different records there were: each was classified first, in whatever round, and only once.
+
+    Or it went from there to the tier at which it starts, before it was sent.
+    """
+    return sum(item.sent + item.reused + sum(item.moved.values()) for item in jobs if item.purpose == CLASSIFY)
 
 
 def total(costs: Iterable[float | None]) -> float | None:

@@ -18,7 +18,8 @@ class Counts(Document, frozen=True, kw_only=True):
     the tier before, or this one, had refused. `fatal`: why all of them were refused, or those since access ended, if
     so. `fillers` are requests without a record, sent to reach the least number of a batch job: they are in no other
     figure but `cost_usd`. `reused` records had their reply from an earlier run: `reused_tokens` are
-    what it took then, `saved_usd` what it would cost today.
+    what it took then, `saved_usd` what it would cost today. `moved`: of those held back the records that start at
+    a later tier, by that tier: by a route, or since their text is too long for this one.
     """
 
     round: int
@@ -55,6 +56,7 @@ class Counts(Document, frozen=True, kw_only=True):
     reused: int = 0
     reused_tokens: tuple[int, int] = (0, 0)
     saved_usd: float | None = 0.0
+    moved: dict[int, int] = field(default_factory=dict)
     estimated: int = 0  # answers whose tokens nothing tells
     reasons: dict[str, int]
     escalated_for: dict[str, int] = field(default_factory=dict)

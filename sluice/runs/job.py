@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from sluice.runs.document import Document
 from sluice.runs.state import Pending
 
 
 class Prepared(Document, frozen=True, kw_only=True):
-    """What prepare wrote: records sent, `reused` (listed behind them) and held back, fillers, bytes of the input."""
+    """What prepare wrote: records sent, `reused` (listed behind them) and held back, fillers, bytes of the input.
+
+    `moved`: what routes or a text's length send to another tier than the job's, or no further than another.
+    """
 
     records: int
     rows: int
     bytes: int
     transport: str
     held: Pending | None = None
+    moved: list[Pending] = field(default_factory=list)
     fillers: int = 0
     reused: int = 0
 

@@ -147,6 +147,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     rejected: dict[str, int]
     sketch: list[str]
+    routed: dict[int, tuple[int, int]] = field(default_factory=dict)  # by route: good rows that it takes, their bytes
     looked_at: tuple[int, float] = (0, 0.0)  # stored bytes of some good rows, and the tokens of their texts
 
 
@@ -191,6 +192,7 @@ class RunPlan(Document, frozen=True, kw_only=True):
     refused: dict[str, str] = field(default_factory=dict)
     ceiling_usd: float | None = None
     expected_usd: float | None = None
+    routed: dict[int, tuple[int, int]] = field(default_factory=dict)  # as in `Segment`, of all
     token_bytes: float | None = None  # of a stored row for each token of its text, where rows have been looked at
 
 
@@ -221,6 +223,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     records than a batch job may have are filled up to it instead of being called on demand. `pack`: at most how
     many records a request holds, None for as many as the tier says. `below`: of a shard only the records whose answer
     stands here or below. `way`: how its requests are sent if there are as many as it looks; None: in batch if possible.
+    `last`: the last tier that its records may go on to; None: the run's, and what the routes say of rows of a shard.
     """
 
     job: int
@@ -235,6 +238,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     pack: int | None = None
     below: Place | None = None
     way: Way | None = None
+    last: int | None = None
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
@@ -296,8 +300,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
 
     `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
-    they were throttled for so long that a batch job is to take them, however few they are. `pack`: as in `PlannedJob`.
-    `asked`: the next tier is asked about them anyway, as about all that was drawn.
+    they were throttled for so long that a batch job is to take them, however few they are. `pack`, `last`: as in
+    `PlannedJob`. `asked`: the next tier is asked about them anyway, as about all that was drawn.
     """
 
     key: str
@@ -310,6 +314,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     fill: bool = False
     pack: int | None = None
     asked: bool = False
+    last: int | None = None
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-import msgspec
 import pyarrow as pa
 
 from sluice.answers.judge import Verdict
@@ -22,13 +22,15 @@ from sluice.runs.books import Counts
 from sluice.runs.document import read
 from sluice.runs.job import THROTTLED, Ended, Failed, Prepared
 from sluice.runs.state import JobItem, Pending
+from sluice.steps.courses import courses_of
 from sluice.steps.ended import cause_of, how_it_ended
 from sluice.steps.endings import Ending, Waiting, attempts_of, attempts_stream, split_name, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
+from sluice.steps.onward import PendingWriters
 from sluice.steps.records import JobRecords
 from sluice.steps.reuse import keeper_of
-from sluice.steps.selection import PendingWriter, shard_of
+from sluice.steps.selection import shard_of
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -119,6 +121,9 @@ class _Check:
         self.fatal = self._fatal() if self.buys else None
         self.drawn = self.run.draws.keys if self.run.draws_rows else set()
         self.waiting = Waiting.of(self.run, self.job.tier)
+        most = len(run.start.tiers) - 1
+        self.last = most if self.job.last is None else self.job.last
+        self.courses = courses_of(run, self.job) if self.buys and any(of.last < most for of in run.task.courses) else {}
 
     def _why_missing(self) -> Reason:
         """Why no answer came to a record that has none."""
@@ -137,19 +142,20 @@ class _Check:
         half = next_pack(self.tier.pack, self.job.pack)
         fewer = [0 if size == 1 else half if size > half else 1 for size in self.judged.sizes()]
         drawn = [key in self.waiting.drawn for key in self.sent]
-        named = list(zip(map(id, verdicts), fewer, drawn, strict=True))
+        last = [self._last(key) for key in self.sent] if self.courses else [self.last] * len(self.sent)
+        named = list(zip(map(id, verdicts), fewer, drawn, last, strict=True))
         distinct = dict(zip(named, verdicts, strict=True))
         number = {name: n for n, name in enumerate(distinct)}
         of = [number[name] for name in named]
         endings = [
-            self.waiting.hold(self._outcome(verdict, most), is_drawn=is_drawn)
-            for (_, most, is_drawn), verdict in distinct.items()
+            self.waiting.hold(self._outcome(verdict, most, last), is_drawn=is_drawn)
+            for (_, most, is_drawn, last), verdict in distinct.items()
         ]
         attempts = attempts_of(self.sent, self.judged, list(distinct.values()), endings, of)
         self._write_attempts(attempts)
         self._write_drawn(attempts)
         outcomes = [endings[n] for n in of]
-        pending = self._write_pending(outcomes) if self.buys else []
+        pending = self._write_pending(outcomes, last) if self.buys else []
         return self._counts(outcomes, pending)
 
     def _meter(self) -> None:
@@ -171,8 +177,16 @@ class _Check:
         in_all = [share_out(*pair) for pair in zip((tokens_in, tokens_out), told, strict=True)]
         self.metered = all(in_all)
 
-    def _outcome(self, verdict: Verdict, fewer: int) -> Ending:
-        """What becomes of a record whose attempt ended so; in requests of how many it goes again, 0 if it was alone."""
+    def _last(self, key: str) -> int:
+        """The last tier that a record may be sent to."""
+        course = self.courses.get(key.encode())
+        return self.last if course is None else course.last
+
+    def _outcome(self, verdict: Verdict, fewer: int, last: int) -> Ending:
+        """What becomes of a record whose attempt ended so, which may be sent up to the tier `last`.
+
+        `fewer`: in requests of how many it goes again, 0 if it was alone.
+        """
         reason = verdict.reason
         if reason is None:
             return Ending(Outcome.ACCEPTED)
@@ -180,7 +194,7 @@ class _Check:
             return Ending(Outcome.UNRESOLVED, reason)  # unless a later tier's stored answer passes
         if self._waits_for_plan(verdict):
             return Ending(Outcome.REFUSED, reason)
-        onward = Outcome.UNRESOLVED if self.job.tier + 1 >= len(self.run.start.tiers) else Outcome.ESCALATED
+        onward = Outcome.UNRESOLVED if self.job.tier >= last else Outcome.ESCALATED
         if self._was_throttled(reason):  # a batch job takes it, where there can be one; nothing was billed for it
             return Ending(Outcome.RETRIED if self.tier.batch else onward, reason)
         if fewer and (reason in FAILED_TOGETHER or self.judged.came_of_pack(verdict)):
@@ -234,40 +248,28 @@ class _Check:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
         return attempts_stream(attempts, about)
 
-    def _write_pending(self, outcomes: Sequence[Ending]) -> list[Pending]:
+    def _write_pending(self, outcomes: Sequence[Ending], last: Sequence[int]) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
         to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
-        tier, attempt, pack = self.job.tier, self.job.attempt, self.job.pack
         wanted = {n: split_name(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
         wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n].reason)}
         wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
-        alone = 1 if self.tier.pack > 1 else None
-        goals = {
-            "retry": (tier, attempt + 1, alone),
-            "half": (tier, attempt, next_pack(self.tier.pack, pack)),
-            "alone": (tier, attempt, 1),
-            "next": (tier + 1, 1, None),
-            "refused": (tier, attempt, pack),
-            "asked": (tier, attempt, pack),
-            "fill": (tier, attempt, pack),
-        }
-        writers = {
-            why: PendingWriter(
-                self.run.store, self.run.keys.pending(self.item.round, self.item.job, *goals[why][:2], why), *goals[why]
-            )
-            for why in dict.fromkeys(wanted.values())
-        }
+        writers = PendingWriters(self.run, self.item, self.job)
         for n, escaped in self._texts(list(wanted)):
-            writers[wanted[n]].add(self.sent[n].encode(), escaped)
+            writers.add(wanted[n], last[n], self.sent[n].encode(), escaped)
+        return [*writers.close(), *self._kept()]
+
+    def _kept(self) -> list[Pending]:
+        """What prepare held back, or moved to other tiers."""
         held = self.prepared.held
-        written = [
-            msgspec.structs.replace(
-                pending, refused=why in {"refused", "asked"}, asked=why == "asked", fill=why == "fill"
-            )
-            for why, writer in writers.items()
-            if (pending := writer.close()) is not None
-        ]
-        return [*written, held] if held is not None else written
+        return [*([] if held is None else [held]), *self.prepared.moved]
+
+    def _moved(self) -> dict[int, int]:
+        """How many records start at which later tier."""
+        found: Counter[int] = Counter()
+        for pending in self.prepared.moved:
+            found[pending.tier] += pending.records
+        return {tier: count for tier, count in found.items() if tier > self.job.tier}
 
     def _texts(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """The escaped texts of the sent records with these numbers, in order.
@@ -284,7 +286,7 @@ class _Check:
         of, reasons, onward = tally(outcomes)
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
-        held = self.prepared.held.records if self.prepared.held and self.buys else 0
+        held = sum(pending.records for pending in self._kept()) if self.buys else 0
         cached = sum(judged.cached[0]), sum(judged.cached[1])
         usd = cost(self.tier.price, self.prepared.transport, tokens_in, tokens_out, *cached)
         fillers = cost(self.tier.price, self.prepared.transport, *judged.filler_tokens) if self.buys else 0.0
@@ -305,6 +307,7 @@ class _Check:
             reused_tokens=judged.reused_tokens,
             saved_usd=self._saved_usd() if self.buys and self.prepared.reused else 0.0,
             held_back=held,
+            moved=self._moved(),
             answered=judged.answered,
             errored=judged.errored,
             missing=judged.missing,

@@ -55,6 +55,7 @@ class Totals:
         self.segments: list[PlannedSegment] = []
         self.byte_tables: list[tuple[int, int]] = []  # of each segment: the span, and where the table of bytes begins
         self.looked_at = (0.0, 0.0)
+        self.routed: dict[int, tuple[int, int]] = {}
         self._lines: dict[int, int] = {}
 
     def add(self, found: Opened, tables: Iterator[bytes]) -> None:
@@ -82,6 +83,9 @@ class Totals:
         self.distinct = pc.add(self.distinct, distinct)
         self.keys.add(segment.sketch)
         self.rejected = accounting.merged([self.rejected, segment.rejected])
+        for route, counts in segment.routed.items():
+            before = self.routed.get(route, (0, 0))
+            self.routed[route] = before[0] + counts[0], before[1] + counts[1]
         bytes_, tokens = segment.looked_at
         # A segment's rows stand for all of it, so that a small one weighs no more than its part.
         weight = segment.bytes / bytes_ if bytes_ else 0.0
@@ -131,6 +135,7 @@ def cut_run(opened: Run) -> None:
         shard_rows=shard_rows,
         segments=totals.segments,
         refused=dict(sorted(totals.refused.items(), key=lambda item: int(item[0]))),
+        routed=dict(sorted(totals.routed.items())),
         token_bytes=totals.token_bytes,
     )
     _write_parts(opened, cuts, shard_bytes, len(totals.segments))

@@ -21,7 +21,7 @@ from sluice.quality.draws import Ranked, Ranks
 from sluice.quality.draws import draw as quality_draw
 from sluice.quality.rule import REFUSED, allowed, most_disagreements, smallest_sample
 from sluice.reasons import Outcome
-from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, SOURCE, RowReader
+from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, SOURCE, RowReader
 from sluice.runs.document import read
 from sluice.runs.drawn import DrawnRow, Draws
 from sluice.steps.selection import PendingWriter
@@ -146,7 +146,7 @@ def _write_records(opened: Run, drawn: list[_Stored]) -> Pending | None:
     out = PendingWriter(opened.store, opened.keys.drawn_records, oracle, 1)
     for row, line in zip(records, ahead(load, records, AT_ONCE), strict=True):
         text = reader.text(line[RAW:])
-        out.add(row.key.encode(), escape(cut_middle(text, reader.max_bytes) if line[PLACE] == CUT else text))
+        out.add(row.key.encode(), escape(cut_middle(text, reader.max_bytes) if line[PLACE] in CUTS else text))
     return out.close()
 
 

@@ -14,6 +14,7 @@ from sluice.decoding import decode
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.containers import Container, Limits, Reading, lines_of_input
 from sluice.rows.record import PLACE, RAW, SENT, Buckets, RowReader
+from sluice.rows.routes import router_of
 from sluice.runs.planning import SKETCH, SMALL
 from sluice.runs.state import Piece, Segment, SpanIndex
 from sluice.steps.drawing import Drawing
@@ -104,9 +105,9 @@ class _Partition:
         self.run = run
         self.out = out
         self.depth = run.start.depth
-        self.buckets = Buckets(RowReader(run.task), self.depth)
+        self.buckets = Buckets(RowReader(run.task), self.depth, router_of(run.task))
         self.reading = Reading.of(run.task)
-        self.own = Buckets(self.buckets.reader, self.depth)  # of the object that is being read
+        self.own = Buckets(self.buckets.reader, self.depth, self.buckets.route_of)  # of the object that is being read
         self.pieces: list[Piece] = []
         self.segments: list[Segment] = []
         self.refused: dict[str, str] = {}
@@ -171,6 +172,7 @@ class _Partition:
         if not buckets.rows:
             return
         begin, count, rejected = self.out.size, buckets.rows, buckets.rejected
+        routed = dict(sorted(buckets.routed.items()))
         rows, sizes, distinct = (array("I", bytes(4 * 16**self.depth)) for _ in range(3))
         sketch: list[str] = []
         sample: list[bytes] = []
@@ -194,6 +196,7 @@ class _Partition:
                 rows=count,
                 rejected=rejected,
                 sketch=sketch[:SKETCH],
+                routed=routed,
                 looked_at=self._look_at(sample),
             )
         )

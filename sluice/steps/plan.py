@@ -228,9 +228,11 @@ def _shard_jobs(opened: Run, before: Sequence[PlannedJob]) -> list[PlannedJob]:
     """These jobs, and one of the first tier for each shard that holds records."""
     plan, jobs = opened.plan, list(before)
     good = plan.rows - sum(plan.rejected.values())
+    later = sum(rows for route, (rows, _) in plan.routed.items() if opened.task.routes[route].tier)
+    here = plan.distinct * (good - later) / good if good else 0  # the others start at other tiers
     for shard, rows in enumerate(plan.shard_rows):
         if rows and good:
-            records = max(1, round(plan.distinct * rows / plan.rows))
+            records = max(1, round(here * rows / plan.rows))
             jobs.append(PlannedJob(job=len(jobs), tier=0, attempt=1, purpose="classify", records=records, shard=shard))
     return jobs
 
@@ -301,7 +303,7 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
     ordered = sorted(found, key=lambda pair: (*_order(pair[1]), pair[0] or "", pair[1].fill, pair[1].key))
     alike = groupby(ordered, key=lambda pair: (*_order(pair[1]), pair[0], pair[1].fill))
-    for (tier, attempt, size, refused, fill), group in alike:
+    for (tier, attempt, size, last, refused, fill), group in alike:
         constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
         pack = size or None
         again = attempt > 1 or fill or pack is not None
@@ -318,13 +320,14 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
                     refused=refused,
                     fill=fill,
                     pack=pack,
+                    last=None if last < 0 else last,
                 )
             )
     return jobs
 
 
-def _order(pending: Pending) -> tuple[int, int, int]:
-    return pending.tier, pending.attempt, pending.pack or 0
+def _order(pending: Pending) -> tuple[int, int, int, int]:
+    return pending.tier, pending.attempt, pending.pack or 0, -1 if pending.last is None else pending.last
 
 
 def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sluice.answers.packs import FRAME_BYTES, Packs, PackWriter, text_room
 from sluice.answers.requests import RequestWriter, filler
-from sluice.rows.record import KEY, PLACE
 from sluice.runs import accounting
 from sluice.runs.document import read
 from sluice.runs.job import Prepared
 from sluice.runs.state import JobItem
+from sluice.steps.listed import ListedRecords
+from sluice.steps.moves import Moves
 from sluice.steps.records import JobRecords
 from sluice.steps.reuse import Lookup
-from sluice.steps.selection import PendingWriter, place_of
 from sluice.steps.services import Run
 from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from sluice.aws.s3 import ObjectWriter
     from sluice.runs.keys import JobKeys
     from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.records import Some
     from sluice.steps.services import Services
-
-PLACE_BYTES = PLACE - KEY
-LISTED = 4096  # lines of the list written at once
 
 
 def run(services: Services, item: JobItem) -> JobItem:
@@ -47,9 +42,10 @@ def run(services: Services, item: JobItem) -> JobItem:
     if opened.start.judges is not None or opened.cancelled:
         return _next(item, "check")
     job = opened.planned_job(item)
-    known = Lookup(opened, job).find(keys.reused)
+    moves = Moves(opened, item, job)
+    known = Lookup(opened, job, moves.elsewhere).find(keys.reused)
     with services.work.writer(keys.input) as out, services.work.writer(keys.records) as records:
-        preparation = (_Packing if packs_of(opened, job) > 1 else _Preparation)(opened, item, job, out, known)
+        preparation = (_Packing if packs_of(opened, job) > 1 else _Preparation)(opened, job, out, moves, known)
         prepared = preparation.write(records)
     if isinstance(preparation, _Packing):
         services.work.put(keys.packs, preparation.packs().write())
@@ -79,57 +75,26 @@ def _next(item: JobItem, step: str) -> JobItem:
     return JobItem(run=item.run, round=item.round, job=item.job, next=step)
 
 
-class _Records:
-    """Records in order: the key of each and, for those of a shard, the place of the first row, as its span counted."""
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self.places = bytearray()  # `PLACE_BYTES` each
-        self.segments: list[tuple[int, PlannedSegment]] = []  # each with the first record that comes from it
-
-    def add(self, keys: Sequence[bytes], places: Sequence[bytes], segment: PlannedSegment | None) -> None:
-        """Take records of one segment, or, without places, pending ones."""
-        if segment is not None and (not self.segments or self.segments[-1][1] is not segment):
-            self.segments.append((len(self.keys), segment))
-        self.keys += keys
-        self.places += b"".join(places)
-
-    def lines(self, repeated: set[bytes]) -> Iterator[bytes]:
-        """Lines of `records.txt`: the key, and behind one that several rows share the place of the first of them."""
-        for at in range(0, len(self.keys), LISTED):
-            keys: Iterable[bytes] = self.keys[at : at + LISTED]
-            if not repeated.isdisjoint(keys):
-                keys = [key + self._place(n) if key in repeated else key for n, key in enumerate(keys, at)]
-            yield b"\n".join(keys) + b"\n"
-
-    def _place(self, n: int) -> bytes:
-        segment = self.segments[bisect_right(self.segments, n, key=itemgetter(0)) - 1][1]
-        place = self.places[n * PLACE_BYTES : (n + 1) * PLACE_BYTES]
-        return b"%08d%012d" % place_of(self.keys[n] + place, segment)
-
-
 class _Preparation:
     """One job on its way into a file."""
 
     def __init__(
-        self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter, known: frozenset[bytes] = frozenset()
+        self,
+        run: Run,
+        job: PlannedJob,
+        out: ObjectWriter,
+        moves: Moves,
+        known: frozenset[bytes] = frozenset(),
     ) -> None:
-        self.run, self.job, self.out, self.known = run, job, out, known
+        self.run, self.job, self.out, self.moves, self.known = run, job, out, moves, known
         self.tier = run.tier(job.tier)
         self.way = job.way or (Way.FLEX if self.tier.transport is Transport.FLEX else Way.BATCH)
         self.requests = RequestWriter(run.task, self.tier, self.way)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
-        self.records = _Records()
-        self.reused = _Records()
-        self.held_records = _Records()
-        self.held = PendingWriter(
-            run.store,
-            run.keys.pending(item.round, item.job, job.tier, job.attempt, "held"),
-            job.tier,
-            job.attempt,
-            job.pack,
-        )
+        self.records = ListedRecords()
+        self.reused = ListedRecords()
+        self.held_records = ListedRecords()
 
     def write(self, records: ObjectWriter) -> Prepared:
         """Render everything, then list the records.
@@ -142,7 +107,7 @@ class _Preparation:
             if some.known:
                 self.reused.add(some.keys, some.places, some.segment)
             else:
-                self._send(some)
+                self._send(self.moves.take(some, self.held_records))
         self._finish()
         for listed in (self.records, self.reused, self.held_records):
             for lines in listed.lines(selected.repeated):
@@ -162,7 +127,8 @@ class _Preparation:
             rows=selected.rows,
             bytes=self.out.size,
             transport=transport,
-            held=self.held.close(),
+            held=self.moves.close_held(),
+            moved=self.moves.close(),
             reused=len(self.reused.keys),
         )
 
@@ -189,7 +155,7 @@ class _Preparation:
         """Whether a record still fits into the job. The first does: held back for its size it would come for ever."""
         line, count = self.requests.line(key, escaped), len(self.records.keys)
         if count and (self.out.size + len(line) > self.max_bytes or count >= self.max_records):
-            self.held.add(key, escaped)
+            self.moves.hold(key, escaped)
             return False
         self.out.write(line)
         return True
@@ -199,9 +165,14 @@ class _Packing(_Preparation):
     """The same where a request holds several records: those that follow each other, over all that is selected."""
 
     def __init__(
-        self, run: Run, item: JobItem, job: PlannedJob, out: ObjectWriter, known: frozenset[bytes] = frozenset()
+        self,
+        run: Run,
+        job: PlannedJob,
+        out: ObjectWriter,
+        moves: Moves,
+        known: frozenset[bytes] = frozenset(),
     ) -> None:
-        super().__init__(run, item, job, out, known)
+        super().__init__(run, job, out, moves, known)
         self.most, self.room = packs_of(run, job), text_room(run.task, self.tier)
         # Not the run: whoever classifies the same rows again, since a run was killed, makes the same requests.
         self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most)
@@ -238,7 +209,7 @@ class _Packing(_Preparation):
         for key, text, place, segment in self.waiting:
             (self.held_records if held else self.records).add([key], place, segment)
             if held:
-                self.held.add(key, text)
+                self.moves.hold(key, text)
         if not held:
             self.out.write(line)
             self.sizes.append(len(keys))

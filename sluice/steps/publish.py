@@ -188,6 +188,7 @@ def summarize(
             "sent": sum(books.sent for books in jobs),
             "shared_rows": sum(part.shared for part in parts),
         },
+        "routes": accounting.routes(opened.task, plan),
         "rounds": _rounds(jobs),
         "tiers": tiers,
         "jobs": [_job(books) for books in jobs],

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle, escape, escape_all
-from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.scores import scores_of
 from sluice.steps.selection import pending_lines, shard_blocks
 
@@ -69,7 +69,7 @@ class JobRecords:
                     keys = list(map(key_of, fresh))
                     yield Some(list(map(key_of, known)), [], list(map(place_in_span, known)), found.segment, known=True)
                 if fresh:
-                    escaped = _escaped(reader, fresh, some_cut=CUT in flags)
+                    escaped = _escaped(reader, fresh, some_cut=not CUTS.isdisjoint(flags))
                     yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
 
     def _wanted(self, shard: int) -> set[bytes] | None:
@@ -123,5 +123,5 @@ def _escaped(reader: RowReader, lines: list[bytes], *, some_cut: bool) -> list[b
             return escape_all(list(map(reader.text_of, map(reader.decode, map(raw_of, lines)))))
         except UNDECODED:
             pass  # one of them reads only slowly
-    texts = [(reader.text(line[RAW:]), line[PLACE] == CUT) for line in lines]
+    texts = [(reader.text(line[RAW:]), line[PLACE] in CUTS) for line in lines]
     return [escape(cut_middle(text, reader.max_bytes) if cut else text) for text, cut in texts]

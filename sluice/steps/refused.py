@@ -53,14 +53,16 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
             raise Stop(f"round {books.round}, job {books.job}: {books.fatal}")
         found.plain += [item for item in books.pending if not item.refused]
         refused = [item for item in books.pending if item.refused]
+        goes_on = [_goes_on(opened, books, item) for item in refused]
         # One wording for a tier, since jobs are packed by it.
         why = next((item.fatal for item in jobs if item.tier == books.tier and item.fatal), alike[books.tier])
         if not (books.fatal or alike[books.tier]):
             found.passed += _next_tier(opened, books, refused)
         elif anew or (accepted and not _asked_again(before, books)):
             found.again += [(str(why), _here(item)) for item in refused]
-        elif opened.escalates_refused and _asked_again(before, books) and books.tier + 1 < len(opened.start.tiers):
+        elif opened.escalates_refused and _asked_again(before, books) and any(goes_on):
             found.passed += _next_tier(opened, books, refused)
+            found.left += [(str(why), _here(item)) for item, goes in zip(refused, goes_on, strict=True) if not goes]
         elif not accepted and refused:
             mend = to_change(str(why), opened.tier(books.tier).model)
             said = f"round {books.round}, job {books.job}: {str(why).rstrip('.')}."
@@ -83,16 +85,19 @@ def _here(item: Pending) -> Pending:
 def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[tuple[str, Pending]]:
     """The records as those of the next tier; those that it was asked about stay as they were refused.
 
-    So do all where there is no further one.
+    So do those that may not be sent to a further one.
     """
-    if books.tier + 1 == len(opened.start.tiers):
-        return []
     words = f"refused by {opened.tier(books.tier).called}"
     return [
         (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None))
         for item in refused
-        if not item.asked
+        if not item.asked and _goes_on(opened, books, item)
     ]
+
+
+def _goes_on(opened: Run, books: Counts, item: Pending) -> bool:
+    """Whether there is a further tier that these records may be sent to."""
+    return books.tier < (len(opened.start.tiers) - 1 if item.last is None else item.last)
 
 
 def _why(opened: Run, jobs: Iterable[Counts], tier: int) -> str | None:

@@ -32,6 +32,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
         raise Stop(f"run {run_id} has no answers to judge yet")
     _check_task(opened.task, task)
     _check_columns(opened, task)
+    task = task.model_copy(update={"routes": opened.task.routes})  # which tier was asked about which row stands
     digest = hashlib.blake2b(f"{run_id} {task.version}".encode(), digest_size=5).hexdigest()
     new = f"{run_id.rsplit('-', 1)[0]}-{digest}"
     start = msgspec.structs.replace(

@@ -30,6 +30,7 @@ from sluice.steps.selection import pending_lines, shard_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sluice.answers.judge import Verdict
     from sluice.answers.replies import Reply
@@ -64,10 +65,13 @@ def shard_keys(run: Run, shard: int) -> tuple[str, str]:
 
 
 class Lookup:
-    """Finds kept replies of a job's records, and copies them into the job, where they last as long as the run."""
+    """Finds kept replies of a job's records, and copies them into the job, where they last as long as the run.
 
-    def __init__(self, run: Run, job: PlannedJob) -> None:
-        self.run, self.job = run, job
+    Of records that start `elsewhere`, at another tier, none is looked for.
+    """
+
+    def __init__(self, run: Run, job: PlannedJob, elsewhere: AbstractSet[bytes] = frozenset()) -> None:
+        self.run, self.job, self.elsewhere = run, job, elsewhere
         self.keys = reply_keys(run, job.tier)
         self.today = dt.date.fromisoformat(run.start.date)
         self.days = reuse_days(run, job.tier)
@@ -102,7 +106,7 @@ class Lookup:
         if self.job.shard is None:
             return {line[:KEY] for lines in pending_lines(self.run, self.job) for line in lines}
         blocks = shard_blocks(self.run, self.job.shard)
-        return {line[:KEY] for found in blocks for line in found.lines if line[PLACE] in SENT}
+        return {line[:KEY] for found in blocks for line in found.lines if line[PLACE] in SENT} - self.elsewhere
 
     def _read(self, wanted: set[bytes]) -> Iterator[bytes]:
         """The objects that may have any of these, the newest first; none when there are no more wanted.

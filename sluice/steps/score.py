@@ -12,7 +12,7 @@ from sluice.answers.requests import cut_middle
 from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
-from sluice.rows.record import CUT, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
+from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.learn import taught
 from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
 from sluice.steps.selection import shard_blocks
@@ -103,7 +103,7 @@ def _first_sights(
                 text.encode()
             except UNDECODED:
                 text = reader.text(raw)
-            yield key, cut_middle(text, reader.max_bytes) if line[PLACE] == CUT else text
+            yield key, cut_middle(text, reader.max_bytes) if line[PLACE] in CUTS else text
 
 
 class _Scorer:

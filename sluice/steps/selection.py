@@ -119,8 +119,10 @@ def pending_lines(run: Run, job: PlannedJob) -> Iterator[list[bytes]]:
 class PendingWriter:
     """Records that are to be sent in a later round: lines `key text`, the text escaped as in the request."""
 
-    def __init__(self, store: Store, key: str, tier: int, attempt: int, pack: int | None = None) -> None:
-        self.store, self.key, self.tier, self.attempt, self.pack = store, key, tier, attempt, pack
+    def __init__(
+        self, store: Store, key: str, tier: int, attempt: int, pack: int | None = None, last: int | None = None
+    ) -> None:
+        self.store, self.key, self.tier, self.attempt, self.pack, self.last = store, key, tier, attempt, pack, last
         self.marks: list[int] = []
         self.records = 0
         self._out: ObjectWriter | None = None
@@ -147,4 +149,5 @@ class PendingWriter:
             bytes=self._out.size,
             marks=self.marks,
             pack=self.pack,
+            last=self.last,
         )

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 from pydantic import Field, field_validator
 
 from sluice.task.answer import Confidence
 from sluice.task.base import Name, Strict
+from sluice.task.schema import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def _refuse_remote(uri: str) -> Any:
-    raise ValueError(f"{uri} is not part of the schema")
 
 
 class Rule(Strict):
@@ -30,10 +26,7 @@ class Rule(Strict):
     @field_validator("json_schema")
     @classmethod
     def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            jsonschema_rs.validator_for(value, retriever=_refuse_remote)
-        except (ValueError, jsonschema_rs.ReferencingError) as error:
-            raise ValueError(f"is no JSON Schema: {str(error).splitlines()[0]}") from None
+        check_schema(value)
         strangers = [name for name in _names_at_the_top(value) if name not in ("row", "answer")]
         if strangers:
             raise ValueError(f"{strangers[0]} is neither row nor answer, which is all that a rule sees at the top")

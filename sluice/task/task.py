@@ -23,6 +23,7 @@ from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import Audit, Quality
+from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
 
@@ -103,6 +104,11 @@ class Task(Strict):
     gates: Gates = Field(Gates(), validate_default=True, description="What an answer must pass to be accepted.")
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
         DEFAULT_TIERS, description="The models, cheapest first; default nova-micro, then claude-haiku-4-5."
+    )
+    routes: Annotated[tuple[Route, ...], Field(max_length=MAX_ROUTES)] = Field(
+        (),
+        description="Rows that start at a stronger tier or end at a weaker one: each with when, tier and last; the "
+        f"first that takes a row counts. At most {MAX_ROUTES}.",
     )
     budget: Budget = Field(Budget(), description="The most that a run may cost.")
     reuse: Reuse | None = Field(
@@ -226,6 +232,19 @@ class Task(Strict):
             raise ProblemsError([f"tiers: {said}{more}"])
         return value
 
+    @field_validator("routes")
+    @classmethod
+    def _routes_fit(cls, value: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
+        if value and info.data.get("quality"):
+            problem = "its certificate asks the first tier about every row, and the last about each that falls short"
+            raise ProblemsError([f"routes: leave them out beside quality: {problem}"])
+        if value and info.data.get("audit"):
+            problem = "it compares tiers by rows that are drawn from all and sent to both"
+            raise ProblemsError([f"routes: leave them out beside audit: {problem}"])
+        if "tiers" in info.data:
+            check_routes(value, len(info.data["tiers"]))
+        return value
+
     @field_validator("trigger", mode="before")
     @classmethod
     def _read_trigger(cls, value: object) -> object:
@@ -257,6 +276,16 @@ class Task(Strict):
             return self.quality.sample + self.quality.train
         return 0 if self.audit is None else self.audit.drawn
 
+    @cached_property
+    def courses(self) -> tuple[Course, ...]:
+        """Of each route the tiers that its rows may be sent to."""
+        return tuple(route.course(len(self.tiers)) for route in self.routes)
+
+    @property
+    def whole_course(self) -> Course:
+        """The tiers of a row that no route takes."""
+        return Course(0, len(self.tiers) - 1)
+
     @property
     def reads_row(self) -> bool:
         """Whether a judgement can depend on more of the row than its text."""
@@ -286,8 +315,8 @@ class Task(Strict):
                 del tier["request"]  # so that a task without it keeps its version
         if data["input"]["csv"] is None:
             del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
-        for name in ("quality", "audit"):
-            if data[name] is None:
+        for name in ("quality", "audit", "routes"):
+            if not data[name]:
                 del data[name]
         if data.get("audit") and data["audit"]["at_most"] is None:
             del data["audit"]["at_most"]  # the same

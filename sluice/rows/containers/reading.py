@@ -33,14 +33,14 @@ class Reading(NamedTuple):
     def of(cls, task: Task) -> Self:
         given = task.input
         paths = (*given.text, *filter(None, (given.id, given.gold)), *given.keep)
-        named = {name for rule in task.gates.rules for name in _names_in(rule.json_schema)}
-        return cls(
-            given.text, tuple(dict.fromkeys(paths)), frozenset(named), given.keep_input or task.reads_row, given.csv
-        )
+        schemas = [*(rule.json_schema for rule in task.gates.rules), *(route.when for route in task.routes)]
+        named = {name for schema in schemas for name in _names_in(schema)}
+        whole = given.keep_input or task.reads_row or bool(task.routes)
+        return cls(given.text, tuple(dict.fromkeys(paths)), frozenset(named), whole, given.csv)
 
 
 def _names_in(schema: object) -> Iterator[str]:
-    """Every name of a property that a rule has."""
+    """Every name of a property that a schema has."""
     if isinstance(schema, dict):
         for key, value in schema.items():
             yield key

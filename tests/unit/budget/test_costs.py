@@ -73,8 +73,8 @@ def tier(price: Price | None, *, batch: bool = True, attempts: int = 1, max_toke
     )
 
 
-def load(**changes: int) -> Load:
-    made = {"records": 100, "text_tokens": 1000, "prompt_tokens": 50, "answer_tokens": 5}
+def load(**changes: Any) -> Load:
+    made: dict[str, Any] = {"records": 100, "text_tokens": 1000, "prompt_tokens": 50, "answer_tokens": 5}
     return Load(**{**made, "most_records": 100, "most_text_bytes": 4000, **changes})
 
 
