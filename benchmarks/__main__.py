@@ -7,51 +7,20 @@ its imports. Processes share one core, and a step and its baseline take turns; o
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from benchmarks import asking, report
+from benchmarks import asking, packing, report
 from benchmarks.report import Figure
+from benchmarks.workers import Took, items, room_for, work, workers
 
 SIZES = (10_000, 100_000, 1_000_000)
 TURNS = {10_000: 5, 100_000: 3, 1_000_000: 2}
 MB = 1e6
 SOME = 3  # workers of a step that are enough to see its memory
 PEAKS = (100_000, 5_000_000)
-MEMORY = Path("/dev/shm")  # where Linux keeps files in memory
-ROOM = 6000  # bytes that a row takes in a measured run, from its input to its outputs
-
-
-class Took(NamedTuple):
-    """What the workers of a step took together, and the memory of the largest: peak, and its imports' share."""
-
-    rows: int
-    wall: float
-    cpu: float
-    peak: float
-    imports: float
-
-
-def work(directory: Path, what: str, *numbers: int) -> dict[str, Any]:
-    """Run one piece of work in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.work", str(directory), what, *map(str, numbers)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    measure: dict[str, Any] = json.loads(done.stdout)
-    return measure
-
-
-def workers(directory: Path, what: str, places: list[tuple[int, ...]]) -> Took:
-    """Run all workers of a step, one after the other."""
-    found = [work(directory, what, *place) for place in places]
-    largest = max(found, key=lambda measure: measure["peak"] - measure["imports"])
-    rows, wall, cpu = (sum(measure[name] for measure in found) for name in ("result", "wall", "cpu"))
-    return Took(rows, wall, cpu, largest["peak"], largest["imports"])
 
 
 def beside(
@@ -71,18 +40,6 @@ def _best(taken: list[Took]) -> Took:
     fastest = min(taken, key=lambda took: took.cpu)
     largest = max(taken, key=lambda took: took.peak - took.imports)
     return fastest._replace(peak=largest.peak, imports=largest.imports)
-
-
-def items(directory: Path, pattern: str) -> list[dict[str, Any]]:
-    """The items of a map, as the workflow reads them."""
-    path = next((directory / "work" / "runs").glob(f"*/{pattern}"))
-    found: list[dict[str, Any]] = json.loads(path.read_bytes())
-    return found
-
-
-def room_for(rows: int) -> Path | None:
-    """Memory, if a run has room there. On a disk the work of earlier writes falls on whoever writes next."""
-    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > rows * ROOM else None
 
 
 def measure(rows: int, turns: int, within: Path | None = None) -> list[Figure]:
@@ -181,6 +138,7 @@ def main() -> None:
     print(planned)
     if not given.dry:
         report.write(figures, found, planned, "in memory" if within else "on disk")
+    packing.write(packing.ROWS, packing.TURNS, dry=given.dry)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
     asking.write(2, dry=given.dry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 from sluice.answers.requests import RECORD
@@ -31,13 +32,14 @@ VOCABULARY = (
 WORDS = VOCABULARY.split()
 UNSURE, PROSE = 20, 33  # one reply in so many is unsure, or wrapped in fences and prose
 TEXT_WORDS = 31
+PACKED_ID = re.compile(rb"<text id=(\w+)>")  # before each text of a request that holds several
 BATCH = 10_000
 
 
-def bench_task(labels: int = len(LABELS)) -> Task:
+def bench_task(labels: int = len(LABELS), pack: int = 1) -> Task:
     """Labels with descriptions, stated confidence, an id, two kept columns, the whole row kept.
 
-    Beyond six they are the six again, each time with another number behind their names.
+    Beyond six they are the six again, each time with another number behind their names. `pack`: records of a request.
     """
     several = [f"{name}_{n}" if n else name for n in range(-(-labels // len(LABELS))) for name in LABELS][:labels]
     return parse_task(
@@ -54,7 +56,10 @@ def bench_task(labels: int = len(LABELS)) -> Task:
             "instructions": "Decide by what the customer wants done. A message about money is billing.",
             "answer": {"confidence": True},
             "gates": {"min_confidence": "likely"},
-            "tiers": [{"model": "nova-micro", "max_tokens": 100}, {"model": "claude-haiku-4-5", "max_tokens": 200}],
+            "tiers": [
+                {"model": "nova-micro", "max_tokens": 100, "pack": pack},
+                {"model": "claude-haiku-4-5", "max_tokens": 200, "pack": pack},
+            ],
         },
         "the bench's task",
     )
@@ -84,20 +89,40 @@ def output_lines(lines: Sequence[bytes]) -> Iterator[bytes]:
     places = list(range(len(lines)))
     random.Random(len(lines)).shuffle(places)
     names = list(LABELS)
+    first, at = [], 0  # of each request the number of its first record
+    for line in lines:
+        first.append(at)
+        at += max(1, len(PACKED_ID.findall(line)))
     for n in places:
         line = lines[n]
+        ids = [name.decode() for name in PACKED_ID.findall(line)]
+        output = _packed_output(first[n], ids, names) if ids else _model_output(first[n], names)
         key, begin = line[len(RECORD) : len(RECORD) + KEY], len(RECORD) + KEY + len(b'","modelInput":')
-        yield b'{"modelInput":%b,"modelOutput":%b,"recordId":"%b"}\n' % (line[begin:-1], _model_output(n, names), key)
+        yield b'{"modelInput":%b,"modelOutput":%b,"recordId":"%b"}\n' % (line[begin:-1], output, key)
 
 
 def _model_output(n: int, names: Sequence[str]) -> bytes:
-    level = "unsure" if n % UNSURE == 0 else "likely" if n % 3 == 0 else "certain"
-    reply = f'{{\\"label\\": \\"{names[n * 7 % len(names)]}\\", \\"confidence\\": \\"{level}\\"}}'
+    reply = _object(n, names)
     if n % PROSE == 0:
         reply = f"```json\\n{reply}\\n```\\nThe customer says so in message {n}."
-    tokens = 400 + n % 97
+    return _converse(n, reply, 400 + n % 97, 17)
+
+
+def _packed_output(first: int, ids: Sequence[str], names: Sequence[str]) -> bytes:
+    """The answers to records that share a request, each as the record would have had it alone."""
+    said = [_object(n, names, name) for n, name in enumerate(ids, first)]
+    return _converse(first, "\\n".join(said), 400 + 75 * len(ids), 24 * len(ids))
+
+
+def _object(n: int, names: Sequence[str], name: str | None = None) -> str:
+    level = "unsure" if n % UNSURE == 0 else "likely" if n % 3 == 0 else "certain"
+    of = "" if name is None else f'\\"id\\": \\"{name}\\", '
+    return f'{{{of}\\"label\\": \\"{names[n * 7 % len(names)]}\\", \\"confidence\\": \\"{level}\\"}}'
+
+
+def _converse(n: int, reply: str, tokens: int, written: int) -> bytes:
     return (
         f'{{"output":{{"message":{{"role":"assistant","content":[{{"text":"{reply}"}}]}}}},"stopReason":"end_turn",'
-        f'"usage":{{"inputTokens":{tokens},"outputTokens":17,"totalTokens":{tokens + 17}}},'
+        f'"usage":{{"inputTokens":{tokens},"outputTokens":{written},"totalTokens":{tokens + written}}},'
         f'"metrics":{{"latencyMs":{300 + n % 411}}}}}'
     ).encode()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 AT = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 
 
-def begin(directory: Path, rows: int) -> int:
-    """Write the input and start the run; returns the bytes of the input."""
+def begin(directory: Path, rows: int, pack: int = 1) -> int:
+    """Write the input and start the run, with so many records in a request; returns the bytes of the input."""
     from sluice.models.catalog import Catalog  # noqa: PLC0415 - what other work does not need is not loaded
     from sluice.runs.settings import Settings  # noqa: PLC0415
     from sluice.steps import start  # noqa: PLC0415
@@ -39,7 +39,7 @@ def begin(directory: Path, rows: int) -> int:
         role_arn="arn:aws:iam::123456789012:role/bedrock",
         incoming_bucket="incoming",
     )
-    task = corpus.bench_task().model_dump(mode="json")
+    task = corpus.bench_task(pack=pack).model_dump(mode="json")
     command = {"task": task, "inputs": [f"s3://incoming/bench/{INPUT}"], "time": AT.isoformat()}
     start.run(services_of(directory), deployment, {"command": command})
     return size
