@@ -17,6 +17,8 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 # Each command and test starts Python many times: where a machine keeps it from writing what it compiled, each start
 # compiles every package anew, which takes longer than most of what is then done.
 export PYTHONDONTWRITEBYTECODE :=
+# As a run on this machine has it: numpy's threads wait for each other where several processes use it.
+export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test orchestrators bench costs chaos advise docs prices prove kills mutants simulate arm emulate check format lock synth bootstrap deploy live destroy clean

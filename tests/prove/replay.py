@@ -9,6 +9,10 @@ own, with its own draws; each certificate is verified from what the run has publ
 
 from __future__ import annotations
 
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is loaded: its threads wait for each other on a busy machine
+
 import argparse
 import json
 import sys
