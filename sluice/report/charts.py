@@ -288,7 +288,7 @@ def cost(run: Run) -> Chart | None:
     lines = [Line("this run", dollars(run.cost_usd), pieces), Line(alone, dollars(run.baseline_usd), [estimate])]
     rows = [[name, dollars(usd)] for name, usd in zip(names, costs, strict=True)]
     rows += [["this run", dollars(run.cost_usd)], [alone, dollars(run.baseline_usd)]]
-    return Chart("Cost of this run beside the last tier alone", stacked(lines, line=34), ("", "Cost"), rows)
+    return Chart("Cost of this run beside the last tier alone", stacked(lines, line=34), ("What", "Cost"), rows)
 
 
 def timeline(run: Run) -> Chart | None:

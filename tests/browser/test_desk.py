@@ -60,9 +60,11 @@ def served(run: Published) -> Iterator[DeskServer]:
     with DeskServer(document, Decisions(run, desk.task, document, "ann", versions_of(run))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:  # else what fails within waits for it for ever
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
