@@ -21,6 +21,7 @@ ARROW = "\N{RIGHTWARDS ARROW}"
 PAIRS = 12  # bars of the most frequent pairs of answers
 TABLED = 50  # pairs in the table
 JOBS = 300  # jobs on the time line
+PAIRED = ("changes", "mistakes", "said")  # charts that are tables where all bars are of one length
 
 
 def draw_charts(run: Run) -> dict[str, Chart]:

@@ -61,6 +61,12 @@ class Chart:
         """How many lines it has when all are shown."""
         return len({value["name"] for value in self.spec["data"]["values"]})
 
+    @property
+    def even(self) -> bool:
+        """Whether its bars are all of one length, and some more than one: a table says that better."""
+        ends = {value["name"]: value["end"] for value in self.spec["data"]["values"]}
+        return len(ends) > 1 and len(set(ends.values())) == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

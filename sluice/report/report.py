@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from sluice import figures
 from sluice.reasons import Status, about
-from sluice.report.charts import draw_charts, meaning, tier_names
+from sluice.report.charts import PAIRED, draw_charts, meaning, tier_names
 from sluice.report.drawing import CONFIG, FEW, style_of
 from sluice.report.flow import draw_flow
+from sluice.report.heat import MOST_LABELS, heats
 from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
 from sluice.results.origin import stand_in
@@ -92,6 +93,8 @@ def render(document: Mapping[str, object]) -> str:
     """
     run = read_run(document)
     drawn = draw_charts(run)
+    flat = {name for name in PAIRED if name in drawn and drawn[name].even}
+    specs = {name: chart.spec for name, chart in drawn.items() if name not in flat}
     scripts = [charts_library(), _resource("report.js")]
     return _template().render(
         run=run,
@@ -101,10 +104,13 @@ def render(document: Mapping[str, object]) -> str:
         measured=MEASURED,
         status=STATUS.get(run.status, (run.status, "")),
         charts=drawn,
+        flat=flat,
+        heats=heats(run.findings.groups),
+        most_labels=MOST_LABELS,
         kinds=kinds_of(run),
         rounds=len({item.round for item in run.rounds}),
         definition=_as_yaml(run.definition),
-        book=_in_script({"config": CONFIG, "specs": {name: chart.spec for name, chart in drawn.items()}}),
+        book=_in_script({"config": CONFIG, "specs": specs}),
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own, and held to by the policy
         policy=_policy(scripts),
         style_sheet=Markup(_resource("report.css")),  # noqa: S704

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.gold import GoldCount
+from sluice.results.groups import GroupsCount, GroupTable, add_groups, tell_groups
 from sluice.results.merging import in_words
 from sluice.rows.record import KEY, RAW, RowReader
 from sluice.runs.books import SHOWN, Example, Findings
@@ -49,14 +50,17 @@ def add_up(parts: Iterable[Findings]) -> Findings:
     tables: dict[str, Counter[tuple[Any, ...]]] = {name: Counter() for name in TABLES}
     sums: Counter[str] = Counter()
     examples: list[Example] = []
+    groups: dict[str, GroupTable] = {}
     for part in parts:
         for name, table in tables.items():
             table.update({tuple(row[:-1]): row[-1] for row in getattr(part, name)})
         sums.update({name: getattr(part, name) for name in SUMS})
+        add_groups(groups, part.groups)
         if part.examples:
             examples = sampled([*examples, *part.examples])
     listed: dict[str, Any] = {name: _most(table) for name, table in tables.items()}
-    return Findings(**listed, compared=sums["compared"], changed=sums["changed"], examples=examples)
+    listed |= {name: sums[name] for name in SUMS}
+    return Findings(**listed, examples=examples, groups=[table.group() for table in groups.values()])
 
 
 def tell(findings: Findings) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def tell(findings: Findings) -> dict[str, Any]:
         for name, names in TABLES.items()
     }
     sums = {name: getattr(findings, name) for name in SUMS}
-    return {**told, **sums, "examples": [msgspec.structs.asdict(example) for example in findings.examples]}
+    examples = [msgspec.structs.asdict(example) for example in findings.examples]
+    return {**told, **sums, "groups": tell_groups(findings.groups), "examples": examples}
 
 
 def _most(table: Counter[Any], at_most: int | None = None) -> list[Any]:
@@ -95,12 +100,14 @@ class FindingsCount:
     def __init__(self, task: Task, records: Records) -> None:
         self.records = records
         self.gold = GoldCount(task)
+        self.groups = GroupsCount(task)
         self.examples = ExampleRows(task, records) if task.report.examples else None
         self.seen: list[pa.Array] = []  # the record of each row
 
     def add(self, lines: Sequence[bytes], joined: Joined) -> None:
         """Take stored rows with their results, in the same order."""
         self.seen.append(joined.records)
+        self.groups.add(joined.table)
         if self.gold.path is not None:
             self.gold.add([line[RAW:] for line in lines], joined.table)
         if self.examples is not None:
@@ -121,6 +128,7 @@ class FindingsCount:
             known=_most(self.gold.compared),
             mistakes=_most(self.gold.mistakes, PAIRS),
             said=self._said(rows),
+            groups=self.groups.groups(),
             examples=[] if self.examples is None else sampled(self.examples.found),
         )
 

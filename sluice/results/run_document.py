@@ -130,9 +130,6 @@ class Cause(Part, frozen=True, kw_only=True):
     likely: str = ""
 
 
-# The sources of several tiers, as `0=openai:URL#MODEL 1=bedrock`.
-
-
 class Prices(Part, frozen=True, kw_only=True):
     """Where the prices come from."""
 
@@ -245,6 +242,27 @@ class Said(Part, frozen=True, kw_only=True):
     rows: int
 
 
+class Group(Part, frozen=True, kw_only=True):
+    """The labels of a kept column: a row of `cells` for each of its `values`, a number in it for each of `labels`.
+
+    `rows` counts the rows of each value, `unlabelled` those without a label, `other_labels` labels that are not named.
+    `other_values` counts the rows whose value is not named, `missing` those without any. `at_least`: the column has
+    more values than are counted singly, so that some numbers may be higher.
+    """
+
+    column: str
+    kind: str = "text"
+    values: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    cells: list[list[int]] = field(default_factory=list)
+    other_labels: list[int] = field(default_factory=list)
+    unlabelled: list[int] = field(default_factory=list)
+    missing: int = 0
+    other_values: int = 0
+    at_least: bool = False
+
+
 class Findings(Part, frozen=True, kw_only=True):
     """What the rows tell beyond the books."""
 
@@ -257,6 +275,7 @@ class Findings(Part, frozen=True, kw_only=True):
     known: list[Known] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     examples: list[Shown] = field(default_factory=list)
 
 

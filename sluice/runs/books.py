@@ -83,6 +83,24 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The labels of a kept column's values, as `sluice/results/groups.py` counts them; a table with a bound.
+
+    `kind` is `time`, `number` or `text`; `level` is how many characters of a day tell the period, `room` how many
+    values have a place. `rows` counts rows by value, None for those without; `cells` by value and label, None for those
+    without, empty for an answer that none fits; `beyond` labels of a value, and `others` rows, that found no place.
+    """
+
+    column: str
+    kind: str
+    level: int
+    room: int
+    rows: list[tuple[str | None, int]]
+    cells: list[tuple[str | None, str | None, int]]
+    beyond: list[tuple[str | None, int]] = field(default_factory=list)
+    others: int = 0
+
+
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What rows tell beyond their books, as tables that add up: the last column of each counts rows.
 
@@ -100,6 +118,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
     said: list[tuple[int, str, str, int]] = field(default_factory=list)  # tier, reason, words in place of an answer
     examples: list[Example] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
 
 
 class PartBooks(Document, frozen=True, kw_only=True):

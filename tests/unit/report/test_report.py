@@ -17,6 +17,7 @@ from sluice.reasons import MEANING, Reason, about
 from sluice.report.charts import JOBS, cost, draw_charts
 from sluice.report.drawing import FEW
 from sluice.report.flow import Outcome, draw_flow
+from sluice.report.heat import DARKEST, heats
 from sluice.report.report import LISTED, bars, render
 from sluice.report.vega import charts_library
 from sluice.results.origin import made_up, stand_in
@@ -224,6 +225,41 @@ def test_a_report_without_examples_says_so() -> None:
     page = Page(render(changed(findings={**RUN["findings"], "examples": []})))
     assert "No row text is in this report." in page.words
     assert "Rows to look at" not in page.words
+
+
+def test_labels_stand_by_column_and_over_time() -> None:
+    """Each cell has number and share as words, those over time come first, and a note tells what is left out."""
+    words = Page(render(RUN)).words
+    for told in (
+        "Labels by month (created)",
+        "Month billing other no label Rows 2026-09 350 71% 130 27% 10 2% 490",
+        "Labels by product",
+        "30 rows have other values, 60 have none.",
+        "product billing other no label Rows box 420 70% 170 28% 10 2% 600 lamp 210 70% 80 27% 10 3% 300",
+    ):
+        assert told in words
+    assert words.index("Labels by month") < words.index("Labels by product") < words.index("How the run went")
+
+
+def test_a_wide_table_of_labels_is_folded() -> None:
+    """Eight labels stand beside each other, the others as one, and all that are named in a second table."""
+    group = {"column": "shop", "values": ["a", "b"], "rows": [60, 20], "labels": [f"l{n}" for n in range(12)]}
+    group |= {"cells": [[5] * 12, [0] * 12], "other_labels": [0, 20], "unlabelled": [0, 0], "at_least": True}
+    [heat] = heats(read_run(changed(findings={"groups": [group]})).findings.groups)
+    assert list(heat.head) == [*(f"l{n}" for n in range(8)), "other labels"]
+    assert [[cell.count for cell in row.cells] for row in heat.rows] == [[*[5] * 8, 20], [*[0] * 8, 20]]
+    assert [cell.heat for cell in heat.rows[1].cells] == [*[0] * 8, DARKEST]
+    assert len(heat.all_rows[0].cells) == len(heat.more) == 12
+    assert "numbers are at least these" in heat.note
+
+
+def test_pairs_that_stand_once_each_are_a_table() -> None:
+    """Bars of one length say nothing that a table does not say better; those of several lengths are drawn."""
+    pairs = [{"known": f"l{n}", "given": "other", "rows": 1} for n in range(9)]
+    page = render(changed(findings={**RUN["findings"], "mistakes": pairs}))
+    assert 'id="chart-mistakes"' not in page
+    assert "l8 other 1 " in Page(page).words
+    assert 'id="chart-changes"' in page
 
 
 def test_the_task_stands_in_the_report_as_yaml() -> None:
