@@ -17,6 +17,8 @@ from sluice.deployment.standing import STAMP
 from sluice.errors import BadRequest
 from sluice.figures import size
 from sluice.files import write_whole
+from sluice.report.report import with_people
+from sluice.results.folder import in_folder, read_document
 from sluice.results.run_document import read_run
 
 if TYPE_CHECKING:
@@ -63,15 +65,17 @@ def fetch_report(deployment: Deployment, run: str, out: Path, *, show_it: bool, 
 
 
 def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json: bool = False) -> ExitCode:
-    """Print where the report of the run in a folder lies, or the copy of it that is asked for."""
+    """Print where the report of the run in a folder lies, or the copy that is asked for, with what people have said."""
     report = folder / "report.html"
     if not report.is_file():
         raise BadRequest(
             f"there is no report in {folder}; name the folder that `sluice run` was given as --out, "
             "or a run by its id, as `sluice runs` lists it"
         )
-    if out is not None:
-        write_whole(out, report.read_bytes())
+    told = (folder / "run.json").is_file()
+    page = with_people(read_document(folder), in_folder(folder).corrections) if told else None
+    if out is not None or page is not None:
+        write_whole(out or report, page or report.read_bytes())
     return _hand_over(out or report, show_it=show_it, as_json=as_json)
 
 

@@ -9,7 +9,8 @@ import msgspec
 from sluice.deployment.standing import FAILED, GOING_ON, WAITING, standing
 from sluice.errors import BadRequest
 from sluice.files import all_or_none, whole_file, write_whole
-from sluice.report.report import render
+from sluice.report.report import render, with_people
+from sluice.results.corrections import Corrections
 from sluice.results.folder import CERTIFICATE, give_way
 from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
@@ -121,4 +122,7 @@ def _report(stack: Stack, now: Standing) -> bytes:
     published = None if now.status == FAILED else stack.results.find(f"reports/{now.run}/report.html")
     if published is None and now.document is None:
         raise BadRequest(f"run {now.run} has no report, since it failed before it had counted its rows: {now.error}")
+    if published is not None and now.document is not None:
+        corrections = Corrections(stack.results, now.beginning.name)
+        return with_people(now.document, corrections) or published
     return published or render(now.document or {}).encode()

@@ -119,6 +119,45 @@ function control(controls) {
   });
 }
 
+// The rows to look at: some at once, so that the page stays short; what is typed is compared with their words alone.
+function browse(bar) {
+  const cards = [...bar.parentElement.querySelectorAll(".card")];
+  const more = bar.parentElement.querySelector(".more");
+  const page = Number(bar.dataset.page);
+  const [words, label, which] = ["words", "label", "which"].map((name) => bar.querySelector(`[name=${name}]`));
+  const texts = cards.map((card) => card.textContent.toLowerCase());
+  let room = page;
+  const show = () => {
+    const found = cards.filter(
+      ({ dataset }, n) =>
+        texts[n].includes(words.value.trim().toLowerCase()) &&
+        (!label.value || dataset.label === label.value) &&
+        (!which.value || dataset.which.split(" ").includes(which.value)),
+    );
+    const shown = new Set(found.slice(0, room));
+    for (const card of cards) card.hidden = !shown.has(card);
+    more.hidden = shown.size === found.length;
+    bar.querySelector(".found").textContent = `${shown.size} of ${found.length} rows`;
+  };
+  const again = () => {
+    room = page;
+    show();
+  };
+  words.addEventListener("input", again);
+  label.addEventListener("change", again);
+  which.addEventListener("change", again);
+  more.querySelector("button").addEventListener("click", () => {
+    const first = cards.filter((card) => !card.hidden).length;
+    room += page;
+    show();
+    const next = cards.filter((card) => !card.hidden)[first];
+    next.tabIndex = -1;
+    next.focus();
+  });
+  bar.hidden = false;
+  show();
+}
+
 // A printed page is narrower than the window; scaled down, the words of a chart would be too small to read.
 function fit(width) {
   for (const [plot, view] of views) {
@@ -136,6 +175,7 @@ document.querySelectorAll(".across").forEach((picture) => {
 document.querySelectorAll(".origin").forEach(mark);
 document.querySelectorAll(".tiers").forEach(choose);
 document.querySelectorAll(".controls").forEach(control);
+document.querySelectorAll(".browse").forEach(browse);
 addEventListener("scroll", hide, { passive: true });
 addEventListener("resize", () => views.forEach((view, plot) => view.signal("room", room(plot.clientWidth)).runAsync()));
 addEventListener("beforeprint", () => fit((plot) => (plot.closest(".pair > section:not(:only-child)") ? PAPER.half : PAPER.whole)));

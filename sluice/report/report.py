@@ -16,6 +16,7 @@ from markupsafe import Markup
 from sluice import figures
 from sluice.reasons import Status, about
 from sluice.report.charts import PAIRED, draw_charts, meaning, tier_names
+from sluice.report.corrected import People, people_of
 from sluice.report.drawing import CONFIG, FEW, style_of
 from sluice.report.flow import draw_flow
 from sluice.report.heat import MOST_LABELS, heats
@@ -23,15 +24,17 @@ from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
 from sluice.results.origin import stand_in
 from sluice.results.run_document import STATUS, read_run
-from sluice.runs.books import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jinja2 import Template
 
+    from sluice.report.corrected import Corrected
+    from sluice.results.corrections import Corrections
     from sluice.results.run_document import Run, Shown
 
+PAGE = 24  # example rows that are shown at once
 LISTED = 500  # jobs, inputs and warnings in the page; run.json has them all
 
 
@@ -57,41 +60,50 @@ def bars(counts: Mapping[str, int]) -> list[Bar]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Example rows of one kind, and how many rows there are of it."""
+class Card:
+    """An example row: its colour, whose answer it has, and what people said of it."""
 
-    title: str
-    count: int
+    row: Shown
     style: str
-    rows: list[Shown]
+    tier: str
+    corrected: Corrected | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether a stronger tier gave another answer than the first."""
+        return self.row.status == Status.ACCEPTED and self.row.first is not None and self.row.first != self.row.label
 
 
-def kinds_of(run: Run) -> list[Kind]:
-    """Group the example rows: accepted by tier, unresolved, rejected."""
-    shown = run.findings.examples
-    kinds = [
-        Kind(
-            f"Accepted from {name}",
-            sum(item.rows for item in run.findings.accepted if item.tier == tier),
-            style_of(tier),
-            [row for row in shown if row.status == Status.ACCEPTED and row.tier == tier],
+def cards_of(run: Run, people: People) -> list[Card]:
+    """The example rows: the first few of each kind, then those to browse."""
+    names, places = tier_names(run), people.places
+    return [
+        Card(
+            row,
+            _style(row),
+            names[row.tier] if row.tier is not None and row.tier < len(names) else "",
+            places.get((row.source, row.line)),
         )
-        for tier, name in enumerate(tier_names(run))
+        for row in run.findings.examples
     ]
-    for status, style in ((Status.UNRESOLVED, "rest"), (Status.REJECTED, "rejected")):
-        rows = [row for row in shown if row.status == status]
-        kinds.append(Kind(status.capitalize(), getattr(run.rows, status), style, rows))
-    return [kind for kind in kinds if kind.rows]
 
 
-def render(document: Mapping[str, object]) -> str:
-    """Render run.json as one HTML page that needs nothing from outside.
+def _style(row: Shown) -> str:
+    if row.status == Status.ACCEPTED:
+        return style_of(row.tier or 0)
+    return "rejected" if row.status == Status.REJECTED else "rest"
+
+
+def render(document: Mapping[str, object], people: People | None = None) -> str:
+    """Render run.json as one HTML page that needs nothing from outside, with what people said of its rows.
 
     Raises:
         Stop: the library of the charts is not there.
 
     """
     run = read_run(document)
+    people = people or People()
+    cards = cards_of(run, people)
     drawn = draw_charts(run)
     flat = {name for name in PAIRED if name in drawn and drawn[name].even}
     specs = {name: chart.spec for name, chart in drawn.items() if name not in flat}
@@ -107,7 +119,10 @@ def render(document: Mapping[str, object]) -> str:
         flat=flat,
         heats=heats(run.findings.groups),
         most_labels=MOST_LABELS,
-        kinds=kinds_of(run),
+        cards=cards,
+        answers=sorted({card.row.label for card in cards if card.row.label}),
+        people=people,
+        page=PAGE,
         rounds=len({item.round for item in run.rounds}),
         definition=_as_yaml(run.definition),
         book=_in_script({"config": CONFIG, "specs": specs}),
@@ -116,8 +131,19 @@ def render(document: Mapping[str, object]) -> str:
         style_sheet=Markup(_resource("report.css")),  # noqa: S704
         few=FEW,
         most=LISTED,
-        shown=SHOWN,
     )
+
+
+def with_people(document: Mapping[str, object], corrections: Corrections) -> bytes | None:
+    """Render a run's report with what people have said of its rows since; None where they said nothing.
+
+    Raises:
+        NotInstalled: there is something, and the library of the charts is not there.
+
+    """
+    corrections.refresh()
+    people = people_of(corrections, read_run(document)) if corrections.rows else People()
+    return render(document, people).encode() if people.rows else None
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -6,9 +6,8 @@ whose records have the smallest keys: keys are hashes, so that is a fair sample,
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from heapq import nsmallest
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -16,14 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.reasons import Outcome, Reason, Status
+from sluice.results.examples import ExampleRows, browsed, sampled
 from sluice.results.gold import GoldCount
 from sluice.results.groups import GroupsCount, GroupTable, add_groups, tell_groups
 from sluice.results.merging import in_words
-from sluice.rows.record import KEY, RAW, RowReader
-from sluice.runs.books import SHOWN, Example, Findings
+from sluice.rows.record import RAW
+from sluice.runs.books import Example, Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sluice.results.merging import Joined, Records
     from sluice.task.task import Task
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=tuple[Any, ...])
 
 PAIRS = 2_000  # pairs of answers that a part keeps: two thousand labels have two million, and few of them matter
-EXCERPT = 400  # characters of a shown row
 TOLD = dict.fromkeys(("changes", "mistakes", "said"), 200)  # rows in run.json; tiers and labels bound the others
 TABLES = {
     "accepted": ("tier", "rows"),
@@ -45,11 +44,12 @@ TABLES = {
 SUMS = ("compared", "changed")
 
 
-def add_up(parts: Iterable[Findings]) -> Findings:
-    """The findings of several parts as those of one; each part is let go before the next one is taken."""
+def add_up(parts: Iterable[Findings], rows: int) -> Findings:
+    """The findings of several parts as those of one of so many rows; each part is let go before the next is taken."""
     tables: dict[str, Counter[tuple[Any, ...]]] = {name: Counter() for name in TABLES}
     sums: Counter[str] = Counter()
     examples: list[Example] = []
+    most = browsed(rows)
     groups: dict[str, GroupTable] = {}
     for part in parts:
         for name, table in tables.items():
@@ -57,7 +57,7 @@ def add_up(parts: Iterable[Findings]) -> Findings:
         sums.update({name: getattr(part, name) for name in SUMS})
         add_groups(groups, part.groups)
         if part.examples:
-            examples = sampled([*examples, *part.examples])
+            examples = sampled([*examples, *part.examples], most)
     listed: dict[str, Any] = {name: _most(table) for name, table in tables.items()}
     listed |= {name: sums[name] for name in SUMS}
     return Findings(**listed, examples=examples, groups=[table.group() for table in groups.values()])
@@ -80,28 +80,14 @@ def _most(table: Counter[Any], at_most: int | None = None) -> list[Any]:
     return [(*names, count) for names, count in ordered[:at_most]]
 
 
-def sampled(examples: Iterable[Example]) -> list[Example]:
-    """At most `SHOWN` rows of each kind, each record once: those with the smallest keys."""
-    kinds: defaultdict[tuple[str, str], dict[str, Example]] = defaultdict(dict)
-    for example in examples:
-        kinds[_kind(example)].setdefault(example.record, example)
-    return [
-        example for kind in sorted(kinds) for example in nsmallest(SHOWN, kinds[kind].values(), attrgetter("record"))
-    ]
-
-
-def _kind(example: Example) -> tuple[str, str]:
-    return example.status, str(example.tier) if example.status == Status.ACCEPTED else example.reason or ""
-
-
 class FindingsCount:
     """Counts what the rows of a part tell, and keeps some of them."""
 
-    def __init__(self, task: Task, records: Records) -> None:
+    def __init__(self, task: Task, records: Records, rows: int) -> None:
         self.records = records
         self.gold = GoldCount(task)
         self.groups = GroupsCount(task)
-        self.examples = ExampleRows(task, records) if task.report.examples else None
+        self.examples = ExampleRows(task, records, browsed(rows)) if task.report.examples else None
         self.seen: list[pa.Array] = []  # the record of each row
 
     def add(self, lines: Sequence[bytes], joined: Joined) -> None:
@@ -129,7 +115,7 @@ class FindingsCount:
             mistakes=_most(self.gold.mistakes, PAIRS),
             said=self._said(rows),
             groups=self.groups.groups(),
-            examples=[] if self.examples is None else sampled(self.examples.found),
+            examples=[] if self.examples is None else self.examples.sampled(),
         )
 
     def _records_of_rows(self) -> pa.Array:
@@ -214,72 +200,3 @@ def _decoded(code: int, values: Sequence[Sequence[Any]]) -> list[Any]:
         code, n = divmod(code, len(unique))
         found.append(unique[n])
     return found[::-1]
-
-
-class ExampleRows:
-    """Keeps some rows of each kind: accepted by each tier, unresolved and rejected for each reason."""
-
-    def __init__(self, task: Task, records: Records) -> None:
-        self.records = records
-        self.reader = RowReader(task)
-        self.wanted = pa.concat_arrays([pa.array([], pa.int64()), *_chosen(records)])
-        self.first_answers: dict[int, str | None] = self._first_answers()
-        self.found: list[Example] = []
-
-    def _first_answers(self) -> dict[int, str | None]:
-        """What a record had been answered before a later tier settled it, for those that are wanted."""
-        first = self.records.firsts
-        here = pc.is_in(first.records, value_set=self.wanted)
-        return dict(zip(*(column.filter(here).to_pylist() for column in (first.records, first.answers)), strict=True))
-
-    def add(self, lines: Sequence[bytes], joined: Joined) -> None:
-        """Take stored rows with their results, in the same order."""
-        for row in (*self._of_records(joined.records), *self._of_none(lines, joined)):
-            self.found.append(self._example(lines[row], joined, row))
-
-    def _of_records(self, records: pa.Array) -> Iterator[int]:
-        """The first row of each wanted record that is met here; then it is wanted no more."""
-        met = pc.unique(records.filter(pc.is_in(records, value_set=self.wanted)))
-        if len(met):
-            self.wanted = self.wanted.filter(pc.invert(pc.is_in(self.wanted, value_set=met)))
-            yield from (pc.index(records, record).as_py() for record in met)
-
-    def _of_none(self, lines: Sequence[bytes], joined: Joined) -> Iterator[int]:
-        """Rows of which no record was sent: the rejected ones, and those that the run's end left out."""
-        unsent = pc.indices_nonzero(pc.equal(joined.records, len(self.records.keys)))
-        reasons = joined.table["reason"].combine_chunks().take(unsent)
-        for reason in pc.unique(reasons):
-            rows = unsent.filter(pc.equal(reasons, reason)).to_pylist()
-            yield from nsmallest(SHOWN, rows, lambda row: lines[row][:KEY])
-
-    def _example(self, line: bytes, joined: Joined, row: int) -> Example:
-        values: dict[str, Any] = {name: joined.table[name][row].as_py() for name in COPIED}
-        rejected = values["status"] == Status.REJECTED
-        raw = line[RAW:]
-        record = joined.records[row].as_py()
-        labels = joined.table["labels"][row].as_py()
-        return Example(
-            **values,
-            record=line[:KEY].decode(),
-            label=None if labels is None else ", ".join(labels),
-            first=self.first_answers.get(record),
-            text=excerpt(raw.decode(errors="replace") if rejected else self.reader.text(raw)),
-        )
-
-
-COPIED = ("status", "reason", "tier", "confidence", "source", "line")
-
-
-def _chosen(records: Records) -> Iterator[pa.Array]:
-    """For each kind the numbers of its records with the smallest keys."""
-    status, tier, reason = (records.columns[name].slice(0, len(records.keys)) for name in ("status", "tier", "reason"))
-    kinds = pc.if_else(pc.equal(status, Status.ACCEPTED.value), pc.cast(tier, pa.string()), reason)
-    for kind in pc.unique(kinds):
-        numbers = pc.indices_nonzero(pc.equal(kinds, kind)).cast(pa.int64())
-        keys = pa.table({"key": records.keys.take(numbers)})
-        yield numbers.take(pc.select_k_unstable(keys, k=SHOWN, sort_keys=[("key", "ascending")]))
-
-
-def excerpt(text: str) -> str:
-    """The beginning of a text, and an ellipsis where more of it follows."""
-    return text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -104,7 +104,7 @@ class _Merge:
         self.modulus = ids_modulus(run.plan.rows)
         self.ids = array("Q")
         self.ids_missing = 0
-        self.findings = FindingsCount(run.task, records)
+        self.findings = FindingsCount(run.task, records, run.plan.rows)
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()

@@ -65,7 +65,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     if done is not None:
         return msgspec.json.decode(done)  # type: ignore[no-any-return]
     parts: list[PartBooks] = []
-    findings = add_up(_found(opened, parts))
+    findings = add_up(_found(opened, parts), opened.plan.rows)
     jobs = _all_counts(opened)
     accounting.check_run(opened.plan, parts, jobs)
     _copy(services, opened, [books.part for books in parts])

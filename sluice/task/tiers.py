@@ -125,7 +125,9 @@ class Report(Strict):
     """What a run's report and run.json may hold of the rows."""
 
     examples: Yes = Field(
-        True, description="Whether some rows of each kind stand there with the beginning of their text."
+        True,
+        description="Whether some rows of each kind stand there with the beginning of their text, and values of "
+        "kept columns; without it, of these only dates and truth values.",
     )
 
 

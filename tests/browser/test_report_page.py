@@ -316,6 +316,29 @@ def test_all_bars_can_be_shown_and_ordered(visit: Callable[..., Visit]) -> None:
     assert [name for _, name in tops][:3] == ["label 0", "label 1", "label 10"]
 
 
+def test_rows_can_be_browsed(visit: Callable[..., Visit]) -> None:
+    """By label, by what became of them and by their words; some at once, more on demand, and it is told how many."""
+    example = RUN["findings"]["examples"][0]
+    rows = [{**example, "record": f"{n}", "text": f"text {n}", "label": f"l{n % 3}"} for n in range(40)]
+    rows += [{**rows[0], "record": "x", "tier": 1, "first": "l9", "text": HOSTILE[1]}]
+    opened = visit(changed(findings={**RUN["findings"], "examples": rows}))
+    bar, found = opened.page.locator(".browse"), opened.page.locator(".browse .found")
+    assert found.inner_text() == "24 of 41 rows"
+    opened.page.get_by_role("button", name="Show more").press("Enter")
+    assert found.inner_text() == "41 of 41 rows"
+    assert opened.page.evaluate("document.activeElement.textContent").strip().startswith("text 24")
+    assert opened.page.locator(".more").is_hidden()
+    bar.locator("[name=label]").select_option(label="l1")
+    assert found.inner_text() == "13 of 13 rows"
+    bar.locator("[name=words]").fill("TEXT 1")
+    assert opened.page.locator(".card:visible bdi").all_inner_texts() == [f"text {n}" for n in (1, 10, 13, 16, 19)]
+    bar.locator("[name=label]").select_option("")
+    bar.locator("[name=words]").fill("</SCRIPT>")
+    bar.locator("[name=which]").select_option("changed")
+    assert found.inner_text() == "1 of 1 rows"
+    assert opened.noise == []
+
+
 @pytest.mark.parametrize("name", ["good", "77 labels", "eight tiers", "many jobs"])
 def test_a_phone_shows_all_of_it(visit: Callable[..., Visit], name: str) -> None:
     """No sideways scrolling of the page; the flow is bars there, since its picture would be too small."""

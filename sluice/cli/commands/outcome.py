@@ -161,7 +161,8 @@ def report(
 ) -> None:
     """Download a run's report, and print where it lies.
 
-    Of a local run, named by its folder, the report is there already; --out copies it.
+    Of a local run, named by its folder, the report is there already; --out copies it. What people have corrected since
+    stands in it, too, with who and when.
 
     Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none.
     """

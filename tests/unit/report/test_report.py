@@ -13,16 +13,19 @@ import pytest
 import vl_convert
 
 from sluice import figures
+from sluice.aws.s3 import Store
 from sluice.reasons import MEANING, Reason, about
 from sluice.report.charts import JOBS, cost, draw_charts
 from sluice.report.drawing import FEW
 from sluice.report.flow import Outcome, draw_flow
 from sluice.report.heat import DARKEST, heats
-from sluice.report.report import LISTED, bars, render
+from sluice.report.report import LISTED, bars, render, with_people
 from sluice.report.vega import charts_library
+from sluice.results.corrections import Correction, Corrections
 from sluice.results.origin import made_up, stand_in
 from sluice.results.run_document import read_run
 from tests.harness.runs import RUN, RUNS, changed, without_prices
+from tests.harness.s3 import MemoryS3
 
 
 class Page(HTMLParser):
@@ -212,12 +215,36 @@ def test_examples_stand_with_what_became_of_them() -> None:
     """Each kind has its rows, their label or reason, and their place."""
     words = Page(render(RUN)).words
     for told in (
-        "Accepted from nova-micro 880 rows a text of row 1 billing · certain a.jsonl, line 1",
-        "a text of row 2 billing · certain · first other a.jsonl, line 2",
-        "Unresolved 30 rows a text of row 3 low_confidence the model was less sure than the task asks for",
-        "Rejected 10 rows a text of row 4 text_missing the row has no text field a.jsonl, line 4",
+        "a text of row 1 billing · certain · nova-micro a.jsonl, line 1",
+        "a text of row 2 billing · certain · claude-haiku-4-5 · first other a.jsonl, line 2",
+        "a text of row 3 Left open · low_confidence: the model was less sure than the task asks for",
+        "a text of row 4 Not readable · text_missing: the row has no text field a.jsonl, line 4",
     ):
         assert told in words
+
+
+def said(line: int, by: str, label: str, **more: Any) -> Correction:
+    fixed = {"record": f"{line}", "at": f"2026-11-2{line}T10:00:00+00:00", "run": RUN["run_id"], "given": ["billing"]}
+    place = {"source": RUN["inputs"][0]["uri"], "line": line}
+    return Correction(**{**fixed, **place, "by": by, "labels": [label], **more})
+
+
+def test_what_people_said_stands_with_who_said_it() -> None:
+    """Corrections, confirmations and conflicts, those of other runs left out; the rows themselves say it too."""
+    log = Corrections(Store(MemoryS3(), "results"), "tickets")  # type: ignore[arg-type]
+    log.add([said(1, "ann", "other", note="a <note>"), said(2, "ann", "billing"), said(3, "ann", "other")])
+    log.add([said(3, "ben", "billing"), said(4, "ben", "other", run="another", version="9")])
+    page = with_people(RUN, log)
+    assert page is not None
+    words = Page(page.decode()).words
+    assert "3 rows were looked at by ann (3), ben (1): 1 corrected, 1 confirmed, 1 in conflict." in words
+    assert "a.jsonl, line 1 billing other corrected ann 2026-11-21 10:00:00 a <note>" in words
+    assert "billing · certain · nova-micro corrected other · ann" in words
+    assert "ann: other; ben: billing conflict ann, ben" in words
+    assert "line 4 billing other" not in words
+    silent = with_people(changed(definition={"report": {"examples": False}}), log)
+    assert silent is not None
+    assert "<note>" not in Page(silent.decode()).words
 
 
 def test_a_report_without_examples_says_so() -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.results.findings import EXCERPT, add_up, excerpt
-from sluice.runs.books import SHOWN, Findings
+from sluice.results.examples import BROWSED, EACH, EXCERPT, LEAST, OTHERS, browsed, excerpt, sampled
+from sluice.results.findings import add_up
+from sluice.runs.books import SHOWN, Example, Findings
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 from tests.harness.drive import Cloud, jsonl
@@ -113,9 +114,10 @@ def test_some_rows_of_each_kind_are_shown() -> None:
     rows = jsonl([{"t": text} for text in KINDS]) + b"no JSON\n" + b'{"u": "no text"}\n' * 5
     shown = examples(rows)
     kinds = Counter((row["status"], row["tier"], row["reason"]) for row in shown)
+    assert [(row["status"], row["tier"]) for row in shown[:6]] == [("accepted", 0)] * 3 + [("accepted", 1)] * 3
     assert kinds == {
-        ("accepted", 0, None): SHOWN,
-        ("accepted", 1, None): SHOWN,
+        ("accepted", 0, None): 9,  # what is more than `SHOWN` is there to browse
+        ("accepted", 1, None): 9,
         ("unresolved", 1, "label_unknown"): 1,
         ("rejected", None, "row_not_json"): 1,
         ("rejected", None, "text_missing"): SHOWN,
@@ -138,6 +140,22 @@ def test_the_same_rows_are_shown_however_they_are_cut() -> None:
 def test_of_equal_rows_one_is_shown() -> None:
     """A text that is repeated tells the same a second time."""
     assert len(examples(jsonl([{"t": "a,certain,a"}] * 50), part_bytes=200)) == 1
+
+
+def test_rows_to_browse_are_bounded() -> None:
+    """So many of each label, however many rows and labels there are; less of a run whose parts are many."""
+    given = [
+        Example(
+            record=f"{n:05}", status="accepted", reason=None, tier=1, label=f"l{n % labels}", confidence=None,
+            first="l0", source="s", line=n, text="",
+        )
+        for labels in (2, 900) for n in range(2_000)
+    ]  # fmt: skip
+    few = sampled(given[:2_000], BROWSED)
+    assert Counter(row.label for row in few)["l0"] == EACH
+    assert len(sampled(given[2_000:], BROWSED)) <= BROWSED + BROWSED // OTHERS + SHOWN
+    assert sampled(sampled(given[:2_000], BROWSED), BROWSED) == few
+    assert (browsed(1), browsed(10**6), browsed(10**9)) == (BROWSED, BROWSED, LEAST)
 
 
 def test_rows_that_the_end_left_out_are_shown_too() -> None:
@@ -203,6 +221,6 @@ def test_mistakes_stand_beside_what_was_known() -> None:
 def test_parts_add_up() -> None:
     """The same rows in two parts count twice, and nothing added to them changes nothing."""
     part = Findings(labels=[(0, "a", 2), (1, "b", 5)], changes=[("a", "b", 3)], compared=4, changed=3)
-    assert add_up([part, Findings(), part]) == Findings(
+    assert add_up([part, Findings(), part], 14) == Findings(
         labels=[(1, "b", 10), (0, "a", 4)], changes=[("a", "b", 6)], compared=8, changed=6
     )
