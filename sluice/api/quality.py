@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,9 @@ from sluice.quality.evaluation import Evaluation
 from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
 from sluice.results.corrections import FOLDER
+from sluice.results.examples import excerpt
 from sluice.results.run_document import read_run
+from sluice.results.source_rows import SourceRows
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate
 from sluice.runs.state import JUDGED_AGAIN
@@ -98,10 +102,7 @@ def compare(
     """
     sides = [_side(*each) for each in (first, second)]
     runs = [read_run(side.summary) for side in sides]
-    if runs[0].run_id == runs[1].run_id:
-        raise BadRequest(f"{runs[0].run_id} is one run: name two that differ in what you want to compare")
-    if not set(sides[0].task.labels) & set(sides[1].task.labels):
-        raise BadRequest("the tasks of the two runs have no label in common: nothing of their answers can be compared")
+    _check_two(sides)
     known = _known_of_either(sides, gold)
     found = Comparison(sides[0], sides[1], known).document()
     if gold is not None and found["gold"] is None:
@@ -112,6 +113,47 @@ def compare(
         "outside": 0 if known is None else known.outside,
         **found,
     }
+
+
+def moved(first: tuple[Published, Mapping[str, Any]], second: tuple[Published, Mapping[str, Any]]) -> dict[str, Any]:
+    """Find what moved between two runs over the same rows, by label, with some of the rows.
+
+    Args:
+        first: a run's rows and its run.json.
+        second: the other's.
+
+    Returns:
+        `runs`, `rows` as of `compare`, `moved` (`Comparison.moved`); its rows have their `text` where both tasks let
+        reports have examples, cut to some hundred characters. `problems`: of which inputs there is no text any more.
+
+    Raises:
+        BadRequest: they are one, or have no row in common, or a task has no labels.
+
+    """
+    sides = [_side(*each) for each in (first, second)]
+    _check_two(sides)
+    found = Comparison(sides[0], sides[1], None)
+    what = found.moved()
+    texts = all(side.task.report.examples for side in sides)
+    source = SourceRows(replace(sides[1].published, definition=sides[1].summary.get("definition")))
+    rows = sorted((row for pair in what["pairs"] for row in pair["examples"]), key=itemgetter("source", "line"))
+    for row, raw in zip(rows, source.at(rows) if texts else [None] * len(rows), strict=True):
+        row["text"] = None if raw is None else excerpt(source.text(raw))
+    return {
+        "runs": [_about(side, read_run(side.summary)) for side in sides],
+        "rows": found.document()["rows"],
+        "moved": what,
+        "texts": texts,
+        "problems": sorted(set(source.problems.values())),
+    }
+
+
+def _check_two(sides: Sequence[Side]) -> None:
+    names = [read_run(side.summary).run_id for side in sides]
+    if names[0] == names[1]:
+        raise BadRequest(f"{names[0]} is one run: name two that differ in what you want to compare")
+    if not set(sides[0].task.labels) & set(sides[1].task.labels):
+        raise BadRequest("the tasks of the two runs have no label in common: nothing of their answers can be compared")
 
 
 def _side(published: Published, summary: Mapping[str, Any]) -> Side:

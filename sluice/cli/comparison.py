@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sluice.api.quality import compare
+from sluice.api.quality import compare, moved
 from sluice.cli.exits import ExitCode, print_json
+from sluice.cli.fetch import folder_of, hand_over
 from sluice.cli.plan import section
 from sluice.cli.summary import page_console
 from sluice.figures import NONE, dearer, dollars, percent, short_model
+from sluice.files import write_whole
+from sluice.report.beside import render_beside
+from sluice.results.folder import in_folder, read_document
 from sluice.results.origin import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rich.console import RenderableType
 
+    from sluice.api.deployment import Deployment
     from sluice.results.published import Published
 
     Opened = tuple[Published, Mapping[str, Any]]
 
 SHOWN = 12  # pairs of labels; --json has more
 NAMES = ("A", "B")
+
+
+def opened(name: str, deployment: Deployment | None) -> Opened:
+    """Open one of the two runs, by its folder or its id."""
+    folder = folder_of(name)
+    if folder is not None or deployment is None:
+        return in_folder(folder or Path(name)), read_document(folder or Path(name))
+    run = deployment.run(name)
+    return run.published(), run.summary
+
+
+def write_beside(first: Opened, second: Opened, out: Path | None, *, show_it: bool, as_json: bool) -> ExitCode:
+    """Write the page of two runs side by side, and tell where it lies."""
+    document = moved(first, second)
+    names = [run["run_id"] for run in document["runs"]]
+    place = out or Path(f"{names[0]}-against-{names[1]}.html")
+    write_whole(place, render_beside(document).encode())
+    return hand_over(place, show_it=show_it, as_json=as_json)
 
 
 def print_comparison(first: Opened, second: Opened, gold: Path | None, *, as_json: bool) -> ExitCode:

@@ -61,7 +61,7 @@ def fetch_report(deployment: Deployment, run: str, out: Path, *, show_it: bool, 
     """Download a run's report; that of a run that failed is made here, of what it left behind."""
     report = deployment.run(run).report()
     write_whole(out, report)
-    return _hand_over(out, show_it=show_it, as_json=as_json)
+    return hand_over(out, show_it=show_it, as_json=as_json)
 
 
 def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json: bool = False) -> ExitCode:
@@ -76,10 +76,10 @@ def show_report(folder: Path, out: Path | None = None, *, show_it: bool, as_json
     page = with_people(read_document(folder), in_folder(folder).corrections) if told else None
     if out is not None or page is not None:
         write_whole(out or report, page or report.read_bytes())
-    return _hand_over(out or report, show_it=show_it, as_json=as_json)
+    return hand_over(out or report, show_it=show_it, as_json=as_json)
 
 
-def _hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
+def hand_over(report: Path, *, show_it: bool, as_json: bool) -> ExitCode:
     """Tell where a report lies, and show it if that is asked for."""
     if as_json:
         print_json({"path": str(report.resolve())})

@@ -12,8 +12,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from sluice.errors import BadRequest
 from sluice.figures import place, row_number
 from sluice.quality.known import from_input
@@ -24,7 +22,7 @@ from sluice.results.wanted import Wanted
 from sluice.rows.record import parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from sluice.quality.known import KnownAnswers
     from sluice.results.corrections import Said
@@ -137,7 +135,8 @@ class Desk:
         at = {key: number for number, key in enumerate(sorted(rows))}
         drawn = {(row["source"], row["line"]) for row in chosen["uniform"]}
         source = SourceRows(self.published)
-        shown = [self._shown(row, raw, source, drawn) for row, raw in _with_raws(source, rows)]
+        ordered = [rows[key] for key in sorted(rows)]
+        shown = [self._shown(row, raw, source, drawn) for row, raw in zip(ordered, source.at(ordered), strict=True)]
         task = self.task
         return {
             "task": task.name,
@@ -186,29 +185,6 @@ class Desk:
             "said": [told(said) for said in log.heads],
             "seen": log.last,
         }
-
-
-def _with_raws(
-    source: SourceRows, rows: Mapping[tuple[str, int], dict[str, Any]]
-) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """Yield rows in the order of their places, each as it stood in the input."""
-    ordered = [rows[key] for key in sorted(rows)]
-    if not ordered:
-        return
-    if source.kept:
-        kept: dict[tuple[str, int], bytes | None] = dict.fromkeys(rows)
-        for batch in source.published.batches(Wanted(), ["source", "line", "input"]):
-            for key, raw in zip(_keys(batch), source.raws(batch), strict=True):
-                if key in kept:
-                    kept[key] = raw
-        yield from ((row, kept[row["source"], row["line"]]) for row in ordered)
-        return
-    batch = pa.RecordBatch.from_pylist([{name: row[name] for name in ("run_id", "source", "line")} for row in ordered])
-    yield from zip(ordered, source.raws(batch), strict=True)
-
-
-def _keys(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:
-    return zip(batch["source"].to_pylist(), batch["line"].to_pylist(), strict=True)
 
 
 def _cell(value: object) -> str:

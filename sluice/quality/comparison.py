@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from sluice.results.published import Published
     from sluice.task.task import Task
 
-COLUMNS = ("source", "line", "id", "record", "status", "labels")
+COLUMNS = ("source", "line", "id", "record", "status", "labels", "run_id")
 PAIRS = 200  # of labels in the document, the most frequent first
 NO_LABEL = 0  # the code of a row that was given none
+FEW = 3  # rows of each pair that are shown
+WITH_ROWS = 2_000  # pairs of which rows are kept
 Labels = frozenset[str]
 
 
@@ -128,6 +131,7 @@ class Comparison:
         self._records = (array("Q"), array("Q"))
         self._given = (array("i"), array("i"))
         self._known = array("i")
+        self._shown: dict[tuple[int, int], list[tuple[int, dict[str, Any]]]] = {}
         self._pair(self._first())
 
     def _first(self) -> dict[str, _Rows]:
@@ -158,8 +162,53 @@ class Comparison:
             self._records[1].append(record or rows.records[at])
             self._given[0].append(rows.codes[at])
             self._given[1].append(self._code(row["labels"]))
+            self._show(rows.codes[at], self._given[1][-1], record, row)
             self._known.append(self._code_known(row, back[row["source"]]))
         self.first_only = sum(rows.seen.count(0) for rows in ours.values())
+
+    def _show(self, one: int, other: int, record: int, row: dict[str, Any]) -> None:
+        """Keep the rows of a pair whose records have the smallest keys, which are hashes: a fair sample."""
+        if one == other or ((one, other) not in self._shown and len(self._shown) == WITH_ROWS):
+            return
+        shown = self._shown.setdefault((one, other), [])
+        if all(record != before for before, _ in shown):
+            shown.append((record, {name: row[name] for name in ("source", "line", "id", "run_id")}))
+            shown.sort(key=itemgetter(0))
+            del shown[FEW:]
+
+    def moved(self) -> dict[str, Any]:
+        """What moved, by label and by pair of answers; an answer of None is that of a row without a label.
+
+        `labels`: how many rows the first and the second run gave it, and to how many both did. `pairs`: rows of each
+        pair of different answers, the most frequent first, and some of these rows by their place in the second run.
+        """
+        counts = Counter(zip(*self._given, strict=True))
+        first, second, both = Counter[int](), Counter[int](), Counter[int]()
+        for (one, other), count in counts.items():
+            first[one] += count
+            second[other] += count
+            both[one] += count if one == other else 0
+        codes = sorted({*first, *second}, key=lambda code: (-first[code] - second[code], self._words(code)))
+        pairs = sorted((-count, pair) for pair, count in counts.items() if pair[0] != pair[1])
+        return {
+            "labels": [
+                {"label": self._answer(code), "first": first[code], "second": second[code], "both": both[code]}
+                for code in codes[:PAIRS]
+            ],
+            "rows": -sum(count for count, _ in pairs),
+            "pairs": [
+                {
+                    "first": self._answer(pair[0]),
+                    "second": self._answer(pair[1]),
+                    "rows": -count,
+                    "examples": [row for _, row in self._shown.get(pair, ())],
+                }
+                for count, pair in pairs[:PAIRS]
+            ],
+        }
+
+    def _answer(self, code: int) -> str | None:
+        return None if code == NO_LABEL else self._words(code)
 
     def _code(self, labels: Sequence[str] | Labels | None) -> int:
         """A number for each set of labels."""

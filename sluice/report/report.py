@@ -108,7 +108,7 @@ def render(document: Mapping[str, object], people: People | None = None) -> str:
     flat = {name for name in PAIRED if name in drawn and drawn[name].even}
     specs = {name: chart.spec for name, chart in drawn.items() if name not in flat}
     scripts = [charts_library(), _resource("report.js")]
-    return _template().render(
+    return page_template("report.html.j2").render(
         run=run,
         names=tier_names(run),
         flow=draw_flow(run),
@@ -128,7 +128,7 @@ def render(document: Mapping[str, object], people: People | None = None) -> str:
         book=_in_script({"config": CONFIG, "specs": specs}),
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own, and held to by the policy
         policy=_policy(scripts),
-        style_sheet=Markup(_resource("report.css")),  # noqa: S704
+        style_sheet=style_sheet(),
         few=FEW,
         most=LISTED,
     )
@@ -172,8 +172,14 @@ def _resource(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
+def style_sheet() -> Markup:
+    """The style of all pages."""
+    return Markup(_resource("report.css"))  # noqa: S704 - our own
+
+
 @cache
-def _template() -> Template:
+def page_template(name: str) -> Template:
+    """A page of this folder, with the filters that tell figures in words."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 (only publish and report need it)
 
     environment = Environment(
@@ -183,7 +189,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
+    for figure in (
         "dollars",
         "dearer",
         "percent",
@@ -196,8 +202,8 @@ def _template() -> Template:
         "place",
         "row_number",
     ):
-        environment.filters[name] = getattr(figures, name)
+        environment.filters[figure] = getattr(figures, figure)
     environment.filters["count"] = "{:,}".format
     environment.filters["style"] = style_of
     environment.filters["meaning"] = meaning
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

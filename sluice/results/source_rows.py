@@ -19,7 +19,7 @@ from sluice.results.wanted import Wanted
 from sluice.rows.record import RowReader, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sluice.results.published import Origin, Published
 
@@ -71,6 +71,19 @@ class SourceRows:
             for number, raw in self._of_input(place, sorted(wanted)):
                 raws[number] = raw
         return raws
+
+    def at(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        """Some rows, of which `run_id`, `source` and `line` are known, as they stood in the input: one pass over it."""
+        if not rows:
+            return []
+        if not self.kept:
+            columns = ("run_id", "source", "line")
+            return self.raws(pa.RecordBatch.from_pylist([{name: row[name] for name in columns} for row in rows]))
+        found: dict[tuple[str, int], bytes | None] = dict.fromkeys((row["source"], row["line"]) for row in rows)
+        for batch in self.published.batches(Wanted(), ["source", "line", INPUT]):
+            keys = zip(batch["source"].to_pylist(), batch["line"].to_pylist(), strict=True)
+            found |= {key: raw for key, raw in zip(keys, self.raws(batch), strict=True) if key in found}
+        return [found[row["source"], row["line"]] for row in rows]
 
     def _of_input(self, place: tuple[str, str], wanted: Sequence[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
         uri = place[1]

@@ -146,12 +146,16 @@ def results(  # noqa: PLR0913, PLR0917 - one for each option
     epilog=examples(
         "sluice report tickets-20261120t101500-0123456789 --open",
         "sluice report out/demo --open",
+        "sluice report out/before --against out/after --open",
     )
 )
 def report(
     run: RunOrFolder,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where it goes; else RUN.html here.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="B", help="Another run over the same rows: what moved to it.")
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in your browser.")] = False,
     json: JsonOption = False,
@@ -164,10 +168,23 @@ def report(
     Of a local run, named by its folder, the report is there already; --out copies it. What people have corrected since
     stands in it, too, with who and when.
 
-    Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none.
+    With --against the page shows RUN and B side by side: what moved, by label, with some of the rows. Rows are the same
+    that stand on the same line of the same input.
+
+    Exit codes: 0 it is there, 1 AWS could not be reached, 2 there is none, or the runs have no row in common.
     """
     from sluice.cli.fetch import fetch_report, folder_of, show_report  # noqa: PLC0415
 
+    if against is not None:
+        from sluice.cli.comparison import opened, write_beside  # noqa: PLC0415
+
+        if folder_of(run) is not None and folder_of(against) is not None:
+            sides = opened(run, None), opened(against, None)
+            raise here(lambda: write_beside(*sides, out, show_it=open_it, as_json=json))
+        raise in_cloud(
+            (env, region, profile),
+            lambda it: write_beside(opened(run, it), opened(against, it), out, show_it=open_it, as_json=json),
+        )
     folder = folder_of(run)
     if folder is not None:
         raise here(lambda: show_report(folder, out, show_it=open_it, as_json=json))

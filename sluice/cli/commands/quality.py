@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from sluice.cli.help import examples
 from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sluice.api.deployment import Deployment
     from sluice.cli.exits import ExitCode
     from sluice.results.published import Published
 
@@ -94,16 +91,8 @@ def compare(
 
     Exit codes: 0 printed, 1 AWS or a file could not be reached, 2 wrong usage, or the runs have no row in common.
     """
-    from sluice.cli.comparison import print_comparison  # noqa: PLC0415
+    from sluice.cli.comparison import opened, print_comparison  # noqa: PLC0415
     from sluice.cli.fetch import folder_of  # noqa: PLC0415
-    from sluice.results.folder import in_folder, read_document  # noqa: PLC0415
-
-    def opened(name: str, deployment: Deployment | None) -> tuple[Published, Mapping[str, Any]]:
-        folder = folder_of(name)
-        if folder is not None or deployment is None:
-            return in_folder(folder or Path(name)), read_document(folder or Path(name))
-        run = deployment.run(name)
-        return run.published(), run.summary
 
     if folder_of(first) is not None and folder_of(second) is not None:
         raise here(lambda: print_comparison(opened(first, None), opened(second, None), gold, as_json=json))

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from sluice.api.quality import compare
+from sluice.api.quality import compare, moved
 from sluice.cli.comparison import sections, verdict
 from sluice.errors import BadRequest
+from sluice.quality.comparison import FEW
+from sluice.report.beside import render_beside
 from sluice.results.published import Origin, Published
 from sluice.rows.containers import Reading
 from sluice.runs.document import read
@@ -200,3 +202,35 @@ def test_runs_that_cannot_be_compared_are_refused_with_the_reason(good: Opened) 
         compare(good, ran(labels=["x", "y"], input={"gold": None}))
     with pytest.raises(BadRequest, match="has no results to compare"):
         compare(good, (Published(good[0].store, "t-1", "results/t/", list), {**good[1], "run_id": "t-1"}))
+
+
+def test_what_moved_is_told_by_label_with_rows(good: Opened, poor: Opened) -> None:
+    """Each label's rows in both runs add up, a row without a label has moved too, and its text stands beside it."""
+    found = moved(good, ran(lambda _model, text: right("", text) if "twin" in text else "no JSON"))
+    labels = {each["label"]: (each["first"], each["second"], each["both"]) for each in found["moved"]["labels"]}
+    assert labels == {"about": (30, 10, 10), "odd": (10, 0, 0), None: (0, 30, 0)}
+    pairs = {(pair["first"], pair["second"]): pair for pair in found["moved"]["pairs"]}
+    assert {pair: each["rows"] for pair, each in pairs.items()} == {("about", None): 20, ("odd", None): 10}
+    assert found["moved"]["rows"] == 30
+    for (first, _), pair in pairs.items():
+        assert len(pair["examples"]) == FEW
+        assert all(row["text"].endswith(str(first)) for row in pair["examples"])
+    page = render_beside(moved(good, poor))
+    assert "10 rows, 100% of what moved" in page
+    assert all(row["text"] in page for row in moved(good, poor)["moved"]["pairs"][0]["examples"])
+
+
+def test_a_task_keeps_its_rows_out_of_what_moved(good: Opened) -> None:
+    """No text stands in the page where one of the two tasks lets no report have any; hostile labels stay text."""
+    hostile = "<script>hit()</script>"
+    other = ran(
+        lambda *_: json.dumps({"label": hostile, "confidence": "certain"}),
+        report={"examples": False},
+        labels=["about", "odd", hostile],
+    )
+    found = moved(good, other)
+    assert all(row["text"] is None for pair in found["moved"]["pairs"] for row in pair["examples"])
+    page = render_beside(found)
+    assert "row 1 about" not in page
+    assert "&lt;script&gt;hit()" in page
+    assert "<script" not in page
