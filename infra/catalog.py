@@ -1,9 +1,10 @@
 """The results as SQL: a Glue table per task, views of what is current, and a workgroup for Athena.
 
 A task called `tickets` has the table `tickets` (every published run) and the view `tickets_current` (of each source the
-latest run). The view `results` holds the shared columns of all tasks' current rows; the table `runs` has a row for each
-published run. Athena finds Parquet columns by their names, so that files of an earlier version of a task, with columns
-fewer or more, stay readable; what it cannot read is a column whose type has changed.
+latest run, with what people say of a row beside the model's answer). The view `results` holds the shared columns of all
+tasks' current rows, the table `runs` a row for each published run, the table `corrections` what people said, and the
+view `corrected` what stands of it. Athena finds Parquet columns by their names, so that files of an earlier version of
+a task, with columns fewer or more, stay readable; what it cannot read is a column whose type has changed.
 
 The tasks' tables and views lie in the stack itself where its template has room for them, else in nested stacks, each
 task in the one that its name says, so that another task more or less moves none of them: CloudFormation cannot move a
@@ -24,6 +25,7 @@ from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
 from constructs import Construct
 
+from infra import corrections
 from infra.options import TablesIn
 from infra.queries import QUERIES
 from sluice.errors import BadSetting
@@ -31,7 +33,7 @@ from sluice.results.run_table import RUNS
 from sluice.task.columns import BASE_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from infra.storage import Storage
 
@@ -140,6 +142,7 @@ class Catalog(Construct):
         database: str,
         storage: Storage,
         schemas: Mapping[str, pa.Schema],
+        fields: Mapping[str, Sequence[str]],
         scan_limit_gb: int,
         tables_in: TablesIn = TablesIn.AUTO,
     ) -> None:
@@ -155,7 +158,9 @@ class Catalog(Construct):
         )
         self.workgroup = self._workgroup(scan_limit_gb)
         self._files("runs", "runs/", [Column.of(field) for field in RUNS])
-        tables = [] if tables_in is TablesIn.NOWHERE else [self._of_task(*item) for item in schemas.items()]
+        if schemas and tables_in is not TablesIn.NOWHERE:
+            self._corrections(list(schemas))
+        tables = [] if tables_in is TablesIn.NOWHERE else [self._of_task(*item, fields) for item in schemas.items()]
         nested = tables_in is TablesIn.NESTED or (tables_in is TablesIn.AUTO and not has_room(tables))
         for table in tables:
             self._task(table, self._nested_stack(table.task) if nested else self)
@@ -163,11 +168,45 @@ class Catalog(Construct):
             self._results(tables)
             self._save_queries()
 
-    def _of_task(self, task: str, schema: pa.Schema) -> TaskTable:
+    def _of_task(self, task: str, schema: pa.Schema, fields: Mapping[str, Sequence[str]]) -> TaskTable:
         columns = [Column.of(field) for field in schema]
-        visible = [*columns, RUN_DATE]
-        sql = latest_runs(self._place(sql_name(task)), self._place("runs"), visible)
+        dated = [*columns, RUN_DATE]
+        rows = latest_runs(self._place(sql_name(task)), self._place("runs"), dated)
+        kinds = {name: Column.of(schema.field(name)).presto for name in fields.get(task, ())}
+        names = [column.name for column in dated]
+        sql = corrections.beside(rows, names, self._place(corrections.STANDING), task, kinds)
+        visible = [*dated, *(Column(*each) for each in corrections.LAYER)]
         return TaskTable(task, columns, visible, self._encoded(sql, visible))
+
+    def _corrections(self, tasks: Sequence[str]) -> None:
+        """Make the table over the logs of corrections, a folder for each task, and the view of what stands."""
+        location = f"s3://{self._storage.results.bucket_name}/corrections/"
+        self._table(
+            self,
+            corrections.LOG,
+            table_type="EXTERNAL_TABLE",
+            parameters={
+                "EXTERNAL": "TRUE",
+                "classification": "json",
+                "projection.enabled": "true",
+                "projection.task.type": "enum",
+                "projection.task.values": ",".join(tasks),
+                "storage.location.template": f"{location}${{task}}",
+            },
+            partition_keys=[glue.CfnTable.ColumnProperty(name="task", type="string")],
+            storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
+                columns=[_glue_column(Column(*each)) for each in corrections.LINES],
+                location=location,
+                input_format="org.apache.hadoop.mapred.TextInputFormat",
+                output_format="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+                serde_info=glue.CfnTable.SerdeInfoProperty(
+                    serialization_library="org.openx.data.jsonserde.JsonSerDe",
+                ),
+            ),
+        )
+        stood = [Column(*each) for each in corrections.STOOD]
+        encoded = self._encoded(corrections.standing(self._place(corrections.LOG)), stood)
+        self._view(corrections.STANDING, encoded, stood, self)
 
     def _task(self, table: TaskTable, scope: Construct) -> None:
         """Make the table and the view of a task."""

@@ -64,6 +64,7 @@ class SluiceStack(Stack):
             database=database_name(options.environment),
             storage=storage,
             schemas=tasks.schemas(),
+            fields=tasks.fields(),
             scan_limit_gb=options.scan_limit_gb,
             tables_in=options.tables_in,
         )

@@ -113,6 +113,10 @@ class Tasks:
         """Return the schema of each task's results."""
         return {task.name: schema(task) for task in self.tasks}
 
+    def fields(self) -> dict[str, list[str]]:
+        """Return the names of the fields that each task extracts."""
+        return {task.name: list(task.answer.fields) for task in self.tasks}
+
 
 def _has_a_server(model: str, catalog: Catalog) -> bool:
     entry = catalog.entries.get(model)

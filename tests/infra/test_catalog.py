@@ -48,6 +48,8 @@ def test_every_task_has_its_table_its_view_and_a_share_in_results(deployed: Depl
         "mails": "EXTERNAL_TABLE",
         "mails_current": "VIRTUAL_VIEW",
         "runs": "EXTERNAL_TABLE",
+        "corrections": "EXTERNAL_TABLE",
+        "corrected": "VIRTUAL_VIEW",
         "results": "VIRTUAL_VIEW",
     }
 

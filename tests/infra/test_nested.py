@@ -64,7 +64,7 @@ def test_a_hundred_tasks_of_sixty_columns_fit(many: Path) -> None:
     assert max(len(template["Resources"]) for template in templates.values()) <= MAX_RESOURCES
     names = [name for template in templates.values() for name in _tables(template)]
     wanted = {f"mailbox_{number}{suffix}" for number in range(100) for suffix in ("", "_current")}
-    assert sorted(names) == sorted({*wanted, "runs", "results"})
+    assert sorted(names) == sorted({*wanted, "runs", "results", "corrections", "corrected"})
 
 
 def test_another_task_moves_no_table(many: Path, few: dict[str, dict[str, Any]]) -> None:
@@ -78,7 +78,8 @@ def test_another_task_moves_no_table(many: Path, few: dict[str, dict[str, Any]])
 def test_few_tasks_lie_in_the_stack_itself(tmp_path: Path) -> None:
     """A deployment that fits is what it was: one template, nothing to move."""
     [template] = _synthesized(tmp_path / "out", _tasks(tmp_path / "tasks", 2)).values()
-    assert _tables(template) == {"mailbox_0", "mailbox_0_current", "mailbox_1", "mailbox_1_current", "runs", "results"}
+    tasks = {"mailbox_0", "mailbox_0_current", "mailbox_1", "mailbox_1_current"}
+    assert _tables(template) == {*tasks, "runs", "results", "corrections", "corrected"}
 
 
 def test_between_two_places_the_tables_of_tasks_are_nowhere(tmp_path: Path) -> None:

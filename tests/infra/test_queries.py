@@ -16,6 +16,8 @@ import pytest
 
 from infra.permissions import plain
 from infra.queries import QUERIES
+from sluice.results.corrections import Correction, Corrections
+from sluice.results.layer import LAYER, layer_of
 from sluice.results.table import schema
 from sluice.steps import publish, rejudge
 from sluice.task.columns import BASE_COLUMNS
@@ -26,6 +28,7 @@ from tests.harness.drive import Cloud, jsonl
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sluice.aws.s3 import Store
     from tests.infra.conftest import Deployed
 
 PLAIN = {"string": "VARCHAR", "boolean": "BOOLEAN", "tinyint": "TINYINT", "smallint": "SMALLINT", "bigint": "BIGINT"}
@@ -70,7 +73,7 @@ class Published:
 
     def write(self, root: Path) -> None:
         for key, _ in self.cloud.results.keys(""):
-            if key.endswith(".parquet"):
+            if key.endswith((".parquet", ".jsonl")):
                 path = root / key
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.cloud.results.get(key))
@@ -84,6 +87,7 @@ class Warehouse:
     runs: dict[str, str]
     database: duckdb.DuckDBPyConnection
     tables: dict[str, dict[str, Any]]
+    results: Store
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return self.database.sql(sql).fetchall()
@@ -126,7 +130,32 @@ def publish_runs(tasks: Path) -> tuple[Published, dict[str, str]]:
     texts = [*(f"mail {n}" for n in range(6)), "hard mail", "lost mail"]
     runs["mails"] = deployed.run(mails, "m.jsonl", jsonl([{"body": text} for text in texts]))
     runs["judged"] = deployed.judge_again(runs["mails"], mails.model_copy(update={"description": "again"}))
+    for said in CORRECTIONS:
+        made = {**PLACE, "record": record_of(deployed, runs["whole"], said["line"]), "run": runs["whole"], **said}
+        Corrections(deployed.cloud.results, "support-tickets").add([Correction(**made)])
     return deployed, runs
+
+
+PLACE = {"source": "s3://incoming/support-tickets/a.jsonl", "given": ["billing"]}
+CORRECTIONS: list[dict[str, Any]] = [  # each in an object of its own, which has the next number
+    {"line": 1, "by": "ann", "at": "2026-11-21T10:00:00.000+00:00", "labels": ["other"], "note": "not a bill"},
+    {"line": 2, "by": "ann", "at": "2026-11-21T10:00:01.000+00:00", "labels": ["billing"],
+     "fields": {"Product": "box", "codes": [1, 2]}},
+    {"line": 3, "by": "ann", "at": "2026-11-21T10:00:02.000+00:00", "labels": ["other"]},
+    {"line": 3, "by": "ben", "at": "2026-11-21T10:00:03.000+00:00", "labels": []},
+    {"line": 4, "by": "ann", "at": "2026-11-21T10:00:04.000+00:00", "labels": ["other"]},
+    {"line": 4, "by": "ben", "at": "2026-11-21T10:00:05.000+00:00", "labels": ["billing"], "seen": (5, 1),
+     "fields": {"codes": [9], "Product": None}},
+    {"line": 5, "by": "ann", "at": "2026-11-21T10:00:06.000+00:00", "labels": ["other"]},
+    {"line": 5, "by": "ann", "at": "2026-11-21T10:00:07.000+00:00", "withdraws": (7, 1)},
+    {"line": 99, "by": "cy", "at": "2026-11-21T10:00:08.000+00:00", "labels": ["other"], "record": "another"},
+]  # fmt: skip
+
+
+def record_of(deployed: Published, run: str, line: int) -> str:
+    """The record of a row of a run that read one file."""
+    rows = {row["line"]: str(row["record"]) for row in deployed.cloud.rows() if row["run_id"] == run}
+    return rows.get(line, "")
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +167,13 @@ def warehouse(deployed: Deployed, tasks: Path, tmp_path_factory: pytest.TempPath
     database = duckdb.connect()
     database.sql("create schema sluice")
     for name, table in tables.items():
-        if table["TableType"] == "EXTERNAL_TABLE":
+        if table["TableType"] == "EXTERNAL_TABLE" and name != "corrections":
             database.sql(f"create view sluice.{name} as {over_files(root, table)}")
-    for name in ("support_tickets_current", "mails_current", "results"):
+    database.sql(LIKE_ATHENA)
+    database.sql(f"create view sluice.corrections as {over_logs(root, tables['corrections'])}")
+    for name in ("corrected", "support_tickets_current", "mails_current", "results"):
         database.sql(f"create view sluice.{name} as {view_sql(tables[name])}")
-    return Warehouse(root, runs, database, tables)
+    return Warehouse(root, runs, database, tables, results.cloud.results)
 
 
 def over_files(root: Path, table: dict[str, Any]) -> str:
@@ -151,6 +182,29 @@ def over_files(root: Path, table: dict[str, Any]) -> str:
     columns = ", ".join(f'"{name}"' for name in [*glue_types(table), "run_date"])
     files = f"read_parquet('{root}/{folder}**/*.parquet', hive_partitioning = true, union_by_name = true)"
     return f"select {columns} from {files}"
+
+
+# What Athena has and DuckDB calls otherwise.
+LIKE_ATHENA = """
+create macro array_join(list, between) as array_to_string(list, between);
+create macro cardinality(list) as len(list);
+create macro from_iso8601_timestamp(text) as cast(text as timestamptz);
+create macro json_format(value) as cast(value as varchar);
+create macro json_extract_scalar(value, path) as json_extract_string(value, path);
+set timezone = 'UTC';
+"""
+
+
+def over_logs(root: Path, table: dict[str, Any]) -> str:
+    """The lines of the logs, each with the path of its object and the task that its folder says."""
+    columns = {name: "JSON" if name == "fields" else in_duckdb(kind) for name, kind in glue_types(table).items()}
+    struct = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+    read = f"format = 'newline_delimited', columns = {{{struct}}}, filename = true"
+    files = f"read_json('{root}/corrections/*/*.jsonl', {read})"
+    return (
+        f'select * exclude (filename, fields), cast(fields as varchar) as fields, filename as "$path", '
+        f"regexp_extract(filename, 'corrections/([^/]+)/', 1) as task from {files}"
+    )
 
 
 def view_sql(table: dict[str, Any]) -> str:
@@ -221,6 +275,36 @@ def test_the_current_rows_are_those_of_each_sources_latest_run(warehouse: Wareho
     }
 
 
+def test_the_current_rows_show_what_people_say_as_python_shows_it(warehouse: Warehouse) -> None:
+    """Corrections, confirmations and conflicts, what was seen and what was taken back: one truth in both languages."""
+    names = [*LAYER.names]
+    found = warehouse.database.sql(
+        f"select source, line, record, labels, Product, codes, {', '.join(names)} from sluice.support_tickets_current "
+        "order by source, line"
+    ).to_arrow_table()
+    log = Corrections(warehouse.results, "support-tickets")
+    log.refresh()
+    [batch] = (
+        found.rename_columns(["source", "line", "record", "labels", "Product", "codes", *names])
+        .combine_chunks()
+        .to_batches()
+    )
+    wanted = layer_of(batch, log)
+    for name in names:
+        given = found[name].to_pylist()
+        assert [plain_json(each) for each in given] == [plain_json(each) for each in wanted[name].to_pylist()], name
+    said = [(row["line"], row["correction"], row["corrected_by"]) for row in found.to_pylist() if row["correction"]]
+    one, two = (1, "corrected", "ann"), (2, "confirmed", "ann")
+    assert said == [one, two, (3, "conflict", "ann, ben"), (4, "corrected", "ben")]
+
+
+def plain_json(value: object) -> object:
+    """Fields as their values, and a moment without its zone."""
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=None)
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
 def test_a_run_that_judges_again_replaces_the_run_that_it_judges(warehouse: Warehouse) -> None:
     """It bears the time of the run that bought the answers, and was published later all the same."""
     assert warehouse.ask("select distinct run_id from sluice.mails_current") == [(warehouse.runs["judged"],)]
@@ -250,6 +334,7 @@ def test_results_hold_what_all_tasks_share(warehouse: Warehouse) -> None:
 def test_a_views_columns_have_the_types_that_it_declares(warehouse: Warehouse, name: str) -> None:
     """Athena refuses a view whose statement gives other columns than it was stored with."""
     wanted = {column: in_duckdb(kind) for column, kind in glue_types(warehouse.tables[name]).items()}
+    wanted |= {"corrected_at": "TIMESTAMP"} if "corrected_at" in wanted else {}  # Athena's, which has no zone
     assert {column.lower(): kind.replace('"', "") for column, kind in warehouse.types(name).items()} == wanted
 
 

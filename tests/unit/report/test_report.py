@@ -270,7 +270,12 @@ def test_labels_stand_by_column_and_over_time() -> None:
 
 def test_a_wide_table_of_labels_is_folded() -> None:
     """Eight labels stand beside each other, the others as one, and all that are named in a second table."""
-    group = {"column": "shop", "values": ["a", "b"], "rows": [60, 20], "labels": [f"l{n}" for n in range(12)]}
+    group: dict[str, Any] = {
+        "column": "shop",
+        "values": ["a", "b"],
+        "rows": [60, 20],
+        "labels": [f"l{n}" for n in range(12)],
+    }
     group |= {"cells": [[5] * 12, [0] * 12], "other_labels": [0, 20], "unlabelled": [0, 0], "at_least": True}
     [heat] = heats(read_run(changed(findings={"groups": [group]})).findings.groups)
     assert list(heat.head) == [*(f"l{n}" for n in range(8)), "other labels"]
