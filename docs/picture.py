@@ -15,7 +15,7 @@ from sluice.task.file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "report.png"
-WIDTH, HEIGHT = 1240, 1430  # from the title to the labels
+WIDTH, HEIGHT = 1240, 1430  # from the title to the labels by column
 
 
 def take(report: Path) -> None:

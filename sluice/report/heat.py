@@ -75,7 +75,7 @@ def _heat(group: Group, number: int) -> Heat:
         name=f"group-{number}",
         title=f"Labels by {span} ({group.column})" if span else f"Labels by {group.column}",
         about=f"How many rows each label has, and its share of {f'the {span}' if span else 'that value'}'s rows: "
-        "the darker, the larger.",
+        "the stronger the colour, the larger.",
         first=span.capitalize() if span else group.column,
         head=head,
         rows=_rows(group, columns),
@@ -106,9 +106,13 @@ def _note(group: Group) -> str:
     """What is not in the table."""
     parts = []
     if group.other_values:
-        parts.append(f"{group.other_values:,} rows have other values")
+        parts.append(f"{_rows_have(group.other_values)} other values")
     if group.missing:
-        parts.append(f"{group.missing:,} have none")
-    told = f"{', '.join(parts)}. " if parts else ""
+        parts.append(f"{_rows_have(group.missing)} none")
+    told = f"{'; '.join(parts)}. " if parts else ""
     least = "The column has more values than are counted singly: numbers are at least these. " if group.at_least else ""
     return f"{told}{least}".strip()
+
+
+def _rows_have(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"

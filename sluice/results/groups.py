@@ -27,6 +27,7 @@ LEAST = 40  # values of a column that have a place, whatever the number of label
 COLUMNS = 12  # kept columns that are counted, the first of the task
 LONGEST = 60  # characters of a value
 VALUES, LABELS, PERIODS = 20, 30, 36  # of a column that run.json names; the rest is counted together
+NAMES = 0.1  # of the rows, which the values that are named have at least; else they are names
 DAY, MONTH, YEAR = len("2026-11-20"), len("2026-11"), len("2026")
 NOT_TEXT = frozenset({KeepType.BOOL, KeepType.DATE, KeepType.TIMESTAMP})
 TIMES = frozenset({KeepType.DATE, KeepType.TIMESTAMP})
@@ -194,10 +195,11 @@ def _told(group: Group) -> dict[str, Any] | None:
         table.cut_to(MONTH if table.level == DAY else YEAR)
     values = _named(table)
     inside = sum(table.rows[value] for value in values)
-    if len(values) < 2 or inside < 2 * sum(table.rows[value] > 0 for value in values):
-        return None  # one value tells nothing, and values that stand once are names of rows
-    labels = _labels(table)
     missing = table.rows[None]
+    told = table.rows.total() - missing + table.others
+    if len(values) < 2 or inside < 2 * sum(table.rows[value] > 0 for value in values) or inside < NAMES * told:
+        return None  # one value tells nothing, and values that stand once or twice are names
+    labels = _labels(table)
     rest = table.beyond.copy()
     for (value, label), count in table.cells.items():
         rest[value] += count if label is not None and label not in labels else 0
@@ -211,7 +213,7 @@ def _told(group: Group) -> dict[str, Any] | None:
         "other_labels": [rest[value] for value in values],
         "unlabelled": [table.cells[value, None] for value in values],
         "missing": missing,
-        "other_values": table.rows.total() - missing - inside + table.others,
+        "other_values": told - inside,
         "at_least": table.others > 0,
     }
 

@@ -261,7 +261,7 @@ def test_labels_stand_by_column_and_over_time() -> None:
         "Labels by month (created)",
         "Month billing other no label Rows 2026-09 350 71% 130 27% 10 2% 490",
         "Labels by product",
-        "30 rows have other values, 60 have none.",
+        "30 rows have other values; 60 rows have none.",
         "product billing other no label Rows box 420 70% 170 28% 10 2% 600 lamp 210 70% 80 27% 10 3% 300",
     ):
         assert told in words
