@@ -98,6 +98,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
         writers=(functions[step] for step in ("partition", "prepare", "infer", "answer", "merge")),
     )
     storage.grant_replies(finds=functions["prepare"], keeps=functions["check"], merges=functions["publish"])
+    storage.grant_samples(functions["plan"])
     storage.grant_audits(functions["publish"])
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])

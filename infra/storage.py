@@ -14,7 +14,7 @@ from constructs import Construct
 from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.runs.inbox import SUBMITTED
-from sluice.runs.keys import AUDITS, REPLIES, REQUESTS
+from sluice.runs.keys import AUDITS, REPLIES, REQUESTS, SAMPLES
 from sluice.task.tiers import MAX_REUSE_DAYS
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class Storage(Construct):
     def grant_audits(self, function: lambda_.Function) -> None:
         """Let `function` enter a run among those that the alarm of a task's audits goes by; nothing is taken away."""
         _allow_objects(function, self.work, AUDITS, "s3:GetObject", "s3:PutObject")
+
+    def grant_samples(self, function: lambda_.Function) -> None:
+        """Let `function` read what people have said of rows that were drawn before a run."""
+        _allow_objects(function, self.work, SAMPLES, "s3:GetObject")
 
     def grant_choice(self, function: lambda_.Function) -> None:
         """Let `function` find what was dropped, and look into it."""

@@ -220,6 +220,10 @@ def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None)
             "its task asks for none (`quality`)" if not run.definition.get("quality") else "it ended before it had one"
         )
         raise BadRequest(f"run {run.run_id} has no certificate: {why}")
+    if not run.certificate.certified and run.certificate.based_on is None:
+        raise BadRequest(
+            f"run {run.run_id} is measured, not certified: {run.certificate.promise}; there is nothing to verify"
+        )
     if not run.certificate.certified:
         raise BadRequest(
             f"run {run.run_id} is measured, not certified: it judges the answers of {run.certificate.based_on} again, "

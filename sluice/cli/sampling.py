@@ -18,6 +18,8 @@ from sluice.results.view import Look, View
 from sluice.results.wanted import Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from sluice.results.published import Published
     from sluice.task.task import Task
 
@@ -34,20 +36,11 @@ def write_sample(published: Published, out: Path | None, rows: int, seed: int, *
     task = published.task
     if task is None or not task.labels:
         raise BadRequest(f"run {published.run} has no labels that people could write")
-    path = out or Path(f"sample-{published.run}.csv")
-    kind = path.suffix.lower()
-    if kind not in {".csv", ".xlsx"}:
-        raise BadRequest(f"{plain(path)} is neither .csv nor .xlsx", "out")
-    if path.exists():
-        raise BadRequest(f"{plain(path)} exists, and may have been filled in: name another file", "out")
+    path = sheet_path(out, f"sample-{published.run}.csv")
     view = View(published, Look(Wanted(statuses=GOOD), SHOWN, sample=rows, seed=seed))
     schema = pa.schema([*view.schema, *FILLED_IN])
-    with whole_file(path) as file, byte_bar("reading", published.size) as advance:
-        batches = map(_to_fill_in, view.batches(advance))
-        if kind == ".xlsx":
-            count = write_workbook(batches, schema, file, choices=_choices(task))
-        else:
-            count = write_csv(batches, schema, file, for_excel=True)
+    with byte_bar("reading", published.size) as advance:
+        count = write_sheet(path, map(_to_fill_in, view.batches(advance)), schema, choices(task))
     for problem in view.problems:
         complain(f"{plain(problem)}; its text stays empty")
     if as_json:
@@ -59,6 +52,26 @@ def write_sample(published: Published, out: Path | None, rows: int, seed: int, *
     return ExitCode.SUCCEEDED
 
 
+def sheet_path(out: Path | None, usual: str) -> Path:
+    """Where a sheet goes; a sheet that stands there may have been filled in, and is kept."""
+    path = out or Path(usual)
+    if path.suffix.lower() not in {".csv", ".xlsx"}:
+        raise BadRequest(f"{plain(path)} is neither .csv nor .xlsx", "out")
+    if path.exists():
+        raise BadRequest(f"{plain(path)} exists, and may have been filled in: name another file", "out")
+    return path
+
+
+def write_sheet(
+    path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, allowed: Mapping[str, Sequence[str]]
+) -> int:
+    """Write rows as CSV, or as a workbook that offers what is `allowed` in a column; how many there are."""
+    with whole_file(path) as file:
+        if path.suffix.lower() == ".xlsx":
+            return write_workbook(batches, schema, file, choices=allowed)
+        return write_csv(batches, schema, file, for_excel=True)
+
+
 def _to_fill_in(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with the columns of who fills them in; `drawn` says that they measure."""
     empty = pa.nulls(len(batch), pa.string())
@@ -66,6 +79,6 @@ def _to_fill_in(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch([*batch.columns, empty, empty, drawn], schema=pa.schema([*batch.schema, *FILLED_IN]))
 
 
-def _choices(task: Task) -> dict[str, list[str]]:
+def choices(task: Task) -> dict[str, list[str]]:
     """The labels that a cell may have, of a task that gives one."""
     return {} if task.many else {"label": list(task.labels)}

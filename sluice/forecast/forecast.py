@@ -25,8 +25,11 @@ from sluice.forecast.texts import Lot, read_texts
 from sluice.rows.containers import Limits, Reading, lines_of_input
 from sluice.rows.record import Row, RowReader
 from sluice.runs.document import read
+from sluice.runs.samples import key_of
 from sluice.runs.state import RoundPlan, Span
 from sluice.steps import partition, plan, start
+from sluice.steps.cutting import cut_run
+from sluice.steps.sampling import sample_of
 from sluice.steps.services import Deployment, Run, Services
 
 if TYPE_CHECKING:
@@ -74,13 +77,15 @@ def planned(
     asked: Asked, bucket: Callable[[str], Store], on_progress: Progress, lot: Lot | None = None
 ) -> Iterator[Estimate]:
     """Do a run's first steps, in a folder that lasts as long as the context; `lot` draws some of the records."""
-    with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder, _plain_names():
-        services = _services(Folder("work", Path(folder)), bucket)
-        opened = _begun(services, asked)
+    with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder, plain_names():
+        services = services_over(Folder("work", Path(folder)), bucket)
+        opened = begun(services, asked)
         spans = decode(opened.store.get(opened.keys.spans), list[Span])
         for number, span in enumerate(spans):
             on_progress("span", number, len(spans))
             partition.run(services, span)
+        if asked.task.quality is not None and asked.task.quality.by_gold:
+            _as_if_labelled(services, opened)
         plan.run(services, opened.id, 0)
         data = opened.store.find(opened.keys.round_plan(0))
         jobs = read(RoundPlan, data, "the plan").jobs if data else []
@@ -90,8 +95,15 @@ def planned(
         yield Estimate(asked, opened, len(jobs), texts, survey, _request(services, opened), known)
 
 
+def _as_if_labelled(services: Services, opened: Run) -> None:
+    """Let the first plan find the sample that people label before the run: a forecast does not wait for them."""
+    cut_run(opened)
+    sample, _ = sample_of(opened, services.now(), labels=[])
+    services.work.put(key_of(sample.task, sample.seed), sample.write())
+
+
 @contextmanager
-def _plain_names() -> Iterator[None]:
+def plain_names() -> Iterator[None]:
     """Call a local file by its path where a step calls it by a URI."""
     try:
         yield
@@ -99,7 +111,7 @@ def _plain_names() -> Iterator[None]:
         raise BadInput(str(error).replace(f"s3://{LOCAL}/", "/"), error.columns) from None
 
 
-def _services(work: Store, bucket: Callable[[str], Store]) -> Services:
+def services_over(work: Store, bucket: Callable[[str], Store]) -> Services:
     files = Folder(LOCAL, Path("/"))
     return Services(
         work=work,
@@ -109,7 +121,7 @@ def _services(work: Store, bucket: Callable[[str], Store]) -> Services:
     )
 
 
-def _begun(services: Services, asked: Asked) -> Run:
+def begun(services: Services, asked: Asked) -> Run:
     """Freeze the run without what would leave jobs out: its budget, and the approval that it may have to wait for."""
     task = asked.task.model_copy(update={"budget": type(asked.task.budget)()})
     command = {

@@ -1,4 +1,4 @@
-"""What outlasts a run, in the folder of the results: kept replies and audits, as in the work bucket, key for key."""
+"""What outlasts a run, in the folder of the results: kept replies, audits, samples: as in the work bucket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from sluice.files import write_whole
-from sluice.runs.keys import AUDITS, REPLIES, is_over
+from sluice.runs.keys import AUDITS, REPLIES, SAMPLES, is_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,8 @@ class KeptRuns:
         self.cloud, self.out = cloud, out
         self.days = None if task.reuse is None else task.reuse.days
         audited = task.audit is not None and task.audit.at_most is not None
-        kept = {REPLIES: self.days is not None, AUDITS: audited}
+        by_gold = task.quality is not None and task.quality.by_gold
+        kept = {REPLIES: self.days is not None, AUDITS: audited, SAMPLES: by_gold}
         self.prefixes = [f"{folder}/{task.name}/" for folder, wanted in kept.items() if wanted]
 
     def bring(self) -> None:

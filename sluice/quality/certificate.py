@@ -6,6 +6,7 @@ row that no threshold accepts, since its first answer failed a hard gate or is n
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -129,15 +130,33 @@ class KnownRow(NamedTuple):
     first_wrong: bool
     oracle_wrong: bool
 
-    def bad(self) -> SampledRow:
-        """What `worse` counts: wrong because the oracle was not asked."""
-        return SampledRow(self.place, bad=self.first_wrong and not self.oracle_wrong)
+
+Said = Collection[str]  # labels
+
+
+def by_gold(
+    place: Place | None, first: Said | None, oracle: Said | None, gold: Said | None, *, taught: bool
+) -> tuple[SampledRow, KnownRow]:
+    """A drawn row as both promises against known answers count it.
+
+    `first` and `oracle` are None where there is no valid answer, `gold` where the person left the row open. A `taught`
+    row shares a record that teaches: its label is the oracle's whatever the threshold.
+    """
+    known = gold is not None
+    first_right = gold is not None and first is not None and set(first) == set(gold)
+    oracle_right = gold is not None and oracle is not None and set(oracle) == set(gold)
+    [row] = worse_than_oracle([(place, first_right if known else None, oracle_right if oracle is not None else None)])
+    return (
+        SampledRow(place, bad=row.bad and not taught),
+        KnownRow(None if taught else place, first_wrong=not first_right, oracle_wrong=not oracle_right),
+    )
 
 
 def worse_than_oracle(rows: Iterable[tuple[Place | None, bool | None, bool | None]]) -> list[SampledRow]:
     """Drawn rows as (place, first tier is right, oracle is right) for a promise against known answers.
 
-    A row is bad when the first answer is wrong and the oracle's is right, and when the person left it open (None).
+    A row is bad when the first answer is wrong and the oracle's is right, and when one of both is unknown (None), since
+    the person left it open or the oracle gave no valid answer.
     """
     return [
         SampledRow(place, bad=first is None or oracle is None or (not first and oracle))
@@ -151,6 +170,19 @@ def wrong_at(rows: Sequence[KnownRow], step: Threshold | None) -> int:
     None as the threshold sends every row to the oracle.
     """
     return sum(row.first_wrong if step is not None and step.accepts(row.place) else row.oracle_wrong for row in rows)
+
+
+def furthest_step(steps: Sequence[Threshold | None], safe: int, worse: Threshold) -> int:
+    """The furthest step, up to the last `safe` one, that accepts nothing which `worse` does not; 0 accepts nothing.
+
+    Each step up to the last safe one may be taken, since all of them hold together; and what holds at a threshold of
+    the rule holds at every higher one.
+    """
+
+    def is_within(step: Threshold | None) -> bool:
+        return step is None or worse.above is None or (step.above is not None and step.above >= worse.above)
+
+    return max(number for number, step in enumerate(steps[: safe + 1]) if is_within(step))
 
 
 def last_safe_step(wrong: Sequence[int], accuracy: Promise, population: int, drawn: int) -> int | None:

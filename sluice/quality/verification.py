@@ -11,21 +11,37 @@ import heapq
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.quality.certificate import Promise, SampledRow, certify, certify_labels
+from sluice.quality.certificate import (
+    STEPS,
+    Promise,
+    SampledRow,
+    Threshold,
+    by_gold,
+    certify,
+    certify_labels,
+    furthest_step,
+    last_safe_step,
+    wrong_at,
+)
 from sluice.quality.draws import Ranks
 from sluice.reasons import Status
 from sluice.results.wanted import Wanted
+from sluice.runs.state import HIGHEST as HIGHEST_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sluice.quality.certificate import KnownRow
     from sluice.results.published import Published
-    from sluice.runs.drawn import Certificate, SampledAnswer
+    from sluice.runs.drawn import Accuracy, Certificate, SampledAnswer
+    from sluice.runs.state import Place
 
 HIGHEST = 2**32 - 1  # of a stored score
 COLUMNS = ("source", "line", "record", "status", "label", "labels", "score", "tier", "trail")
+GOLD = "gold"  # of `against`
 NAMED = 5  # rows that a problem names
 
 
@@ -97,23 +113,56 @@ class Verification:
             self.problems.append("the sampled rows are not those of the smallest ranks under the seed")
         teaching = drawn[certificate.sample :]
         taught = {row.record for row in teaching}
-        rows = [
-            SampledRow(
-                None if row.place is None else (row.place.score, row.place.tie),
-                bad=_is_bad(row, taught),
-                label=None if row.place is None or not row.first else row.first[0],
-            )
-            for row in sampled
-        ]
+        known = [_known(row, taught) for row in sampled]
+        rows = (
+            [row for row, _ in known]
+            if certificate.against == GOLD
+            else [
+                SampledRow(
+                    _pair(row.place),
+                    bad=_is_bad(row, taught),
+                    label=None if row.place is None or not row.first else row.first[0],
+                )
+                for row in sampled
+            ]
+        )
         promise = Promise(Decimal(certificate.agree), Decimal(certificate.delta))
         found = certify(promise, certificate.population, rows)
         if (found.at_most, found.disagreements) != (certificate.at_most, certificate.disagreements):
             said = f"A = {certificate.at_most} and x = {certificate.disagreements}"
             self.problems.append(f"the rule gives A = {found.at_most} and x = {found.disagreements}, it says {said}")
-        above = None if certificate.threshold is None else (certificate.threshold.score, certificate.threshold.tie)
-        if found.threshold is None or found.threshold.above != above:
+        above = None if found.threshold is None else found.threshold.above
+        if found.threshold is not None and certificate.accuracy is not None:
+            above = self._check_accuracy(certificate.accuracy, [row for _, row in known], found.threshold)
+        if found.threshold is None or above != _pair(certificate.threshold):
             self.problems.append("the rule gives another threshold than it says")
+        if certificate.open != (sum(row.gold is None for row in sampled) if certificate.against == GOLD else 0):
+            self.problems.append("another number of sampled rows is open than it says")
         self._check_floors(rows, Counter(row.first for row in teaching))
+
+    def _check_accuracy(
+        self, accuracy: Accuracy, known: Sequence[KnownRow], worse: Threshold
+    ) -> tuple[int, int] | None:
+        """Walk the fixed steps again; the place above which the step that is to be taken accepts."""
+        certificate = self.certificate
+        places = [_pair(place) for place in accuracy.thresholds]
+        steps = [None, *map(Threshold, places)]
+        wrong = [wrong_at(known, step) for step in steps]
+        promise = Promise(Decimal(accuracy.promised), Decimal(certificate.delta))
+        safe = last_safe_step(wrong, promise, certificate.population, len(known))
+        taken = None if safe is None else furthest_step(steps, safe, worse)
+        at_most = promise.most(certificate.population, len(known))
+        if (wrong, safe, taken, at_most) != (accuracy.wrong, accuracy.safe, accuracy.taken, accuracy.at_most):
+            self.problems.append("the fixed steps give other figures of the accuracy than it says")
+        if len(steps) != STEPS + 1 or any(
+            above is None or (below is not None and below > above)
+            for above, below in pairwise(places)
+            if below != above
+        ):
+            self.problems.append(f"the thresholds of the accuracy are no {STEPS} steps, each below the one before")
+        if taken is None:
+            return worse.above
+        return _pair(HIGHEST_PLACE) if taken == 0 else places[taken - 1]
 
     def _check_floors(self, sampled: Sequence[SampledRow], taught: Counter[str]) -> None:
         """The same of each label's floor, within the rows that the first tier calls so."""
@@ -190,6 +239,14 @@ def _first(row: Mapping[str, Any]) -> str | None:
         return None
     firsts = [step["label"] for step in row["trail"] if step["tier"] == 0 and step["label"] is not None]
     return firsts[-1] if firsts else None
+
+
+def _pair(place: Place | None) -> tuple[int, int] | None:
+    return None if place is None else (place.score, place.tie)
+
+
+def _known(row: SampledAnswer, taught: set[str]) -> tuple[SampledRow, KnownRow]:
+    return by_gold(_pair(row.place), row.first, row.oracle, row.gold, taught=row.key in taught)
 
 
 def _is_bad(row: SampledAnswer, taught: set[str]) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HIGHEST = 2**32 - 1  # of a stored score
+LAST = "last"  # of `against`
 FLOORS_TOLD = 20
 LEFT_OUT = ("format", "below", "sampled", "pieces")  # certificate.json has them
 
@@ -23,6 +24,15 @@ VOID = (
     "It is worth this run alone: with another prompt, label, model, size of packs or set of rows it says nothing. Rows "
     "that were drawn, and those that share a text with one, carry the oracle's label. It says nothing of whether the "
     "oracle is right."
+)
+VOID_BY_GOLD = (
+    "It is worth this run alone: with another prompt, label, model, size of packs or set of rows it says nothing. Rows "
+    "that were drawn, and those that share a text with one, carry the oracle's label. What is right is what people "
+    "said of the sampled rows: where they err, so does it."
+)
+NOT_REACHED = (
+    "The accuracy that was to be promised is not even shown of the oracle alone, so that no threshold keeps it. A "
+    "larger sample shows more; a stronger oracle, or clearer labels, may reach it."
 )
 
 
@@ -64,6 +74,25 @@ class RunFloor(msgspec.Struct, frozen=True, kw_only=True):
         return name, f"at most {most} differ ({self.at_most:,} of {others:,}); {self.accepted_rows:,} keep it"
 
 
+class RunAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """The promise of how many rows are right; sluice.runs.drawn.Accuracy says what stands where."""
+
+    promised: str
+    at_most: int
+    wrong: list[int]
+    safe: int | None = None
+    taken: int | None = None
+
+    def facts(self, oracle: str, sample: int) -> Iterator[tuple[str, str]]:
+        """What it rests on: how many sampled rows are right where all go to the oracle, and at the step taken."""
+        right = sample - self.wrong[0]
+        yield f"{oracle} is right about", f"{right:,} of {sample:,} sampled rows ({percent(right, sample)})"
+        if self.taken is not None:
+            right = sample - self.wrong[self.taken]
+            told = f"{right:,} of {sample:,} sampled rows ({percent(right, sample)})"
+            yield f"Right at the threshold, step {self.taken} of {len(self.wrong) - 1}", told
+
+
 class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """The same, as the report reads it; sluice.runs.state.Certificate says what stands where."""
 
@@ -85,6 +114,9 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     status: str = CERTIFIED
     based_on: str | None = None
     differing: Differing | None = None
+    against: str = LAST
+    open: int = 0
+    accuracy: RunAccuracy | None = None
     floors: list[RunFloor] = field(default_factory=list)
 
     @property
@@ -105,23 +137,45 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def note(self) -> str:
         """What it is worth."""
-        return VOID if self.certified else NOT_CERTIFIED
+        if not self.certified:
+            return NOT_CERTIFIED if self.based_on is not None else NOT_REACHED
+        return VOID if self.against == LAST else VOID_BY_GOLD
 
     @property
     def promise(self) -> str:
         """What is promised, in a sentence; of what was measured, what the sample shows."""
         if self.differing is not None and self.status == MEASURED:
-            found = self.differing
+            found, oracle = self.differing, short_model(self.models[-1])
+            what = f"another label than {oracle} gave" if self.against == LAST else f"a label that {oracle} mends"
             return (
                 f"Of {found.of:,} sampled rows {found.rows:,} ({percent(found.rows, found.of)}; 95% interval "
-                f"{percent(found.low, 1)} to {percent(found.high, 1)}) would carry another label than "
-                f"{short_model(self.models[-1])} gave. Nothing is promised"
+                f"{percent(found.low, 1)} to {percent(found.high, 1)}) would carry {what}. Nothing is promised"
             )
+        if self.accuracy is not None and not self.certified:
+            right = self.sample - self.accuracy.wrong[0]
+            return (
+                f"{short_model(self.models[-1])} alone is right about {right:,} of {self.sample:,} sampled rows, which "
+                f"does not show that {_percent(Decimal(self.accuracy.promised))} of all are right. Nothing is promised"
+            )
+        return self._promised()
+
+    def _promised(self) -> str:
         most, risk = _percent(1 - Decimal(self.agree)), _percent(Decimal(self.delta))
+        rows, oracle = f"{self.others:,} rows that were not drawn", short_model(self.models[-1])
+        if self.against == LAST:
+            return (
+                f"At most {most} of the {rows} carry another label than {oracle} would have given: {self.at_most:,} "
+                f"rows. This is wrong with a probability of at most {risk}"
+            )
+        found = (
+            f"At most {most} of the {rows} are wrong because {oracle} was not asked, which is right about them: "
+            f"{self.at_most:,} rows. This is wrong with a probability of at most {risk}"
+        )
+        if self.accuracy is None:
+            return found
+        least = _percent(Decimal(self.accuracy.promised))
         return (
-            f"At most {most} of the {self.others:,} rows that were not drawn carry another label than "
-            f"{short_model(self.models[-1])} would have given: {self.at_most:,} rows. This is wrong with a probability "
-            f"of at most {risk}"
+            f"{found}. At least {least} of them have the right label; wrong with at most {risk}, apart from the former"
         )
 
     def facts(self) -> Iterator[tuple[str, str]]:
@@ -137,16 +191,21 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
             yield "Best that any score could do, by the sample", f"about {percent(self.best_share, 1)}"
         agreeing = percent(self.sampled_agreeing, self.sample)
         yield (
-            f"{first} and {oracle} agree on",
+            f"{first} and {oracle} agree on" if self.against == LAST else f"{first} is right, or {oracle} is not, on",
             f"{self.sampled_agreeing:,} of {self.sample:,} sampled rows ({agreeing})",
         )
+        if self.accuracy is not None:
+            yield from self.accuracy.facts(oracle, self.sample)
+        if self.open:
+            yield "Sampled rows that people left open", f"{self.open:,}, counted against the promise"
         if self.sampled_unanswered:
             yield (
                 f"Sampled rows without a valid answer of {oracle}",
-                f"{self.sampled_unanswered:,}, counted as differing",
+                f"{self.sampled_unanswered:,}, counted as {'differing' if self.against == LAST else 'bad'}",
             )
         if self.certified:
-            yield "Sampled rows above the threshold that may differ", f"{self.disagreements:,}"
+            may = "may differ" if self.against == LAST else "may be bad"
+            yield f"Sampled rows above the threshold that {may}", f"{self.disagreements:,}"
         if self.threshold is not None:
             yield "Threshold of the score", f"{self.threshold.score / HIGHEST:.4f}"
         if self.certified:

@@ -25,7 +25,7 @@ from sluice.errors import BadRequest
 from sluice.files import digest_of, plain, whole_file
 from sluice.results.published import Origin, Published, reading_of
 from sluice.rows.containers import container_of
-from sluice.runs.keys import AUDITS, REPLIES
+from sluice.runs.keys import AUDITS, REPLIES, SAMPLES
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ UNFINISHED = {
     "replies.jsonl",
     REPLIES,
     AUDITS,
+    SAMPLES,
 }  # what there is of a run that never got so far as to leave its document
 
 

@@ -23,7 +23,8 @@ class Draws(Document, frozen=True, kw_only=True):
     """The rows that were drawn for a certificate or an audit, in the order of their ranks, and out of how many.
 
     `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle; None where
-    no row is good. An audit has a sample alone.
+    no row is good. An audit has a sample alone. `gold`: what people say of the rows of `sample`, in their order, where
+    the run is certified against that; None of a row that they left open.
     """
 
     seed: str
@@ -31,6 +32,7 @@ class Draws(Document, frozen=True, kw_only=True):
     sample: list[DrawnRow]
     train: list[DrawnRow]
     records: Pending | None
+    gold: list[list[str] | None] | None = None
 
     @property
     def keys(self) -> set[str]:
@@ -39,7 +41,10 @@ class Draws(Document, frozen=True, kw_only=True):
 
 
 class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A sampled row with what the tiers say of its record: `place` and labels are None where an answer is not valid."""
+    """A sampled row with what the tiers say of its record: `place` and labels are None where an answer is not valid.
+
+    `gold`: what a person says of the row, of a certificate against that; None of a row that is left open.
+    """
 
     source: int
     line: int
@@ -48,6 +53,7 @@ class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     first: list[str] | None
     oracle: list[str] | None
     bad: bool
+    gold: list[str] | None = None
 
 
 class PieceLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -89,6 +95,23 @@ class Differing(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """A promise that a share `promised` of the rows is right, by fixed steps (sluice/quality/certificate.py).
+
+    `at_most` is A. Step 0 sends all to the oracle, and step n accepts what stands above `thresholds[n - 1]`, about
+    5n% of the population, all that has a place where it is None. `wrong`: at each step, how many sampled rows end with
+    a wrong label. `safe`: the last step at which the promise holds, None where the oracle alone does not reach it;
+    `taken`: the step whose threshold the certificate has, which keeps its other promise, too.
+    """
+
+    promised: str
+    at_most: int
+    thresholds: list[Place | None]
+    wrong: list[int]
+    safe: int | None
+    taken: int | None
+
+
 class Certificate(Document, frozen=True, kw_only=True):
     """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
 
@@ -98,8 +121,12 @@ class Certificate(Document, frozen=True, kw_only=True):
     anyone find the draws and the rule's figures again beside the published rows. `floors` are those of the task, in its
     order: an answer stands above the threshold and above that of its label's floor.
 
-    `status` is `certified`, or `measured` of a run that judges the answers of another, `based_on`, whose thresholds it
-    takes: the sample had been seen, so that nothing is promised, and `differing` tells what it shows.
+    `against` is `last` or `gold`; then `agree` is the share of rows that is promised not to be wrong where the oracle
+    is right, a sampled row is bad by what people say, and `open` counts those that they left open.
+
+    `status` is `certified`, or `measured`: where `accuracy` was to be promised and the oracle alone does not reach it;
+    and of a run that judges the answers of another, `based_on`, whose thresholds it takes: the sample had been seen, so
+    that nothing is promised, and `differing` tells what it shows.
     """
 
     agree: str
@@ -130,6 +157,9 @@ class Certificate(Document, frozen=True, kw_only=True):
     floors: list[Floor] = field(default_factory=list)
     status: str = CERTIFIED
     based_on: str | None = None
+    against: str = "last"
+    open: int = 0
+    accuracy: Accuracy | None = None
     differing: Differing | None = None
 
     def stands(self, place: Place, floor: int) -> bool:

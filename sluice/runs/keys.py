@@ -7,6 +7,7 @@ import datetime as dt
 REQUESTS = "requests"  # the folder of what expires within days; runs of earlier versions have it all in their own
 REPLIES = "replies"  # the folder of replies that later runs may use; they expire as their task says
 AUDITS = "audits"  # the folder of what the audits of a task's runs say together; nothing in it expires
+SAMPLES = "samples"  # the folder of rows that people label before a run; nothing in it expires
 RANGE_DIGITS = 6  # of a record's key, at most, name a hash range
 NO_DIGIT = "-"  # before every digit, so that a range stands before those that are parts of it
 

@@ -204,6 +204,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 LOWEST = Place(score=-1, tie=0)  # below all answers
+HIGHEST = Place(score=2**32 - 1, tie=2**64 - 1)  # above which no answer stands
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -12,11 +12,32 @@ import msgspec
 import numpy as np
 
 from sluice.aws.s3 import ahead
-from sluice.quality.certificate import Promise, SampledRow, certify, certify_labels
+from sluice.quality.certificate import (
+    STEPS,
+    Promise,
+    SampledRow,
+    Threshold,
+    by_gold,
+    certify,
+    certify_labels,
+    furthest_step,
+    last_safe_step,
+    wrong_at,
+)
 from sluice.quality.intervals import clustered_share
 from sluice.runs.document import read
-from sluice.runs.drawn import MEASURED, Certificate, Differing, Floor, PieceLines, SampledAnswer, ShardItem
-from sluice.runs.state import Place
+from sluice.runs.drawn import (
+    CERTIFIED,
+    MEASURED,
+    Accuracy,
+    Certificate,
+    Differing,
+    Floor,
+    PieceLines,
+    SampledAnswer,
+    ShardItem,
+)
+from sluice.runs.state import HIGHEST, Place
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.scores import ENTRY, FLOOR, has_floors
 from sluice.steps.services import Run
@@ -26,12 +47,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sluice.quality.certificate import Certified
+    from sluice.quality.certificate import Certified, KnownRow
     from sluice.runs.drawn import DrawnRow, Draws
     from sluice.steps.drawing import DrawnAnswers
     from sluice.steps.services import Services
 
 AT_ONCE = 16  # shards' scores that are read together
+MOST_SORTED = 2_000_000  # records whose scores are held together, at 32 bytes each
 STORED = np.dtype([("key", "<u8"), ("rest", "<u8"), ("score", "<u4"), ("tie", "<u8"), ("rows", "<u4")])
 assert STORED.itemsize == ENTRY.size
 
@@ -53,14 +75,15 @@ def certified(opened: Run, *, at: str) -> Certificate:
     assert quality is not None, "the task asks for a certificate"
     places = _places_of(opened, {row.key for row in draws.sample})
     sampled = sampled_rows(draws, answers, places)
-    found = certify(Promise(quality.agree, quality.delta), draws.population, [row for row, _ in sampled])
+    found = certify(Promise(quality.kept, quality.delta), draws.population, [row for row, _ in sampled])
     assert found.threshold is not None, "plan has refused a sample that is too small"
-    threshold = _place(found)
+    accuracy = None if quality.accuracy is None else _accuracy(opened, places, found.threshold)
+    threshold = _place(found) if accuracy is None or accuracy.taken is None else _at(accuracy, accuracy.taken)
     floors = _floors(opened, draws, answers, [row for row, _ in sampled])
     counted = _Counted.of(opened, draws, threshold, floors)
     agreeing = sum(not row.bad for row, _ in sampled)
     return Certificate(
-        agree=str(quality.agree),
+        agree=str(quality.kept),
         delta=str(quality.delta),
         population=draws.population,
         sample=len(sampled),
@@ -77,18 +100,22 @@ def certified(opened: Run, *, at: str) -> Certificate:
         scored_records=counted.scored,
         accepted_records=counted.accepted,
         accepted_rows=counted.rows,
-        sampled_accepted=sum(found.threshold.accepts(row.place) for row, _ in sampled),
+        sampled_accepted=sum(_above_it(row, threshold) for row, _ in sampled),
         sampled_agreeing=agreeing,
         sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
-        best_share=float(min(Fraction(1), Fraction(agreeing, len(sampled)) + 1 - Fraction(quality.agree))),
+        best_share=float(min(Fraction(1), Fraction(agreeing, len(sampled)) + 1 - Fraction(quality.kept))),
         below=counted.below,
-        sampled=[_told(drawn, answers, row) for row, drawn in sampled],
+        sampled=_all_told(draws, answers, sampled),
         pieces=_pieces(opened),
         at=at,
         floors=[
             msgspec.structs.replace(floor, accepted_rows=rows)
             for floor, rows in zip(floors, counted.by_floor[1:], strict=True)
         ],
+        status=CERTIFIED if accuracy is None or accuracy.safe is not None else MEASURED,
+        against=quality.against,
+        open=(draws.gold or []).count(None),
+        accuracy=accuracy,
     )
 
 
@@ -122,7 +149,8 @@ def measured(opened: Run, *, at: str) -> Certificate:
         sampled_agreeing=sum(not row.bad for row, _ in sampled),
         sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
         below=counted.below,
-        sampled=[_told(drawn, answers, row) for row, drawn in sampled],
+        sampled=_all_told(draws, answers, sampled),
+        accuracy=None,
         floors=[
             msgspec.structs.replace(floor, accepted_rows=rows)
             for floor, rows in zip(base.floors, counted.by_floor[1:], strict=True)
@@ -168,8 +196,12 @@ def _floors(opened: Run, draws: Draws, answers: DrawnAnswers, sampled: list[Samp
 def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) -> list[tuple[SampledRow, DrawnRow]]:
     """The sampled rows as the rule takes them, beside those that were drawn.
 
-    One that shares a train record has the oracle's label, and agrees; a missing answer of the oracle does not.
+    One that shares a train record has the oracle's label, and agrees; a missing answer of the oracle does not. Against
+    what people say, a row is bad by that.
     """
+    if draws.gold is not None:
+        known = known_rows(draws, answers, places)
+        return [(row, drawn) for (row, _), drawn in zip(known, draws.sample, strict=True)]
     taught = {row.key for row in draws.train}
     found = []
     for drawn in draws.sample:
@@ -181,7 +213,75 @@ def sampled_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) 
     return found
 
 
-def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow) -> SampledAnswer:
+def known_rows(draws: Draws, answers: DrawnAnswers, places: dict[str, Place]) -> list[tuple[SampledRow, KnownRow]]:
+    """The sampled rows by what people say of them, as either promise counts them."""
+    taught, found = {row.key for row in draws.train}, []
+    for drawn, gold in zip(draws.sample, draws.gold or (), strict=True):
+        place, first = places.get(drawn.key), answers.first.get(drawn.key)
+        said = (None if first is None else first[0]), answers.oracle.get(drawn.key), gold
+        found.append(by_gold(None if place is None else (place.score, place.tie), *said, taught=drawn.key in taught))
+    return found
+
+
+def _accuracy(opened: Run, places: dict[str, Place], worse: Threshold) -> Accuracy:
+    """What fixed steps allow: their thresholds depend on scores alone, and on nothing that a person has said."""
+    quality, draws = opened.task.quality, opened.draws
+    assert quality is not None, "the task asks for a certificate"
+    assert quality.accuracy is not None, "the task asks for an accuracy"
+    known = [row for _, row in known_rows(draws, drawn_answers(opened), places)]
+    thresholds = _steps(opened, draws)
+    steps = [None, *(Threshold(None if place is None else (place.score, place.tie)) for place in thresholds)]
+    wrong = [wrong_at(known, step) for step in steps]
+    promise = Promise(quality.accuracy, quality.delta)
+    safe = last_safe_step(wrong, promise, draws.population, len(known))
+    return Accuracy(
+        promised=str(quality.accuracy),
+        at_most=promise.most(draws.population, len(known)),
+        thresholds=thresholds,
+        wrong=wrong,
+        safe=safe,
+        taken=None if safe is None else furthest_step(steps, safe, worse),
+    )
+
+
+def _steps(opened: Run, draws: Draws) -> list[Place | None]:
+    """Thresholds above which 5, 10, … 100% of the population stand, as near as whole records come.
+
+    The train rows are none of it. Of a large run some of the records stand for all, which lie in the order of a hash.
+    """
+    every, population = max(1, -(-opened.plan.distinct // MOST_SORTED)), draws.population
+    taught = Counter(row.key for row in draws.train)
+    shards = []
+    for shard in _stored(opened):
+        scores = shard.scores[::every].copy()
+        for n, key in _among(scores, set(taught)).items():
+            scores["rows"][n] -= taught[key]
+        shards.append(scores)
+    stored = np.concatenate([np.empty(0, STORED), *shards])
+    stored = stored[np.lexsort((stored["tie"], stored["score"]))[::-1]]
+    rows = np.cumsum(stored["rows"].astype(np.int64)) * every
+    found: list[Place | None] = []
+    for step in range(1, STEPS + 1):
+        accepted = int(np.searchsorted(rows, population * step // STEPS, side="right"))
+        last = accepted < len(stored)
+        found.append(Place(score=int(stored["score"][accepted]), tie=int(stored["tie"][accepted])) if last else None)
+    return found
+
+
+def _at(accuracy: Accuracy, step: int) -> Place | None:
+    return accuracy.thresholds[step - 1] if step else HIGHEST
+
+
+def _above_it(row: SampledRow, threshold: Place | None) -> bool:
+    return Threshold(None if threshold is None else (threshold.score, threshold.tie)).accepts(row.place)
+
+
+def _all_told(draws: Draws, answers: DrawnAnswers, sampled: list[tuple[SampledRow, DrawnRow]]) -> list[SampledAnswer]:
+    gold = draws.gold or [None] * len(sampled)
+    return [_told(drawn, answers, row, said) for (row, drawn), said in zip(sampled, gold, strict=True)]
+
+
+def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow, gold: list[str] | None) -> SampledAnswer:
     first, oracle = answers.first.get(drawn.key), answers.oracle.get(drawn.key)
     return SampledAnswer(
         source=drawn.source,
@@ -191,6 +291,7 @@ def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow) -> SampledAns
         first=None if first is None else list(first[0]),
         oracle=None if oracle is None else list(oracle),
         bad=row.bad,
+        gold=gold,
     )
 
 

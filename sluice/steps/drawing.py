@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sluice.answers.requests import cut_middle, escape
 from sluice.aws.s3 import ahead
 from sluice.errors import BadInput
+from sluice.quality.draws import Draws as Drawn
 from sluice.quality.draws import Ranked, Ranks
 from sluice.quality.draws import draw as quality_draw
 from sluice.quality.rule import REFUSED, allowed, most_disagreements, smallest_sample
@@ -24,11 +25,13 @@ from sluice.reasons import Outcome
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, SOURCE, RowReader
 from sluice.runs.document import read
 from sluice.runs.drawn import DrawnRow, Draws
+from sluice.steps.labelled import labels_of
 from sluice.steps.selection import PendingWriter
 from sluice.steps.stored import StoredRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from decimal import Decimal
 
     from sluice.runs.state import Pending
     from sluice.steps.services import Run
@@ -95,7 +98,7 @@ class Drawing:
         return b"".join(islice(heapq.merge(*self._segments), self.wanted)) + END
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """Where a row that might be drawn lies, and the key of its record."""
 
     key: str
@@ -108,39 +111,54 @@ def draw(opened: Run) -> Draws:
     """Draw the rows of a run, once, and write their records for the oracle.
 
     Raises:
-        BadInput: so many rows are too few for what the task promises.
+        BadInput: so many rows are too few for what the task promises, or nobody has labelled the sample that it takes.
 
     """
     done = opened.store.find(opened.keys.draws)
     if done is not None:
         return read(Draws, done, opened.keys.draws)
-    plan = opened.plan
-    good = plan.rows - sum(plan.rejected.values())
-    quality = opened.task.quality
-    if quality is not None:
-        _check(quality, good)
-    sampled, taught = (opened.task.drawn, 0) if quality is None else (quality.sample, quality.train)
-    drawn = quality_draw(_streams(opened), sampled, taught)
+    quality, drawn = opened.task.quality, draw_rows(opened)
     sample, train = ([DrawnRow(source=int(r.source), line=r.line, key=r.note.key) for r in rows] for rows in drawn)
+    gold = labels_of(opened, sample) if quality is not None and quality.by_gold else None
     draws = Draws(
         seed=opened.start.seed or "",
-        population=good - taught,
+        population=good_rows(opened) - (0 if quality is None else quality.train),
         sample=sample,
         train=train,
         records=_write_records(opened, [row.note for rows in drawn for row in rows]),
+        gold=gold,
     )
     opened.store.put(opened.keys.draws, draws.write())
     return draws
 
 
-def _write_records(opened: Run, drawn: list[_Stored]) -> Pending | None:
+def good_rows(opened: Run) -> int:
+    """How many rows of a run that has been cut can be drawn."""
+    return opened.plan.rows - sum(opened.plan.rejected.values())
+
+
+def draw_rows(opened: Run) -> Drawn[Stored]:
+    """Draw the rows with the smallest ranks.
+
+    Raises:
+        BadInput: so many rows are too few for what the task promises.
+
+    """
+    quality = opened.task.quality
+    if quality is not None:
+        _check(quality, good_rows(opened))
+    sampled, taught = (opened.task.drawn, 0) if quality is None else (quality.sample, quality.train)
+    return quality_draw(_streams(opened), sampled, taught)
+
+
+def _write_records(opened: Run, drawn: list[Stored]) -> Pending | None:
     """Write the drawn records for the oracle, each once, in the order of the ranks; none where there is no row."""
     reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
     records = list({row.key: row for row in reversed(drawn)}.values())[::-1]
 
     stored = StoredRows(opened.store, opened.keys)
 
-    def load(row: _Stored) -> bytes:
+    def load(row: Stored) -> bytes:
         return stored.read(row.span, row.begin + 1, row.bytes - 1)
 
     out = PendingWriter(opened.store, opened.keys.drawn_records, oracle, 1)
@@ -151,12 +169,17 @@ def _write_records(opened: Run, drawn: list[_Stored]) -> Pending | None:
 
 
 def _check(quality: Quality, good: int) -> None:
+    for kept, what in quality.promises:
+        _check_promise(quality, kept, what, good)
+
+
+def _check_promise(quality: Quality, kept: Decimal, what: str, good: int) -> None:
     population = good - quality.train
     if population >= quality.sample:
-        at_most = allowed(population, quality.sample, quality.agree)
+        at_most = allowed(population, quality.sample, kept)
         if most_disagreements(population, quality.sample, at_most, quality.delta) != REFUSED:
             return
-    least = smallest_sample(quality.agree, quality.delta, population) if population > 0 else None
+    least = smallest_sample(kept, quality.delta, population) if population > 0 else None
     mend = (
         f"a sample of {least:,}"
         if least is not None and least < population
@@ -164,12 +187,12 @@ def _check(quality: Quality, good: int) -> None:
     )
     drawn = f"{quality.train:,} teach the score and {quality.sample:,} are the sample"
     raise BadInput(
-        f"quality: of {good:,} rows {drawn}: too few to promise that {quality.agree} of the others agree; "
+        f"quality: of {good:,} rows {drawn}: too few to promise that, of the others, {what}; "
         f"{mend} would do for so many. Nothing was sent"
     )
 
 
-def _streams(opened: Run) -> list[Iterator[Ranked[_Stored]]]:
+def _streams(opened: Run) -> list[Iterator[Ranked[Stored]]]:
     """The candidates of each span in the order of their ranks, read as far as they are wanted."""
     base: dict[int, tuple[int, int]] = {}
     for segment in opened.plan.segments:
@@ -185,7 +208,7 @@ def _streams(opened: Run) -> list[Iterator[Ranked[_Stored]]]:
     ]
 
 
-def _candidates(opened: Run, span: int, place: tuple[int, int], chunk: bytes) -> Iterator[Ranked[_Stored]]:
+def _candidates(opened: Run, span: int, place: tuple[int, int], chunk: bytes) -> Iterator[Ranked[Stored]]:
     at, (first_source, line_base) = 0, place
     while chunk:
         for n in range(0, len(chunk), WIDTH):
@@ -195,7 +218,7 @@ def _candidates(opened: Run, span: int, place: tuple[int, int], chunk: bytes) ->
             source, number = line[RANK : RANK + SOURCE - KEY].decode(), int(line[RANK + SOURCE - KEY : KEY_AT])
             begin, size = int(line[BEGIN_AT:BYTES_AT]), int(line[BYTES_AT : WIDTH - 1])
             base = line_base if int(source) == first_source else 0
-            note = _Stored(line[KEY_AT:BEGIN_AT].decode(), span, begin, size)
+            note = Stored(line[KEY_AT:BEGIN_AT].decode(), span, begin, size)
             yield Ranked(int(line[:RANK], 16), source, number + base, note)
         at += len(chunk)
         chunk = opened.store.read_range(opened.keys.ranks(span), at, CHUNK * WIDTH)

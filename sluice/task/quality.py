@@ -17,14 +17,33 @@ NAMED = 20  # labels that a message lists
 MOST_DRAWN = 100_000  # rows of a sample or to teach by: plan reads them one by one
 MOST_DIFFERING = Decimal("0.5")  # of an audit's alarm, which looks for half as many again
 FEWEST_TAUGHT = 200  # rows to teach by, below which a score says next to nothing
+AGREE, WORSE = Decimal("0.95"), Decimal("0.02")
 Exact = Annotated[Decimal, Field(gt=0, lt=1, max_digits=6)]
 
 
 class Quality(Strict):
-    """At most 1 - `agree` of the labels differ from the last tier's, wrong with a probability of at most `delta`."""
+    """A promise about the labels, wrong with a probability of at most `delta`.
 
-    against: Literal["last"] = Field("last", description="What labels are held against: last, what the last tier says.")
-    agree: Exact = Field(Decimal("0.95"), description="The share of rows that carry the label that it would give.")
+    At most 1 - `agree` of them differ from the last tier's; or, against known answers, at most `worse` of them are
+    wrong where the last tier is right.
+    """
+
+    against: Literal["last", "gold"] = Field(
+        "last",
+        description="What labels are held against: last, what the last tier says; gold, what people say of the sample, "
+        "which `sluice sample INPUT` draws before the run.",
+    )
+    agree: Exact = Field(AGREE, description="The share of rows that carry the label that it would give.")
+    worse: Exact = Field(
+        WORSE,
+        description="With against: gold, the share of rows that may be wrong because the last tier was not asked, "
+        "which is right about them.",
+    )
+    accuracy: Exact | None = Field(
+        None,
+        description="With against: gold, the share of rows that have to be right, whoever gave the label; none: "
+        "nothing is promised of it.",
+    )
     delta: Exact = Field(Decimal("0.05"), description="The chance that is accepted that this does not hold.")
     sample: Annotated[Whole, Field(ge=1, le=MOST_DRAWN)] = Field(
         500, description="Rows drawn for the certificate: both tiers are asked about them."
@@ -40,15 +59,47 @@ class Quality(Strict):
     )
 
     @model_validator(mode="after")
+    def _fits_what_it_is_against(self) -> Quality:
+        """An option that says nothing here would be believed to say something."""
+        if self.by_gold:
+            if self.agree != AGREE:
+                raise ValueError("agree: says how often the last tier agrees; against: gold takes worse, and accuracy")
+            if self.floors:
+                raise ValueError("floors: are held against the last tier; leave them out beside against: gold")
+        elif self.worse != WORSE or self.accuracy is not None:
+            name = "accuracy" if self.accuracy is not None else "worse"
+            raise ValueError(f"{name}: is about known answers; say against: gold, or leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _enough_is_drawn(self) -> Quality:
         """Too small a sample can promise nothing, however good the answers are and however many rows there are."""
-        if Fraction(self.agree) ** self.sample > Fraction(self.delta):
-            least = smallest_sample(Fraction(self.agree), Fraction(self.delta))
-            raise ValueError(
-                f"sample: {self.sample} rows can never show that {self.agree} of the labels agree, at a risk of "
-                f"{self.delta}; it takes {least} or more" + ", in practice some hundreds" * (least < 500)
-            )
+        for kept, what in self.promises:
+            if Fraction(kept) ** self.sample > Fraction(self.delta):
+                least = smallest_sample(Fraction(kept), Fraction(self.delta))
+                raise ValueError(
+                    f"sample: {self.sample} rows can never show that {what}, at a risk of "
+                    f"{self.delta}; it takes {least} or more" + ", in practice some hundreds" * (least < 500)
+                )
         return self
+
+    @property
+    def by_gold(self) -> bool:
+        """Whether labels are held against what people say."""
+        return self.against == "gold"
+
+    @property
+    def kept(self) -> Decimal:
+        """The share of rows that is promised not to be bad."""
+        return 1 - self.worse if self.by_gold else self.agree
+
+    @property
+    def promises(self) -> list[tuple[Decimal, str]]:
+        """The share of rows of each promise, and what is promised of so many."""
+        if not self.by_gold:
+            return [(self.agree, f"{self.agree} of the labels agree")]
+        found = [(self.kept, f"at most {self.worse} are wrong where the last tier is right")]
+        return found + ([] if self.accuracy is None else [(self.accuracy, f"{self.accuracy} of the labels are right")])
 
     def floor_problems(self, labels: Mapping[str, object], *, many: bool) -> list[str]:
         """What is wrong with the floors of a task with these labels: no label, several to a row, or no use."""

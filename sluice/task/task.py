@@ -320,6 +320,8 @@ class Task(Strict):
                 del data[name]
         if data.get("audit") and data["audit"]["at_most"] is None:
             del data["audit"]["at_most"]  # the same
+        if data.get("quality") and data["quality"]["against"] == "last":
+            del data["quality"]["worse"], data["quality"]["accuracy"]  # the same
         if data.get("quality") and not data["quality"]["floors"]:
             del data["quality"]["floors"]  # the same
         data["labels"] = list(data["labels"].items())

@@ -30,7 +30,7 @@ from tests.flow.local import FIRST, SECOND, Flow, numbered, reply, write
 from tests.flow.trial import Trial
 from tests.harness.drive import jsonl
 from tests.harness.faults import FaultPlan
-from tests.harness.machine import Machine
+from tests.harness.machine import Machine, TaskFailed
 from tests.harness.roles import Roles
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ def under_faults(whole: Path, ledgers: Path) -> list[Verdict]:
         verdicts = run(range(IN_PARTS))
         learned_under_faults(roles)
         audited(roles)
+        unlabelled(roles)
     return verdicts + run(range(IN_PARTS, SEEDS))
 
 
@@ -230,6 +231,19 @@ def audited(roles: Roles) -> None:
     machine = Machine(FaultPlan(), lambda *_: '{"label": "red", "confidence": "certain"}', {})
     roles.watch(machine)
     machine.finish(machine.begin(parse_task(task, "roles"), {"a.jsonl": b'{"text": "a"}\n'}))
+
+
+def unlabelled(roles: Roles) -> None:
+    """A run that is to be certified against people's labels, which nobody has given."""
+    task: dict[str, Any] = {"name": "roles", "input": {"text": "text"}, "labels": ["red", "green"]}
+    task |= {"tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-4-5"}]}
+    task |= {"quality": {"against": "gold", "worse": 0.1, "sample": 60, "train": 200}}
+    machine = Machine(FaultPlan(), lambda *_: "", {})
+    roles.watch(machine)
+    with pytest.raises(TaskFailed):
+        machine.execute(
+            machine.begin(parse_task(task, "roles"), {"a.jsonl": jsonl([{"text": f"{n}"} for n in range(400)])})
+        )
 
 
 def on_the_cloud(flow: Flow) -> None:

@@ -83,14 +83,15 @@ def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None
 
     All have the list without which 404 would be 403.
     """
-    more = {"start": ("inbox", "claims", "notices"), "plan": ("notices",), "publish": ("audits",)}
+    more = {"start": ("inbox", "claims", "notices"), "plan": ("notices", "samples"), "publish": ("audits",)}
     passing = {
         "s3:GetObject": ("partition", "plan", "prepare", "infer", "check", "score", "merge", "publish"),
         "s3:PutObject": ("partition", "prepare", "infer", "merge"),
     }
     kept = {"s3:GetObject": ("prepare", "publish"), "s3:PutObject": ("check", "publish")}
     for action, steps in passing.items():
-        folders = ("runs", *more.get(step, ()), *(["requests"] if step in steps else []))
+        also = [folder for folder in more.get(step, ()) if action == "s3:GetObject" or folder != "samples"]
+        folders = ("runs", *also, *(["requests"] if step in steps else []))
         folders += ("replies",) if step in kept[action] else ()
         expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
         assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected

@@ -116,6 +116,8 @@ def others(simulated: Simulated) -> Iterator[Call]:
         ({"publish"}, "s3:DeleteObject", f"{work}/replies/tickets/1", {}),
         ({"check", "publish"}, "s3:PutObject", f"{work}/replies/tickets/1", {}),
         ({"prepare", "publish", "workflow"}, "s3:GetObject", f"{work}/replies/tickets/1", {}),
+        ({"plan", "workflow"}, "s3:GetObject", f"{work}/samples/tickets/1.json", {}),
+        (set(), "s3:PutObject", f"{work}/samples/tickets/1.json", {}),
         ({"publish", "workflow"}, "s3:GetObject", f"{work}/audits/tickets/runs/1.json", {}),
         ({"publish"}, "s3:PutObject", f"{work}/audits/tickets/runs/1.json", {}),
         ({"start"}, "s3:PutObject", f"{work}/claims/1.json", {}),

@@ -10,7 +10,15 @@ import typer
 from sluice.cli.calls import here, in_cloud
 from sluice.cli.choices import ExportShape
 from sluice.cli.help import examples
-from sluice.cli.options import EnvOption, JsonOption, ProfileOption, RunOrFolder, StackRegionOption
+from sluice.cli.options import (
+    AnswersOption,
+    EnvOption,
+    JsonOption,
+    ProfileOption,
+    RunOrFolder,
+    SettingsOption,
+    StackRegionOption,
+)
 
 if TYPE_CHECKING:
     from sluice.cli.exits import ExitCode
@@ -106,39 +114,86 @@ def compare(
     epilog=examples(
         "sluice sample out/demo -n 300 --out checked.csv",
         "sluice sample tickets-20261120t101500-0123456789 --out checked.xlsx",
+        "sluice sample tickets.jsonl --task tickets --folder out/tickets",
+        "sluice sample --task tickets --folder out/tickets --import sample-tickets.csv",
     )
 )
-def sample(
-    run: RunOrFolder,
-    rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=1, max=100_000, help="So many rows.")] = 500,
+def sample(  # noqa: PLR0913, PLR0917 - one for each option
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN|INPUT", help="A run, or the folder of a local one; with --task, inputs of a run."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows", "-n", metavar="N", min=1, max=100_000, help="So many rows; else 500, or as of the task."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="A new .csv or .xlsx; else sample-RUN.csv.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Another number draws other rows.")] = 0,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", metavar="NAME|PATH", help="Draw before a run of this task.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="With --task: of a run here, with this as --out.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="With --task: take the labels of the sheet.")
+    ] = None,
+    answers: AnswersOption = None,
+    settings: SettingsOption = None,
     json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Draw rows of a run as a sheet for people to label.
+    """Draw rows of a run, or before one, as a sheet for people to label.
 
-    The sheet has the rows' texts and an empty column label, and no answer, with which people would only agree. Filled
-    in, `sluice review RUN --import` takes it (a workbook saved as CSV), and `sluice evaluate RUN --gold corrections`
-    says how often all rows are right, with an interval: measured, not certified. Fill in all rows: those that are easy
-    to label are not like the others. The same seed draws the rows that the desk shows as its uniform sample.
+    The sheet has the rows' texts and an empty column label, and no answer, with which people would only agree. Fill in
+    all rows: those that are easy to label are not like the others.
 
-    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or the run has no labels.
+    Of a finished RUN: `sluice review RUN --import` takes the sheet (a workbook saved as CSV), and `sluice evaluate RUN
+    --gold corrections` says how often all rows are right, with an interval: measured, not certified. The same seed
+    draws the rows that the desk shows as its uniform sample.
+
+    Before a run, with INPUT and --task: the rows that the run will draw for its certificate (quality.against: gold).
+    --import takes the labels back, and a run of the same inputs under the same task takes them up: of a deployment, or
+    with --folder DIR of this machine, into which it has to go. --answers and --set as of that run.
+
+    Exit codes: 0 written or taken, 1 some lines were not, or AWS or a file could not be reached, 2 wrong usage, or
+    there are no labels.
     """
+    if task is not None:
+        from sluice.cli.sampled import Request, sample_deployed, sample_here  # noqa: PLC0415
+
+        asked = Request(what or [], task, rows, out, folder, sheet, answers, settings or [], region, json)
+        if folder is not None:
+            raise here(lambda: sample_here(asked))
+        raise in_cloud((env, region, profile), lambda deployment: sample_deployed(deployment, asked))
+    raise _sample_run(what or [], (out, rows or 500, seed), (env, region, profile), as_json=json)
+
+
+def _sample_run(
+    named: list[str], asked: tuple[Path | None, int, int], place: tuple[str, str | None, str | None], *, as_json: bool
+) -> typer.Exit:
     from sluice.cli.fetch import folder_of  # noqa: PLC0415
     from sluice.cli.sampling import write_sample  # noqa: PLC0415
+    from sluice.errors import BadRequest  # noqa: PLC0415
     from sluice.results.folder import all_in_folder  # noqa: PLC0415
 
-    folder = folder_of(run)
+    def one_run() -> str:
+        if len(named) == 1:
+            return named[0]
+        raise BadRequest("name one run, or the folder of one; inputs of a run to come go with --task", "task")
+
+    folder = folder_of(named[0]) if len(named) == 1 else Path()
     if folder is not None:
-        raise here(lambda: write_sample(all_in_folder(folder), out, rows, seed, name=run, as_json=json))
-    raise in_cloud(
-        (env, region, profile),
-        lambda deployment: write_sample(deployment.run(run).published(), out, rows, seed, name=run, as_json=json),
+        return here(lambda: write_sample(all_in_folder(Path(one_run())), *asked, name=one_run(), as_json=as_json))
+    return in_cloud(
+        place,
+        lambda deployment: write_sample(deployment.run(one_run()).published(), *asked, name=one_run(), as_json=as_json),
     )
 
 
