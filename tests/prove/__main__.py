@@ -16,6 +16,8 @@ from benchmarks import report
 from sluice.quality.alarm import LIMIT, evidence
 from sluice.quality.certificate import Promise
 from sluice.quality.intervals import share_of_clusters
+from tests.prove.known import WORLDS
+from tests.prove.known import redraw as known_redraw
 from tests.prove.redraws import (
     Cell,
     bound,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPEATS = 2_000
+KNOWN_REPEATS = 400
 DELTA = Decimal("0.05")
 BOUND = bound(float(DELTA), REPEATS)
 SIZES = ((20_000, 200), (20_000, 500), (20_000, 1_000), (1_000, 500))
@@ -117,6 +120,17 @@ def covers(dice: np.random.Generator, accuracy: float, drawn: int, share: float)
     return found.low <= accuracy <= found.high
 
 
+def known(dice: np.random.Generator) -> Iterator[Finding]:
+    """Against what people say neither promise is missed more often than it says."""
+    for world in WORLDS:
+        found = known_redraw(dice, world, KNOWN_REPEATS)
+        most = bound(float(DELTA), KNOWN_REPEATS)
+        told = f"worse {found.worse_missed:.4f} missed, accuracy {found.accuracy_missed:.4f}"
+        kept = max(found.worse_missed, found.accuracy_missed) <= most
+        what = f"N {world.rows:,}, right {world.first} and {world.oracle}: {told}, {found.accepted:.3f} accepted"
+        yield Finding(kept, what, max(found.worse_missed, found.accuracy_missed))
+
+
 def quiet(dice: np.random.Generator) -> Iterator[Finding]:
     """False alarms are 3,650 runs apart in the mean."""
     for at_most, rows in ((0.02, 300), (0.08, 100), (0.08, 300), (0.2, 300)):
@@ -156,7 +170,7 @@ def told(found: dict[str, list[Finding]]) -> str:
 def main() -> int:
     """Print what each part found, write it into docs/quality.md, and count what did not hold."""
     found: dict[str, list[Finding]] = {}
-    for part in (useful, broken, covering, quiet, cells):
+    for part in (useful, broken, covering, known, quiet, cells):
         print((part.__doc__ or "").strip())
         for finding in part(np.random.default_rng(2026)):
             found.setdefault(part.__name__, []).append(finding)

@@ -149,7 +149,7 @@ def sample(  # noqa: PLR0913, PLR0917 - one for each option
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Draw rows of a run, or before one, as a sheet for people to label.
+    """Draw rows of a run, or before one, for people to label.
 
     The sheet has the rows' texts and an empty column label, and no answer, with which people would only agree. Fill in
     all rows: those that are easy to label are not like the others.

@@ -36,19 +36,9 @@ from sluice.steps.publish import run as publish_run
 from sluice.steps.sampling import sample_of
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
+from tests.faults.certified import LABELS, ORACLE, label_of, reply
 from tests.harness.drive import CATALOG, Cloud
-from tests.unit.steps.test_certified_runs import (
-    FILES,
-    LABELS,
-    ORACLE,
-    SETTINGS,
-    TRAIN,
-    label_of,
-    reply,
-    stored,
-    task_of,
-    text_at,
-)
+from tests.unit.steps.test_certified_runs import FILES, SETTINGS, TRAIN, stored, task_of, text_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -327,7 +317,7 @@ def test_rows_are_counted_by_what_is_known_of_them() -> None:
         ((None, a, a), (True, True, False)),
     ]
     for said, (bad, first_wrong, oracle_wrong) in cases:
-        row, known = by_gold(place, *said, taught=False)  # type: ignore[arg-type]
+        row, known = by_gold(place, *said, taught=False)
         assert (row.bad, known.first_wrong, known.oracle_wrong) == (bad, first_wrong, oracle_wrong), said
     row, known = by_gold(place, b, a, a, taught=True)
     assert (row.bad, known.place) == (False, None)
