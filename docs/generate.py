@@ -209,6 +209,7 @@ PARTS = {
     "gates.rules[]": "Rule",
     "tiers[]": "Tier",
     "routes[]": "Route",
+    "router": "Router",
     "budget": "Budget",
     "limits": "Limits",
     "report": "Report",

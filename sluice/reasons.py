@@ -79,6 +79,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     REPLY_GONE = "reply_gone"
     DRAWN = "drawn"
+    ROUTED = "routed"
 
 
 REJECTIONS = tuple(Reason)[: list(Reason).index(Reason.TEXT_TOO_LONG) + 1]
@@ -128,6 +129,7 @@ MEANING: dict[Reason, str] = {
     Reason.CANCELLED: "the run was cancelled",
     Reason.REPLY_GONE: "what came back was deleted before it was read",
     Reason.DRAWN: "it was drawn, so the last tier's answer counts",
+    Reason.ROUTED: "the router has said which tier is to answer",
 }
 
 
@@ -175,6 +177,7 @@ LIKELY: dict[Reason, str] = {
     Reason.CANCELLED: "the run was cancelled before anything was answered",
     Reason.REPLY_GONE: "the run was resumed after keep_requests_days: run the same files again",
     Reason.DRAWN: "the last tier could not be asked about the drawn rows",
+    Reason.ROUTED: "the run ended before any tier was asked for an answer",
 }
 
 
@@ -184,6 +187,6 @@ def about(code: str) -> str:
         return "row"
     if code in TRANSPORT:
         return "transport"
-    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE, Reason.DRAWN):
+    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE, Reason.DRAWN, Reason.ROUTED):
         return "run"
     return "answer" if code in tuple(Reason) else ""

@@ -51,7 +51,7 @@ class Load:
 
     `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
     texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer. `routed` tells all records
-    apart by their course; empty where each may be sent to every tier.
+    apart by their course; empty where each may be sent to every tier. `router`: tokens of its question and its answer.
     """
 
     records: int
@@ -61,6 +61,7 @@ class Load:
     most_records: int
     most_text_bytes: int
     routed: tuple[Routed, ...] = ()
+    router: tuple[int, int] | None = None
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
@@ -77,7 +78,14 @@ class Load:
             most_records=good,
             most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
             routed=_routed(task, plan, good, raw) if plan.routed else (),
+            router=router_tokens(task),
         )
+
+    @property
+    def of_router(self) -> Load:
+        """The same as the router's requests."""
+        question, answer = self.router or (self.prompt_tokens, self.answer_tokens)
+        return replace(self, prompt_tokens=question, answer_tokens=answer, router=None)
 
     def at(self, tier: int) -> Load:
         """The same with no more than what may be sent to a tier."""
@@ -133,6 +141,27 @@ def _routed(task: Task, plan: RunPlan, good: int, raw: int) -> tuple[Routed, ...
         for course, rows, size in [*parts, (task.whole_course, *rest)]
         if rows
     )
+
+
+def router_tokens(task: Task) -> tuple[int, int] | None:
+    """Tokens of the router's question with its instructions, and of its answer; None without one."""
+    return None if task.router is None else (prompt_tokens(task.routing), answer_tokens(task.routing))
+
+
+def router_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
+    """What the router costs at most; 0 without one."""
+    if task.router is None:
+        return 0.0
+    return ceiling_usd(task.routing, tiers[0].model_copy(update={"pack": 1}), load.at(0), min_records)
+
+
+def router_expected_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
+    """What the router is expected to cost; 0 without one."""
+    if load.router is None:
+        return 0.0
+    first, records = tiers[0].model_copy(update={"pack": 1}), load.sent([1.0] * (len(tiers) - 1))[0]
+    way = expected_way(first, load.of_router, records, min_records)
+    return expected_usd(first, load.of_router, way, records)
 
 
 def name_bytes(task: Task) -> int:
@@ -288,19 +317,24 @@ def sent(records: int, shares: Sequence[float], drawn: int = 0) -> list[int]:
 
 
 def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
-    """What a run costs at most: every record through every tier, and as many fillers as there can be."""
-    return total(ceiling_usd(task, tier, load.at(number), min_records) for number, tier in enumerate(tiers))
+    """What a run costs at most: every record through every tier and the router, and as many fillers as there can be."""
+    of_tiers = [ceiling_usd(task, tier, load.at(number), min_records) for number, tier in enumerate(tiers)]
+    return total([*of_tiers, router_ceiling_usd(task, tiers, load, min_records)])
 
 
 def run_expected_usd(
     tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED, drawn: int = 0
 ) -> float | None:
-    """What a run is expected to cost when this share of each tier's records goes on to the next; no retries."""
+    """What a run is expected to cost when this share of each tier's records goes on to the next; no retries.
+
+    A router is asked about all, and taken to leave the first tier what it would have been sent without.
+    """
     counts = load.sent([escalate] * (len(tiers) - 1), drawn)
-    return total(
+    of_tiers = [
         expected_usd(tier, load, expected_way(tier, load, records, min_records), records)
         for tier, records in zip(tiers, counts, strict=True)
-    )
+    ]
+    return total([*of_tiers, router_expected_usd(tiers, load, min_records)])
 
 
 def all_tiers_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:

@@ -22,7 +22,7 @@ def parts(mixes: Sequence[Mix], now_usd: float | None, target: float, escalate: 
     """Lay out the cheapest mixes, and what would have to be measured of the first."""
     if not mixes:
         yield Text(
-            "No ladder of the catalogue's models has a price for these rows, or the task's routes name its tiers."
+            "No ladder of the catalogue's models has a price for these rows, or the task routes rows among its own."
         )
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")

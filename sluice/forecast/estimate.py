@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sluice.answers.requests import CLOSE, OPEN, RequestWriter, answer_tokens, system_prompt
+from sluice.answers.requests import CLOSE, OPEN, answer_tokens, system_prompt
 from sluice.aws.folder import LOCAL
 from sluice.budget import costs
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.floors import floors_of
+from sluice.forecast.later import jobs_for, with_router
 from sluice.forecast.survey import documents
 from sluice.forecast.ways import as_if_left_open, compared, taken
-from sluice.runs import accounting, planning
+from sluice.runs import accounting
 from sluice.runs.approval import beyond
-from sluice.runs.state import FrozenTier, Pending
+from sluice.runs.state import FrozenTier
 from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of a tier's records that go on, for which the cost is told
+ROUTED_FIGURES = ("records", "input_tokens", "output_tokens", "expected_usd", "ceiling_usd")  # that a router adds to
 FRAME_TOKENS = 10  # of a request's roles and turns
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be forecast: S3 URIs or paths, a task, the share that escalates, and a folder of kept replies."""
+    """What is to be forecast: S3 URIs or paths, a task, the share that escalates, a folder of kept replies."""
 
     inputs: Sequence[str]
     task: Task
@@ -236,6 +238,7 @@ class Estimate:
             most_records=texts.records,
             most_text_bytes=texts.bytes,
             routed=texts.routed,
+            router=costs.router_tokens(task),
         )
 
     @cached_property
@@ -245,13 +248,17 @@ class Estimate:
 
     def tiers(self, shares: Sequence[float]) -> list[TierForecast]:
         """Each tier gets the assumed share of what the tier before it got."""
-        frozen, counts = self.opened.start.tiers, self.load.sent(shares, self.asked.task.drawn)
-        return [self.tier(number, records) for number, records in zip(range(len(frozen)), counts, strict=True)]
+        counts = self.load.sent(shares, self.asked.task.drawn)
+        first, *others = [self.tier(number, records) for number, records in enumerate(counts)]
+        least = self.asked.settings.min_records_per_job
+        figures = {name: getattr(first, name) for name in ROUTED_FIGURES}
+        with_its = with_router(self.asked.task, self.opened.start.tiers, self.load, least, figures)
+        return [replace(first, **with_its), *others]
 
     def tier(self, number: int, records: int) -> TierForecast:
         """Figure out one tier; too few records for a batch job go on demand."""
         tier, model, settings = self.opened.start.tiers[number], self.models[number], self.asked.settings
-        jobs = self.first_jobs if number == 0 else self.jobs_for(tier, records)
+        jobs = self.first_jobs if number == 0 else jobs_for(self.asked.task, settings, self.texts, tier, records)
         way = taken(tier, self.load, records, jobs, settings.min_records_per_job)
         opened = as_if_left_open(tier, model)
         tokens_in, tokens_out = self.load.expected_tokens(records, tier.token_factor, tier.pack)
@@ -287,14 +294,6 @@ class Estimate:
         waves = math.ceil(jobs / settings.max_jobs_in_flight)
         low, high = known.job_minutes(model.name, math.ceil(records / jobs))
         return waves * low * 60, waves * min(high * 60, tier.timeout_hours * 3600.0)
-
-    def jobs_for(self, tier: FrozenTier, records: int) -> int:
-        """Count the jobs of a later round, as planning packs them."""
-        text = round(self.texts.bytes / max(1, self.texts.records) * records)
-        marks = [0] * (records // planning.MARK_EVERY + 1)
-        pending = [Pending(key="", tier=0, attempt=1, records=records, bytes=text, marks=marks)]
-        limits = planning.Limits(self.asked.settings.max_records_per_job, self.asked.settings.max_file_bytes)
-        return len(planning.pack_pending(pending, limits, RequestWriter(self.asked.task, tier).constant_bytes))
 
     def expected_at(self, share: float) -> float | None:
         """What the run is expected to cost at a share."""

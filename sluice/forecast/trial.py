@@ -227,7 +227,7 @@ def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
     ]
     data["limits"] = {}
     if len(data["tiers"]) < len(task.tiers):
-        data["routes"] = []  # they name tiers that are not there, and all of the sample is asked
+        data |= {"routes": [], "router": None}  # about tiers that are not there, and all of the sample is asked
     data["audit"] = None  # the pilot asks the strongest tier itself, about all of its sample
     return parse_task(data, f"the pilot of {task.name}")
 

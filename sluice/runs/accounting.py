@@ -22,6 +22,7 @@ BUDGET_MARGIN = 1.25  # over the expected cost of a round: token counts are esti
 BATCH, ON_DEMAND, LEARNED = "batch", "on_demand", "learned"  # how records reach who answers them
 RETRY = "retry"  # the purpose of a job that asks a tier again
 DRAW = "draw"  # the purpose of a job that asks the oracle about drawn records
+ROUTED = "routed"  # the purpose of a job of the first tier about what the router has called simple
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 

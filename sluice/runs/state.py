@@ -225,6 +225,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     many records a request holds, None for as many as the tier says. `below`: of a shard only the records whose answer
     stands here or below. `way`: how its requests are sent if there are as many as it looks; None: in batch if possible.
     `last`: the last tier that its records may go on to; None: the run's, and what the routes say of rows of a shard.
+    `router`: the router's question is asked, and nothing else.
     """
 
     job: int
@@ -240,6 +241,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     below: Place | None = None
     way: Way | None = None
     last: int | None = None
+    router: bool = False
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
@@ -301,8 +303,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
 
     `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
-    they were throttled for so long that a batch job is to take them, however few they are. `pack`, `last`: as in
-    `PlannedJob`. `asked`: the next tier is asked about them anyway, as about all that was drawn.
+    they were throttled for so long that a batch job is to take them, however few they are. `pack`, `last` and
+    `router`: as in `PlannedJob`. `asked`: the next tier is asked about them anyway, as about all that was drawn.
     """
 
     key: str
@@ -316,6 +318,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     pack: int | None = None
     asked: bool = False
     last: int | None = None
+    router: bool = False
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

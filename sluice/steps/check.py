@@ -15,7 +15,7 @@ from sluice.answers.requests import RequestWriter
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
 from sluice.models.prices import cost
-from sluice.reasons import TRANSPORT, Outcome, Reason
+from sluice.reasons import TRANSPORT, Outcome, Reason, about
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
@@ -24,14 +24,16 @@ from sluice.runs.job import THROTTLED, Ended, Failed, Prepared
 from sluice.runs.state import JobItem, Pending
 from sluice.steps.courses import courses_of
 from sluice.steps.ended import cause_of, how_it_ended
-from sluice.steps.endings import Ending, Waiting, attempts_of, attempts_stream, split_name, tally
+from sluice.steps.endings import Ending, Waiting, as_routed, attempts_of, attempts_stream, name_of, tally
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
+from sluice.steps.oddities import Doubts, oddities
 from sluice.steps.onward import PendingWriters
 from sluice.steps.records import JobRecords
 from sluice.steps.reuse import keeper_of
 from sluice.steps.selection import shard_of
 from sluice.steps.services import Run
+from sluice.task.router import SIMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +50,6 @@ MISSING = {
     THROTTLED: Reason.THROTTLED,
 }
 FAILED_TOGETHER = TRANSPORT | {Reason.RECORD_REFUSED}  # of a request: none of its records was looked at alone
-HOW_METERED = {True: "are those that the manifest has left", False: "are estimated, and so is their cost"}
 
 
 def run(services: Services, item: JobItem, error: dict[str, str] | None = None) -> Counts | None:
@@ -113,7 +114,7 @@ class _Check:
         self.sent = [line[:KEY].decode() for line in lines]
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
         keeper = keeper_of(run, item, self.job, self.sent[: prepared.records])
-        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper)
+        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper, router=self.job.router)
         if keeper is not None:
             keeper.close()
         self.missing = Verdict(self._why_missing())
@@ -151,7 +152,8 @@ class _Check:
             self.waiting.hold(self._outcome(verdict, most, last), is_drawn=is_drawn)
             for (_, most, is_drawn, last), verdict in distinct.items()
         ]
-        attempts = attempts_of(self.sent, self.judged, list(distinct.values()), endings, of)
+        shown = [as_routed(verdict) for verdict in distinct.values()] if self.job.router else list(distinct.values())
+        attempts = attempts_of(self.sent, self.judged, shown, endings, of)
         self._write_attempts(attempts)
         self._write_drawn(attempts)
         outcomes = [endings[n] for n in of]
@@ -163,7 +165,8 @@ class _Check:
         untold, (tokens_in, tokens_out) = self.judged.untold, (self.judged.tokens_in, self.judged.tokens_out)
         if not untold:
             return
-        constant = [RequestWriter(self.run.task, self.tier).constant_bytes] * len(self.sent)
+        task = self.run.task.asked(router=self.job.router)
+        constant = [RequestWriter(task, self.tier).constant_bytes] * len(self.sent)
         if self.judged.packs is not None:
             of_packs = PackWriter(self.run.task, self.tier, b"").constant_bytes
             sizes = self.judged.packs.sizes
@@ -188,6 +191,8 @@ class _Check:
         `fewer`: in requests of how many it goes again, 0 if it was alone.
         """
         reason = verdict.reason
+        if self.job.router and (routed := self._routed(verdict, last)) is not None:
+            return routed
         if reason is None:
             return Ending(Outcome.ACCEPTED)
         if not self.buys or reason is Reason.REPLY_GONE:
@@ -202,6 +207,24 @@ class _Check:
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Ending(Outcome.RETRIED, reason)
         return Ending(onward, reason)
+
+    def _routed(self, verdict: Verdict, last: int) -> Ending | None:
+        """Where a record goes by the router's word, or by what it wrote instead; None where it said nothing.
+
+        An answer that cannot be read is no reason to trust the first tier with the record.
+        """
+        if verdict.reason is not None and (
+            self.judged.is_error(verdict)
+            or verdict is self.missing
+            or not self.buys
+            or about(verdict.reason) != "answer"
+        ):
+            return None
+        if not self.buys:
+            return Ending(Outcome.UNRESOLVED, Reason.ROUTED)
+        if verdict.labels == (SIMPLE,) or self.job.tier >= last:
+            return Ending(Outcome.RETRIED, Reason.ROUTED, routed=True)
+        return Ending(Outcome.ESCALATED, verdict.reason or Reason.ROUTED)
 
     def _was_throttled(self, reason: Reason | None) -> bool:
         """Whether a record was called for too long without being let through."""
@@ -251,7 +274,7 @@ class _Check:
     def _write_pending(self, outcomes: Sequence[Ending], last: Sequence[int]) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
         to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
-        wanted = {n: split_name(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
+        wanted = {n: name_of(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
         wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n].reason)}
         wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
         writers = PendingWriters(self.run, self.item, self.job)
@@ -334,7 +357,7 @@ class _Check:
             filler_usd=fillers,
             pending=pending,
             fatal=self.fatal,
-            warnings=self._warnings(),
+            warnings=list(oddities(self.item, self.ended, self.manifest, judged, self._doubts())),
         )
 
     def _saved_usd(self) -> float | None:
@@ -369,29 +392,5 @@ class _Check:
         alike = whole or (self.judged.alike and self.judged.settled > 1)
         return not of_text(message) and lasts(message, alike=alike)
 
-    def _warnings(self) -> list[str]:
-        manifest, judged = self.manifest, self.judged
-        place = f"round {self.item.round}, job {self.item.job}"
-        found = []
-        answered = judged.succeeded + judged.fillers
-        if manifest.successRecordCount not in (None, answered):
-            found.append(f"{place}: the manifest says {manifest.successRecordCount} successes, {answered} were found")
-        if self.missing.reason is Reason.REPLY_GONE:
-            found.append(
-                f"{place}: {judged.missing} records have no answer: what came back was deleted before it was read, as "
-                "keep_requests_days says; they were not asked again"
-            )
-        elif judged.missing and self.ended.status == "Completed" and self.buys:
-            found.append(
-                f"{place}: it is {self.ended.status}, and {judged.missing} of {judged.asked} records are missing"
-            )
-        for count, what in (
-            (judged.duplicates, "lines were about a record that had its answer already"),
-            (judged.unknown, "lines were about records that were never sent"),
-            (judged.unreadable, "lines could not be read"),
-            (judged.strangers, "answers stood under an id that no text of their request has"),
-            (len(judged.untold), f"answers did not tell their tokens, which {HOW_METERED[self.metered]}"),
-        ):
-            if count:
-                found.append(f"{place}: {count} {what}")
-        return found
+    def _doubts(self) -> Doubts:
+        return Doubts(self.metered, gone=self.missing.reason is Reason.REPLY_GONE, buys=self.buys)

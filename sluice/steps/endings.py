@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 
 class Ending(NamedTuple):
-    """What becomes of a record behind an attempt, and why. `split`: it goes again, at most so many in a request."""
+    """What becomes of a record behind an attempt, and why.
+
+    `split`: it goes again, at most so many in a request. `routed`: the router has left it to the tier that it asked.
+    """
 
     outcome: Outcome
     reason: Reason | None = None
     split: int = 0
+    routed: bool = False
 
 
 class Waiting(NamedTuple):
@@ -59,9 +63,18 @@ class Waiting(NamedTuple):
         return ending
 
 
-def split_name(ending: Ending) -> str | None:
-    """Among which pending records one stands whose request held others; None for what goes on otherwise."""
+def name_of(ending: Ending) -> str | None:
+    """Among which pending records one stands that the router or a pack sends again; None for what goes on otherwise."""
+    if ending.routed:
+        return "simple"
     return None if not ending.split else "alone" if ending.split == 1 else "half"
+
+
+def as_routed(verdict: Verdict) -> Verdict:
+    """What the router said, as it is kept: no label of the task, but in place of one."""
+    if verdict.labels is None:
+        return verdict
+    return verdict._replace(labels=None, detail=verdict.labels[0])
 
 
 def tally(
@@ -71,7 +84,7 @@ def tally(
     of: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
     onward: Counter[str] = Counter()
-    for (outcome, reason, _), count in Counter(outcomes).items():
+    for (outcome, reason, *_), count in Counter(outcomes).items():
         of[outcome] += count
         if reason is not None:
             reasons[reason.value] += count

@@ -44,12 +44,19 @@ class Judged:
     """
 
     def __init__(
-        self, run: Run, keys: JobKeys, sent: Sequence[str], reused: int = 0, keeper: Keeper | None = None
+        self,
+        run: Run,
+        keys: JobKeys,
+        sent: Sequence[str],
+        reused: int = 0,
+        keeper: Keeper | None = None,
+        *,
+        router: bool = False,
     ) -> None:
         self.run, self.keys, self.sent, self.keeper = run, keys, sent, keeper
         self.asked = len(sent) - reused
         self.reused_tokens = (0, 0)  # what the replies that were found took when they were bought
-        self.judge = Judge(run.task)
+        self.judge = Judge(run.task.asked(router=router))
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
         # Tokens that a reply does not tell stand there as what they are estimated at, below zero.

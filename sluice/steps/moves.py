@@ -113,5 +113,6 @@ class Moves:
             why = ("held" if stays else "moved") + ("" if whole else f"-to-{course.last}")
             key = run.keys.pending(item.round, item.job, course.tier, attempt, why)
             last = None if whole else course.last
-            self.writers[course] = PendingWriter(run.store, key, course.tier, attempt, pack, last)
+            router = stays and job.router
+            self.writers[course] = PendingWriter(run.store, key, course.tier, attempt, pack, last, router=router)
         return self.writers[course]

@@ -29,7 +29,9 @@ class PendingWriters:
             "refused": (tier, attempt, pack),
             "asked": (tier, attempt, pack),
             "fill": (tier, attempt, pack),
+            "simple": (tier, 1, None),
         }
+        self.asks_again = {"retry", "refused", "asked", "fill"} if job.router else set()
         self.writers: dict[tuple[str, int], PendingWriter] = {}
 
     def add(self, why: str, last: int, key: bytes, escaped: bytes) -> None:
@@ -38,7 +40,8 @@ class PendingWriters:
             (tier, attempt, pack), whole = self.goals[why], last == self.most
             name = why if whole else f"{why}-to-{last}"
             place = self.run.keys.pending(self.item.round, self.item.job, tier, attempt, name)
-            writer = PendingWriter(self.run.store, place, tier, attempt, pack, None if whole else last)
+            end, router = None if whole else last, why in self.asks_again
+            writer = PendingWriter(self.run.store, place, tier, attempt, pack, end, router=router)
             self.writers[why, last] = writer
         self.writers[why, last].add(key, escaped)
 

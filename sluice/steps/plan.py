@@ -233,7 +233,8 @@ def _shard_jobs(opened: Run, before: Sequence[PlannedJob]) -> list[PlannedJob]:
     for shard, rows in enumerate(plan.shard_rows):
         if rows and good:
             records = max(1, round(here * rows / plan.rows))
-            jobs.append(PlannedJob(job=len(jobs), tier=0, attempt=1, purpose="classify", records=records, shard=shard))
+            job = PlannedJob(job=len(jobs), tier=0, attempt=1, purpose="classify", records=records, shard=shard)
+            jobs.append(job if opened.task.router is None else msgspec.structs.replace(job, router=True, pack=1))
     return jobs
 
 
@@ -277,13 +278,13 @@ def _with_ways(opened: Run, jobs: Sequence[PlannedJob], throttled: Sequence[bool
 
     What was throttled for too long goes in batch, whatever else would cost less.
     """
-    load, least = costs.Load.of_plan(opened.task, opened.plan), opened.settings.min_records_per_job
+    whole, least = costs.Load.of_plan(opened.task, opened.plan), opened.settings.min_records_per_job
     together = Counter[tuple[int, int | None]]()
     for job in jobs:
         together[job.tier, job.pack] += job.records
     found = []
     for job, was_throttled in zip(jobs, throttled, strict=True):
-        tier = _tier_of(opened, job)
+        tier, load = _tier_of(opened, job), whole.of_router if job.router else whole
         way = costs.expected_way(tier, load, job.records, least)
         if way is not Way.BATCH and tier.batch and costs.requests_of(job.records, tier.pack) >= least:
             way = costs.expected_way(tier, load, together[job.tier, job.pack], least)
@@ -303,11 +304,12 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
     ordered = sorted(found, key=lambda pair: (*_order(pair[1]), pair[0] or "", pair[1].fill, pair[1].key))
     alike = groupby(ordered, key=lambda pair: (*_order(pair[1]), pair[0], pair[1].fill))
-    for (tier, attempt, size, last, refused, fill), group in alike:
-        constant = RequestWriter(opened.task, opened.tier(tier)).constant_bytes
+    for (tier, attempt, size, last, router, refused, fill), group in alike:
+        constant = RequestWriter(opened.task.asked(router=router), opened.tier(tier)).constant_bytes
         pack = size or None
-        again = attempt > 1 or fill or pack is not None
-        purpose = accounting.RETRY if again else "escalate" if tier else "classify"
+        again = attempt > 1 or fill or (pack is not None and not router)
+        first = "classify" if router or opened.task.router is None else accounting.ROUTED
+        purpose = accounting.RETRY if again else "escalate" if tier else first
         for slices in planning.pack_pending([item for _, item in group], limits, constant):
             jobs.append(
                 PlannedJob(
@@ -321,13 +323,15 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
                     fill=fill,
                     pack=pack,
                     last=None if last < 0 else last,
+                    router=router,
                 )
             )
     return jobs
 
 
-def _order(pending: Pending) -> tuple[int, int, int, int]:
-    return pending.tier, pending.attempt, pending.pack or 0, -1 if pending.last is None else pending.last
+def _order(pending: Pending) -> tuple[int, int, int, int, bool]:
+    last = -1 if pending.last is None else pending.last
+    return pending.tier, pending.attempt, pending.pack or 0, last, pending.router
 
 
 def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:
@@ -351,6 +355,7 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
 
 def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
     tier, least = _tier_of(opened, job), opened.settings.min_records_per_job
+    load = load.of_router if job.router else load
     fillers = costs.filler_usd(tier, least) if job.fill else 0.0
     way = job.way or costs.expected_way(tier, load, job.records, least)
     return accounting.total([costs.expected_usd(tier, load, way, job.records), fillers])

@@ -89,7 +89,7 @@ class _Preparation:
         self.run, self.job, self.out, self.moves, self.known = run, job, out, moves, known
         self.tier = run.tier(job.tier)
         self.way = job.way or (Way.FLEX if self.tier.transport is Transport.FLEX else Way.BATCH)
-        self.requests = RequestWriter(run.task, self.tier, self.way)
+        self.requests = RequestWriter(run.task.asked(router=job.router), self.tier, self.way)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
         self.records = ListedRecords()

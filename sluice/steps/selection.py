@@ -120,9 +120,18 @@ class PendingWriter:
     """Records that are to be sent in a later round: lines `key text`, the text escaped as in the request."""
 
     def __init__(
-        self, store: Store, key: str, tier: int, attempt: int, pack: int | None = None, last: int | None = None
+        self,
+        store: Store,
+        key: str,
+        tier: int,
+        attempt: int,
+        pack: int | None = None,
+        last: int | None = None,
+        *,
+        router: bool = False,
     ) -> None:
         self.store, self.key, self.tier, self.attempt, self.pack, self.last = store, key, tier, attempt, pack, last
+        self.router = router
         self.marks: list[int] = []
         self.records = 0
         self._out: ObjectWriter | None = None
@@ -150,4 +159,5 @@ class PendingWriter:
             marks=self.marks,
             pack=self.pack,
             last=self.last,
+            router=self.router,
         )

@@ -23,6 +23,7 @@ from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import Audit, Quality
+from sluice.task.router import COMPLEX, SIMPLE, Router
 from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
@@ -109,6 +110,11 @@ class Task(Strict):
         (),
         description="Rows that start at a stronger tier or end at a weaker one: each with when, tier and last; the "
         f"first that takes a row counts. At most {MAX_ROUTES}.",
+    )
+    router: Router | None = Field(
+        None,
+        description="A question to the first tier before all others: whether it or the next one is to answer; none: "
+        "the first tier answers, and its answers say what goes on.",
     )
     budget: Budget = Field(Budget(), description="The most that a run may cost.")
     reuse: Reuse | None = Field(
@@ -245,6 +251,28 @@ class Task(Strict):
             check_routes(value, len(info.data["tiers"]))
         return value
 
+    @field_validator("router")
+    @classmethod
+    def _router_fits(cls, value: Router | None, info: ValidationInfo) -> Router | None:
+        problem = None
+        if value is not None and (info.data.get("quality") or info.data.get("audit")):
+            name = "quality" if info.data.get("quality") else "audit"
+            problem = f"leave it out beside {name}, for which the first tier answers every row"
+        elif value is not None and len(info.data.get("tiers", (1, 2))) < TWO:
+            problem = "takes two tiers or more, between which it would choose"
+        elif value is not None and not info.data.get("labels", True):
+            problem = "is for tasks with labels; leave it out"
+        if problem:
+            raise ProblemsError([f"router: {problem}"])
+        return value
+
+    @field_validator("reuse")
+    @classmethod
+    def _reuse_fits(cls, value: Reuse | None, info: ValidationInfo) -> Reuse | None:
+        if value is not None and info.data.get("router"):
+            raise ProblemsError(["reuse: leave it out beside router, whose answers are not kept"])
+        return value
+
     @field_validator("trigger", mode="before")
     @classmethod
     def _read_trigger(cls, value: object) -> object:
@@ -275,6 +303,27 @@ class Task(Strict):
         if self.quality is not None:
             return self.quality.sample + self.quality.train
         return 0 if self.audit is None else self.audit.drawn
+
+    @cached_property
+    def routing(self) -> Task:
+        """What the router asks, as a task of its own over the same texts; its labels are simple and complex."""
+        assert self.router is not None, "asked only where there is a router"
+        choice = {SIMPLE: self.router.simple, COMPLEX: self.router.complex}
+        about = "\n".join(f"- {name}: {told}" if told else f"- {name}" for name, told in self.labels.items())
+        return Task(
+            name=self.name,
+            description=f"Say how hard another task is: {self.description or self.name}",
+            input=self.input,
+            labels=choice,
+            instructions=f"{self.router.question}\n\nThe labels of that task:\n{about}"[:20_000],
+            answer=Answer(confidence=False),
+            gates=Gates(),
+            tiers=self.tiers,
+        )
+
+    def asked(self, *, router: bool) -> Task:
+        """The task that a request is about."""
+        return self.routing if router else self
 
     @cached_property
     def courses(self) -> tuple[Course, ...]:
@@ -315,7 +364,7 @@ class Task(Strict):
                 del tier["request"]  # so that a task without it keeps its version
         if data["input"]["csv"] is None:
             del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
-        for name in ("quality", "audit", "routes"):
+        for name in ("quality", "audit", "routes", "router"):
             if not data[name]:
                 del data[name]
         if data.get("audit") and data["audit"]["at_most"] is None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sluice.local.sources.source import Source, Tiers
     from sluice.task.task import Task
 
+ROUTER = "router"  # how a recording names the answers to a router's question
 SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
 
 
@@ -71,16 +72,25 @@ def open_source(spec: str, task: Task, tiers: Tiers, region: str, s3: S3Client) 
         case "standin" if not rest:
             from sluice.local.sources.lexical import LexicalSource  # noqa: PLC0415  one source is loaded, not all
 
-            return _one_by_one(LexicalSource(task, tiers), task, s3)
+            source = _one_by_one(LexicalSource(task, tiers), task, s3)
+            return source if task.router is None else _with_router(task, source, LexicalSource(task.routing, tiers))
         case "replay" if rest:
             from sluice.local.sources.replay import ReplaySource  # noqa: PLC0415
 
-            return _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3)
+            source = _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3)
+            of_router = ReplaySource(rest, task, tiers, s3, name=ROUTER) if task.router is not None else None
+            return source if of_router is None else _with_router(task, source, of_router)
         case "bedrock" if not rest:
             from sluice.local.sources.bedrock import BedrockSource  # noqa: PLC0415
 
             return BedrockSource(region)
     raise BadSetting(f"--answers {spec}: there are {SOURCES}")
+
+
+def _with_router(task: Task, source: Source, router: Source) -> Source:
+    from sluice.local.sources.routing import WithRouter  # noqa: PLC0415  few tasks have a router
+
+    return WithRouter(task, source, router)
 
 
 def _one_by_one(source: Source, task: Task, s3: S3Client) -> Source:

@@ -1,7 +1,7 @@
 """Recorded answers: one JSON line per row, `{"id": …, "answers": {"<model>": "<raw reply>"}}`, or source and line.
 
-A record that several rows share takes the answers of the first of them. A reply may be an object with `text` and
-`stop_reason` in place of a string, for a recording of one that was cut.
+The answers to a router's question stand under `router`. A record that several rows share takes the answers of the first
+of them. A reply may be an object with `text` and `stop_reason` in place of a string, for one that was cut.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class ReplaySource:
     name = "replay"
     concurrency = 1
 
-    def __init__(self, path: str, task: Task, tiers: Tiers, s3: S3Client) -> None:
+    def __init__(self, path: str, task: Task, tiers: Tiers, s3: S3Client, name: str | None = None) -> None:
+        self.of = name  # whose answers are taken whichever model is asked; None for the asked model's
         self.tiers = tiers
         self.task = task
         self.s3 = s3
@@ -84,7 +85,7 @@ class ReplaySource:
         answers = self._of_run(run).get(record)
         if answers is None:
             raise NoAnswer(f"the replay has no answers for record {record}")
-        for name in self.tiers.names_of(request.model):
+        for name in self.tiers.names_of(request.model) if self.of is None else (self.of,):
             if (reply := answers.get(name)) is not None:
                 return Reply(reply) if isinstance(reply, str) else reply
         raise NoAnswer(f"the replay has no answer of {request.model} for record {record}; it has {', '.join(answers)}")

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
+from sluice.answers.requests import system_prompt
 from sluice.errors import BadSetting, Stop
 from sluice.local.faults import read_plan
 from sluice.local.requests import Request
@@ -22,6 +23,7 @@ from sluice.local.sources.lexical import LexicalSource
 from sluice.local.sources.openai import Endpoint, OpenAISource
 from sluice.local.sources.reach import reach
 from sluice.local.sources.replay import ReplaySource
+from sluice.local.sources.routing import WithRouter
 from sluice.local.sources.source import NoAnswer, Reply, Tiers
 from sluice.local.standin.api import NO_ANSWER
 from sluice.local.standin.shuffle import BLOCK_BYTES, Shuffle
@@ -137,6 +139,20 @@ def test_a_recording_is_found_by_id_or_place(tmp_path: Path) -> None:
         ask("a", HAIKU)
     with pytest.raises(NoAnswer, match="no answers for record c"):
         ask("c", MICRO)
+
+
+def test_a_routers_question_is_answered_by_its_own_words(tmp_path: Path) -> None:
+    """Those that a recording has under router, whichever model is asked; all else has the model's."""
+    file = tmp_path / "answers.jsonl"
+    file.write_text(json.dumps({"id": "7", "answers": {"nova-micro": "a label", "router": "complex"}}))
+    routed = task(router={})
+    sources = [ReplaySource(str(file), routed, TIERS, None, name) for name in (None, "router")]  # type: ignore[arg-type]
+    for source in sources:
+        source.runs["work", "r"] = {"a": source.by_id["7"]}
+    both = WithRouter(routed, *sources)
+    for asks, said in ((routed, "a label"), (routed.routing, "complex")):
+        raw = json.dumps({"system": [{"text": system_prompt(asks)}]}, ensure_ascii=False).encode()
+        assert both.answer(Request("a", MICRO, "", raw, 100), "work/r") == Reply(said)
 
 
 @pytest.mark.parametrize(
