@@ -92,7 +92,7 @@ def task_of(way: Way) -> Task:
     document = corpus.bench_task(LABELS).model_dump(mode="json", exclude_unset=True, by_alias=True)
     document["input"] = {"id": "id", "text": "text", "gold": "gold"}
     document["gates"] = {"min_confidence": "likely" if way.gated else "unsure"}
-    router = {"router": {}} if way.tells is not None else {}
+    router: dict[str, Any] = {"router": {}} if way.tells is not None else {}
     tiers = [{"model": name} for name in way.tiers]
     return parse_task(document | {"tiers": tiers} | router, "the task of docs/router.md")
 
