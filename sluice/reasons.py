@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     UNRESOLVED = "unresolved"
     # Only while a run goes on: plan decides for a whole round what follows, and merge says what did.
     REFUSED = "refused"
-    # The same: an answer of a task with `quality` that waits for the certificate, which says which of them stand.
+    # The same: an answer that waits for its score, or for the last tier's about a drawn record: merge says which stand.
     SCORED = "scored"
 
 
@@ -115,7 +115,7 @@ MEANING: dict[Reason, str] = {
     Reason.LOW_CONFIDENCE: "the model was less sure than the task asks for",
     Reason.EVIDENCE_NOT_FOUND: "the quoted evidence is not in the text",
     Reason.RULE_FAILED: "the answer breaks a rule of the task",
-    Reason.LOW_SCORE: "its score is below what the certificate accepts",
+    Reason.LOW_SCORE: "its score is below what the task or its certificate accepts",
     Reason.RECORD_REFUSED: "Bedrock refused the request of this text",
     Reason.THROTTLED: "too many requests at once",
     Reason.MODEL_ERROR: "the model failed",
@@ -163,7 +163,7 @@ LIKELY: dict[Reason, str] = {
     Reason.LOW_CONFIDENCE: "the labels do not fit the texts, or their descriptions do not tell them apart",
     Reason.EVIDENCE_NOT_FOUND: "the models quote what does not stand in the text: they are too weak for evidence",
     Reason.RULE_FAILED: "a rule of the task can hardly be met: try it with `sluice check --sample`",
-    Reason.LOW_SCORE: "the last tier could not be asked about what the certificate does not cover",
+    Reason.LOW_SCORE: "the next tier could not be asked about what the score does not let pass",
     Reason.RECORD_REFUSED: "the models take no such requests: their access, or what the tiers ask of them",
     Reason.THROTTLED: "the account's quotas for the models are too low for now",
     Reason.MODEL_ERROR: "the models could not be reached, or failed",

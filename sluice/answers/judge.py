@@ -63,14 +63,14 @@ class Verdict(NamedTuple):
 class Judge:
     """Judges replies of one task."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, by_word: bool = True) -> None:
         self.labels = Names(task.labels)
         self.none = task.none
         self.key = ("labels" if task.many else "label") if task.labels else None
         self.many = task.many
         self.counts = range(task.min_labels, task.max_labels + 1)
         self.confidence = task.answer.confidence
-        least = (task.gates.min_confidence or Confidence.UNSURE).rank
+        least = ((task.gates.min_confidence if by_word else None) or Confidence.UNSURE).rank
         self.enough = frozenset(level.value for level in Confidence if level.rank >= least)
         self.levels = [level.value for level in Confidence]
         self.evidence = task.answer.evidence

@@ -216,9 +216,11 @@ def verify(published: Published, summary: Mapping[str, Any], kept: bytes | None)
     """
     run = read_run(summary)
     if kept is None or run.certificate is None:
-        why = (
-            "its task asks for none (`quality`)" if not run.definition.get("quality") else "it ended before it had one"
-        )
+        why = "its task asks for none (`quality`)"
+        if run.definition.get("quality"):
+            why = "it ended before it had one"
+        elif run.score is not None:
+            why += "; its min_score (`gates.min_score`, or that of a learned tier) is measured, and promises nothing"
         raise BadRequest(f"run {run.run_id} has no certificate: {why}")
     if not run.certificate.certified and run.certificate.based_on is None:
         raise BadRequest(

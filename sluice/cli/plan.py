@@ -234,7 +234,8 @@ def _assumption(made: Forecast, settings: Settings) -> str:
     share = percent(made.escalate, 1)
     assumed = f"Assumed: {share} of a tier's records go on (--escalate; `sluice pilot` finds out); no retries."
     if made.drawn:
-        rest = "of which the certificate may send it none or all; " if made.certified else ""
+        decides = "the certificate" if made.certified else "min_score" if made.min_score is not None else None
+        rest = "" if decides is None else f"of which {decides} may send it none or all; "
         assumed = (
             f"Assumed: the last tier is asked about {made.drawn:,} drawn rows and {share} of the others (--escalate), "
             f"{rest}no retries."

@@ -16,6 +16,7 @@ from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, sh
 from sluice.report.report import bars
 from sluice.results.origin import made_up, stand_in
 from sluice.results.run_document import STATUS
+from sluice.results.scored import TITLE as SCORE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,9 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
     if run.certificate is not None:
         facts = (f"{name}: {value}" for name, value in run.certificate.facts())
         yield from _section(run.certificate.title, Text(f"{run.certificate.promise}."), *_listed(list(facts)))
+    if run.score is not None:
+        facts = (f"{name}: {value}" for name, value in run.score.facts())
+        yield from _section(SCORE_TITLE, Text(f"{run.score.sentence}."), *_listed(list(facts)))
     if run.audit is not None:
         yield from _section("Audit", Text(run.audit.sentences))
     if run.labels:

@@ -88,12 +88,10 @@ class Forecast:
 
     `approval` tells whether the run will wait for one, None where the settings ask for none.
 
-    `drawn`: rows that a certificate or an audit draws, about which the last tier is asked; `certified`: by the former.
+    `drawn`: rows that are drawn for the last tier; `certified`: for a certificate. `min_score`: decides without one.
     `floors`: of each label with a promise of its own how many sampled rows that takes, and how many are expected.
-
     `packs`: how many records a request of each tier may hold. `known`: what a folder's kept replies leave to be asked.
     `found` is what the rows hold beside their texts: see `survey.documents`. `routes`: how many rows each takes.
-
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
     `advice`: other ladders, packs and transports by what they would cost, the cheapest first.
 
@@ -129,6 +127,7 @@ class Forecast:
     request: dict[str, str] | None
     known: dict[str, Any] | None = None
     routes: Sequence[dict[str, Any]] = ()
+    min_score: float | None = None
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -195,6 +194,7 @@ class Estimate:
             prices=opened.start.prices,
             request=self.request,
             routes=accounting.routes(task, opened.plan),
+            min_score=task.min_score,
         )
 
     @property

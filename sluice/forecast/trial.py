@@ -151,10 +151,16 @@ class Trial:
         `runner` runs a file of rows by a task, leaves the results in a folder, and returns run.json.
 
         Raises:
-            BadRequest: no row can be sent.
+            BadRequest: no row can be sent, or the task scores answers.
             Unfinished: a run over the sample did not reach its end, or its budget kept records out.
 
         """
+        if self.asked.task.gives_scores:
+            raise BadRequest(
+                "a pilot cannot tell what a score lets pass: it takes the drawn rows of a whole run to teach it. Leave "
+                "quality, min_score and train out of the task for it, or see what each share that goes on costs: "
+                "`sluice plan`"
+            )
         lot = Lot(self.records, self.seed)
         with planned(self.asked, bucket, on_reading, lot) as estimate:
             if not lot.drawn:

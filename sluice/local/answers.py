@@ -86,7 +86,7 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
     ladder.join_rungs()
     least = len(task.tiers) if task.quality else min(2, task.drawn)
     if len(ladder.tiers) < least:
-        what = "quality" if task.quality else "audit"
+        what = "quality" if task.quality else "audit" if task.audit else "train"
         raise BadRequest(f"name one model for {len(task.tiers)} tiers, and {what} compares two: name two", "answers")
     for server in ladder.servers.values():
         _check_key(server)
@@ -135,6 +135,9 @@ class _Ladder:
 
     def add(self, number: int, tier: Tier, source: str | None) -> None:
         """Take up a tier, which a source answers that was named for it, or its own server."""
+        if tier.is_learned:  # nobody else answers it
+            self.tiers.append(tier)
+            return
         entry = self.catalog.entries.get(tier.model)
         own = None if entry is None else entry.openai
         if own is not None and source in (None, BEDROCK):
@@ -189,11 +192,13 @@ class _Ladder:
 
 def _said(ladder: _Ladder) -> str:
     """The sources as run.json has them: one for all, or each with its tier in front."""
-    found = []
-    for tier in ladder.tiers:
+    found = {}
+    for number, tier in enumerate(ladder.tiers):
         server = ladder.servers.get(tier.model)
-        found.append(ladder.others[tier.model] if server is None else f"{SERVER}:{server.place}#{server.model}")
-    return found[0] if len(set(found)) == 1 else " ".join(f"{n}={source}" for n, source in enumerate(found))
+        if not tier.is_learned:
+            found[number] = ladder.others[tier.model] if server is None else f"{SERVER}:{server.place}#{server.model}"
+    sources = set(found.values())
+    return sources.pop() if len(sources) == 1 else " ".join(f"{n}={source}" for n, source in found.items())
 
 
 def _check_key(server: Server) -> None:

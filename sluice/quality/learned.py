@@ -128,7 +128,15 @@ class Learned:
 
     def answer(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float]]:
         """The labels of each text in the task's order, and how likely the teacher gives the same."""
-        found = self.probabilities(texts)
+        return self._answer(self.probabilities(texts))
+
+    def held_answers(self, drawn: Drawn) -> dict[str, tuple[tuple[str, ...], float]]:
+        """The same for the drawn records that were held out, by key, as models say that had not seen them."""
+        held = np.flatnonzero(drawn.folds >= 0)
+        keys = [drawn.keys[at] for at in held.tolist()]
+        return dict(zip(keys, self._answer(drawn.probabilities[held]), strict=True))
+
+    def _answer(self, found: Floats) -> list[tuple[tuple[str, ...], float]]:
         given = own_answers(found, self.teacher)
         sure = self.calibrator.probabilities(chances(found, given, several=self.teacher.several).facts())
         return [(self._named(mask), float(p)) for mask, p in zip(given, sure, strict=True)]

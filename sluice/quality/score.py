@@ -95,6 +95,15 @@ def fit_score(model: Learned, drawn: Drawn, answers: Mapping[str, FirstAnswer]) 
     Raises:
         BadRequest: too few of them do.
     """
+    return fit_scores(model, drawn, answers)[0]
+
+
+def fit_scores(model: Learned, drawn: Drawn, answers: Mapping[str, FirstAnswer]) -> tuple[Score, dict[str, float]]:
+    """The same, with the scores of the records that were held out, by key: what models say that had not seen them.
+
+    Raises:
+        BadRequest: as of `fit_score`.
+    """
     places = [at for at, key in enumerate(drawn.keys) if key in answers]
     given = [answers[drawn.keys[at]] for at in places]
     agreed = np.array([drawn.truths[at] == set(answer.labels) for at, answer in zip(places, given, strict=True)])
@@ -111,7 +120,10 @@ def fit_score(model: Learned, drawn: Drawn, answers: Mapping[str, FirstAnswer]) 
     said = _often_said(given, times)
     facts = _facts(model, drawn.probabilities[places], given)
     facts = np.column_stack([facts, record, _said(given, said)])[held]
-    return Score(_records(given, agreed, times), said, calibrate(facts, agreed[held], times[held]))
+    calibrator = calibrate(facts, agreed[held], times[held])
+    keys = [drawn.keys[places[at]] for at in held.tolist()]
+    scores = dict(zip(keys, calibrator.probabilities(facts).tolist(), strict=True))
+    return Score(_records(given, agreed, times), said, calibrator), scores
 
 
 def tie(key: str) -> int:

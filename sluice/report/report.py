@@ -24,6 +24,8 @@ from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
 from sluice.results.origin import stand_in
 from sluice.results.run_document import STATUS, read_run
+from sluice.results.scored import RULE_OF_THUMB
+from sluice.results.scored import TITLE as SCORE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +116,8 @@ def render(document: Mapping[str, object], people: People | None = None) -> str:
         flow=draw_flow(run),
         stand_in=stand_in(run.answers),
         measured=MEASURED,
+        score_title=SCORE_TITLE,
+        rule_of_thumb=RULE_OF_THUMB,
         status=STATUS.get(run.status, (run.status, "")),
         charts=drawn,
         flat=flat,

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
-from sluice.results.standing import Audited
+from sluice.results.standing import Measured
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, REASONS, SOURCE
 from sluice.task.tiers import Transport
@@ -113,7 +113,7 @@ def join_attempts(
     found: Sequence[Attempts],
     firsts: Firsts,
     end_reason: str | None,
-    standing: Standing | Audited | None = None,
+    standing: Standing | Measured | None = None,
 ) -> Records:
     """One row per record: the attempt that counts, its trail, tokens and cost over all attempts, its first row.
 
@@ -126,7 +126,7 @@ def join_attempts(
         table = _with_what_stands(table, standing)
     ends = pc.cumulative_sum(counts)
     last = table.take(
-        _decisive(table, keys, ends, by_first=start.judges is not None or isinstance(standing, Audited))
+        _decisive(table, keys, ends, by_first=start.judges is not None or isinstance(standing, Measured))
     ).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
     trail = pa.StructArray.from_arrays([_chunk(table[field.name]) for field in ATTEMPT], fields=list(ATTEMPT))
@@ -177,18 +177,18 @@ def _with_what_followed(table: pa.Table) -> pa.Table:
     return table.set_column(table.schema.get_field_index("outcome"), "outcome", outcome)
 
 
-def _with_what_stands(table: pa.Table, standing: Standing | Audited) -> pa.Table:
+def _with_what_stands(table: pa.Table, standing: Standing | Measured) -> pa.Table:
     """The attempts, where those that waited say what became of them."""
     waited = pc.equal(table["outcome"], Outcome.SCORED.value)
-    keys, reasons = table["key"].filter(waited).to_pylist(), table["reason"].filter(waited).to_pylist()
-    became = [standing.of(*each) for each in zip(keys, reasons, strict=True)]
+    told = (table[name].filter(waited).to_pylist() for name in ("key", "reason", "tier"))
+    became = [standing.of(*each) for each in zip(*told, strict=True)]
     for name, values in zip(("outcome", "reason"), zip(*became, strict=True) if became else (), strict=False):
         column = pc.replace_with_mask(_chunk(table[name]), _chunk(waited), pa.array(values, pa.string()))
         table = table.set_column(table.schema.get_field_index(name), name, column)
     return table
 
 
-def _scores(keys: pa.Array, standing: Standing | Audited | None) -> pa.Array:
+def _scores(keys: pa.Array, standing: Standing | Measured | None) -> pa.Array:
     """The score of each record's first answer, from 0 to 1; null where it has none."""
     if standing is None:
         return pa.nulls(len(keys), pa.float64())

@@ -16,6 +16,7 @@ from sluice.figures import UNKNOWN
 from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
 from sluice.results.routed import RunRoute
+from sluice.results.scored import RunScore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -322,6 +323,7 @@ class Run(Part, frozen=True, kw_only=True):
     labels: dict[str, int] = field(default_factory=dict)
     gold: Gold | None = None
     certificate: RunCertificate | None = None
+    score: RunScore | None = None
     audit: RunAudit | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)

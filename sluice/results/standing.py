@@ -1,4 +1,4 @@
-"""Which answers stand that waited: for a certificate, or for what the last tier says of a drawn record."""
+"""Which answers stand that waited: for their scores, or for what the last tier says of a drawn record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Standing(NamedTuple):
     covered: AbstractSet[str]
     certified: bool
 
-    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
+    def of(self, key: str, reason: str | None, tier: int) -> tuple[str, str | None]:  # noqa: ARG002 - it is the first
         """What becomes of a first answer that waited for the certificate, by its record and what failed of it."""
         if reason is not None:
             return Outcome.ESCALATED.value, reason
@@ -35,23 +35,28 @@ class Standing(NamedTuple):
         return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
 
 
-class Audited(NamedTuple):
-    """Which answers about drawn records stand in an audited run: those to which the last tier has none of its own.
+class Measured(NamedTuple):
+    """Which answers stand in a run that draws rows and promises nothing.
 
-    `answered`: the drawn records of which the last tier has given a valid answer.
+    `answered`: the drawn records of which the last tier has given a valid answer. `scores` are those of the records
+    that have one, as they are stored. `enough`: the records whose first answer has the score that it takes; None where
+    that is not known, since the run ended before. `gives_scores`: whether it takes any.
     """
 
     answered: AbstractSet[str]
+    scores: dict[str, int]
+    enough: AbstractSet[str] | None
+    gives_scores: bool
 
-    @property
-    def scores(self) -> dict[str, int]:
-        """No answer has a score."""
-        return {}
-
-    def of(self, key: str, reason: str | None) -> tuple[str, str | None]:
-        """What becomes of an answer that waited, by its record and what failed of it."""
+    def of(self, key: str, reason: str | None, tier: int) -> tuple[str, str | None]:
+        """What becomes of an answer that waited, by its record, what failed of it, and the tier that gave it."""
         if reason is not None:
             return Outcome.ESCALATED.value, reason
+        scored = self.gives_scores and tier == 0
+        if scored and self.enough is not None and key not in self.enough:
+            return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
         if key in self.answered:
             return Outcome.ESCALATED.value, Reason.DRAWN.value
+        if scored and self.enough is None:
+            return Outcome.ESCALATED.value, None
         return Outcome.ACCEPTED.value, None

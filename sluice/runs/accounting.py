@@ -105,13 +105,14 @@ def _job_problem(counts: Counts) -> str | None:
 
 
 class Settled(NamedTuple):
-    """What became of drawn records in an audited run that a tier below the last had accepted, by tier.
+    """What became of answers that waited in a run that draws rows and promises nothing, in records by tier.
 
-    `answered`: the last tier's label took its place; `standing`: the last tier gave none.
+    `standing`: they stand. `onward`: they do not, by the reason. `open`: the run ended before that was known.
     """
 
-    answered: Mapping[int, int]
     standing: Mapping[int, int]
+    onward: Mapping[int, Mapping[str, int]]
+    open: Mapping[int, int] = MappingProxyType({})
 
 
 def tier_books(
@@ -124,8 +125,8 @@ def tier_books(
     """`tiers` of run.json: what each tier was sent and what came of it.
 
     Answers that waited for a certificate stand by it or went on, drawn ones among the latter; without one none stands.
-    Those that waited for an audit stand only where the last tier gave none. `refused`: of drawn records those that a
-    tier had refused, and that the last one was asked about anyway.
+    `settled` says the same where nothing is promised. `refused`: of drawn records those that a tier had refused, and
+    that the last one was asked about anyway.
     """
     books: list[dict[str, Any]] = []
     counts = list(jobs)
@@ -209,7 +210,9 @@ def _with_scored(
     if not scored:
         return books
     if settled is not None:
-        stands = settled.standing.get(mine[0].tier, 0)
+        stands, unsettled = (of.get(mine[0].tier, 0) for of in (settled.standing, settled.open))
+        books = {**books, "unresolved": books["unresolved"] + unsettled}
+        scored -= unsettled
     elif certificate is None:
         return {**books, "unresolved": books["unresolved"] + scored}
     else:
@@ -228,8 +231,8 @@ def escalations(
     if certificate is not None:
         low = certificate.scored_records - certificate.accepted_records
         tiers[0] = +Counter({Reason.LOW_SCORE.value: low, Reason.DRAWN.value: certificate.drawn_records})
-    for tier, records in ({} if settled is None else settled.answered).items():
-        tiers[tier] = Counter({Reason.DRAWN.value: records})
+    for tier, reasons in ({} if settled is None else settled.onward).items():
+        tiers[tier] = Counter(reasons)
     for tier, records in refused.items():
         tiers.setdefault(tier, Counter())[Reason.RECORD_REFUSED.value] += records
     for item in jobs:
@@ -261,13 +264,13 @@ def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float |
     """What the last tier on every record would have cost, from the tokens that answers really took.
 
     Input tokens of a record are those of all answers on average, reused ones among them, output tokens those of the
-    last tier's answers, or, where it gave none, of all answers. None when its price is unknown, or when nothing was
-    answered.
+    last tier's answers, or, where it gave none, of all answers. What the run has taught itself takes none, and says
+    nothing of them. None when its price is unknown, or when nothing was answered.
     """
     last = tiers[-1]
     transport = BATCH if last.batch else ON_DEMAND
     records = distinct(jobs)
-    answers = [item for item in jobs if item.answered + item.reused]
+    answers = [item for item in jobs if item.answered + item.reused and item.transport != LEARNED]
     if not answers:
         return None if records else cost(last.price, transport, 0, 0)
     own = [item for item in answers if item.tier == len(tiers) - 1] or answers

@@ -23,8 +23,9 @@ class Draws(Document, frozen=True, kw_only=True):
     """The rows that were drawn for a certificate or an audit, in the order of their ranks, and out of how many.
 
     `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle; None where
-    no row is good. An audit has a sample alone. `gold`: what people say of the rows of `sample`, in their order, where
-    the run is certified against that; None of a row that they left open.
+    no row is good. An audit has a sample alone; where there is a score all the same, its sample teaches it. `gold`:
+    what people say of the rows of `sample`, in their order, where the run is certified against that; None of a row that
+    they left open.
     """
 
     seed: str
@@ -38,6 +39,11 @@ class Draws(Document, frozen=True, kw_only=True):
     def keys(self) -> set[str]:
         """The records that the oracle is asked about because a row of theirs was drawn."""
         return {row.key for rows in (self.sample, self.train) for row in rows}
+
+    @property
+    def teaching(self) -> list[DrawnRow]:
+        """The rows whose answers teach."""
+        return self.train or self.sample
 
 
 class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -194,6 +200,67 @@ class AuditedRun(Document, frozen=True, kw_only=True):
     begun: int
     alarm: bool
     last_alarm: str | None = None
+
+
+class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a model that was not taught by a record says of it: the score of its first answer, as it is stored.
+
+    `labels`: that answer itself, where the learned tier gives it; of another tier None.
+    """
+
+    score: int
+    labels: list[str] | None = None
+
+
+class Held(Document, frozen=True, kw_only=True):
+    """The drawn records that taught, by key, as models see them that had not been taught by them.
+
+    The taught one knows them by heart. Only so many are held out as it takes to measure; the others measure nothing.
+    `untaught`: why nothing could be taught, in words, if so.
+    """
+
+    taught: list[str]
+    answers: dict[str, HeldAnswer]
+    untaught: str | None = None
+
+
+class ScoreGate(Document, frozen=True, kw_only=True):
+    """Which answers of the first tier stand by their score in a run without a certificate, and what that is worth.
+
+    An answer stands from `min_score` on. Of records that were not drawn `scored_records` have a valid first answer, and
+    `accepted_records` with `accepted_rows` stand; `below`: of each shard the records that go on. `drawn_accepted`: the
+    drawn records that stand, unless the last tier has an answer. `unseen`: the drawn records that measure nothing.
+
+    Measured on `measured` drawn rows, which have a valid answer of both and whose score is that of a model that had not
+    seen them: on `agreeing` the first tier and the oracle agree; `above` have the score, and on `above_agreeing` of
+    those both agree, with the 95% interval from `low` to `high` of that share, rows of one record being one cluster.
+    """
+
+    min_score: float
+    threshold: Place
+    population: int
+    drawn: int
+    seed: str
+    models: list[str]
+    lessons: int
+    untaught: str | None
+    scored_records: int
+    accepted_records: int
+    accepted_rows: int
+    measured: int
+    agreeing: int
+    above: int
+    above_agreeing: int
+    low: float
+    high: float
+    below: list[tuple[int, int]]
+    drawn_accepted: list[str]
+    unseen: list[str]
+    at: str
+
+    def stands(self, place: Place, floor: int) -> bool:
+        """Whether an answer with this place stands; there are no floors."""
+        return not floor and _is_above(place, self.threshold)
 
 
 class ShardItem(msgspec.Struct, frozen=True, kw_only=True):

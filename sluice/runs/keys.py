@@ -47,6 +47,8 @@ class Keys:
         self.drawn_prefix = f"{self.root}/drawn/"
         self.shards = f"{self.root}/shards.json"
         self.learned = f"{self.root}/learned.bin"
+        self.held = f"{self.root}/held.json"
+        self.score_gate = f"{self.root}/score.json"
         self.certificate = f"{self.root}/certificate.json"
 
     def resumption(self, number: int) -> str:
@@ -100,8 +102,12 @@ class Keys:
 
     def counts_of(self, answer: str) -> str:
         """The books of the job that an answers' object came from."""
-        round_, job = answer.rpartition("/")[2].removesuffix(".arrow").split("-")
-        return self.job(int(round_), int(job)).counts
+        round_ = int(answer.rpartition("/")[2].partition("-")[0])
+        return self.job(round_, self.job_of(answer)).counts
+
+    def job_of(self, answer: str) -> int:
+        """The number of the job that an object of answers, or of those to drawn records, came from."""
+        return int(answer.rpartition("-")[2].removesuffix(".arrow"))
 
     def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
         return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"

@@ -13,7 +13,8 @@ from sluice.decoding import decoder
 from sluice.errors import Stop
 from sluice.runs.job import Ended
 from sluice.runs.state import JobItem
-from sluice.steps.learn import taught
+from sluice.steps.learn import held_of, taught
+from sluice.steps.scores import HIGHEST
 from sluice.steps.services import Run
 from sluice.task.answer import Confidence
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sluice.aws.s3 import ObjectWriter
-    from sluice.quality.learned import Learned
     from sluice.steps.services import Services
 
 AT_ONCE = 2048  # texts that are answered together
@@ -52,13 +52,11 @@ def run(services: Services, item: JobItem) -> JobItem:
     keys = opened.keys.job(item.round, item.job)
     if services.work.find(keys.ended) is None:
         began = services.now().isoformat()
-        by = taught(opened)
-        if by is None:
-            raise Stop("learn has taught nothing that could answer")
+        answerer = _Answerer(opened)
         count = 0
         with services.work.writer(f"{keys.output_prefix}learned/part-0.jsonl.out") as out:
             for lines in _lines(opened, keys.input):
-                _answer(by[0], lines, out, confidence=opened.task.answer.confidence)
+                answerer.write(lines, out)
                 count += len(lines)
         manifest = Manifest(
             totalRecordCount=count, processedRecordCount=count, successRecordCount=count, errorRecordCount=0
@@ -81,18 +79,45 @@ def _lines(opened: Run, key: str) -> Iterator[list[_Line]]:
         yield waiting
 
 
-def _answer(model: Learned, lines: Sequence[_Line], out: ObjectWriter, *, confidence: bool) -> None:
-    several = model.teacher.several
-    for line, (labels, sure) in zip(lines, model.answer([line.text for line in lines]), strict=True):
-        answer: dict[str, object] = {"labels": labels} if several else {"label": labels[0]}
-        if confidence:
-            answer["confidence"] = _word(sure)
-        output = {
-            "output": {"message": {"role": "assistant", "content": [{"text": json.dumps(answer, ensure_ascii=False)}]}},
-            "stopReason": "end_turn",
-            "usage": {"inputTokens": 0, "outputTokens": 0},
-        }
-        out.write(msgspec.json.encode({"recordId": line.recordId, "modelOutput": output}) + b"\n")
+class _Answerer:
+    """Answers as the taught model does, of a record that taught it as one that had not been taught by it.
+
+    Where nothing could be taught, no answer has a label, and all records go on.
+    """
+
+    def __init__(self, run: Run) -> None:
+        by = taught(run)
+        if by is None and run.task.quality is not None:
+            raise Stop("learn has taught nothing that could answer")
+        self.model, self.held = None if by is None else by[0], held_of(run).answers
+        self.several, self.confidence = run.task.many, run.task.answer.confidence
+
+    def write(self, lines: Sequence[_Line], out: ObjectWriter) -> None:
+        """Write the answers to these lines as a batch job would."""
+        for line, (labels, sure) in zip(lines, self._answers(lines), strict=True):
+            answer: dict[str, object] = {}
+            if labels is not None:
+                answer = {"labels": labels} if self.several else {"label": labels[0]}
+                answer |= {"confidence": _word(sure)} if self.confidence else {}
+            text = json.dumps(answer, ensure_ascii=False)
+            output = {
+                "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+                "stopReason": "end_turn",
+                "usage": {"inputTokens": 0, "outputTokens": 0},
+            }
+            out.write(msgspec.json.encode({"recordId": line.recordId, "modelOutput": output}) + b"\n")
+
+    def _answers(self, lines: Sequence[_Line]) -> Iterator[tuple[Sequence[str] | None, float]]:
+        """The labels of each text, None where nobody was taught, and how sure of them the model is."""
+        if self.model is None:
+            yield from ((None, 0.0) for _ in lines)
+            return
+        for line, (labels, sure) in zip(lines, self.model.answer([line.text for line in lines]), strict=True):
+            held = self.held.get(line.recordId)
+            if held is None or held.labels is None:
+                yield labels, sure
+            else:
+                yield held.labels, held.score / HIGHEST
 
 
 def _word(sure: float) -> str:

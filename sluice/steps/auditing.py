@@ -1,36 +1,73 @@
-"""What the drawn rows of an audited run tell: how often the last tier says what a tier below had accepted."""
+"""What became of answers that waited in a run that draws rows and promises nothing, and what the drawn rows tell."""
 
 from __future__ import annotations
 
-from collections import Counter
-from operator import itemgetter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.quality.intervals import clustered_share
-from sluice.reasons import Outcome
+from sluice.reasons import Outcome, Reason
 from sluice.results.audited import RunAudit, TierAudit
 from sluice.results.merging import attempts_in
+from sluice.results.standing import Measured
 from sluice.runs.accounting import Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from sluice.runs.books import Counts
     from sluice.steps.services import Run
 
 
-class _Found(NamedTuple):
-    """Of drawn records: which tier below the last accepted which labels, and what the last one says."""
+class DrawnOnes(NamedTuple):
+    """Of drawn records: which tier below the last would have been accepted, with its labels, and what the last says.
+
+    `became`: what became of their answers that waited, as (tier, outcome, reason), with how many.
+    """
 
     below: dict[str, tuple[int, frozenset[str]]]
     last: dict[str, frozenset[str]]
+    became: Counter[tuple[int, str, str | None]]
 
 
-def audit(opened: Run) -> tuple[RunAudit, Settled] | None:
-    """What the drawn rows tell, and what became of their records in the books; None for a run without an audit."""
-    if not opened.is_audited or not opened.store.exists(opened.source.draws):
+def drawn_ones(opened: Run, jobs: Iterable[Counts]) -> DrawnOnes | None:
+    """What the tiers say of drawn records in these jobs; None for a run that draws none, or under a certificate."""
+    if not opened.promises_nothing or not opened.store.exists(opened.source.draws):
         return None
-    draws, found = opened.draws, _answers(opened)
-    compared = [(row.key, *found.below[row.key]) for row in draws.sample if row.key in found.below.keys() & found.last]
+    last, gate = len(opened.start.tiers) - 1, opened.score_gate
+    with_books = {(books.round, books.job) for books in jobs}  # of a cancelled run not all have any
+    attempts = [(tier, row) for job, tier, row in _attempts(opened) if job in with_books]
+    found = DrawnOnes({}, {}, Counter())
+    for tier, row in attempts:
+        if tier == last and row["outcome"] == Outcome.ACCEPTED:
+            found.last[row["key"]] = frozenset(row["labels"] or ())
+    enough = None if gate is None else frozenset(gate.drawn_accepted)
+    standing = Measured(found.last.keys(), {}, enough, gives_scores=opened.task.gives_scores)
+    for tier, row in attempts:
+        if tier < last and row["outcome"] == Outcome.SCORED:
+            outcome, reason = standing.of(row["key"], row["reason"], tier)
+            found.became[tier, outcome, reason] += 1
+            if outcome == Outcome.ACCEPTED or reason == Reason.DRAWN:
+                here = tier, frozenset(row["labels"] or ())
+                found.below[row["key"]] = min(found.below.get(row["key"], here), here, key=_tier)
+    return found
+
+
+def _tier(found: tuple[int, frozenset[str]]) -> int:
+    return found[0]
+
+
+def audit(opened: Run, found: DrawnOnes) -> RunAudit | None:
+    """What the sampled rows tell of the tiers below the last; None where none was drawn to measure by.
+
+    A record that taught measures nothing, unless what had not seen it has answered.
+    """
+    draws = opened.draws
+    if not draws.sample and opened.task.audit is None:
+        return None
+    unseen = set() if opened.score_gate is None else set(opened.score_gate.unseen)
+    both = found.below.keys() & found.last.keys() - unseen
+    compared = [(row.key, *found.below[row.key]) for row in draws.sample if row.key in both]
     agreeing = clustered_share((key, labels == found.last[key]) for key, _, labels in compared)
     tiers = [
         TierAudit(
@@ -40,10 +77,10 @@ def audit(opened: Run) -> tuple[RunAudit, Settled] | None:
         )
         for tier in range(len(opened.start.tiers) - 1)
     ]
-    told = RunAudit(
+    return RunAudit(
         drawn=len(draws.sample),
         population=draws.population,
-        records=len(draws.keys),
+        records=len({row.key for row in draws.sample}),
         compared=len(compared),
         agreeing=agreeing.count,
         low=agreeing.low,
@@ -53,7 +90,27 @@ def audit(opened: Run) -> tuple[RunAudit, Settled] | None:
         seed=draws.seed,
         tiers=tiers,
     )
-    return told, Settled(_by_tier(found, answered=True), _by_tier(found, answered=False))
+
+
+def settled(opened: Run, found: DrawnOnes, jobs: Sequence[Counts]) -> Settled:
+    """What became of all answers that waited: of drawn records one by one, of others by what their scores decide."""
+    standing, unsettled = Counter[int](), Counter[int]()
+    onward: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for (tier, outcome, reason), count in found.became.items():
+        if outcome == Outcome.ACCEPTED:
+            standing[tier] += count
+        elif reason is None:
+            unsettled[tier] += count
+        else:
+            onward[tier][reason] += count
+    others = sum(books.scored for books in jobs if books.tier == 0)
+    others -= sum(count for (tier, _, _), count in found.became.items() if tier == 0)
+    if (gate := opened.score_gate) is None:
+        unsettled[0] += others
+    else:
+        standing[0] += gate.accepted_records
+        onward[0][Reason.LOW_SCORE.value] += others - gate.accepted_records
+    return Settled(+standing, {tier: +reasons for tier, reasons in onward.items()}, +unsettled)
 
 
 def refused_draws(opened: Run) -> dict[int, int]:
@@ -61,37 +118,15 @@ def refused_draws(opened: Run) -> dict[int, int]:
     if not opened.draws_rows or not opened.store.exists(opened.source.draws):
         return {}
     last, latest = len(opened.start.tiers) - 1, dict[str, tuple[int, int, str]]()
-    for round_, tier, row in _attempts(opened):
+    for (round_, _), tier, row in _attempts(opened):
         if tier < last:
             latest[row["key"]] = max(latest.get(row["key"], (-1, -1, "")), (tier, round_, row["outcome"]))
     return dict(Counter(tier for tier, _, outcome in latest.values() if outcome == Outcome.REFUSED))
 
 
-def _by_tier(found: _Found, *, answered: bool) -> dict[int, int]:
-    """Records that a tier had accepted, by tier: those of which the last tier gave an answer, or the others."""
-    counts: dict[int, int] = {}
-    for key, (tier, _) in found.below.items():
-        if (key in found.last) == answered:
-            counts[tier] = counts.get(tier, 0) + 1
-    return counts
-
-
-def _answers(opened: Run) -> _Found:
-    found = _Found({}, {})
-    for _, tier, row in _attempts(opened):
-        labels = frozenset(row["labels"] or ())
-        if tier + 1 == len(opened.start.tiers):
-            if row["outcome"] == Outcome.ACCEPTED:
-                found.last[row["key"]] = labels
-        elif row["outcome"] == Outcome.SCORED and row["reason"] is None:
-            found.below[row["key"]] = min(
-                found.below.get(row["key"], (tier, labels)), (tier, labels), key=itemgetter(0)
-            )
-    return found
-
-
-def _attempts(opened: Run) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _attempts(opened: Run) -> Iterator[tuple[tuple[int, int], int, dict[str, Any]]]:
+    """The attempts at drawn records, each with the round and number of its job, and its tier."""
     for key, _ in opened.store.keys(opened.keys.drawn_prefix):
-        attempts = attempts_in(opened.store.get(key))
+        attempts, job = attempts_in(opened.store.get(key)), opened.keys.job_of(key)
         for row in attempts.table.select(["key", "outcome", "reason", "labels"]).to_pylist():
-            yield attempts.round, attempts.tier, row
+            yield (attempts.round, job), attempts.tier, row

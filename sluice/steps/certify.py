@@ -6,12 +6,11 @@ import json
 from collections import Counter
 from fractions import Fraction
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from sluice.aws.s3 import ahead
 from sluice.quality.certificate import (
     STEPS,
     Promise,
@@ -35,16 +34,14 @@ from sluice.runs.drawn import (
     Floor,
     PieceLines,
     SampledAnswer,
-    ShardItem,
 )
 from sluice.runs.state import HIGHEST, Place
+from sluice.steps import score_gate
+from sluice.steps.counted import STORED, Counted, among, places_of, stored
 from sluice.steps.drawing import drawn_answers
-from sluice.steps.scores import ENTRY, FLOOR, has_floors
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from sluice.quality.certificate import Certified, KnownRow
@@ -52,17 +49,19 @@ if TYPE_CHECKING:
     from sluice.steps.drawing import DrawnAnswers
     from sluice.steps.services import Services
 
-AT_ONCE = 16  # shards' scores that are read together
 MOST_SORTED = 2_000_000  # records whose scores are held together, at 32 bytes each
-STORED = np.dtype([("key", "<u8"), ("rest", "<u8"), ("score", "<u4"), ("tie", "<u8"), ("rows", "<u4")])
-assert STORED.itemsize == ENTRY.size
 
 
 def run(services: Services, run_id: str) -> dict[str, int]:
-    """Write `certificate.json`, once for all executions of the run; one that stands is left alone."""
+    """Write `certificate.json`, once for all executions of the run; one that stands is left alone.
+
+    Of a task without `quality` it is `score.json`, which promises nothing.
+    """
     opened = Run(services.work, run_id)
     if opened.certificate is not None:
         return {}
+    if opened.task.quality is None:
+        return score_gate.run(opened, at=services.now().isoformat())
     find = certified if opened.start.judges is None else measured
     certificate = find(opened, at=services.now().isoformat())
     services.work.put_new(opened.keys.certificate, certificate.write())
@@ -73,14 +72,14 @@ def certified(opened: Run, *, at: str) -> Certificate:
     """The certificate that the stored scores and answers of a run allow."""
     quality, draws, answers = opened.task.quality, opened.draws, drawn_answers(opened)
     assert quality is not None, "the task asks for a certificate"
-    places = _places_of(opened, {row.key for row in draws.sample})
+    places = places_of(opened, {row.key for row in draws.sample})
     sampled = sampled_rows(draws, answers, places)
     found = certify(Promise(quality.kept, quality.delta), draws.population, [row for row, _ in sampled])
     assert found.threshold is not None, "plan has refused a sample that is too small"
     accuracy = None if quality.accuracy is None else _accuracy(opened, places, found.threshold)
     threshold = _place(found) if accuracy is None or accuracy.taken is None else _at(accuracy, accuracy.taken)
     floors = _floors(opened, draws, answers, [row for row, _ in sampled])
-    counted = _Counted.of(opened, draws, threshold, floors)
+    counted = Counted.of(opened, draws.keys, threshold, floors)
     agreeing = sum(not row.bad for row, _ in sampled)
     return Certificate(
         agree=str(quality.kept),
@@ -127,7 +126,7 @@ def measured(opened: Run, *, at: str) -> Certificate:
     key = opened.source.certificate
     base = read(Certificate, opened.store.get(key), key)
     draws, answers = opened.draws, drawn_answers(opened)
-    sampled = sampled_rows(draws, answers, _places_of(opened, {row.key for row in draws.sample}))
+    sampled = sampled_rows(draws, answers, places_of(opened, {row.key for row in draws.sample}))
     numbers = {floor.label: number for number, floor in enumerate(base.floors, 1)}
 
     def stands(row: SampledRow) -> bool:
@@ -135,7 +134,7 @@ def measured(opened: Run, *, at: str) -> Certificate:
         return place is not None and base.stands(place, numbers.get(row.label or "", 0))
 
     differing = clustered_share((drawn.key, row.bad and stands(row)) for row, drawn in sampled)
-    counted = _Counted.of(opened, draws, base.threshold, base.floors)
+    counted = Counted.of(opened, draws.keys, base.threshold, base.floors)
     return msgspec.structs.replace(
         base,
         status=MEASURED,
@@ -173,7 +172,7 @@ def _floors(opened: Run, draws: Draws, answers: DrawnAnswers, sampled: list[Samp
     assert quality is not None, "the task asks for a certificate"
     labels = list(quality.floors)
     rows: NDArray[np.int64] = np.zeros(len(labels) + 1, np.int64)
-    for shard in _stored(opened) if labels else ():
+    for shard in stored(opened) if labels else ():
         rows += np.bincount(shard.floors, shard.scores["rows"], len(rows)).astype(np.int64)
     taught = Counter(answers.first[row.key][0] for row in draws.train if row.key in answers.first)
     populations = {label: int(rows[n]) - taught[label,] for n, label in enumerate(labels, 1)}
@@ -252,19 +251,19 @@ def _steps(opened: Run, draws: Draws) -> list[Place | None]:
     every, population = max(1, -(-opened.plan.distinct // MOST_SORTED)), draws.population
     taught = Counter(row.key for row in draws.train)
     shards = []
-    for shard in _stored(opened):
+    for shard in stored(opened):
         scores = shard.scores[::every].copy()
-        for n, key in _among(scores, set(taught)).items():
+        for n, key in among(scores, set(taught)).items():
             scores["rows"][n] -= taught[key]
         shards.append(scores)
-    stored = np.concatenate([np.empty(0, STORED), *shards])
-    stored = stored[np.lexsort((stored["tie"], stored["score"]))[::-1]]
-    rows = np.cumsum(stored["rows"].astype(np.int64)) * every
+    scored = np.concatenate([np.empty(0, STORED), *shards])
+    scored = scored[np.lexsort((scored["tie"], scored["score"]))[::-1]]
+    rows = np.cumsum(scored["rows"].astype(np.int64)) * every
     found: list[Place | None] = []
     for step in range(1, STEPS + 1):
         accepted = int(np.searchsorted(rows, population * step // STEPS, side="right"))
-        last = accepted < len(stored)
-        found.append(Place(score=int(stored["score"][accepted]), tie=int(stored["tie"][accepted])) if last else None)
+        last = accepted < len(scored)
+        found.append(Place(score=int(scored["score"][accepted]), tie=int(scored["tie"][accepted])) if last else None)
     return found
 
 
@@ -306,86 +305,3 @@ def _pieces(opened: Run) -> list[PieceLines]:
     for segment in opened.plan.segments:
         found[segment.first_source, begins[segment.span, segment.first_source]] = segment.line_base
     return [PieceLines(source=source, begin=begin, lines=lines) for (source, begin), lines in sorted(found.items())]
-
-
-class _Shard(NamedTuple):
-    """The stored scores of a shard, and the number of each label's floor, 0 for none."""
-
-    number: int
-    scores: NDArray[np.void]
-    floors: NDArray[np.uint16]
-
-
-def _stored(opened: Run) -> Iterator[_Shard]:
-    """The scores of each shard."""
-    with_floors = has_floors(opened)
-
-    def load(shard: int) -> _Shard:
-        scores = np.frombuffer(opened.store.get(opened.keys.scores(shard)), STORED)
-        kept = opened.store.get(opened.keys.floors(shard)) if with_floors else bytes(FLOOR.size * len(scores))
-        return _Shard(shard, scores, np.frombuffer(kept, "<u2"))
-
-    yield from ahead(load, [item.shard for item in _items(opened)], AT_ONCE)
-
-
-def _items(opened: Run) -> list[ShardItem]:
-    return [ShardItem(**item) for item in json.loads(opened.store.get(opened.keys.shards))]
-
-
-def _among(stored: NDArray[np.void], keys: set[str]) -> dict[int, str]:
-    """Which of these records stand there, by their number: few of many, so that half of a key finds them."""
-    halves = np.array([int.from_bytes(bytes.fromhex(key)[:8], "little") for key in keys], np.uint64)
-    at = np.flatnonzero(np.isin(stored["key"], halves)).tolist()
-    return {n: key for n in at if (key := stored[n].tobytes()[:16].hex()) in keys}
-
-
-def _places_of(opened: Run, keys: set[str]) -> dict[str, Place]:
-    """Where the answers to these records stand; those without a valid one have no place."""
-    found = {}
-    for shard in _stored(opened):
-        for n, key in _among(shard.scores, keys).items():
-            found[key] = Place(score=int(shard.scores["score"][n]), tie=int(shard.scores["tie"][n]))
-    return found
-
-
-class _Counted(NamedTuple):
-    """What a certificate comes to, apart from drawn records: records with a place, those it covers with their rows.
-
-    `below`: of each shard how many records it does not cover. `by_floor`: the covered rows by their label's floor.
-    """
-
-    scored: int
-    accepted: int
-    rows: int
-    below: list[tuple[int, int]]
-    by_floor: list[int]
-
-    @classmethod
-    def of(cls, opened: Run, draws: Draws, threshold: Place | None, floors: list[Floor]) -> _Counted:
-        scored = accepted = 0
-        below, drawn = [], draws.keys
-        by_floor: NDArray[np.int64] = np.zeros(len(floors) + 1, np.int64)
-        for shard in _stored(opened):
-            out = list(_among(shard.scores, drawn))
-            stored, called = np.delete(shard.scores, out), np.delete(shard.floors, out)
-            covered = _above(stored, threshold)
-            for n, floor in enumerate(floors, 1):
-                mine = called == n
-                covered[mine] &= False if floor.refused else _above(stored[mine], floor.threshold)
-            scored += len(stored)
-            accepted += int(covered.sum())
-            by_floor += np.bincount(called[covered], stored["rows"][covered], len(by_floor)).astype(np.int64)
-            if len(stored) - int(covered.sum()):
-                below.append((shard.number, len(stored) - int(covered.sum())))
-        return cls(scored, accepted, int(by_floor.sum()), below, by_floor.tolist())
-
-
-def _above(stored: NDArray[np.void], threshold: Place | None) -> NDArray[np.bool_]:
-    """Which of these scores stand above a threshold."""
-    if threshold is None:
-        return np.ones(len(stored), np.bool_)
-    score, ties = stored["score"], stored["tie"]
-    found: NDArray[np.bool_] = (score > threshold.score) | (
-        (score == threshold.score) & (ties > np.uint64(threshold.tie))
-    )
-    return found

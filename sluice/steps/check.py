@@ -114,7 +114,8 @@ class _Check:
         self.sent = [line[:KEY].decode() for line in lines]
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
         keeper = keeper_of(run, item, self.job, self.sent[: prepared.records])
-        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper, router=self.job.router)
+        learned, router = self.tier.is_learned, self.job.router
+        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper, router=router, by_word=not learned)
         if keeper is not None:
             keeper.close()
         self.missing = Verdict(self._why_missing())

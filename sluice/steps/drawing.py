@@ -122,7 +122,7 @@ def draw(opened: Run) -> Draws:
     gold = labels_of(opened, sample) if quality is not None and quality.by_gold else None
     draws = Draws(
         seed=opened.start.seed or "",
-        population=good_rows(opened) - (0 if quality is None else quality.train),
+        population=good_rows(opened) - len(train),
         sample=sample,
         train=train,
         records=_write_records(opened, [row.note for rows in drawn for row in rows]),
@@ -147,8 +147,7 @@ def draw_rows(opened: Run) -> Drawn[Stored]:
     quality = opened.task.quality
     if quality is not None:
         _check(quality, good_rows(opened))
-    sampled, taught = (opened.task.drawn, 0) if quality is None else (quality.sample, quality.train)
-    return quality_draw(_streams(opened), sampled, taught)
+    return quality_draw(_streams(opened), *opened.task.draws)
 
 
 def _write_records(opened: Run, drawn: list[Stored]) -> Pending | None:

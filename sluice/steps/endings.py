@@ -36,7 +36,7 @@ class Ending(NamedTuple):
 class Waiting(NamedTuple):
     """Which answers of a tier below the last wait for others, and of which records the last is asked anyway.
 
-    `scores`: all that pass do, for a certificate. Those of `drawn` records do for the last tier's answer.
+    `scores`: all that pass do, for their scores. Those of `drawn` records do for the last tier's answer.
     """
 
     scores: bool
@@ -48,7 +48,7 @@ class Waiting(NamedTuple):
         """What waits of the answers of this tier."""
         last = len(run.start.tiers) - 1
         drawn = run.draws.keys if run.draws_rows and tier < last else frozenset()
-        return cls(run.task.quality is not None and tier == 0, drawn, tier + 1 == last)
+        return cls(run.task.gives_scores and tier == 0 and tier < last, drawn, tier + 1 == last)
 
     def has_asked(self, key: str) -> bool:
         """Whether the next tier is asked about a record whatever becomes of it here."""

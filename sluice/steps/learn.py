@@ -9,17 +9,21 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sluice.answers.requests import system_prompt
 from sluice.decoding import decode
 from sluice.errors import BadRequest, Stop
 from sluice.quality.learned import Lesson, Source, Teacher, learn, read, write
-from sluice.quality.score import FirstAnswer, Score, fit_score
+from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
 from sluice.rows.record import KEY
+from sluice.runs.document import read as read_document
+from sluice.runs.drawn import Held, HeldAnswer
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sluice.quality.learned import Learned
     from sluice.steps.services import Services
@@ -28,16 +32,16 @@ UNTAUGHT = b"sluice-untaught 1\n"  # behind it why; what the model says of itsel
 
 
 def run(services: Services, run_id: str) -> dict[str, object]:
-    """Write `learned.bin`; one that stands is left alone.
+    """Write `learned.bin`, before it `held.json` where there is no certificate; what stands is left alone.
 
-    Only train rows teach, never an answer that was bought for the sample: the score would depend on it.
+    Only rows that were drawn to teach do, never an answer that was bought for the sample: the score would depend on it.
     """
     opened = Run(services.work, run_id)
     if services.work.exists(opened.keys.learned):
         return {}
     began = time.monotonic()
     answers = drawn_answers(opened)
-    times = Counter(row.key for row in opened.draws.train)
+    times = Counter(row.key for row in opened.draws.teaching)
     lessons = [
         Lesson(key, text, answers.oracle[key], Source.ORACLE, times[key])
         for key, text in _texts(opened)
@@ -45,17 +49,44 @@ def run(services: Services, run_id: str) -> dict[str, object]:
     ]
     firsts = {key: FirstAnswer(*first) for key, first in answers.first.items()}
     answers_itself = opened.tier(0).is_learned
+    held: dict[str, HeldAnswer] = {}
     try:
         model, drawn = learn(lessons, teacher_of(opened))
-        score = None if answers_itself else fit_score(model, drawn, firsts).document()
-    except BadRequest as error:
         if answers_itself:
+            score = None
+            held = {key: _held(sure, list(labels)) for key, (labels, sure) in model.held_answers(drawn).items()}
+        else:
+            fitted, scores = fit_scores(model, drawn, firsts)
+            score, held = fitted.document(), {key: _held(sure) for key, sure in scores.items()}
+    except BadRequest as error:
+        if answers_itself and opened.task.quality is not None:
             raise Stop(f"the learned tier cannot be taught: {error}. Put a model in its place") from None
+        _put_held(opened, lessons, {}, untaught=str(error))
         services.work.put(opened.keys.learned, UNTAUGHT + str(error).encode())
         return {"untaught": str(error)}
+    _put_held(opened, lessons, held)
     kept = write(replace(model, score=score), time.monotonic() - began)
     services.work.put(opened.keys.learned, kept)
     return {"lessons": len(lessons)}
+
+
+def _held(sure: float, labels: list[str] | None = None) -> HeldAnswer:
+    return HeldAnswer(score=int(as_stored(np.array([sure]))[0]), labels=labels)
+
+
+def _put_held(
+    opened: Run, lessons: Sequence[Lesson], answers: dict[str, HeldAnswer], untaught: str | None = None
+) -> None:
+    """Keep what measures a score, where there is no certificate, whose sample does."""
+    if opened.task.quality is None:
+        held = Held(taught=[lesson.key for lesson in lessons], answers=answers, untaught=untaught)
+        opened.store.put(opened.keys.held, held.write())
+
+
+def held_of(opened: Run) -> Held:
+    """What models say of drawn records that had not been taught by them; of a run with a certificate nothing."""
+    data = opened.store.find(opened.source.held)
+    return Held(taught=[], answers={}) if data is None else read_document(Held, data, opened.source.held)
 
 
 def teacher_of(opened: Run) -> Teacher:

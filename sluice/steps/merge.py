@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.findings import FindingsCount
 from sluice.results.merging import Joined, Place, RowJoin, attempts_in, join_attempts, read_firsts
-from sluice.results.standing import Audited, Standing
+from sluice.results.standing import Measured, Standing
 from sluice.results.table import ATTEMPT, BASE
 from sluice.rows.record import KEY, PLACE, SENT
 from sluice.runs.books import PartBooks
@@ -63,19 +63,22 @@ def ids_modulus(rows: int) -> int:
     return max(1, rows // IDS_COUNTED)
 
 
-def standing_of(run: Run, shard: int, found: Sequence[Attempts]) -> Standing | Audited | None:
+def standing_of(run: Run, shard: int, found: Sequence[Attempts]) -> Standing | Measured | None:
     """Which answers of a shard stand that waited; None for a run that draws no rows. `found`: the shard's attempts."""
-    if run.is_audited:
-        return Audited({key for attempts in found for key in answered_by_last(run, attempts)})
-    if run.task.quality is None:
+    if run.task.quality is None and not run.draws_rows:
         return None
-    certificate, drawn = run.certificate, run.draws.keys if run.store.exists(run.source.draws) else set()
-    scores, covered = {}, set()
-    for each in scores_of(run, shard):
+    decided, scores, covered = run.decided, dict[str, int](), set[str]()
+    for each in scores_of(run, shard) if run.task.gives_scores else ():
         scores[each.key] = each.place.score
-        if certificate is not None and certificate.stands(each.place, each.floor):
+        if decided is not None and decided.stands(each.place, each.floor):
             covered.add(each.key)
-    return Standing(scores, drawn, covered, certified=certificate is not None)
+    drawn = run.draws.keys if run.store.exists(run.source.draws) else set()
+    if run.promises_nothing:
+        answered = drawn & {key for attempts in found for key in answered_by_last(run, attempts)}
+        gate = run.score_gate
+        told = {} if gate is None or gate.untaught is not None else scores
+        return Measured(answered, told, None if gate is None else covered, gives_scores=run.task.gives_scores)
+    return Standing(scores, drawn, covered, certified=decided is not None)
 
 
 def answered_by_last(run: Run, attempts: Attempts) -> list[str]:

@@ -63,10 +63,10 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
     if round_ == 0 and must_wait(services, opened):
         return _result(opened, round_, more=False, waits=True)
     jobs, left = _later_round(opened, round_, counts) if round_ else (_first_round(opened), [])
-    if opened.task.quality is not None and not jobs:
+    if opened.task.gives_scores and not jobs:
         if (then := _phase(opened)) is not None:
             return msgspec.structs.replace(_result(opened, round_, more=False), next=round_, then=then)
-        jobs = _shard_jobs(opened, []) if opened.certificate is None else _not_covered(opened, round_)
+        jobs = _shard_jobs(opened, []) if opened.decided is None else _not_covered(opened, round_)
     jobs = _filled(opened, jobs, counts)
     affordable = _affordable(opened, jobs, counts)
     if not affordable:
@@ -77,7 +77,7 @@ def run(services: Services, run_id: str, round_: int) -> PlanResult:
         kept_out=jobs[len(affordable) :],
         left=left,
         execution=opened.keys.execution,
-        certified=opened.task.quality is not None and opened.certificate is not None,
+        certified=opened.task.gives_scores and opened.decided is not None,
     )
     services.work.put(opened.keys.round_plan(round_), planned.write())
     items = [JobItem(run=run_id, round=round_, job=job.job) for job in affordable]
@@ -112,11 +112,11 @@ def _result(opened: Run, round_: int, *, more: bool, waits: bool = False) -> Pla
 
 
 def _phase(opened: Run) -> Then | None:
-    """What comes next under a certificate, once no record that was sent has an attempt left; None for more jobs.
+    """What comes next where answers get scores, once no record that was sent has an attempt left; None for more jobs.
 
     A learned first tier is taught by the draws, before it can answer anything.
     """
-    if opened.certificate is not None:
+    if opened.decided is not None or opened.draws.records is None:
         return None
     if not opened.store.exists(opened.keys.learned):
         return Then.LEARN
@@ -133,22 +133,22 @@ def _put_shards(opened: Run) -> None:
 
 
 def _not_covered(opened: Run, round_: int) -> list[PlannedJob]:
-    """A job of the oracle for each shard that has records below the certificate's threshold; once in a run."""
-    certificate = opened.certificate
-    if certificate is None or opened.round_plan(round_ - 1).certified:
+    """A job of the next tier for each shard that has records at the threshold or below; once in a run."""
+    decided = opened.decided
+    if decided is None or opened.round_plan(round_ - 1).certified:
         return []
-    threshold = certificate.threshold or LOWEST
+    threshold = decided.threshold or LOWEST
     return [
         PlannedJob(
             job=job,
-            tier=len(opened.start.tiers) - 1,
+            tier=1,
             attempt=1,
             purpose="escalate",
             records=records,
             shard=shard,
             below=threshold,
         )
-        for job, (shard, records) in enumerate(certificate.below)
+        for job, (shard, records) in enumerate(decided.below)
     ]
 
 
@@ -194,7 +194,8 @@ def _judge_round(opened: Run, round_: int) -> PlanResult:
     data = opened.store.find(opened.source.round_plan(round_))
     if data is None:
         opened.store.put(opened.keys.parts, _own_parts(opened))
-        if opened.task.quality and not opened.certificate and opened.store.exists(opened.source.certificate):
+        decided = opened.source.certificate if opened.task.quality else opened.source.score_gate
+        if opened.task.gives_scores and not opened.decided and opened.store.exists(decided):
             _put_shards(opened)
             return msgspec.structs.replace(_result(opened, round_, more=False), next=round_, then=Then.CERTIFY)
         return _end(opened, round_, None)

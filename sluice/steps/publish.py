@@ -21,13 +21,14 @@ from sluice.results.certified import told
 from sluice.results.findings import add_up, tell
 from sluice.results.gold import agreement
 from sluice.results.run_table import run_parquet
+from sluice.results.scored import scored
 from sluice.runs import accounting
 from sluice.runs.books import Counts, Findings, PartBooks
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
 from sluice.steps.audit_alarm import enter
-from sluice.steps.auditing import audit, refused_draws
+from sluice.steps.auditing import audit, drawn_ones, refused_draws, settled
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.reuse import merge_kept
@@ -172,8 +173,8 @@ def summarize(
         "in": plan.rows,
         **{name: sum(getattr(part, name) for part in parts) for name in OUTCOMES},
     }
-    audited, settled = audit(opened) or (None, None)
-    drawn = opened.certificate, settled, refused_draws(opened)
+    waited = drawn_ones(opened, jobs)
+    drawn = opened.certificate, None if waited is None else settled(opened, waited, jobs), refused_draws(opened)
     inputs, tiers = _input_books(opened, parts), accounting.tier_books(start.tiers, jobs, *drawn)
     end = _end(opened)
     status = _status(opened, rows, end, error)
@@ -209,7 +210,8 @@ def summarize(
         "gold": agreement((part.gold for part in parts), len(start.tiers)),
         "escalations": accounting.escalations(jobs, *drawn),
         "certificate": told(opened.certificate),
-        "audit": msgspec.to_builtins(audited),
+        "score": scored(opened.score_gate),
+        "audit": None if waited is None else msgspec.to_builtins(audit(opened, waited)),
         "findings": tell(findings),
         "definition": start.task,
         "quotas": {name: {"value": quota.value, "source": quota.source} for name, quota in start.quotas.items()},
@@ -335,12 +337,27 @@ def _warnings(
     ]
     if opened.task.quality is not None and opened.certificate is None:
         found.append("there is no certificate, since the run ended before all that it takes was asked")
+    found += _of_scores(opened)
     if end.reason == Reason.BUDGET:
         found.append(f"the budget ended the run: {rows['unresolved']} rows are unresolved")
     outside = sum((part.gold or {}).get("outside", 0) for part in parts)
     if outside:
         found.append(f"{outside} row(s) have a known answer that is no label of the task; they are compared with none")
     return found + [warning for books in jobs for warning in books.warnings]
+
+
+def _of_scores(opened: Run) -> list[str]:
+    """Say where no first answer could be accepted, since there are no scores."""
+    if opened.task.min_score is None:
+        return []
+    if opened.score_gate is None:
+        first = short_model(opened.tier(0).called)
+        ended = "the run ended before the answers of"
+        return [f"{ended} {first} had a score, so none of them is accepted"] if opened.plan.distinct else []
+    if opened.score_gate.untaught is None:
+        return []
+    why = opened.score_gate.untaught
+    return [f"no answer of {short_model(opened.tier(0).called)} has a score, and all went on: {why}"]
 
 
 def _of_files(inputs: Sequence[dict[str, Any]]) -> list[str]:
@@ -356,5 +373,5 @@ def _of_tiers(tiers: Sequence[dict[str, Any]]) -> list[str]:
         f"tier {tier['tier']}, {short_model(tier['model'])}, settled none of the {tier['sent']:,} records that it was "
         "sent, so it only added to the cost: see its reasons, or leave it out"
         for tier in tiers[:-1]
-        if tier["answered"] >= FEW and not tier["accepted"]
+        if tier["answered"] >= FEW and not tier["accepted"] and tier["transport"] != accounting.LEARNED
     ]

@@ -73,16 +73,18 @@ class JobRecords:
                     yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
 
     def _wanted(self, shard: int) -> set[bytes] | None:
-        """The records of a job that is about what a certificate does not cover; None for all."""
+        """The records of a job that is about answers that do not stand by their score; None for all.
+
+        The last tier is asked about drawn records anyway.
+        """
         if self.job.below is None:
             return None
-        drawn, certificate = self.run.draws.keys, self.run.certificate
-        assert certificate is not None, "it says what such a job is about"
+        to_last = self.job.tier + 1 == len(self.run.start.tiers)
+        drawn, decided = self.run.draws.keys if to_last else frozenset(), self.run.decided
+        assert decided is not None, "it says what such a job is about"
         found = scores_of(self.run, shard)
         return {
-            each.key.encode()
-            for each in found
-            if not certificate.stands(each.place, each.floor) and each.key not in drawn
+            each.key.encode() for each in found if not decided.stands(each.place, each.floor) and each.key not in drawn
         }
 
     def _first_sights(self, lines: list[bytes], *, all_sent: bool) -> tuple[list[bytes], list[bytes]]:

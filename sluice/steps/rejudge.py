@@ -70,6 +70,8 @@ def _check_task(old: Task, new: Task) -> None:
     if new.quality and new.quality != old.quality:
         was = "as it was in that run, which drew by it" if old.quality else "left out: that run drew no rows"
         problems.append(f"quality: should be {was}; for another certificate begin a new run of the files")
+    if new.min_score is not None and old.min_score is None:
+        problems.append("min_score: should be left out: the answers of that run have no scores that were measured")
     if new.reads_row and not old.reads_row:
         problems.append("gates.rules: look at the row, but rows with the same text shared one answer in this run")
     if problems:

@@ -13,7 +13,7 @@ from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
-from sluice.steps.learn import taught
+from sluice.steps.learn import held_of, taught
 from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
 from sluice.steps.selection import shard_blocks
 from sluice.steps.services import Run
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sluice.runs.drawn import ShardItem
     from sluice.steps.services import Services
 
+NONE = 0  # below every score that is enough: of answers without any
 AT_ONCE = 2048  # texts that are scored together
 
 
@@ -49,11 +50,18 @@ def run(services: Services, item: ShardItem) -> dict[str, int]:
 
 def _scored(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[dict[str, int], Counter[str]]:
     """The scores of these answers, and how many rows each record has."""
-    scorer = _Scorer(taught(opened))
-    rows: Counter[str] = Counter()
+    by, rows = taught(opened), Counter[str]()
+    if opened.task.quality is not None:
+        held, scored = {}, True
+    else:  # what was taught is known by heart; and the words alone are no probabilities
+        held, scored = held_of(opened).answers, by is not None
+    scorer = _Scorer(by)
     for key, text in _first_sights(opened, shard, firsts, rows):
-        scorer.add(key, text, firsts[key])
-    return scorer.scores(), rows
+        if scored and key not in held:
+            scorer.add(key, text, firsts[key])
+    found = scorer.scores()
+    found |= {key: held[key].score for key in firsts if key in held}
+    return found if scored else dict.fromkeys(firsts, NONE), rows
 
 
 def _scored_before(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[dict[str, int], Counter[str]]:

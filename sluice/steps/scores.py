@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FLOOR = struct.Struct("<H")
 ENTRY = struct.Struct("<16sIQI")
 HIGHEST = 2**32 - 1  # of a stored score
+HIGHEST_TIE = 2**64 - 1
 
 
 class Scored(NamedTuple):

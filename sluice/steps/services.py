@@ -12,7 +12,7 @@ from sluice.aws.metrics import ignore
 from sluice.errors import SluiceError
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
-from sluice.runs.drawn import Certificate, Draws
+from sluice.runs.drawn import Certificate, Draws, ScoreGate
 from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
@@ -155,8 +155,8 @@ class Run:
         return self.task.drawn > 0 if self.start.judges is None else self.store.exists(self.source.draws)
 
     @property
-    def is_audited(self) -> bool:
-        """Whether drawn rows measure the tiers below the last one, and promise nothing."""
+    def promises_nothing(self) -> bool:
+        """Whether rows are drawn to measure the tiers below the last one, or to teach, and for no certificate."""
         return self.draws_rows and self.task.quality is None
 
     @cached_property
@@ -169,6 +169,17 @@ class Run:
         """The certificate, once there is one."""
         data = self.store.find(self.keys.certificate)
         return None if data is None else read(Certificate, data, self.keys.certificate)
+
+    @cached_property
+    def score_gate(self) -> ScoreGate | None:
+        """Which first answers stand by their score in a run without a certificate, once it is known."""
+        data = self.store.find(self.keys.score_gate)
+        return None if data is None else read(ScoreGate, data, self.keys.score_gate)
+
+    @property
+    def decided(self) -> Certificate | ScoreGate | None:
+        """What says which of the first answers that waited for their scores stand, once there is one."""
+        return self.score_gate if self.task.quality is None else self.certificate
 
     @property
     def read_so_far(self) -> RunPlan:

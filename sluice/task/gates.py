@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -63,6 +63,11 @@ class Gates(Strict):
 
     min_confidence: Confidence | None = Field(
         None, description="The least confidence that is accepted. Default: likely, when answer.confidence is on."
+    )
+    min_score: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        None,
+        description="The least score that is accepted of the first tier's answers: how likely the last tier gives the "
+        "same, as the rows of `train` (or `audit`) teach. Measured, not certified; none: answers get no score.",
     )
     rules: tuple[Rule, ...] = Field((), description="Rules over the row and its answer.")
 

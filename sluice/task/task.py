@@ -15,18 +15,20 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from sluice.task.answer import Answer, Confidence
-from sluice.task.base import Name, Strict
+from sluice.task.base import Name, Strict, Whole
 from sluice.task.columns import column_problems
 from sluice.task.examples import MAX_EXAMPLES, Example, ExampleReader
 from sluice.task.gates import Gates
 from sluice.task.input import Input
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
-from sluice.task.quality import Audit, Quality
+from sluice.task.quality import FEWEST_TAUGHT, MOST_DRAWN, Audit, Quality
 from sluice.task.router import COMPLEX, SIMPLE, Router
 from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
+from sluice.task.scores import score_problems
 from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
+from sluice.task.unsaid import leave_out_unsaid
 
 TWO = 2  # tiers of a task with `quality`
 
@@ -101,6 +103,11 @@ class Task(Strict):
     )
     audit: Audit | None = Field(
         None, description="Rows drawn at random that the last tier is asked about, too, to measure the others by it."
+    )
+    train: Annotated[Whole, Field(ge=FEWEST_TAUGHT, le=MOST_DRAWN)] | None = Field(
+        None,
+        description="Rows drawn at random that the last tier is asked about, to teach `gates.min_score` or a learned "
+        "tier; its label of them stands. About 1% of the rows, between 500 and 10,000.",
     )
     gates: Gates = Field(Gates(), validate_default=True, description="What an answer must pass to be accepted.")
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=MAX_TIERS)] = Field(
@@ -221,15 +228,12 @@ class Task(Strict):
     @field_validator("tiers")
     @classmethod
     def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
-        if any(tier.is_learned for tier in value[1 if info.data.get("quality") else 0 :]):
-            raise ProblemsError(["tiers: learned answers first, in a task with quality: else nobody would teach it"])
-        if info.data.get("audit"):
-            _check_audit(value, info)
+        answer = info.data.get("answer")
+        gives_more = answer is not None and bool(answer.evidence or answer.fields)
+        if found := score_problems(info.data, value, gives_more=gives_more):
+            raise ProblemsError(found)
         if not info.data.get("quality"):
             return value
-        answer = info.data.get("answer")
-        if value[0].is_learned and answer is not None and (answer.evidence or answer.fields):
-            raise ProblemsError(["tiers: learned gives labels alone: leave answer.evidence and answer.fields out"])
         if not info.data.get("labels", True):
             raise ProblemsError(["quality: a task without labels has nothing that could agree; leave it out"])
         if len(value) != TWO:
@@ -244,6 +248,9 @@ class Task(Strict):
         if value and info.data.get("quality"):
             problem = "its certificate asks the first tier about every row, and the last about each that falls short"
             raise ProblemsError([f"routes: leave them out beside quality: {problem}"])
+        if value and info.data.get("train"):
+            problem = "rows that are drawn from all teach what the first tier's answers are worth"
+            raise ProblemsError([f"routes: leave them out beside train: {problem}"])
         if value and info.data.get("audit"):
             problem = "it compares tiers by rows that are drawn from all and sent to both"
             raise ProblemsError([f"routes: leave them out beside audit: {problem}"])
@@ -255,8 +262,9 @@ class Task(Strict):
     @classmethod
     def _router_fits(cls, value: Router | None, info: ValidationInfo) -> Router | None:
         problem = None
-        if value is not None and (info.data.get("quality") or info.data.get("audit")):
-            name = "quality" if info.data.get("quality") else "audit"
+        drawing = [name for name in ("quality", "audit", "train") if info.data.get(name)]
+        if value is not None and drawing:
+            name = drawing[0]
             problem = f"leave it out beside {name}, for which the first tier answers every row"
         elif value is not None and len(info.data.get("tiers", (1, 2))) < TWO:
             problem = "takes two tiers or more, between which it would choose"
@@ -300,9 +308,24 @@ class Task(Strict):
     @property
     def drawn(self) -> int:
         """How many rows are drawn for the last tier, whatever becomes of them; 0 where none is."""
+        return sum(self.draws)
+
+    @property
+    def draws(self) -> tuple[int, int]:
+        """How many rows are drawn to measure by, and how many to teach by."""
         if self.quality is not None:
-            return self.quality.sample + self.quality.train
-        return 0 if self.audit is None else self.audit.drawn
+            return self.quality.sample, self.quality.train
+        return 0 if self.audit is None else self.audit.drawn, self.train or 0
+
+    @property
+    def min_score(self) -> float | None:
+        """The least score of the first tier's answers that is accepted; None where none decides, or a certificate."""
+        return self.tiers[0].min_score if self.tiers[0].is_learned else self.gates.min_score
+
+    @property
+    def gives_scores(self) -> bool:
+        """Whether the first tier's answers get a score, which decides whether they stand."""
+        return self.quality is not None or self.min_score is not None
 
     @cached_property
     def routing(self) -> Task:
@@ -359,34 +382,8 @@ class Task(Strict):
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
             },
         )
-        for tier in data["tiers"]:
-            if not tier["request"]:
-                del tier["request"]  # so that a task without it keeps its version
-        if data["input"]["csv"] is None:
-            del data["input"]["csv"]  # a task that says nothing of it has the version that it had before there was any
-        for name in ("quality", "audit", "routes", "router"):
-            if not data[name]:
-                del data[name]
-        if data.get("audit") and data["audit"]["at_most"] is None:
-            del data["audit"]["at_most"]  # the same
-        if data.get("quality") and data["quality"]["against"] == "last":
-            del data["quality"]["worse"], data["quality"]["accuracy"]  # the same
-        if data.get("quality") and not data["quality"]["floors"]:
-            del data["quality"]["floors"]  # the same
+        leave_out_unsaid(data)
         data["labels"] = list(data["labels"].items())
         data["answer"]["fields"] = list(data["answer"]["fields"].items())
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=6).hexdigest()
-
-
-def _check_audit(tiers: tuple[Tier, ...], info: ValidationInfo) -> None:
-    """Refuse an audit where it would compare nothing."""
-    problem = None
-    if info.data.get("quality"):
-        problem = "leave it out beside quality, whose sample measures the same"
-    elif not info.data.get("labels", True):
-        problem = "a task without labels has nothing that could agree; leave it out"
-    elif len(tiers) < TWO:
-        problem = "one tier answers every row: there is none that it could be compared with; leave it out or add a tier"
-    if problem is not None:
-        raise ProblemsError([f"audit: {problem}"])

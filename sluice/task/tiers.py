@@ -51,7 +51,12 @@ class Tier(Strict):
 
     model: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description="A short name of the catalogue (nova-micro), a full model or inference profile id, or learned: a "
-        "small classifier that the run teaches by the last tier's answers, in a task with quality."
+        "small classifier that the run teaches by the last tier's answers, in a task with train, audit or quality."
+    )
+    min_score: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        None,
+        description="Of learned, outside of quality: how likely the last tier has to give the same label, so that an "
+        "answer is accepted. All others go on to the next tier.",
     )
     transport: Transport = Field(
         Transport.AUTO,

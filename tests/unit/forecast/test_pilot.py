@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sluice.errors import BadRequest
+from sluice.forecast.estimate import Asked
 from sluice.forecast.pilot import Answered, Tokens, answered, bill, find, tokens_of
+from sluice.forecast.trial import Trial
+from sluice.local.answers import Answers
+from sluice.models.catalog import Catalog
 from sluice.models.prices import Price
+from sluice.runs.settings import Settings
+from sluice.task.file import parse_task
 from tests.unit.budget.test_costs import tier
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def row(labels: list[str] | None, tier: int | None, *tiers: int, status: str = "accepted") -> dict[str, Any]:
@@ -68,3 +78,18 @@ def test_the_bill_is_that_of_the_measured_tokens() -> None:
     found = bill([tier(price), tier(None)], tokens, [1000, 10], ["batch", "batch"])
     assert found == [pytest.approx((100_000 * 1.0 + 10_000 * 2.0) / 1e6), None]
     assert bill([tier(price)], tokens[:1], [1000], ["on_demand"])[0] == pytest.approx(2 * (found[0] or 0))
+
+
+def test_a_pilot_of_a_task_that_scores_answers_is_refused(tmp_path: Path) -> None:
+    """A sample teaches no score, so that the shares that go on would be those of another task."""
+    base = {"name": "t", "input": {"text": "text"}, "labels": ["a", "b"]}
+    scoring: list[dict[str, Any]] = [{"train": 200, "gates": {"min_score": 0.8}}, {"quality": {}}]
+    for more in scoring:
+        asked = Asked([], parse_task({**base, **more}, "t"), Settings(), Catalog.load(), "us-east-1", 0.1)
+        trial = Trial(asked, 10, 1, Answers("standin", {}), tmp_path)
+        with pytest.raises(BadRequest, match="cannot tell what a score lets pass"):
+            trial.run(unused, unused, unused)
+
+
+def unused(*_: Any, **__: Any) -> Any:
+    raise AssertionError("nothing is read or sent")

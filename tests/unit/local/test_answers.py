@@ -126,6 +126,15 @@ def test_a_budget_needs_a_price(catalog: Catalog) -> None:
     assert arranged(task("small", budget={"max_usd": 1}), None, catalog).task.budget.max_usd == 1
 
 
+def test_nobody_answers_for_a_learned_tier(catalog: Catalog) -> None:
+    """A server that is named for all tiers is asked by the models behind it; the run teaches itself the first one."""
+    given = task({"kind": "learned", "min_score": 0.9}, "nova-micro", "claude-haiku-4-5", train=200)
+    found = arranged(given, f"openai:{URL}#q", catalog)
+    assert asked(found) == [("learned", None), ("q", CHAT)]
+    assert found.answers.said == f"openai:{URL}#q"
+    assert arranged(given, None, catalog).answers.said == "standin"
+
+
 def test_a_certificate_takes_two_models(catalog: Catalog) -> None:
     """One rung has nobody to be compared with."""
     certified = task("small", "same", quality={"agree": 0.9})

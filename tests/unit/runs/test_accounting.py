@@ -206,6 +206,15 @@ def test_the_baseline_of_a_tier_that_was_not_asked_takes_the_others_tokens() -> 
     assert accounting.baseline_usd([tier(CHEAP), tier(STRONG)], [job()]) == (1000 * 10 + 100 * 20) / 1e6
 
 
+def test_the_baseline_does_not_ask_what_took_no_tokens() -> None:
+    """A learned tier answers each record for nothing: what the last tier takes is told by the others' answers."""
+    learned = job(transport=accounting.LEARNED, input_tokens=0, output_tokens=0)
+    asked = job(round=1, tier=1, purpose="escalate", records=1, sent=1, answered=1, accepted=1, input_tokens=100)
+    records, written = learned.records, asked.output_tokens
+    usd = (records * 100 * 10 + records * written * 20) / 1e6
+    assert accounting.baseline_usd([tier(CHEAP), tier(STRONG)], [learned, asked]) == usd
+
+
 def test_the_baseline_is_priced_as_the_last_tier_is_called() -> None:
     """A model that is not listed for batch costs its price on demand."""
     assert accounting.baseline_usd([tier(STRONG, batch=False)], [job()]) == (1000 * 20 + 100 * 40) / 1e6

@@ -507,7 +507,7 @@ def test_a_learned_tier_gives_several_labels_and_a_word() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"quality": None, "tiers": [{"kind": "learned"}, {"model": ORACLE}]}, "nobody would teach it"),
+        ({"quality": None, "tiers": [{"kind": "learned"}, {"model": ORACLE}]}, "nobody would teach learned"),
         ({"tiers": [{"model": FIRST}, {"kind": "learned"}]}, "learned answers first"),
         ({"tiers": [{"kind": "learned"}, {"model": ORACLE}], "answer": {"evidence": True}}, "labels alone"),
     ],
