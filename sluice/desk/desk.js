@@ -79,6 +79,7 @@ function show() {
   $("own").replaceChildren(...now.own.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   $("trail").replaceChildren(...now.trail.map(attempt), ...(now.gold ? [known(now.gold)] : []), ...(now.score === null ? [] : [scored(now.score)]));
   showOthers(now);
+  showAlike(number());
   const draft = drafts()[number()];
   chosen = new Set(draft?.labels ?? before?.labels ?? (many ? now.labels || [] : []));
   $("note").value = draft?.note ?? (before ? before.note : "");
@@ -142,6 +143,63 @@ function showOthers(now) {
 function inWords(said) {
   const labels = said.labels ? [said.labels.join(", ") || "none of the labels"] : [];
   return [...labels, ...Object.entries(said.fields || {}).map(([name, value]) => `${name} ${JSON.stringify(value)}`)].join(", ");
+}
+
+// Rows that were settled and are like the one that is shown, by the words that they share: the rarer, the more they say.
+
+const LIKE = 3; // rows that are shown
+const LIKE_CHARACTERS = 2000; // of a text that are looked at
+const LIKE_AT_LEAST = 0.15; // of the weight of all words of both
+const TOO_COMMON = 100; // rows with a word, from which on it says nothing
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u;
+const learned = new Map(); // row: its words
+const having = new Map(); // word: the learned rows that have it
+
+function wordsOf(text) {
+  const found = new Set();
+  for (const word of text.slice(0, LIKE_CHARACTERS).toLocaleLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? []) {
+    if (!UNSPACED.test(word)) found.add(word);
+    else for (let n = 0; n + 1 < word.length; n += 1) found.add(word.slice(n, n + 2)); // what is written without spaces
+  }
+  return found;
+}
+
+function learn(which) {
+  if (learned.has(which) || desk.rows[which].text === null) return;
+  const words = wordsOf(desk.rows[which].text);
+  learned.set(which, words);
+  for (const word of words) {
+    const list = having.get(word);
+    if (list) list.push(which); else having.set(word, [which]);
+  }
+}
+
+const weight = (word) => Math.log(1 + learned.size / (having.get(word)?.length ?? 1));
+
+function alike(which) {
+  if (desk.rows[which].text === null) return [];
+  const words = wordsOf(desk.rows[which].text), shared = new Map();
+  for (const word of words) {
+    const list = having.get(word) ?? [];
+    if (list.length <= TOO_COMMON) for (const other of list) shared.set(other, (shared.get(other) ?? 0) + weight(word));
+  }
+  shared.delete(which);
+  const near = [...shared].sort((a, b) => b[1] - a[1]).slice(0, 10 * LIKE);
+  const total = (set) => { let sum = 0; for (const word of set) sum += weight(word); return sum; };
+  const mine = total(words);
+  return near.map(([other, both]) => [other, both / (mine + total(learned.get(other)) - both)])
+    .filter(([other, share]) => share >= LIKE_AT_LEAST && answers(desk.rows[other].said).size === 1)
+    .sort((a, b) => b[1] - a[1]).slice(0, LIKE).map(([other]) => other);
+}
+
+function showAlike(which) {
+  const found = alike(which);
+  $("like").hidden = !found.length;
+  $("alike").replaceChildren(...found.map((each) => {
+    const line = element("li"), said = desk.rows[each].said.at(-1);
+    line.append(element("b", inWords(said)), element("span", said.by), element("p", desk.rows[each].text.slice(0, 240)));
+    return line;
+  }));
 }
 
 function showProgress() {
@@ -279,6 +337,7 @@ async function save() {
   if (!kept) { ahead = ""; return; }
   const before = decided.get(which);
   decided.set(which, { kind: "decided", mark: kept.mark, before });
+  learn(which);
   history.push(which);
   dropDraft(which);
   if (answers(kept.said).size < 2) return forward(true);
@@ -427,6 +486,7 @@ function takeUp() { // decisions of an earlier window of the same file
     desk.rows[which].said = [headOf(list.at(-1))];
     decided.set(Number(which), { kind: "decided", mark: null });
     history.push(Number(which));
+    learn(Number(which));
   }
 }
 
@@ -487,4 +547,5 @@ $("several").hidden = !many;
 $("problems").hidden = !desk.problems.length;
 $("problems").textContent = visible(desk.problems.join(" · "));
 takeUp();
+for (const each of desk.settled) learn(each);
 openQueue(0);

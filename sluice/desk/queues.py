@@ -46,6 +46,7 @@ COLUMNS = (
 LONGEST = 20_000  # characters of a text; what is behind is counted
 OWN = 40  # columns of the row's owner
 CELL = 500  # characters of one
+SETTLED = 500  # rows that are settled, to be shown beside those that are like them
 QUEUES = {
     "conflict": ("In conflict", "People have said different things, without knowing of each other."),
     "unresolved": ("Unresolved", "No model gave an answer that passed."),
@@ -88,6 +89,7 @@ class Desk:
         self.task: Task = published.task
         self.seed = seed
         self.queues = {name: Queue(sample if name == "uniform" else limit) for name in QUEUES}
+        self.settled = Queue(SETTLED)  # which nobody is asked about: those like them are
         self.gold = self._gold()
         self._fill()
 
@@ -117,6 +119,8 @@ class Desk:
         if settled is not None:
             if settled.conflict:
                 self.queues["conflict"].offer(order, row)
+            elif self.published.corrections.of_row((row["source"], row["line"], row["record"])).heads:
+                self.settled.offer(order, row)
             return
         known = self.gold and self.gold.of(row["source"], row["line"], row["id"], row["record"])
         if row["status"] == Status.UNRESOLVED:
@@ -131,7 +135,8 @@ class Desk:
     def document(self) -> dict[str, Any]:
         """The page's data: the task's labels and fields, the queues as numbers of rows, the rows."""
         chosen = {name: queue.rows() for name, queue in self.queues.items()}
-        rows = {(row["source"], row["line"]): row for queue in chosen.values() for row in queue}
+        known = self.settled.rows()
+        rows = {(row["source"], row["line"]): row for queue in (*chosen.values(), known) for row in queue}
         at = {key: number for number, key in enumerate(sorted(rows))}
         drawn = {(row["source"], row["line"]) for row in chosen["uniform"]}
         source = SourceRows(self.published)
@@ -159,6 +164,7 @@ class Desk:
                 for name, (title, about) in QUEUES.items()
                 if chosen[name]
             ],
+            "settled": [at[row["source"], row["line"]] for row in known],
             "rows": shown,
             "problems": sorted(set(source.problems.values())),
         }

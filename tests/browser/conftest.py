@@ -26,7 +26,8 @@ FLAGS = (
 )
 
 
-SECONDS = 120  # that a test may take: some calls of Playwright wait for ever for a tab that died as it opened
+# That a test may take: some calls of Playwright wait for ever for a tab that died as it opened.
+SECONDS = int(os.environ.get("SLUICE_BROWSER_SECONDS", "120"))
 
 
 def _browsers() -> list[int]:

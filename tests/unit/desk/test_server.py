@@ -166,6 +166,8 @@ def test_a_settled_row_leaves_its_queue_and_stays_in_the_sample(run: Published) 
     Decisions(run, desk.task, desk.document(), "ann", {}).take({"row": 0, "labels": ["a"]})
     names = {each["name"]: each["rows"] for each in Desk(run, sample=4).document()["queues"]}
     assert ("unresolved" in names, "gold" in names, len(names["uniform"])) == (False, False, 4)
+    document = Desk(run, sample=1).document()
+    assert {document["rows"][n]["id"] for n in document["settled"]} == {"0", "2"}, "for rows that are like them"
 
 
 def test_hostile_rows_stay_data_in_the_page(run: Published) -> None:
