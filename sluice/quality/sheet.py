@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.errors import BadRequest
 from sluice.figures import shown_line
+from sluice.quality.workbook import cells_of
 from sluice.results.wanted import Wanted
 from sluice.task.spelling import Names
 
@@ -237,7 +238,7 @@ def _name(row: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def rows_of(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the rows of a CSV, TSV or JSON Lines file with the lines at which they stand.
+    """Yield the rows of a CSV, TSV, xlsx or JSON Lines file with the lines at which they stand.
 
     Raises:
         BadRequest: it is another kind of file, or cannot be read.
@@ -249,11 +250,13 @@ def rows_of(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 yield from _csv_rows(file)
             case ".jsonl" | ".ndjson" | ".json":
                 yield from _json_rows(file)
-            case ".xlsx" | ".xls" | ".ods" as kind:
+            case ".xlsx":
+                yield from _named(file, cells_of(file))
+            case ".xls" | ".ods" as kind:
                 raise BadRequest(f"{file}: save the {kind} as CSV (in Excel: CSV UTF-8), and give that", "import")
             case other:
                 raise BadRequest(
-                    f"{file}: {other or 'a file without an ending'} is none of .csv, .tsv, .jsonl", "import"
+                    f"{file}: {other or 'a file without an ending'} is none of .csv, .tsv, .xlsx, .jsonl", "import"
                 )
     except UnicodeDecodeError:
         raise BadRequest(f"{file} is no UTF-8: save it as UTF-8 (in Excel: CSV UTF-8)", "import") from None
@@ -277,21 +280,32 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             text.seek(0)
         separator = max(",;\t", key=first.count) if not first.lower().startswith("sep=") else first[4:5]
         reader = csv.reader(text, delimiter=separator, strict=True)
-        header = next(reader, None)
-        if not header:
-            raise BadRequest(f"{file} is empty", "import")
-        names = [name.strip() for name in header]
-        twice = next((name for name in names if name and names.count(name) > 1), None)
-        if twice is not None:
-            raise BadRequest(f"{file} has two columns that are called {twice}", "import")
+        yield from _named(file, _numbered(reader))
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, each with the line at which it begins."""
+    begin = reader.line_num + 1
+    for cells in reader:
+        yield begin, cells
         begin = reader.line_num + 1
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                row: dict[str, Any] = dict(zip(names, cells, strict=False))
-                if any(cell.strip() for cell in cells[len(names) :]):
-                    row[TOO_MANY] = f"has {len(cells)} cells under a header of {len(names)}: quote what has a separator"
-                yield begin, row
-            begin = reader.line_num + 1
+
+
+def _named(file: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows by the names of the header, which is the first of them; empty ones are passed over."""
+    _, header = next(rows, (0, []))
+    if not header:
+        raise BadRequest(f"{file} is empty", "import")
+    names = [name.strip() for name in header]
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise BadRequest(f"{file} has two columns that are called {twice}", "import")
+    for number, cells in rows:
+        if any(cell.strip() for cell in cells):
+            row: dict[str, Any] = dict(zip(names, cells, strict=False))
+            if any(cell.strip() for cell in cells[len(names) :]):
+                row[TOO_MANY] = f"has {len(cells)} cells under a header of {len(names)}: quote what has a separator"
+            yield number, row
 
 
 def _json_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

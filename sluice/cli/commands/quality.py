@@ -154,8 +154,8 @@ def sample(  # noqa: PLR0913, PLR0917 - one for each option
     The sheet has the rows' texts and an empty column label, and no answer, with which people would only agree. Fill in
     all rows: those that are easy to label are not like the others.
 
-    Of a finished RUN: `sluice review RUN --import` takes the sheet (a workbook saved as CSV), and `sluice evaluate RUN
-    --gold corrections` says how often all rows are right, with an interval: measured, not certified. The same seed
+    Of a finished RUN: `sluice review RUN --import` takes the sheet, and `sluice evaluate RUN --gold
+    corrections` says how often all rows are right, with an interval: measured, not certified. The same seed
     draws the rows that the desk shows as its uniform sample.
 
     Before a run, with INPUT and --task: the rows that the run will draw for its certificate (quality.against: gold).
@@ -211,7 +211,8 @@ def review(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None, typer.Option("--file", metavar="PATH", help="Write the page as a file that needs no server.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE", help="Take right labels from a CSV or JSON Lines file.")
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Take right labels from CSV, xlsx or JSON Lines."),
     ] = None,
     column: Annotated[
         str | None, typer.Option("--label-column", metavar="NAME", help="The sheet's column of the right label.")

@@ -188,7 +188,7 @@ def test_only_drawn_rows_measure(
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.xlsx", "PK", "save the .xlsx as CSV"),
+        ("a.xlsx", "PK", "is no xlsx workbook that could be read"),
         ("a.doc", "x", "is none of"),
         ("a.csv", "text,label\nx,odd\n", "names no rows"),
         ("a.csv", "id,text\n1,x\n", "no column of right labels"),
