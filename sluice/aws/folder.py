@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -12,7 +13,7 @@ from sluice.aws.s3 import BLOCK_BYTES, Head, ObjectWriter, Store
 from sluice.errors import BadInput, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mypy_boto3_s3.client import S3Client
@@ -94,6 +95,17 @@ class Folder(Store):
         _sync(path.parent)
         return True
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove files, and the folders that are left empty."""
+        for key in keys:
+            path = self.root / key
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root or not folder.is_relative_to(self.root):
+                    break
+                with suppress(OSError):  # it holds something else
+                    folder.rmdir()
+
     def writer(self, key: str) -> ObjectWriter:
         """Write a file piece by piece."""
         return _FileWriter(self, key, self.root / key)
@@ -129,6 +141,8 @@ class _FileWriter(ObjectWriter):
         if not self.closed:
             self.closed = True
             self._file.close()
+            with suppress(FileNotFoundError):  # what is written anew stays as closed to others as it was
+                shutil.copymode(self._path, self._unfinished)
             self._unfinished.replace(self._path)
 
     def abort(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 import typer
+
+from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,3 +30,18 @@ def in_cloud(place: tuple[str, str | None, str | None], command: Callable[[Deplo
 
     name, region, profile = place
     return typer.Exit(concluded(lambda: command(Deployment(name, region=region, profile=profile))))
+
+
+def person(by: str | None) -> str:
+    """Who does something: the name that is given, else the one on this machine.
+
+    Raises:
+        BadRequest: there is none.
+
+    """
+    if by is not None:
+        return by
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise BadRequest("this machine does not know your name: give one", "by") from None

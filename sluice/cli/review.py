@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sluice.api.review import take_sheet, versions_of
+from sluice.cli.calls import person
 from sluice.cli.exits import ExitCode, complain, print_json
 from sluice.desk.page import render
 from sluice.desk.queues import Desk
@@ -43,12 +43,7 @@ class Request:
     @property
     def person(self) -> str:
         """Who reviews."""
-        if self.by is not None:
-            return self.by
-        try:
-            return getpass.getuser()
-        except (OSError, KeyError):
-            raise BadRequest("this machine does not know your name: give one", "by") from None
+        return person(self.by)
 
 
 def review_run(published: Published, request: Request) -> ExitCode:

@@ -107,16 +107,17 @@ def _origin(run: Run) -> Iterator[Text]:
 
 def _rows(run: Run) -> Text:
     rows = run.rows
-    if rows.total > rows.accepted + rows.unresolved + rows.rejected:
+    if rows.total > rows.accepted + rows.unresolved + rows.rejected + rows.forgotten:
         return Text(f"{rows.total:,} in, none of them in the results, since the run broke off")
     text = Text(
         f"{rows.total:,} in = {rows.accepted:,} accepted + {rows.unresolved:,} unresolved + {rows.rejected:,} rejected"
     )
+    if rows.forgotten:
+        text.append(f" + {rows.forgotten:,} forgotten since")
     if rows.total:
         text.append(f"   ({percent(rows.accepted, rows.total)} accepted)")
     if rows.total > rows.rejected and run.records.distinct:
-        repeated = rows.total - rows.rejected - run.records.distinct
-        again = f"; rows that repeat a text and share its answer: {repeated:,}" if repeated > 0 else ""
+        again = f"; rows that repeat a text and share its answer: {run.repeated:,}" if run.repeated > 0 else ""
         text.append(f"\n{run.records.distinct:,} distinct records{again}")
     return text
 

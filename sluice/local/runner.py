@@ -28,7 +28,7 @@ from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
-from sluice.results.folder import ASKED, CERTIFICATE, give_way, held
+from sluice.results.folder import ARRIVING, ASKED, CERTIFICATE, give_way, held
 from sluice.rows.inputs import names
 from sluice.runs.approval import Approval
 from sluice.runs.document import read
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 SCARCE_BYTES = 1024 * 1024
 LARGE_BYTES = 64 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
-ARRIVING = ".arriving"  # the folder of what is being collected, and takes the place of earlier rows when it is whole
 PATIENCE_SECONDS = 900.0
 STANDIN = Answers.everywhere()
 LONG_SCALE = 1 / 120  # a minute is half a second

@@ -29,6 +29,7 @@ from sluice.quality.certificate import (
 from sluice.quality.draws import Ranks
 from sluice.reasons import Status
 from sluice.results.wanted import Wanted
+from sluice.runs.drawn import ForgottenDraws
 from sluice.runs.state import HIGHEST as HIGHEST_PLACE
 
 if TYPE_CHECKING:
@@ -52,17 +53,29 @@ class Verification:
         self.certificate = certificate
         self.problems: list[str] = []
         self.checked = 0
-        self._inputs = {item["uri"]: number for number, item in enumerate(summary["inputs"])}
+        self._uris = [item["uri"] for item in summary["inputs"]]
+        self._inputs = {uri: number for number, uri in enumerate(self._uris)}
         self._summary = summary
         self._called: Counter[str] = Counter()  # rows by the label that the first tier gave them, where it has a floor
         self._floors = {floor.label: floor for floor in certificate.floors}
+        self._forgotten = certificate.forgotten or ForgottenDraws()
 
     def run(self, published: Published) -> Verification:
         """Read all rows twice: for the draws, and to hold each label against them."""
         drawn = self._draws(published)
         self._check_rule(drawn)
-        self._check_rows(published, {row.record for row in drawn})
+        self._check_rows(published, {row.record for row in drawn} | {*self._forgotten.sampled, *self._forgotten.taught})
         return self
+
+    def drawn(self, published: Published) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
+        """The places, source and line, of the sampled and of the train rows that the results still have."""
+        found = [(self._uris[row.source], row.line) for row in self._draws(published)]
+        return set(found[: self._sampled]), set(found[self._sampled :])
+
+    @property
+    def _sampled(self) -> int:
+        """How many sampled rows the results still have."""
+        return sum(not _is_forgotten(row) for row in self.certificate.sampled)
 
     def _rows(self, published: Published) -> Iterator[dict[str, Any]]:
         for batch in published.batches(Wanted(), COLUMNS):
@@ -79,13 +92,14 @@ class Verification:
                 if row["status"] == Status.REJECTED:
                     continue
                 good += 1
-                first = _first(row)
+                first = first_label(row)
                 if first in self._floors:
                     self._called[first] += 1
                 source = self._inputs[row["source"]]
                 yield _Drawn(rank(row["source"], row["line"]), source, row["line"], row["record"], first or "")
 
-        drawn = heapq.nsmallest(certificate.sample + certificate.train, ranked())
+        drawn = heapq.nsmallest(self._sampled + certificate.train - self._forgotten.train, ranked())
+        good += self._forgotten.good
         if good - certificate.train != certificate.population:
             said = f"the results have {good - certificate.train:,} that could be drawn"
             self.problems.append(f"the certificate is about {certificate.population:,} rows, and {said}")
@@ -108,11 +122,11 @@ class Verification:
 
     def _check_rule(self, drawn: Sequence[_Drawn]) -> None:
         certificate, sampled = self.certificate, self.certificate.sampled
-        places = [(row.source, row.line, row.key) for row in sampled]
-        if places != [row[1:4] for row in drawn[: certificate.sample]]:
+        places = [(row.source, row.line, row.key) for row in sampled if not _is_forgotten(row)]
+        if places != [row[1:4] for row in drawn[: len(places)]]:
             self.problems.append("the sampled rows are not those of the smallest ranks under the seed")
-        teaching = drawn[certificate.sample :]
-        taught = {row.record for row in teaching}
+        teaching = drawn[len(places) :]
+        taught = {row.record for row in teaching} | {*self._forgotten.taught}
         known = [_known(row, taught) for row in sampled]
         rows = (
             [row for row, _ in known]
@@ -167,7 +181,8 @@ class Verification:
     def _check_floors(self, sampled: Sequence[SampledRow], taught: Counter[str]) -> None:
         """The same of each label's floor, within the rows that the first tier calls so."""
         certificate = self.certificate
-        populations = {label: self._called[label] - taught[label] for label in self._floors}
+        gone = self._forgotten.called
+        populations = {label: self._called[label] + gone.get(label, 0) - taught[label] for label in self._floors}
         floors = {floor.label: Decimal(floor.keep) for floor in certificate.floors}
         found = certify_labels(floors, Decimal(certificate.delta), populations, sampled)
         for floor in certificate.floors:
@@ -188,7 +203,7 @@ class Verification:
             self.checked += 1
             place = f"{row['source'].rpartition('/')[2]} line {row['line']}"
             by_first = row["status"] == Status.ACCEPTED and row["tier"] == 0
-            accepted[_first(row)] += by_first
+            accepted[first_label(row)] += by_first
             if by_first and row["record"] in drawn:
                 wrong["were drawn, and have the first tier's label"].append(place)
             if row["score"] is not None and row["record"] not in drawn and self._stands(row) == (not by_first):
@@ -197,7 +212,8 @@ class Verification:
             if answer is not None and not _is_of(answer, row, oracle):
                 wrong["are sampled, and the certificate has other answers to them"].append(place)
         for label, said in [(None, self.certificate.accepted_rows), *_by_floor(self.certificate)]:
-            kept = accepted.total() if label is None else accepted[label]
+            gone = self._forgotten.kept if label is None else self._forgotten.kept_as.get(label, 0)
+            kept = gone + (accepted.total() if label is None else accepted[label])
             if kept != said:
                 of = "" if label is None else f" {label}"
                 what = f"{said:,} rows keep the first tier's label{of}, and {kept:,} do"
@@ -209,7 +225,7 @@ class Verification:
 
     def _stands(self, row: Mapping[str, Any]) -> bool | None:
         """Whether a row's first answer stands by its score; None where it is at a threshold, and a hash decides."""
-        score, floor = round(row["score"] * HIGHEST), self._floors.get(_first(row) or "")
+        score, floor = round(row["score"] * HIGHEST), self._floors.get(first_label(row) or "")
         if floor is not None and floor.refused:
             return False
         bars = [each.threshold.score for each in (self.certificate, floor) if each is not None and each.threshold]
@@ -233,7 +249,7 @@ def _by_floor(certificate: Certificate) -> Iterator[tuple[str, int]]:
         yield floor.label, floor.accepted_rows
 
 
-def _first(row: Mapping[str, Any]) -> str | None:
+def first_label(row: Mapping[str, Any]) -> str | None:
     """What the first tier called a row whose answer has a score; None for any other."""
     if row["score"] is None:
         return None
@@ -249,7 +265,13 @@ def _known(row: SampledAnswer, taught: set[str]) -> tuple[SampledRow, KnownRow]:
     return by_gold(_pair(row.place), row.first, row.oracle, row.gold, taught=row.key in taught)
 
 
+def _is_forgotten(row: SampledAnswer) -> bool:
+    return not row.key
+
+
 def _is_bad(row: SampledAnswer, taught: set[str]) -> bool:
+    if _is_forgotten(row):
+        return row.bad
     agrees = row.first is not None and row.oracle is not None and set(row.first) == set(row.oracle)
     return row.key not in taught and not agrees
 
@@ -263,5 +285,5 @@ def _is_of(answer: SampledAnswer, row: Mapping[str, Any], oracle: int) -> bool:
         return False
     if by_oracle and set(answer.oracle or ()) != set(row["labels"]):
         return False
-    first = _first(row)
+    first = first_label(row)
     return answer.first is None or first is None or ", ".join(answer.first) == first

@@ -123,10 +123,10 @@ def find_leaving(run: Run, arriving: list[int]) -> list[Leaving]:
             Leaving(index + 1, arriving[index] - onward - accepted, "rest", "unresolved", f"after {name}"),
             Leaving(index + 1, accepted, style_of(index), "accepted", f"from {name}"),
         ]
-    repeats = run.rows.total - run.rows.rejected - run.records.distinct
+    rejected = run.rows.rejected + sum(day.rejected for day in run.forgotten)
     parts += [
-        Leaving(0, max(repeats, 0), "repeats", "repeated rows", "share a record's answer"),
-        Leaving(0, run.rows.rejected, "rejected", "rejected", "before any model"),
+        Leaving(0, max(run.repeated, 0), "repeats", "repeated rows", "share a record's answer"),
+        Leaving(0, rejected, "rejected", "rejected", "before any model"),
     ]
     return [part for part in parts if part.count > 0]
 

@@ -28,6 +28,9 @@ FOLDER = "corrections"
 LINES = 10_000  # of an object
 AT_ONCE = 16  # objects that are read
 
+# What stands in the log in place of a line that was taken out, so that each line behind it keeps its place.
+TAKEN_OUT = b'{"source":"","line":0,"record":"","by":"","at":"","run":"","withdraws":[0,0]}'
+
 Mark = tuple[int, int]  # the number of the object in the log, and the line in it
 Place = tuple[str, int, str]  # source, line, record
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -37,6 +37,7 @@ HISTORY = "history"
 CERTIFICATE = "certificate.json"
 DOCUMENTS = ("run.json", "report.html", CERTIFICATE)
 LOCK = ".lock"
+ARRIVING = ".arriving"  # the folder of what is being collected, and takes the place of earlier rows when it is whole
 ASKED = "logs/asked.json"  # what the latest run in the folder was begun with
 UNFINISHED = {
     "logs",
@@ -144,8 +145,32 @@ def all_in_folder(folder: Path) -> Published:
     return Together(**{name: getattr(latest, name) for name in OPENED}, others=others) if others else latest
 
 
-def _published(folder: Path, document: dict[str, Any]) -> Published:
-    prefix = f"results/{document['task']}/"
+class RunIn(NamedTuple):
+    """A run of a folder: its document, the folder that has its documents, its rows, and what is left beside these.
+
+    A run of whose rows some have given way has all of them in the history, and the others among the folder's truth.
+    """
+
+    document: dict[str, Any]
+    place: str
+    rows: Published
+    rest: Published | None
+
+
+def runs_in_folder(folder: Path) -> Iterator[RunIn]:
+    """Open every run that a folder has kept, the latest first."""
+    latest = read_document(folder)
+    for document in _documents(folder, latest):
+        run = document["run_id"]
+        here = _published(folder, document)
+        whole = _published(folder, document, f"{HISTORY}/{run}/")
+        place = "" if run == latest["run_id"] else f"{HISTORY}/{run}/"
+        rows, rest = (whole, here) if whole.parts else (here, None)
+        yield RunIn(document, place, rows, rest if rest is not None and rest.parts else None)
+
+
+def _published(folder: Path, document: dict[str, Any], below: str = "") -> Published:
+    prefix = f"{below}results/{document['task']}/"
     return Published(
         Folder("", folder),
         document["run_id"],

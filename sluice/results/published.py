@@ -99,14 +99,8 @@ class Published:
         """The columns of the files; `BadRequest` when these are gone."""
         if not self.parts:
             raise BadRequest(f"there are no results of run {self.run}: nothing lies under {self.prefix}")
-        with self._open(*self.parts[0]) as opened:
+        with parquet_at(self.store, *self.parts[0]) as opened:
             return opened.schema_arrow
-
-    def _open(self, key: str, size: int) -> pq.ParquetFile:
-        def read(begin: int, end: int) -> bytes:
-            return self.store.read_range(key, begin, end - begin)
-
-        return pq.ParquetFile(pa.PythonFile(RangedFile(read, size), mode="r"), pre_buffer=False)
 
     def batches(
         self, wanted: Wanted, columns: Sequence[str] | None = None, advance: Callable[[int], None] = lambda _size: None
@@ -123,7 +117,7 @@ class Published:
         read = [name for name in asked if name not in made] + list(wanted.needs)
         read += needs(self.stored.names, self._field_names) if made else []
         for part in self.parts:
-            with self._open(*part) as opened:
+            with parquet_at(self.store, *part) as opened:
                 for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(read)), use_threads=False):
                     found = wanted.of(batch).slice(0, left)
                     left -= found.num_rows
@@ -238,6 +232,15 @@ class Published:
                 lines = batch["line"].filter(pc.equal(batch["source"], uri))
                 found[uri].frombytes(lines.to_numpy(zero_copy_only=False).tobytes())
         return found
+
+
+def parquet_at(store: Store, key: str, size: int) -> pq.ParquetFile:
+    """Open a Parquet file of a store, to be read by ranges."""
+
+    def read(begin: int, end: int) -> bytes:
+        return store.read_range(key, begin, end - begin)
+
+    return pq.ParquetFile(pa.PythonFile(RangedFile(read, size), mode="r"), pre_buffer=False)
 
 
 def _lines_at(origin: Origin, numbers: array[int]) -> Iterator[bytes]:

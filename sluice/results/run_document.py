@@ -45,6 +45,7 @@ class RunInput(Part, frozen=True, kw_only=True):
     accepted: int | None = None
     unresolved: int | None = None
     rejected: int | None = None
+    forgotten: int | None = None
     refused: str | None = None
 
 
@@ -60,6 +61,17 @@ class Rows(Part, frozen=True, kw_only=True, rename={"total": "in"}):
     """The rows' books."""
 
     total: int = 0
+    accepted: int = 0
+    unresolved: int = 0
+    rejected: int = 0
+    forgotten: int = 0  # taken out of the results since; `in` counts them still
+
+
+class RunForgotten(Part, frozen=True, kw_only=True):
+    """Rows that were taken out of the results on one day, and what they had come to."""
+
+    day: str
+    rows: int = 0
     accepted: int = 0
     unresolved: int = 0
     rejected: int = 0
@@ -314,6 +326,7 @@ class Run(Part, frozen=True, kw_only=True):
     inputs: list[RunInput] = field(default_factory=list)
     passed_over: list[RunPassedOver] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
+    forgotten: list[RunForgotten] = field(default_factory=list)
     records: Records = field(default_factory=Records)
     routes: list[RunRoute] = field(default_factory=list)
     rounds: list[RunRound] = field(default_factory=list)
@@ -335,6 +348,12 @@ class Run(Part, frozen=True, kw_only=True):
     prices: Prices = field(default_factory=Prices)
     ids: Ids = field(default_factory=Ids)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def repeated(self) -> int:
+        """Rows of the input that shared the record of another, counted as the run counted them."""
+        rejected = self.rows.rejected + sum(day.rejected for day in self.forgotten)
+        return self.rows.total - rejected - self.records.distinct
 
     @property
     def complete(self) -> bool:

@@ -57,6 +57,8 @@ RUNS = pa.schema(
         ("certified_agree", pa.float64()),
         ("certified_delta", pa.float64()),
         ("certified_rows", pa.int64()),
+        # Rows that were taken out of the results since; rows_in counts them still.
+        ("forgotten", pa.int64()),
     ]
 )
 PLAIN = ("run_id", "task", "task_version", "status", "answers", "cost_usd", "baseline_usd")
@@ -85,6 +87,7 @@ def run_row(summary: Mapping[str, Any]) -> dict[str, Any]:
         "reason": cause.get("reason"),
         "cause": cause.get("likely"),
         **_certified(summary.get("certificate")),
+        "forgotten": rows.get("forgotten", 0),
         "tiers": [{field.name: tier[field.name] for field in TIER} for tier in tiers],
     }
 

@@ -118,6 +118,23 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     taken: int | None
 
 
+class ForgottenDraws(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a certificate's run that were taken out of its results, as far as its figures rest on them.
+
+    `good` of them were no rejected rows, `train` were train rows, `kept` kept the first tier's label; `called` and
+    `kept_as` count, by the label that the first tier gave, those without train rows and those that kept it. `sampled`
+    and `taught`: keys of sampled and train records that other rows of the results have.
+    """
+
+    good: int = 0
+    train: int = 0
+    kept: int = 0
+    called: dict[str, int] = field(default_factory=dict)
+    kept_as: dict[str, int] = field(default_factory=dict)
+    sampled: list[str] = field(default_factory=list)
+    taught: list[str] = field(default_factory=list)
+
+
 class Certificate(Document, frozen=True, kw_only=True):
     """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
 
@@ -126,6 +143,8 @@ class Certificate(Document, frozen=True, kw_only=True):
     to the oracle. `best_share`: what no score could pass, as far as the sample tells. `sampled` and `pieces` let
     anyone find the draws and the rule's figures again beside the published rows. `floors` are those of the task, in its
     order: an answer stands above the threshold and above that of its label's floor.
+
+    Of a sampled row that was `forgotten` since, line 0 and an empty key are left, and what the rule takes from it.
 
     `against` is `last` or `gold`; then `agree` is the share of rows that is promised not to be wrong where the oracle
     is right, a sampled row is bad by what people say, and `open` counts those that they left open.
@@ -167,6 +186,7 @@ class Certificate(Document, frozen=True, kw_only=True):
     open: int = 0
     accuracy: Accuracy | None = None
     differing: Differing | None = None
+    forgotten: ForgottenDraws | None = None
 
     def stands(self, place: Place, floor: int) -> bool:
         """Whether an answer with this place stands, whose label has the floor with this number, from 1; 0 for none."""

@@ -50,6 +50,7 @@ class Keys:
         self.held = f"{self.root}/held.json"
         self.score_gate = f"{self.root}/score.json"
         self.certificate = f"{self.root}/certificate.json"
+        self.forgotten = f"{self.root}/forgotten.json"
 
     def resumption(self, number: int) -> str:
         return f"{self.resumptions}{number:03d}.json"

@@ -192,3 +192,40 @@ def report(
     raise in_cloud(
         (env, region, profile), lambda deployment: fetch_report(deployment, run, place, show_it=open_it, as_json=json)
     )
+
+
+@commands.command(
+    epilog=examples(
+        "sluice forget out/demo --id c-1731",
+        "sluice forget out/demo --text-contains 'Jane Roe' --yes",
+        'sluice forget out/demo --where "customer = 1731" --json',
+    )
+)
+def forget(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of local runs.")],
+    ids: Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="A row's own id; repeat it.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CONDITION", help="In SQL, as `sluice results --where` takes it.")
+    ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option("--text-contains", metavar="TEXT", help="In the row's text, in any case; repeat it."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take them out, and do not ask.")] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it; else your name here.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a person's rows out of all that a folder's runs have kept, for ever.
+
+    Results and those before them, run.json and report, certificates, corrections and kept replies are looked through,
+    and what would go is counted by place, without any text. Then it is done: with --yes, or where you agree. A row has
+    to meet each kind of condition that is given. What no row shows any more is counted as forgotten, so that books and
+    certificates still hold. A protocol of what was taken out, when and by whom stands in forgotten/ of the folder.
+
+    What cannot be reached is listed: input files are yours, and the next run would read them again.
+
+    Exit codes: 0 done, or shown, 1 it could not be done, 2 wrong usage, or no row is meant.
+    """
+    from sluice.cli.forget import Request, forget_here  # noqa: PLC0415
+
+    raise here(lambda: forget_here(folder, Request(ids or (), where, texts or (), yes, by, json)))

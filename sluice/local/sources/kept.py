@@ -8,15 +8,17 @@ task for the requests that the two share. No key and no header is in it.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from contextlib import suppress
+from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
 from sluice.files import plain
-from sluice.local.sources.source import Call, NoAnswer, Reply, Source, digest_of
+from sluice.local.sources.source import DIGEST, Call, NoAnswer, Reply, Source, digest_of
 from sluice.local.sources.tally import Tally
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sluice.local.requests import Request
 
 NAME = "replies.jsonl"
+TEXTS = re.compile(r"<text(?: id=\w+)?>\n(.*?)\n</text>", re.DOTALL)  # as sluice.answers writes them, escaped
 
 
 @runtime_checkable
@@ -45,10 +48,15 @@ class AsksSomebody(Source, Protocol):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A reply, and the fingerprint of its request in hexadecimal."""
+    """A reply, the fingerprint of its request in hexadecimal, and the hashes of the texts that were asked about.
+
+    These are the keys of their records, but for tasks whose records are whole rows; None in a file of an earlier
+    version. By them `sluice forget` finds a person's replies.
+    """
 
     asked: str
     reply: Reply
+    of: list[str] | None = None
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -75,13 +83,13 @@ class ReplyFile:
         place = self._places.get(asked)
         return None if place is None else self._at(place)
 
-    def keep(self, asked: bytes, reply: Reply) -> None:
+    def keep(self, asked: bytes, reply: Reply, of: list[str] | None = None) -> None:
         """Write a reply down.
 
         Raises:
             NoAnswer: there is no room for it; nor is any asked for from then on.
         """
-        line = msgspec.json.encode(Line(asked.hex(), reply)) + b"\n"
+        line = msgspec.json.encode(Line(asked.hex(), reply, of)) + b"\n"
         with self.lock:
             try:
                 written = os.pwrite(self._file, line, self._end)
@@ -149,8 +157,14 @@ class KeptReplies:
             with self.file.lock:
                 self.file.attempts[question] -= 1  # an attempt is one that was answered, as whoever comes later counts
             raise
-        self.file.keep(asked, reply)
+        self.file.keep(asked, reply, hashes_of(request.text))
         return reply
+
+
+def hashes_of(message: str) -> list[str]:
+    """The hashes of the texts in a request's message, as records are known by."""
+    texts = [text.replace("&lt;", "<").replace("&amp;", "&") for text in TEXTS.findall(message)]
+    return [blake2b(text.encode(errors="replace"), digest_size=DIGEST).hexdigest() for text in texts]
 
 
 def count_kept(folder: Path) -> int:

@@ -1,0 +1,147 @@
+"""Two runs of a task with every feature on, over rows of several people whose every byte can be known again."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import ipc
+
+from sluice.answers.reuse import read_chunks
+from sluice.files import digest_of
+from sluice.results.folder import give_way
+from sluice.task.file import parse_task
+from tests.harness.drive import Cloud, jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sluice.task.task import Task
+
+LABELS = ("red", "green", "blue")
+SAMPLE, TRAIN = 60, 200
+SETTINGS = {"min_records_per_job": 1, "max_records_per_job": 150}
+SHARED = "a red thing that several people have written"
+
+
+def canary(person: int) -> str:
+    """What stands in everything that is a person's, and in nothing else."""
+    return f"kanary{person:02d}q"
+
+
+def rows_of(count: int, people: int, *, first: int = 0) -> list[dict[str, Any]]:
+    """Rows of people in turn, each with the person's own word; one in ten has a text that others have too."""
+    dice = random.Random(first)
+    rows = []
+    for n in range(first, first + count):
+        who = canary(n % people)
+        text = SHARED if n % 10 == 3 else f"a {dice.choice(LABELS)} {dice.choice(('dark', 'bright'))} thing {who}-{n}"
+        row: dict[str, Any] = {"id": f"{who}-id{n}", "text": text, "city": f"{who} town", "person": f"{who}"}
+        rows.append(row if n % 60 != 59 else row | {"text": None})
+    return rows
+
+
+def reply(model: str, text: str) -> str:
+    """An answer with words of the text in all that it holds; now and then no label, but such a word."""
+    colour, word = text.split()[1], text.rsplit(maxsplit=1)[-1]
+    number = zlib.crc32(text.encode())
+    if "micro" in model:
+        if "dark" in text and number % 2:
+            colour = LABELS[LABELS.index(colour) - 1]
+        if number % 20 == 1:
+            colour = f"no colour but {word}"
+    return json.dumps({"evidence": word, "label": colour, "ref": word, "confidence": "likely"})
+
+
+def task_of(**changes: Any) -> Task:
+    """A task with a certificate, evidence, fields, kept columns and rows, and replies that are kept."""
+    base: dict[str, Any] = {
+        "name": "t",
+        "input": {"text": "text", "id": "id", "keep": {"city": "string", "person": "string"}, "keep_input": True},
+        "labels": list(LABELS),
+        "answer": {"fields": {"ref": {"type": "string"}}, "evidence": True},
+        "tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-4-5"}],
+        "quality": {"agree": 0.8, "sample": SAMPLE, "train": TRAIN},
+        "reuse": {"days": 30},
+    }
+    return parse_task({**base, **changes}, "t")
+
+
+def two_runs(rows: int, people: int, **changes: Any) -> tuple[Cloud, Task, list[dict[str, Any]]]:
+    """A cloud in which two runs have ended, one over a file and one over that and another."""
+    cloud, task = Cloud(reply, dict(SETTINGS)), task_of(**changes)
+    files = {"a.jsonl": jsonl(rows_of(rows, people)), "b.jsonl": jsonl(rows_of(rows // 2, people, first=rows))}
+    first = cloud.run(task, {"a.jsonl": files["a.jsonl"]})
+    second = cloud.run(task, files)
+    return cloud, task, [first, second]
+
+
+def as_folder(cloud: Cloud, summaries: Iterable[dict[str, Any]], out: Path) -> None:
+    """Lay out what local runs would have left in a folder, one behind the other, with their inputs beside it."""
+    for summary in summaries:
+        run, document = summary["run_id"], json.loads(json.dumps(summary))
+        for item in document["inputs"]:
+            path = out.with_name(item["uri"].rpartition("/")[2])
+            path.write_bytes(cloud.incoming.get(item["uri"].removeprefix("s3://incoming/")))
+            item |= {"path": str(path), "sha256": digest_of(path)}
+        give_way(out, document, published=True)
+        copied = [key for key, _ in cloud.results.keys("results/") if run in key]
+        found = {key: cloud.results.get(key) for key in copied}
+        found |= {"run.json": msgspec.json.encode(document)}
+        for name in ("report.html", "certificate.json"):
+            if (data := cloud.results.find(f"reports/{run}/{name}")) is not None:
+                found[name] = data
+        for key, data in found.items():
+            (out / key).parent.mkdir(parents=True, exist_ok=True)
+            (out / key).write_bytes(data)
+    for key, _ in cloud.work.keys("replies/"):
+        (out / key).parent.mkdir(parents=True, exist_ok=True)
+        (out / key).write_bytes(cloud.work.get(key))
+
+
+def readable(key: str, data: bytes) -> Iterator[bytes]:
+    """An object as it is, and all that can be read in it."""
+    yield data
+    if data[:4] == b"PAR1":
+        yield repr(pq.ParquetFile(BytesIO(data)).read().to_pylist()).encode()
+        yield repr(pq.ParquetFile(BytesIO(data)).metadata.to_dict()).encode()
+    elif data[:6] == b"ARROW1" or key.endswith(".arrow"):
+        yield repr(_arrow(data).to_pylist()).encode()
+    elif "replies/" in key or key.endswith("reused.bin"):
+        for chunk in read_chunks([data]):
+            yield b" ".join(chunk.keys) + repr(list(chunk.replies())).encode()
+    elif key.endswith(".zlib"):
+        yield from _inflated(data)
+
+
+def _arrow(data: bytes) -> pa.Table:
+    try:
+        return ipc.open_file(data).read_all()
+    except pa.ArrowInvalid:
+        return ipc.open_stream(data).read_all()
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    while data:
+        inflate = zlib.decompressobj()
+        yield inflate.decompress(data)
+        data = inflate.unused_data
+
+
+def holders(objects: Iterable[tuple[str, bytes]], *words: str) -> set[str]:
+    """The keys of the objects in which one of some words can be read."""
+    wanted = [word.encode() for word in words]
+    return {key for key, data in objects if any(word in text for text in readable(key, data) for word in wanted)}
+
+
+def in_folder(out: Path) -> list[tuple[str, bytes]]:
+    """All files below a folder."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return [(path.relative_to(out).as_posix(), path.read_bytes()) for path in files]
