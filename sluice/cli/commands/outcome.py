@@ -215,7 +215,7 @@ def forget(
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it; else your name here.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Take a person's rows out of all that a folder's runs have kept, for ever.
+    """Take a person's rows out of all that runs have kept, for ever.
 
     Results and those before them, run.json and report, certificates, corrections and kept replies are looked through,
     and what would go is counted by place, without any text. Then it is done: with --yes, or where you agree. A row has
