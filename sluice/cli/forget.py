@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sluice.api.forget import forget_in
+from sluice.api.forget import forget_deployed, forget_in
 from sluice.cli.calls import person
 from sluice.cli.exits import ExitCode, complain, print_json
 from sluice.files import plain
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sluice.api.deployment import Deployment
     from sluice.api.forget import Forgetting
 
 
@@ -41,6 +42,12 @@ class Request:
 def forget_here(folder: Path, request: Request) -> ExitCode:
     """Find a person's rows in a folder, and take them out where that is wanted."""
     return _forget(forget_in(folder, request.asked), request, f"{folder}/")
+
+
+def forget_there(deployment: Deployment, task: str | None, request: Request) -> ExitCode:
+    """Find a person's rows in a deployment, and take them out where that is wanted."""
+    found = forget_deployed(deployment, request.asked, task)
+    return _forget(found, request, deployment.stack.results.uri(""))
 
 
 def _forget(forgetting: Forgetting, request: Request, home: str) -> ExitCode:

@@ -14,6 +14,7 @@ from sluice.answers.reuse import take as take_chunk
 from sluice.decoding import decode
 from sluice.errors import Stop
 from sluice.forget import work
+from sluice.forget.cleaning import clean_input
 from sluice.report.report import render
 from sluice.results.published import parquet_at
 from sluice.results.run_table import run_parquet
@@ -79,6 +80,8 @@ def _do(stores: Mapping[str, Store], piece: work.AnyPiece) -> None:
             take_journal(stores[store], key, None if records is None else set(records))
         case work.Remove(store=store, keys=keys):
             stores[store].delete(keys)
+        case work.CleanInput():
+            clean_input(stores, piece)
 
 
 def _write(store: Store, key: str, data: bytes) -> None:

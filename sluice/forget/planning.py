@@ -21,7 +21,7 @@ from sluice.runs.drawn import Certificate
 from sluice.runs.keys import REPLIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluice.aws.s3 import Store
     from sluice.forget.asked import Asked
@@ -87,10 +87,10 @@ class Found:
 
 
 class Planner:
-    """Finds what is meant at a site, and what has to be done about it."""
+    """Finds what is meant at a site, and what has to be done about it; `beyond` looks at what a site alone has."""
 
-    def __init__(self, site: Site, asked: Asked, day: str) -> None:
-        self.site, self.asked, self.day = site, asked, day
+    def __init__(self, site: Site, asked: Asked, day: str, beyond: Callable[[Planner], None] | None = None) -> None:
+        self.site, self.asked, self.day, self.beyond = site, asked, day, beyond
         self.finder = Finder(asked)
         self.found = Found()
 
@@ -115,6 +115,8 @@ class Planner:
         self._replies()
         self._journal()
         self._corrections()
+        if self.beyond is not None:
+            self.beyond(self)
         for run in runs:
             if run.gone:
                 self._run(run)

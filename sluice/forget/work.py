@@ -69,7 +69,23 @@ class Remove(Piece, frozen=True, kw_only=True):
     keys: list[str]
 
 
-AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeJournal | Remove
+class CleanInput(Piece, frozen=True, kw_only=True):
+    """Write a version of an input anew without the rows of these lines, and delete the version.
+
+    `newest`: it is the one that the bucket shows; others are deleted alone, and so is one without `lines`. `runs` have
+    frozen it; `work` names the store that holds these.
+    """
+
+    at: At
+    version: str
+    container: str
+    lines: list[int]
+    newest: bool
+    runs: list[str]
+    work: str
+
+
+AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeJournal | Remove | CleanInput
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from sluice.errors import BadTask, Stop
 from sluice.rows.containers import Container, Reading, Rows
 from sluice.runs.keys import Keys
 from sluice.runs.state import JUDGED_AGAIN, OF
+from sluice.steps.resume import refuse_closed
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def run(services: Services, run_id: str, task: Task) -> str:
     opened = Run(services.work, run_id)
     if not opened.exists:
         raise Stop(f"there is no run {run_id}")
+    refuse_closed(services, run_id)
     if not services.work.exists(opened.keys.parts):
         raise Stop(f"run {run_id} has no answers to judge yet")
     _check_task(opened.task, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluice.errors import Stop
+from sluice.runs.keys import Keys
 from sluice.runs.state import Resumption
 from sluice.steps.plan import counts_so_far
 from sluice.steps.services import Run
@@ -29,7 +30,20 @@ def run(services: Services, run_id: str, max_usd: float | None = None, *, escala
         raise Stop(f"run {run_id} is still under way")
     if opened.waiting:
         raise Stop(f"run {run_id} waits for an approval: `sluice approve {run_id}` lets it go on")
+    refuse_closed(services, run_id)
     return execute_again(services, opened, max_usd=max_usd, escalate_refused=escalate_refused)
+
+
+def refuse_closed(services: Services, run_id: str) -> None:
+    """Refuse a run of which `sluice forget` has taken away what it worked with.
+
+    Raises:
+        Stop: with the way that is left.
+
+    """
+    if services.work.exists(Keys(run_id).forgotten):
+        why = "rows of it were forgotten, and with them what it worked with"
+        raise Stop(f"run {run_id} is closed: {why}; its results stay, and a new run of the files asks anew")
 
 
 def approve(services: Services, run_id: str) -> str:

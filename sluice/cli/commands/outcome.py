@@ -199,10 +199,13 @@ def report(
         "sluice forget out/demo --id c-1731",
         "sluice forget out/demo --text-contains 'Jane Roe' --yes",
         'sluice forget out/demo --where "customer = 1731" --json',
+        "sluice forget --deployed --task tickets --id c-1731",
     )
 )
-def forget(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of local runs.")],
+def forget(  # noqa: PLR0913, PLR0917 - one for each option
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The folder of local runs; none with --deployed.")
+    ] = None,
     ids: Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="A row's own id; repeat it.")] = None,
     where: Annotated[
         str | None, typer.Option("--where", metavar="CONDITION", help="In SQL, as `sluice results --where` takes it.")
@@ -211,21 +214,32 @@ def forget(
         list[str] | None,
         typer.Option("--text-contains", metavar="TEXT", help="In the row's text, in any case; repeat it."),
     ] = None,
+    deployed: Annotated[bool, typer.Option("--deployed", help="In all that a deployment keeps.")] = False,
+    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Of this task only.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Take them out, and do not ask.")] = False,
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it; else your name here.")] = None,
     json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Take a person's rows out of all that runs have kept, for ever.
 
     Results and those before them, run.json and report, certificates, corrections and kept replies are looked through,
-    and what would go is counted by place, without any text. Then it is done: with --yes, or where you agree. A row has
-    to meet each kind of condition that is given. What no row shows any more is counted as forgotten, so that books and
-    certificates still hold. A protocol of what was taken out, when and by whom stands in forgotten/ of the folder.
+    of a deployment also all versions of inputs and what runs worked with, and what would go is counted by place,
+    without any text. Then it is done: with --yes, or where you agree. A row has to meet each kind of condition that is
+    given. What no row shows any more is counted as forgotten, so that books and certificates still hold. A protocol of
+    what was taken out, when and by whom stands in forgotten/ of the folder, or of the results bucket.
 
-    What cannot be reached is listed: input files are yours, and the next run would read them again.
+    What cannot be reached is listed. A deployment gets no rights for this: yours have to do.
 
     Exit codes: 0 done, or shown, 1 it could not be done, 2 wrong usage, or no row is meant.
     """
-    from sluice.cli.forget import Request, forget_here  # noqa: PLC0415
+    from sluice.cli.forget import Request, forget_here, forget_there  # noqa: PLC0415
 
-    raise here(lambda: forget_here(folder, Request(ids or (), where, texts or (), yes, by, json)))
+    request = Request(ids or (), where, texts or (), yes, by, json)
+    if (folder is None) != deployed:
+        raise typer.BadParameter("name a folder, or --deployed")
+    if folder is not None:
+        raise here(lambda: forget_here(folder, request))
+    raise in_cloud((env, region, profile), lambda deployment: forget_there(deployment, task, request))

@@ -1,0 +1,181 @@
+"""What only a deployment has: versions of inputs, what runs worked with, and the answers to queries."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from sluice.aws.versions import versions
+from sluice.errors import SluiceError
+from sluice.forget import work
+from sluice.forget.cleaning import can_clean
+from sluice.results.published import Origin, reading_of
+from sluice.rows.containers import container_of
+from sluice.runs.document import read
+from sluice.runs.inbox import SUBMITTED
+from sluice.runs.keys import REQUESTS, Keys
+from sluice.runs.state import Input, Inputs
+from sluice.task.file import parse_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from sluice.aws.s3 import Store
+    from sluice.aws.versions import Version
+    from sluice.forget.planning import Planner
+
+INCOMING, WORK, RESULTS = "incoming", "work", "results"
+QUERIES = "athena/"
+# What a run keeps that is neither rows nor keys: how it began, what it came to, how it was gone on with.
+LASTING = re.compile(
+    r"start\.json|inputs\.json|plan\.json|run\.json|forgotten\.json|resumed/.*|"
+    r"end-\d+/(?:end|cancel|approval|published)\.json"
+)
+NOT_HERE = (
+    "e-mails and events, which hold no text; CloudWatch's logs, which hold none either and expire; access logs, which "
+    "name objects alone"
+)
+
+
+class WorkOf(NamedTuple):
+    """A run that the work bucket still knows; `published`: its results are among those that were looked through."""
+
+    run: str
+    task: Mapping[str, Any]
+    published: bool
+
+
+@dataclass
+class Beyond:
+    """Plans for what a deployment has beside results; `runs` are all of the tasks, none of which goes on."""
+
+    runs: Sequence[WorkOf]
+
+    def __call__(self, planner: Planner) -> None:
+        """Add the pieces: inputs first, then what runs worked with."""
+        self.planner, self.stores = planner, planner.site.stores
+        self.work, self.incoming = self.stores[WORK], self.stores[INCOMING]
+        self.frozen = {known.run: list(self._frozen(known.run)) for known in self.runs}
+        held = self._lines()
+        self._clean(held)
+        gone = {run.run for run in planner.site.runs if run.gone}
+        for known in self.runs:
+            unread = {(item.uri, item.version) for item in self.frozen[known.run]} & held.keys()
+            if known.run in gone or (unread and not known.published):
+                self._withdraw(known.run)
+        if planner.found.pieces or gone:
+            self._queries()
+            planner.found.not_reached.append(NOT_HERE)
+
+    def _frozen(self, run: str) -> Iterator[Input]:
+        key = Keys(run).inputs
+        data = self.work.find(key)
+        if data is not None:
+            yield from read(Inputs, data, key).inputs
+
+    def _lines(self) -> dict[tuple[str, str | None], set[int]]:
+        """Lines by address and version: those of the rows that runs have found, and what else meets the conditions."""
+        found: defaultdict[tuple[str, str | None], set[int]] = defaultdict(set)
+        for run in self.planner.site.runs:
+            frozen = {item["uri"]: item.get("version") for item in run.document["inputs"]}
+            for row in run.gone:
+                found[row.source, frozen.get(row.source)].add(row.line)
+        for version, task in self._versions():
+            uri = self.incoming.uri(version.key)
+            if self.planner.asked.where is None and (lines := self._scanned(version, task)):
+                found[uri, version.version] |= lines
+        return dict(found)
+
+    def _versions(self) -> Iterator[tuple[Version, Mapping[str, Any]]]:
+        """The versions below the tasks' folders, and uploads that their runs have read, each with the latest task."""
+        tasks = {str(known.task["name"]): known.task for known in self.runs}
+        tasks |= {run.document["task"]: run.document["definition"] for run in self.planner.site.runs}
+        for name, task in tasks.items():
+            yield from ((version, task) for version in versions(self.incoming, f"{name}/"))
+        read_by = {item.uri: known.task for known in self.runs for item in self.frozen[known.run]}
+        for version in versions(self.incoming, SUBMITTED):
+            if (of := read_by.get(self.incoming.uri(version.key))) is not None:
+                yield version, of
+
+    def _scanned(self, version: Version, task: Mapping[str, Any]) -> set[int] | None:
+        try:
+            container = self._container(version)
+        except SluiceError as error:
+            self.planner.finder.problems[self.incoming.uri(version.key)] = str(error)
+            return None
+        frozen = Input(
+            uri=self.incoming.uri(version.key),
+            version=version.version,
+            etag=version.etag,
+            bytes=version.size,
+            container=container,
+        )
+        origin = Origin(self.incoming, version.key, frozen, reading_of(dict(task)))
+        return self.planner.finder.scan(origin, parse_task(dict(task), "the run's task"))
+
+    def _container(self, version: Version) -> str:
+        def part(begin: int, end: int) -> bytes:
+            return b"".join(self.incoming.blocks(version.key, begin, end, version.version))
+
+        return str(container_of(version.key, version.size, part))
+
+    def _clean(self, held: Mapping[tuple[str, str | None], set[int]]) -> None:
+        """Rows leave the newest version of an object; older ones go whole, since nobody is shown them any more."""
+        found = self.planner.found
+        bucket = self.incoming.uri("")
+        for (uri, number), lines in held.items():
+            key = uri.removeprefix(bucket)
+            if not uri.startswith(bucket):
+                found.not_reached.append(f"{uri} has {len(lines):,} of these rows, in a bucket of your own")
+                continue
+            version = next((v for v in versions(self.incoming, key) if (v.key, v.version) == (key, number)), None)
+            if version is None:
+                continue
+            container = self._container(version)
+            if version.newest and not can_clean(container):
+                what = f"has {len(lines):,} of these rows, as {container}, out of which no row is taken here: put it"
+                found.not_reached.append(f"{uri} {what} there without them, and begin this again")
+                continue
+            piece = work.CleanInput(
+                at=(INCOMING, key),
+                version=version.version,
+                container=container,
+                lines=sorted(lines),
+                newest=version.newest,
+                runs=[run for run, items in self.frozen.items() if any(_is(item, uri, number) for item in items)],
+                work=WORK,
+            )
+            found.add("versions of inputs" if version.newest else "older versions of inputs", 1, piece)
+
+    def _withdraw(self, run: str) -> None:
+        """Take away what a run worked with: it has texts, keys and hashes in dozens of forms that hang together."""
+        found, keys = self.planner.found, Keys(run)
+        told = msgspec.json.encode({"day": self.planner.day}).decode()
+        found.add("runs closed", 1, work.Replace(at=(WORK, keys.forgotten), text=told))
+        gone = [key for key, _ in self.work.keys(f"{keys.root}/") if not LASTING.fullmatch(key[len(keys.root) + 1 :])]
+        gone += [key for key, _ in self.work.keys(f"{REQUESTS}/{run}/")]
+        learned = keys.learned in gone
+        found.add("objects that runs worked with", len(gone), work.Remove(store=WORK, keys=gone))
+        found.withdrawn.append(
+            f"run {run} can be neither resumed nor judged again{', and the model that it had taught is gone' * learned}"
+        )
+
+    def _queries(self) -> None:
+        keys = [key for key, _ in self.work.keys(QUERIES)]
+        if keys:
+            self.planner.found.add("answers to queries in Athena", len(keys), work.Remove(store=WORK, keys=keys))
+
+
+def _is(item: Input, uri: str, version: str | None) -> bool:
+    return (item.uri, item.version) == (uri, version)
+
+
+def documents_in(store: Store, run: str) -> list[tuple[str, str]]:
+    """Where copies of run.json lie in the work bucket."""
+    keys = (key for key, _ in store.keys(f"{Keys(run).root}/") if key.endswith(("/run.json", "/published.json")))
+    return [(WORK, key) for key in keys]

@@ -1,0 +1,158 @@
+"""Forgetting people in a deployment: no object holds a byte of theirs, and all other rows are as they were."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sluice.api.forget import forget_deployed
+from sluice.api.quality import verify
+from sluice.aws.versions import versions
+from sluice.errors import BadRequest
+from sluice.forget.asked import Asked
+from sluice.forget.cleaning import without
+from sluice.results.wanted import Wanted
+from sluice.runs.inbox import Dropped, claim_key
+from sluice.runs.keys import Keys
+from tests.harness.canaries import canary, holders, rows_of, two_runs
+
+if TYPE_CHECKING:
+    from sluice.aws.s3 import Store
+    from tests.harness.deployed import Deployed
+    from tests.harness.drive import Cloud
+
+PEOPLE = 5
+GONE = (1, 3)
+IDS = [row["id"] for row in rows_of(450, PEOPLE) if row["person"] in map(canary, GONE)]
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Cloud, list[dict[str, Any]]]:
+    cloud, _, summaries = two_runs(300, PEOPLE)
+    return cloud, summaries
+
+
+@pytest.fixture
+def stack(made: tuple[Cloud, list[dict[str, Any]]], deployed: Deployed) -> Deployed:
+    """Two runs that have ended, over objects of which each lies there in an older version too."""
+    cloud, summaries = made
+    stores = {name: getattr(deployed.stack, name) for name in ("incoming", "work", "results")}
+    for (bucket, key), data in cloud.s3.objects.items():
+        if bucket == "incoming":
+            stores[bucket].put(key, data.upper())
+        stores[bucket].put(key, data)
+    frozen = {f"s3://incoming/{item.key}": item for item in newest(stores["incoming"])}
+    for (bucket, key), data in cloud.s3.objects.items():
+        if key.endswith(("inputs.json", "run.json", "published.json")):
+            document = json.loads(data)
+            for item in document["inputs"]:
+                item |= {"version": frozen[item["uri"]].version}
+            text = json.dumps(document).replace("s3://incoming/", stores["incoming"].uri(""))
+            stores[bucket].put(key, text.encode())
+    for item in frozen.values():
+        stores["work"].put(claim(stores["incoming"], item.key, item.version), summaries[0]["run_id"].encode())
+    rename_sources(stores["results"], stores["incoming"].bucket)
+    stores["work"].put("athena/some.csv", f"{canary(1)},{canary(2)}".encode())
+    return deployed
+
+
+def rename_sources(results: Store, bucket: str) -> None:
+    """Let rows name the bucket of the stack."""
+    for key, _ in list(results.keys("results/")):
+        table = pq.ParquetFile(BytesIO(results.get(key))).read()
+        sources = [uri.replace("s3://incoming/", f"s3://{bucket}/") for uri in table["source"].to_pylist()]
+        table = table.set_column(0, "source", [sources])
+        sink = BytesIO()
+        pq.write_table(table, sink)
+        results.put(key, sink.getvalue())
+
+
+def claim(store: Store, key: str, version: str) -> str:
+    return claim_key(Dropped(bucket=store.bucket, key=key, version=version, etag="", bytes=0, at="").id)
+
+
+def newest(store: Store) -> list[Any]:
+    return [item for item in versions(store, "") if item.newest]
+
+
+def everything(deployed: Deployed) -> list[tuple[str, bytes]]:
+    """Every version of every object."""
+    found = []
+    for store in (deployed.stack.incoming, deployed.stack.work, deployed.stack.results):
+        for item in versions(store, ""):
+            version = item.version if store is deployed.stack.incoming else None
+            found.append((item.key, b"".join(store.blocks(item.key, version=version))))
+    return found
+
+
+def rows_in(deployed: Deployed) -> list[dict[str, Any]]:
+    results = deployed.stack.results
+    keys = [key for key, _ in results.keys("results/")]
+    return [row for key in keys for row in pq.ParquetFile(BytesIO(results.get(key))).read().to_pylist()]
+
+
+def test_no_byte_of_theirs_is_in_any_object_and_every_other_row_is_as_before(stack: Deployed) -> None:
+    """In all versions of inputs, in what runs worked with, and in what they published; nobody gets more rights."""
+    before, incoming = rows_in(stack), stack.stack.incoming
+    sizes = {item.key: item.size for item in newest(incoming)}
+    assert len(holders(everything(stack), *map(canary, GONE))) > 60
+    forgetting = forget_deployed(stack.deployment, Asked.of(ids=IDS))
+    assert rows_in(stack) == before
+    forgetting.do("ann")
+    theirs = [row for row in before if row["person"] in map(canary, GONE)]
+    left = [row for row in before if row["person"] not in map(canary, GONE)]
+    alone = {row["record"] for row in theirs if row["record"]} - {row["record"] for row in left}
+    assert holders(everything(stack), *map(canary, GONE), *alone) == set()
+    assert rows_in(stack) == left
+    assert {item.key: item.size for item in newest(incoming)} == sizes
+    texts = b"".join(incoming.get(key) for key in sizes).decode().split("\n")
+    others = [row for row in rows_of(450, PEOPLE) if row["person"] not in map(canary, GONE)]
+    assert [json.loads(line) for line in texts if line.strip()] == others
+    assert all(stack.stack.work.exists(claim(incoming, item.key, item.version)) for item in newest(incoming))
+
+
+def test_its_runs_are_told_anew_and_closed(stack: Deployed) -> None:
+    """Their certificates stand, their inputs can be read, and what cannot be done any more is said."""
+    forgetting = forget_deployed(stack.deployment, Asked.of(ids=IDS), "t")
+    key = forgetting.do("ann")
+    for name in forgetting.found.rows:
+        run = stack.deployment.run(name)
+        rows, results = run.summary["rows"], stack.stack.results
+        assert rows["in"] == sum(rows[word] for word in ("accepted", "unresolved", "rejected", "forgotten"))
+        assert verify(run.published(), run.summary, run.certificate())["problems"] == []
+        (table,) = [key for key, _ in results.keys("runs/") if name in key]
+        assert pq.ParquetFile(BytesIO(results.get(table))).read()["forgotten"].to_pylist() == [rows["forgotten"]]
+        assert sum(1 for _ in run.published().input_lines(Wanted())) == rows["in"] - rows["forgotten"]
+        assert stack.stack.work.exists(Keys(name).forgotten)
+    protocol = json.loads(stack.stack.results.get(key))
+    assert any("neither resumed nor judged again, and the model" in line for line in protocol["withdrawn"])
+    assert not forget_deployed(stack.deployment, Asked.of(ids=IDS)).found.pieces
+
+
+def test_while_a_run_goes_on_nothing_is_looked_for(stack: Deployed) -> None:
+    """It would write what has just been taken out."""
+    stack.begin()
+    stack.execute()
+    with pytest.raises(BadRequest, match="is running: wait for its end"):
+        forget_deployed(stack.deployment, Asked.of(ids=IDS))
+
+
+def test_rows_leave_lines_where_they_stand() -> None:
+    """Blank ones and several rows of a line count as they do for a run; the end of the file stays as it was."""
+    first, second, last = b'\xef\xbb\xbf{"a":1}\r', b'{"a":2}{"a":3}', b'{"a":4}'
+    data = b"\n".join([first, b"", second, last])
+    cleaned = {
+        (): data,
+        (1,): b"\n".join([b" " * len(first), b"", second, last]),
+        (4,): b"\n".join([first, b"", b'{"a":2} {}    ', last]),
+        (3, 4, 5): b"\n".join([first, b"", b"{} {}         ", b" " * len(last)]),
+    }
+    for size in (1, 7, 100):
+        blocks = [data[at : at + size] for at in range(0, len(data), size)]
+        for lines, left in cleaned.items():
+            assert b"".join(without(blocks, set(lines))) == left
+            assert b"".join(without([*blocks, b"\n"], set(lines))) == left + b"\n"
