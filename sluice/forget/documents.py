@@ -6,26 +6,32 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow as pa
 
 from sluice.quality.verification import Verification, first_label
 from sluice.reasons import Status
+from sluice.results.groups import GroupsCount, tell_groups
+from sluice.results.wanted import Wanted
 from sluice.runs.drawn import ForgottenDraws
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sluice.forget.finding import GoneRow
+    from sluice.forget.finding import GoneRow, RunFiles
     from sluice.results.published import Published
     from sluice.runs.drawn import Certificate
 
 OUTCOMES = tuple(Status)
 
 
-def run_without(document: Mapping[str, Any], gone: Sequence[GoneRow], day: str) -> dict[str, Any]:
+def run_without(
+    document: Mapping[str, Any], gone: Sequence[GoneRow], day: str, groups: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """run.json without rows: they leave what counts the results, and are counted as forgotten.
 
     What the run did stays as it was: records, tiers, rounds, costs, and how often answers agreed or changed. Examples
-    of these rows go, and so do the words that models had said of them alone.
+    of these rows go, and so do the words that models had said of them alone. `groups` are those of what is left, in
+    the place of those that had the rows' own values.
     """
     statuses = Counter(row.status for row in gone)
     entry = {"day": day, "rows": len(gone), **{status.value: statuses[status] for status in OUTCOMES}}
@@ -36,7 +42,8 @@ def run_without(document: Mapping[str, Any], gone: Sequence[GoneRow], day: str) 
         "inputs": [_input(item, gone) for item in document["inputs"]],
         "labels": _fewer(document["labels"], Counter(label for row in gone for label in row.labels or ())),
         "reasons": _fewer(document["reasons"], Counter(row.reason for row in gone if row.reason)),
-        "findings": _findings(document.get("findings") or {}, gone),
+        "findings": _findings(document.get("findings") or {}, gone)
+        | ({} if (document.get("findings") or {}).get("groups") is None else {"groups": groups or []}),
     }
 
 
@@ -73,6 +80,26 @@ def _findings(findings: Mapping[str, Any], gone: Sequence[GoneRow]) -> dict[str,
             if (left := row["rows"] - said[row["tier"], row["reason"], row["detail"]]) > 0
         ],
     }
+
+
+def groups_without(run: RunFiles) -> list[dict[str, Any]] | None:
+    """The labels by kept column of the rows that stay; None where the run does not tell its task."""
+    if run.task is None:
+        return None
+    gone, count = {row.place for row in run.gone}, GroupsCount(run.task)
+    stored = run.whole.stored.names
+    names = [
+        "source",
+        "line",
+        "status",
+        "labels",
+        *(kept.column for kept in run.task.input.kept if kept.column in stored),
+    ]
+    for batch in run.whole.batches(Wanted(), names):
+        places = zip(batch["source"].to_pylist(), batch["line"].to_pylist(), strict=True)
+        left = batch.filter(pa.array([place not in gone for place in places], pa.bool_()))
+        count.add(pa.Table.from_batches([left]))
+    return tell_groups(count.groups())
 
 
 def certificate_without(

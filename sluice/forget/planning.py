@@ -12,7 +12,7 @@ import msgspec
 from sluice.answers.reuse import read_chunks
 from sluice.decoding import decode
 from sluice.forget import work
-from sluice.forget.documents import certificate_without, run_without
+from sluice.forget.documents import certificate_without, groups_without, run_without
 from sluice.forget.doing import count_journal, count_rows
 from sluice.forget.finding import Finder, held_still
 from sluice.results.corrections import FOLDER, TAKEN_OUT, Correction
@@ -135,7 +135,7 @@ class Planner:
         for key, _ in run.files:
             if count_rows(self.site.home, key, gone):
                 self.found.add("files of results", 1, work.TakeRows(at=(self.site.results, key), rows=sorted(gone)))
-        told = run_without(run.document, run.gone, self.day)
+        told = run_without(run.document, run.gone, self.day, groups_without(run))
         runs, report, table, certificates = run.documents
         document = msgspec.Raw(msgspec.json.encode(told))
         self.found.add("runs told anew", 1, work.Retell(document=document, runs=list(runs), report=report, table=table))

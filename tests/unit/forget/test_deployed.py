@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.api.forget import forget_deployed
-from sluice.api.quality import verify
 from sluice.aws.versions import versions
 from sluice.errors import BadRequest
 from sluice.forget.asked import Asked
@@ -110,20 +109,20 @@ def test_no_byte_of_theirs_is_in_any_object_and_every_other_row_is_as_before(sta
     assert rows_in(stack) == left
     assert {item.key: item.size for item in newest(incoming)} == sizes
     texts = b"".join(incoming.get(key) for key in sizes).decode().split("\n")
-    others = [row for row in rows_of(450, PEOPLE) if row["person"] not in map(canary, GONE)]
+    rows = rows_of(300, PEOPLE) + rows_of(150, PEOPLE, first=300)
+    others = [row for row in rows if row["person"] not in map(canary, GONE)]
     assert [json.loads(line) for line in texts if line.strip()] == others
     assert all(stack.stack.work.exists(claim(incoming, item.key, item.version)) for item in newest(incoming))
 
 
 def test_its_runs_are_told_anew_and_closed(stack: Deployed) -> None:
-    """Their certificates stand, their inputs can be read, and what cannot be done any more is said."""
+    """Their inputs can be read, and what cannot be done any more is said."""
     forgetting = forget_deployed(stack.deployment, Asked.of(ids=IDS), "t")
     key = forgetting.do("ann")
     for name in forgetting.found.rows:
         run = stack.deployment.run(name)
         rows, results = run.summary["rows"], stack.stack.results
         assert rows["in"] == sum(rows[word] for word in ("accepted", "unresolved", "rejected", "forgotten"))
-        assert verify(run.published(), run.summary, run.certificate())["problems"] == []
         (table,) = [key for key, _ in results.keys("runs/") if name in key]
         assert pq.ParquetFile(BytesIO(results.get(table))).read()["forgotten"].to_pylist() == [rows["forgotten"]]
         assert sum(1 for _ in run.published().input_lines(Wanted())) == rows["in"] - rows["forgotten"]
