@@ -28,8 +28,7 @@ RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd",
     "fillers", "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate",
-    "audit", "findings",
-    "definition", "quotas", "cause",
+    "score", "audit", "findings", "definition", "quotas", "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "reused", "answered", "errored", "missing", "accepted", "retried",
