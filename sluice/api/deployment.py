@@ -17,7 +17,7 @@ from sluice.aws.stack import Stack, open_session
 from sluice.deployment import control, submission
 from sluice.deployment.following import follow
 from sluice.deployment.info import info
-from sluice.deployment.outcome import certificate, download, outcome, report
+from sluice.deployment.outcome import download, kept, outcome, report
 from sluice.deployment.standing import beginning, latest, standing
 from sluice.errors import BadRequest
 from sluice.results.folder import check_out
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sluice.deployment.outcome import OnDownload
     from sluice.deployment.standing import Beginning, Standing
     from sluice.deployment.submission import OnUpload, Swept
+    from sluice.results.folder import Kept
     from sluice.results.published import Published
     from sluice.runs.progress import Snapshot
 
@@ -270,7 +271,12 @@ class DeployedRun(Rows):
     @translating()
     def certificate(self) -> bytes | None:
         """Get certificate.json of a run that has ended; None where the run promises nothing."""
-        return certificate(self.stack, self.run_id)
+        return kept(self.stack, self.run_id).certificate
+
+    def kept(self) -> Kept:
+        """Get what a run that has ended tells of the rows that it drew: draws.json and certificate.json."""
+        with translating():
+            return kept(self.stack, self.run_id)
 
     @translating()
     def report(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
 from sluice.quality.comparison import Comparison, Side
+from sluice.quality.drawn import DrawnRows, left_out
 from sluice.quality.evaluation import Evaluation
 from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
 from sluice.results.corrections import FOLDER
 from sluice.results.examples import excerpt
+from sluice.results.folder import DRAWS, NOTHING_DRAWN
 from sluice.results.run_document import read_run
 from sluice.results.source_rows import SourceRows
 from sluice.runs.document import read
-from sluice.runs.drawn import Certificate
+from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.state import JUDGED_AGAIN
 from sluice.task.file import parse_task
 
@@ -25,13 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sluice.quality.known import KnownAnswers
+    from sluice.results.folder import Kept
     from sluice.results.published import Published
     from sluice.results.run_document import Run
     from sluice.task.task import Task
 
+ORACLE = "oracle"  # of `gold`
+
 
 def evaluate(
-    published: Published, summary: Mapping[str, Any], gold: str | Path | None = None, by: Sequence[str] = ()
+    published: Published,
+    summary: Mapping[str, Any],
+    gold: str | Path | None = None,
+    by: Sequence[str] = (),
+    kept: Kept = NOTHING_DRAWN,
 ) -> dict[str, Any]:
     """Compare a run's rows with what is known of them.
 
@@ -39,9 +49,11 @@ def evaluate(
         published: the run's rows.
         summary: its run.json.
         gold: a CSV, JSON Lines or Parquet file with `id`, or `source` and `line`, and `label`; or
-            `corrections`, for what people have said of the rows; else what the task calls `input.gold` is read from the
-            run's input.
+            `corrections`, for what people have said of the rows; or `oracle`, for what the last tier said of the rows
+            that were drawn for it. Else what the task calls `input.gold` is read from the run's input; of a task that
+            names none, it is `oracle` where rows were drawn.
         by: columns of the results whose values are told apart.
+        kept: which rows the run has drawn.
 
     Returns:
         A document of counts, shares and, where rows were drawn uniformly, intervals (docs/quality.md).
@@ -55,13 +67,23 @@ def evaluate(
     if not task.labels:
         raise BadRequest(f"the task {task.name} has no labels that could be compared")
     published.check_columns(by)
-    known = _known(task, published, gold)
-    evaluation = Evaluation(len(run.tiers))
-    for row in rows_of(published, known, by):
-        evaluation.add(row)
+    drawn = _drawn(published, task, summary, kept)
+    if gold is None and not task.input.gold and drawn.sample:
+        gold = ORACLE
+    by_oracle = str(gold) == ORACLE
+    if by_oracle and not drawn.sample:
+        raise BadRequest(f"{_nothing_drawn(published, run)}: name a file of known answers", "gold")
+    known = None if by_oracle else _known(task, published, gold)
+    evaluation = Evaluation(len(run.tiers), by_oracle=by_oracle)
+    left, counts = left_out(task, published, drawn.taught), Counter[str]()
+    for row in rows_of(published, known, drawn, by):
+        why = left.why.get(row.record)
+        if why is None:
+            evaluation.add(row)
+        else:
+            counts[why] += 1
     if not evaluation.known:
-        given = f"{known.given:,} were given, and {known.outside:,} that are no label of the task"
-        raise BadRequest(f"no row of run {run.run_id} has a known answer; {given}", "gold")
+        raise BadRequest(f"no row of run {run.run_id} has a known answer; {_given(known, counts)}", "gold")
     prices = [tier.cost_usd / tier.sent if tier.cost_usd is not None and tier.sent else None for tier in run.tiers]
     return {
         "run_id": run.run_id,
@@ -69,10 +91,35 @@ def evaluate(
         "task_version": run.task_version,
         "answers": run.answers,
         "gold": "input" if gold is None else str(gold),
-        "outside": known.outside,
+        "outside": known.outside if known else 0,
+        "left_out": left.document(counts),
         "models": [tier.model for tier in run.tiers],
         **evaluation.document(prices),
     }
+
+
+def _drawn(published: Published, task: Task, summary: Mapping[str, Any], kept: Kept) -> DrawnRows:
+    """The drawn rows of a run; where several runs stand together, those of one speak for none of the others."""
+    inputs = [item["uri"] for item in summary["inputs"]]
+    if kept.draws is None or published.runs != [published.run]:
+        return DrawnRows(task, inputs)
+    certificate = None if kept.certificate is None else read(Certificate, kept.certificate, "certificate.json")
+    return DrawnRows(task, inputs, read(Draws, kept.draws, DRAWS), certificate)
+
+
+def _nothing_drawn(published: Published, run: Run) -> str:
+    if published.runs != [published.run]:
+        return f"the rows of {len(published.runs):,} runs stand together, and those that one of them drew speak for it"
+    return f"run {run.run_id} has drawn no rows for its last tier (`audit` or `quality` in the task does)"
+
+
+def _given(known: KnownAnswers | None, left: Counter[str]) -> str:
+    told = (
+        "the last tier has no valid answer to those that were drawn for it"
+        if known is None
+        else f"{known.given:,} were given, and {known.outside:,} that are no label of the task"
+    )
+    return f"{told}; {left.total():,} rows taught the model or are examples" if left else told
 
 
 def _known(task: Task, published: Published, gold: str | Path | None) -> KnownAnswers:

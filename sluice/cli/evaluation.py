@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sluice.api.quality import evaluate, verify
+from sluice.api.quality import ORACLE, evaluate, verify
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
 from sluice.cli.summary import page_console
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from sluice.results.folder import Kept
     from sluice.results.published import Published
 
 SHOWN = 12  # rows of a table; --json has all
 
 
 def print_evaluation(
-    published: Published, summary: Mapping[str, Any], gold: Path | None, by: Sequence[str], *, as_json: bool
+    opened: tuple[Published, Mapping[str, Any], Kept], gold: Path | None, by: Sequence[str], *, as_json: bool
 ) -> ExitCode:
-    """Evaluate a run, and print what was found."""
-    found = evaluate(published, summary, gold, by)
+    """Evaluate a run, by its rows, its run.json and what it has drawn, and print what was found."""
+    published, summary, kept = opened
+    found = evaluate(published, summary, gold, by, kept)
     if as_json:
         print_json(found)
         return ExitCode.SUCCEEDED
@@ -67,6 +69,8 @@ def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(_headline(found))
     yield from section("Tiers", _tiers(found))
     yield from section("Labels, of answered rows", _macro(found), _labels(found["labels"]), *_more(found["labels"]))
+    if found["label_shares"]:
+        yield from section("Shares of labels, corrected for errors", *_label_shares(found))
     if mistakes := [pair for pair in found["confusion"] if pair["known"] != pair["given"]]:
         yield from section("Most frequent mistakes", _pairs(mistakes), *_more(mistakes))
     if found["confidence"]:
@@ -83,12 +87,21 @@ def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def _headline(found: Mapping[str, Any]) -> str:
     right, of = found["right"], found["of"]
-    lines = [f"{percent(right, of)} right on the rows with known answers ({right:,} of {of:,})"]
+    if found["gold"] == ORACLE:
+        oracle = _model(found, len(found["models"]) - 1)
+        share = f"{percent(right, of)} of the rows that were drawn for {oracle}"
+        lines = [
+            f"{share} have its label, or would have, had nobody drawn them ({right:,} of {of:,})",
+            f"It says nothing of whether {oracle} is right, which agrees with itself where a row went on to it.",
+        ]
+    else:
+        lines = [f"{percent(right, of)} right on the rows with known answers ({right:,} of {of:,})"]
+    left_out = found["left_out"]
     if (interval := found["interval"]) is not None:
         bounds = f"{percent(interval['low'], 1)} to {percent(interval['high'], 1)}"
         basis = f"95% interval by record, {interval['of']:,} uniformly drawn rows"
         lines.append(f"of all answered rows {bounds} ({basis})")
-    elif found["known"] == found["rows"]:
+    elif found["known"] == found["rows"] and not any(left_out.values()):
         lines.append("Every row has a known answer: these are all of them.")
     else:
         lines.append("No interval for the other rows: these were not drawn uniformly.")
@@ -96,7 +109,29 @@ def _headline(found: Mapping[str, Any]) -> str:
         lines.append(f"{_count(found['unanswered'], 'more row')} with a known answer and no label")
     if found["outside"]:
         lines.append(f"{_count(found['outside'], 'known answer')} that no label of the task is, compared with nothing")
+    if left_out["taught"]:
+        lines.append(f"Left out: {_count(left_out['taught'], 'row')} by whose texts the score was taught")
+    if left_out["examples"] != 0:
+        number = left_out["examples"]
+        told = "Not left out, since the input cannot be read: rows" if number is None else f"Left out: {number:,} rows"
+        lines.append(f"{told} that stand in the prompt as examples")
     return "\n".join(lines)
+
+
+def _label_shares(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """How many rows truly have each label, as far as the drawn ones tell."""
+    told = found["label_shares"]
+    said_by = f"as {_model(found, len(found['models']) - 1)} gives them" if found["gold"] == ORACLE else "as known"
+    basis = f"{told['drawn']:,} uniformly drawn rows of {told['records']:,} texts"
+    yield Text(f"of {told['of']:,} rows, {said_by}; by {basis}", "dim")
+    table = _table("Label", "Given", "", "Truly", "95% interval", "")
+    for each in told["labels"][:SHOWN]:
+        bounds = f"{percent(each['low'], 1)} to {percent(each['high'], 1)}"
+        given, truly = (percent(each[name], 1) for name in ("given_share", "share"))
+        alone = Text("by drawn rows alone" if each["plain"] else "", "dim")
+        table.add_row(Text(each["label"]), f"{each['given']:,}", given, truly, bounds, alone)
+    yield table
+    yield from _more(told["labels"])
 
 
 def _count(number: int, what: str) -> str:

@@ -11,7 +11,7 @@ from sluice.errors import BadRequest
 from sluice.files import all_or_none, whole_file, write_whole
 from sluice.report.report import render, with_people
 from sluice.results.corrections import Corrections
-from sluice.results.folder import CERTIFICATE, give_way
+from sluice.results.folder import CERTIFICATE, DRAWS, Kept, give_way
 from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -89,15 +89,17 @@ def download(stack: Stack, run: str, out: Path, on_download: OnDownload) -> Stan
             for key, _ in rows.parts:
                 _copy(stack.results, key, noted(out / key), advance)
         write_whole(noted(out / "report.html"), page)
-        if (kept := certificate(stack, run)) is not None:
-            write_whole(noted(out / CERTIFICATE), kept)
+        for name, found in zip((DRAWS, CERTIFICATE), kept(stack, run), strict=True):
+            if found is not None:
+                write_whole(noted(out / name), found)
         write_whole(noted(out / "run.json"), msgspec.json.encode(now.document))
     return now
 
 
-def certificate(stack: Stack, run: str) -> bytes | None:
-    """Get what a run promises of its labels, and what that rests on; None where it promises nothing."""
-    return stack.results.find(f"reports/{run}/{CERTIFICATE}")
+def kept(stack: Stack, run: str) -> Kept:
+    """Get which rows a run has drawn, and what it promises by them."""
+    draws, certificate = (stack.results.find(f"reports/{run}/{name}") for name in (DRAWS, CERTIFICATE))
+    return Kept(draws, certificate)
 
 
 def _copy(store: Store, key: str, path: Path, advance: Callable[[int], None]) -> None:

@@ -28,7 +28,7 @@ from sluice.local.sources.kept import NAME
 from sluice.local.synthesis import synthesized
 from sluice.models.catalog import Catalog
 from sluice.report.report import render
-from sluice.results.folder import ARRIVING, ASKED, CERTIFICATE, give_way, held
+from sluice.results.folder import ARRIVING, ASKED, CERTIFICATE, DRAWS, give_way, held
 from sluice.rows.inputs import names
 from sluice.runs.approval import Approval
 from sluice.runs.document import read
@@ -315,9 +315,10 @@ def _collect(
     write_whole(noted(out / ARRIVING / "report.html"), page)
     write_whole(noted(out / ARRIVING / "run.json"), msgspec.json.encode(document))
     names = [*parts, "report.html", "run.json"]
-    if (certificate := cloud.read(results, f"reports/{run}/{CERTIFICATE}")) is not None:
-        write_whole(noted(out / ARRIVING / CERTIFICATE), certificate)
-        names.append(CERTIFICATE)
+    for name in (CERTIFICATE, DRAWS):
+        if (kept := cloud.read(results, f"reports/{run}/{name}")) is not None:
+            write_whole(noted(out / ARRIVING / name), kept)
+            names.append(name)
     give_way(out, document, published=bool(parts))
     for key in names:
         place = noted(out / key)

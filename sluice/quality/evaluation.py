@@ -1,16 +1,18 @@
 """What known answers say of a run: how often it was right, by tier, label, stated confidence and slice.
 
-Rows whose answer somebody happened to know say nothing of the others: an interval for all rows comes from uniformly
-drawn ones alone. Precision, recall and F1 are those of answered rows, and macro means are over the labels that were
-known or given at least once, as scikit-learn has them; 0 where there is nothing to divide by.
+Rows whose answer somebody happened to know say nothing of the others: intervals for all rows, and shares of labels that
+are corrected for errors, come from uniformly drawn ones alone, and only where the answer to each of these is known.
+Precision, recall and F1 are those of answered rows, and macro means are over the labels that were known or given at
+least once, as scikit-learn has them; 0 where there is nothing to divide by.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.quality.intervals import clustered_share
+from sluice.quality.intervals import clustered_share, label_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,20 +27,37 @@ class Answer(NamedTuple):
 
     tier: int
     words: str
+    confidence: str | None = None
+
+
+class Given(NamedTuple):
+    """Labels, and the tier that gave them."""
+
+    labels: frozenset[str] | None
+    tier: int | None
 
 
 class Row(NamedTuple):
-    """A row with a valid text: what is known of it (None: nothing), and what it was given (None: no label)."""
+    """A row with a valid text: what is known of it (None: nothing), and what it was given (None: no label).
+
+    `drawn`: it was drawn uniformly to measure by. `undrawn` is what it would have been given, had its record not been
+    drawn for the last tier; None where that is what it was given.
+    """
 
     record: str
     known: frozenset[str] | None
     given: frozenset[str] | None
     tier: int | None = None
-    confidence: str | None = None
     score: float | None = None
     answers: Sequence[Answer] = ()
     drawn: bool = False
     slices: Mapping[str, str] = {}
+    undrawn: Given | None = None
+
+    @property
+    def stands(self) -> Given:
+        """What it was given, or would have been as one of the rows that were not drawn."""
+        return self.undrawn or Given(self.given, self.tier)
 
     @property
     def right(self) -> bool:
@@ -63,10 +82,14 @@ class Tally:
 
 
 class Evaluation:
-    """Counts rows; `document` tells what they came to. Holds counters, and the drawn rows with a known answer."""
+    """Counts rows; `document` tells what they came to. Holds counters, and the drawn rows with a known answer.
 
-    def __init__(self, tiers: int) -> None:
+    `by_oracle`: what is known is what the last tier says of drawn rows; where it says nothing valid, no label is true.
+    """
+
+    def __init__(self, tiers: int, *, by_oracle: bool = False) -> None:
         self.tiers = tiers
+        self.by_oracle = by_oracle
         self.rows = self.known = self.unanswered = 0
         self.overall = Tally()
         self.accepted = [Tally() for _ in range(tiers)]
@@ -82,17 +105,19 @@ class Evaluation:
         self.wasted: Counter[int] = Counter()  # attempts of stronger tiers that changed nothing, by tier
         self.too_early = Tally()
         self.drawn: list[tuple[str, int, bool]] = []
+        self.measured: list[tuple[str, frozenset[str], frozenset[str]]] = []  # record, labels it stands with, true ones
+        self.undrawn: Counter[str] = Counter()  # rows by the labels that they stand with
+        self.unknown = 0  # drawn rows of which nothing is known
 
     def add(self, row: Row) -> None:
         """Count a row."""
         self.rows += 1
+        self._add_share(row)
         self._add_escalation(row)
         if row.known is None:
             return
         self.known += 1
-        for answer in _last_of_each(row.answers):
-            if answer.tier < self.tiers:
-                self.alone[answer.tier].add(_same(answer.words, in_words(row.known)))
+        self._add_answers(row, in_words(row.known))
         if row.given is None:
             self.unanswered += 1
             return
@@ -109,18 +134,36 @@ class Evaluation:
             self.accepted[tier].add(row.right)
             if tier < self.tiers - 1:
                 self.too_early.add(not row.right)
-        if row.confidence is not None:
-            self.confidence.setdefault((tier, row.confidence), Tally()).add(row.right)
-        if row.score is not None:
-            self.bands.setdefault(min(BANDS - 1, int(row.score * BANDS)), Tally()).add(row.right)
         for column, value in row.slices.items():
             self.slices.setdefault(column, {}).setdefault(value, Tally()).add(row.right)
-        if row.drawn:
-            self.drawn.append((row.record, tier, row.right))
+
+    def _add_share(self, row: Row) -> None:
+        """Count the labels that a row stands with; a drawn one beside those that are true."""
+        stands = row.stands
+        self.undrawn.update(stands.labels or ())
+        if not row.drawn:
+            return
+        self.unknown += row.known is None
+        self.measured.append((row.record, stands.labels or frozenset(), row.known or frozenset()))
+        if row.known is not None and stands.labels is not None:
+            self.drawn.append((row.record, stands.tier or 0, stands.labels == row.known))
+
+    def _add_answers(self, row: Row, known: str) -> None:
+        """Count what each tier said, accepted or not, by its stated confidence; and the answer that has the score."""
+        answers = [(answer, _same(answer.words, known)) for answer in _last_of_each(row.answers)]
+        for answer, right in answers:
+            if answer.tier < self.tiers:
+                self.alone[answer.tier].add(right)
+            if answer.confidence is not None:
+                self.confidence.setdefault((answer.tier, answer.confidence), Tally()).add(right)
+        if row.score is not None and answers:
+            self.bands.setdefault(min(BANDS - 1, int(row.score * BANDS)), Tally()).add(answers[0][1])
 
     def _add_escalation(self, row: Row) -> None:
         """Count what stronger tiers made of an answer that was not accepted; known answers say whether rightly."""
         answers = _last_of_each(row.answers)
+        if row.undrawn is not None and row.undrawn.tier != row.tier:
+            return  # the last tier was asked since the row was drawn, not since its answer would not do
         if row.given is None or row.tier is None or len(answers) < 2 or answers[0].tier >= row.tier:
             return
         before, after = answers[0].words, answers[-1].words
@@ -157,16 +200,40 @@ class Evaluation:
             ],
             "escalations": {**_counts(self.escalated), "unchanged_usd": self._wasted(usd_per_attempt)},
             "accepted_too_early": {"wrong": self.too_early.right, "of": self.too_early.of},
+            "label_shares": self._label_shares(),
             "slices": {column: _values(values) for column, values in sorted(self.slices.items())},
         }
 
     def _interval(self, tier: int | None) -> dict[str, Any] | None:
         """The interval for all rows, or all that a tier settled; None without uniformly drawn rows."""
         rows = [(record, right) for record, at, right in self.drawn if tier in (None, at)]
-        if not rows:
+        if not rows or not self._all_known:
             return None
         share = clustered_share(rows)
         return {"right": share.count, "of": share.of, "share": share.value, "low": share.low, "high": share.high}
+
+    @property
+    def _all_known(self) -> bool:
+        """Whether the drawn rows speak for all: those that somebody left open are not like the others."""
+        return self.by_oracle or not self.unknown
+
+    def _label_shares(self) -> dict[str, Any] | None:
+        """Of all rows the share that truly has each label; None without uniformly drawn rows, all of them known."""
+        if not self.measured or not self._all_known:
+            return None
+        labels = set(self.undrawn).union(*(said | true for _, said, true in self.measured))
+        found = []
+        for label in sorted(labels, key=lambda each: (-self.undrawn[each], each)):
+            given = self.undrawn[label]
+            drawn = [(record, label in said, label in true) for record, said, true in self.measured]
+            told = label_share(given, self.rows, drawn)
+            found.append({"label": label, "given": given, "given_share": given / self.rows, **asdict(told)})
+        return {
+            "of": self.rows,
+            "drawn": len(self.measured),
+            "records": len({record for record, *_ in self.measured}),
+            "labels": found,
+        }
 
     def _labels(self) -> list[str]:
         return sorted(self.truth.keys() | self.given.keys())

@@ -12,20 +12,22 @@ import pyarrow.parquet as pq
 from sluice.errors import BadRequest
 from sluice.figures import place
 from sluice.quality.evaluation import Answer, Row
+from sluice.reasons import Status
 from sluice.results.corrections import Settled
 from sluice.results.gold import GoldCount, known_words
 from sluice.results.wanted import Wanted
 from sluice.task.spelling import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sluice.quality.drawn import DrawnRows
     from sluice.results.corrections import Corrections
     from sluice.results.published import Published
     from sluice.task.task import Task
 
-COLUMNS = ("source", "line", "id", "record", "status", "labels", "tier", "confidence", "score", "trail")
+COLUMNS = ("source", "line", "id", "record", "status", "labels", "tier", "score", "trail")
 ANSWERS = ("gold", "labels", "label")  # columns of a file that may hold what is known, the first that there is
 NOTHING = "(none)"  # a row without a value in a column
 Labels = frozenset[str]
@@ -39,6 +41,7 @@ class KnownAnswers:
         self.by_place: dict[tuple[str, int], Labels] = {}
         self.by_id: dict[str, Labels] = {}
         self.outside = self.given = 0
+        self.of_input = False
         self._kept: dict[Labels, Labels] = {}  # each set of labels once, however many rows have it
 
     def labels(self, value: Any) -> Labels | None:
@@ -55,9 +58,9 @@ class KnownAnswers:
         labels = frozenset(filter(None, found))
         return self._kept.setdefault(labels, labels)
 
-    def drawn(self, source: str, line: int, record: str | None) -> bool:  # noqa: ARG002
-        """Whether what is known of a row measures."""
-        return False
+    def drawn(self, source: str, line: int, record: str | None, *, by_run: bool) -> bool:  # noqa: ARG002
+        """Whether what is known of a row measures; `by_run`: the run drew it, which says nothing of what a file has."""
+        return by_run and self.of_input
 
     def of(self, source: str, line: int, name: str | None, record: str | None) -> Labels | None:  # noqa: ARG002
         """What is known of a row, by its place or its id."""
@@ -79,7 +82,7 @@ class SaidAnswers(KnownAnswers):
             return None
         return self.checked({self.names.find(label) for label in settled.latest.labels})
 
-    def drawn(self, source: str, line: int, record: str | None) -> bool:
+    def drawn(self, source: str, line: int, record: str | None, *, by_run: bool) -> bool:  # noqa: ARG002
         """Whether what is known of a row measures: it was itself drawn uniformly of all rows."""
         return Settled(self.corrections.of_row((source, line, record or "")).heads).drawn
 
@@ -108,6 +111,7 @@ def from_input(task: Task, published: Published) -> KnownAnswers:
     count = GoldCount(task)
     if count.path is None:
         raise BadRequest("the task names no known answers (input.gold); give a file that has them", "gold")
+    known.of_input = True
     for source, line, raw in published.raw_rows():
         found = count.known_answer(raw) if raw else None
         if found is not None and (labels := known.checked(found)) is not None:
@@ -208,27 +212,46 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
-def rows_of(published: Published, known: KnownAnswers, slices: Sequence[str]) -> Iterator[Row]:
-    """Yield a run's rows, without the rejected ones, each with what is known of it."""
+def rows_of(published: Published, known: KnownAnswers | None, drawn: DrawnRows, slices: Sequence[str]) -> Iterator[Row]:
+    """Yield a run's rows, without the rejected ones, each with what is known of it.
+
+    Without `known` answers that is what the last tier says of the drawn rows, which then have what they would have been
+    given undrawn: the last tier's own label would agree with itself.
+    """
     published.check_columns(slices)
     for batch in published.batches(Wanted(), [*COLUMNS, *(name for name in slices if name not in COLUMNS)]):
         for row in batch.to_pylist():
-            if row["status"] != "rejected":
-                yield _row(row, known, slices)
+            if row["status"] == Status.REJECTED.value:
+                continue
+            found = _row(row, drawn, slices)
+            yield _held_against_oracle(row, found, drawn) if known is None else _held_against(row, found, known)
 
 
-def _row(row: dict[str, Any], known: KnownAnswers, slices: Sequence[str]) -> Row:
+def _held_against(row: Mapping[str, Any], found: Row, known: KnownAnswers) -> Row:
+    place = row["source"], row["line"]
+    labels = known.of(*place, row["id"], row["record"])
+    return found._replace(known=labels, drawn=known.drawn(*place, row["record"], by_run=found.drawn))
+
+
+def _held_against_oracle(row: Mapping[str, Any], found: Row, drawn: DrawnRows) -> Row:
+    given, tier = found.stands
+    return found._replace(known=drawn.oracle(row), given=given, tier=tier)
+
+
+def _row(row: Mapping[str, Any], drawn: DrawnRows, slices: Sequence[str]) -> Row:
     labels = row["labels"]
     return Row(
         record=row["record"] or "",
-        known=known.of(row["source"], row["line"], row["id"], row["record"]),
-        drawn=known.drawn(row["source"], row["line"], row["record"]),
+        known=None,
+        drawn=drawn.measures(row),
         given=None if labels is None else frozenset(labels),
         tier=row["tier"],
-        confidence=row["confidence"],
         score=row["score"],
         answers=[
-            Answer(attempt["tier"], attempt["label"]) for attempt in row["trail"] or () if attempt["label"] is not None
+            Answer(attempt["tier"], attempt["label"], attempt["confidence"])
+            for attempt in row["trail"] or ()
+            if attempt["label"] is not None
         ],
         slices={name: NOTHING if row[name] is None else str(row[name]) for name in slices},
+        undrawn=drawn.undrawn(row),
     )

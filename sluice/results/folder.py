@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sluice.results.wanted import Wanted
 
 HISTORY = "history"
-CERTIFICATE = "certificate.json"
-DOCUMENTS = ("run.json", "report.html", CERTIFICATE)
+CERTIFICATE, DRAWS = "certificate.json", "draws.json"
+DOCUMENTS = ("run.json", "report.html", CERTIFICATE, DRAWS)
 LOCK = ".lock"
 ARRIVING = ".arriving"  # the folder of what is being collected, and takes the place of earlier rows when it is whole
 ASKED = "logs/asked.json"  # what the latest run in the folder was begun with
@@ -131,6 +131,22 @@ def read_certificate(folder: Path) -> bytes | None:
         return (folder / CERTIFICATE).read_bytes()
     except FileNotFoundError:
         return None
+
+
+class Kept(NamedTuple):
+    """What a run has published of the rows that it drew: draws.json and certificate.json, where there are such."""
+
+    draws: bytes | None
+    certificate: bytes | None
+
+
+NOTHING_DRAWN = Kept(None, None)
+
+
+def read_kept(folder: Path) -> Kept:
+    """Read what a folder's latest run has drawn."""
+    draws = folder / DRAWS
+    return Kept(draws.read_bytes() if draws.is_file() else None, read_certificate(folder))
 
 
 def in_folder(folder: Path) -> Published:

@@ -76,6 +76,8 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     if opened.certificate is not None:
         services.results.put(f"reports/{run_id}/certificate.json", opened.certificate.write())
+    if opened.draws_rows and services.work.exists(opened.source.draws):
+        services.results.put(f"reports/{run_id}/draws.json", opened.draws.write())
     # Behind the last part: the views show a run's rows only where its row stands here.
     services.results.put(f"runs/run_date={opened.start.date}/{run_id}.parquet", run_parquet(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))

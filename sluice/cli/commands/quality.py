@@ -21,7 +21,11 @@ from sluice.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sluice.api.deployment import DeployedRun
     from sluice.cli.exits import ExitCode
+    from sluice.results.folder import Kept
     from sluice.results.published import Published
 
 commands = typer.Typer()
@@ -31,6 +35,7 @@ commands = typer.Typer()
     epilog=examples(
         "sluice evaluate out/demo --by language",
         "sluice evaluate out/demo --gold corrections",
+        "sluice evaluate out/demo --gold oracle",
         "sluice evaluate tickets-20261120t101500-0123456789 --gold checked.csv --json",
     )
 )
@@ -38,7 +43,7 @@ def evaluate(
     run: RunOrFolder,
     gold: Annotated[
         Path | None,
-        typer.Option("--gold", metavar="FILE", help="Known answers; or corrections; else the input's."),
+        typer.Option("--gold", metavar="FILE", help="Known answers; or corrections, or oracle; else the input's."),
     ] = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="COLUMN", help="Tell the values of a column apart; repeat it.")
@@ -53,22 +58,30 @@ def evaluate(
     How often it was right, by tier, label, stated confidence and column; the most frequent mistakes; what going on to a
     stronger tier changed. Known answers are those of the task's input.gold, or a CSV, JSON Lines or Parquet file with
     the columns id, or source and line, and label. They speak for the rows that have one, and no others. --gold
-    corrections takes what people have said of the rows (`sluice review`).
+    corrections takes what people have said of the rows (`sluice review`); --gold oracle what the last tier said of the
+    rows that were drawn for it (`audit`, `quality`), which is also what is taken where the task names no known answers.
+    From drawn rows come intervals for all, and shares of labels that are corrected for errors.
 
     Exit codes: 0 printed, 1 AWS or a file could not be reached, 2 wrong usage, or nothing is known of any row.
     """
     from sluice.cli.evaluation import print_evaluation  # noqa: PLC0415
     from sluice.cli.fetch import folder_of  # noqa: PLC0415
-    from sluice.results.folder import all_in_folder, read_document  # noqa: PLC0415
+    from sluice.results.folder import all_in_folder, read_document, read_kept  # noqa: PLC0415
 
     folder = folder_of(run)
     if folder is not None:
-        raise here(lambda: print_evaluation(all_in_folder(folder), read_document(folder), gold, by or (), as_json=json))
+
+        def opened() -> tuple[Published, Mapping[str, Any], Kept]:
+            return all_in_folder(folder), read_document(folder), read_kept(folder)
+
+        raise here(lambda: print_evaluation(opened(), gold, by or (), as_json=json))
+
+    def deployed(run: DeployedRun) -> tuple[Published, Mapping[str, Any], Kept]:
+        return run.published(), run.summary, run.kept()
+
     raise in_cloud(
         (env, region, profile),
-        lambda deployment: print_evaluation(
-            deployment.run(run).published(), deployment.run(run).summary, gold, by or (), as_json=json
-        ),
+        lambda deployment: print_evaluation(deployed(deployment.run(run)), gold, by or (), as_json=json),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.quality.evaluation import Answer, Evaluation, Row
+from sluice.quality.evaluation import Answer, Evaluation, Given, Row
 from sluice.quality.intervals import clustered_share
 
 
@@ -152,19 +152,66 @@ def test_accepted_answers_that_should_have_gone_on_are_counted() -> None:
 
 
 def test_tells_how_right_each_word_and_score_was() -> None:
-    """Words by tier, scores in tenths with 1 in the last, slices with the most frequent value first."""
+    """Words of each tier's last answer, accepted or not; scores, in tenths with 1 in the last, of the answer scored."""
+    first = [Answer(0, "a", "unsure"), Answer(1, "b", "likely")]
     rows = [
-        single("a", "a", 0, confidence="likely", score=0.95, slices={"lang": "de"}),
-        single("a", "b", 0, confidence="likely", score=1.0, slices={"lang": "en"}),
-        single("a", "a", 1, confidence="likely", score=0.05, slices={"lang": "en"}),
+        single("a", "a", 0, answers=[Answer(0, "a", "likely")], score=0.95, slices={"lang": "de"}),
+        single("a", "b", 0, answers=[Answer(0, "b", "likely")], score=1.0, slices={"lang": "en"}),
+        single("a", "b", 1, answers=first, score=0.05, slices={"lang": "en"}),
+        single("a", None, answers=[Answer(0, "b", "unsure")]),
     ]
     found = told(rows)
-    assert [(each["tier"], each["right"], each["of"]) for each in found["confidence"]] == [(0, 1, 2), (1, 1, 1)]
+    words = [(each["tier"], each["confidence"], each["right"], each["of"]) for each in found["confidence"]]
+    assert words == [(0, "likely", 1, 2), (0, "unsure", 1, 2), (1, "likely", 0, 1)]
     assert [(each["low"], each["right"], each["of"]) for each in found["scores"]] == [(0, 1, 1), (0.9, 1, 2)]
     assert [(each["value"], each["right"], each["of"]) for each in found["slices"]["lang"]] == [
-        ("en", 1, 2),
+        ("en", 0, 2),
         ("de", 1, 1),
     ]
+
+
+def drawn_and_others() -> list[Row]:
+    """A classifier that calls too much `b`, which only the drawn rows can tell; they carry what is right."""
+    dice = random.Random(3)
+    rows = []
+    for n in range(2_000):
+        known = "b" if dice.random() < 0.2 else "a"
+        said = "b" if known == "b" or dice.random() < 0.1 else "a"
+        if n < 400:
+            stood = Given(frozenset({said}), 0)
+            answers = [Answer(0, said), Answer(1, known)]
+            rows.append(single(known, known, 1, record=str(n), drawn=True, undrawn=stood, answers=answers))
+        else:
+            rows.append(single(None, said, record=str(n)))
+    return rows
+
+
+def test_shares_of_labels_are_corrected_by_what_drawn_rows_would_have_been_given() -> None:
+    """Not by the last tier's labels, which they have: those agree with themselves."""
+    found = told(drawn_and_others())
+    shares = {each["label"]: each for each in found["label_shares"]["labels"]}
+    assert shares["b"]["given_share"] == pytest.approx(0.28, abs=0.02)
+    assert shares["b"]["low"] < 0.2 < shares["b"]["high"] < 0.27
+    assert not shares["b"]["plain"]
+    assert (found["label_shares"]["of"], found["label_shares"]["drawn"]) == (2_000, 400)
+    assert found["interval"]["high"] < 0.96 < found["share"] == 1
+
+
+def test_the_last_tier_is_not_a_step_that_a_drawn_row_had_to_take() -> None:
+    """It was asked since the row was drawn: neither money for nothing nor a mistake mended."""
+    assert told(drawn_and_others())["escalations"]["rows"] == 0
+
+
+def test_drawn_rows_that_somebody_left_open_speak_for_nobody() -> None:
+    """One that is not known takes interval and shares; what an oracle cannot answer has no label, and is counted."""
+    rows = [*drawn_and_others(), single(None, "b", record="open", drawn=True)]
+    found = told(rows)
+    assert (found["interval"], found["label_shares"]) == (None, None)
+    evaluation = Evaluation(2, by_oracle=True)
+    for row in rows:
+        evaluation.add(row)
+    found = evaluation.document()
+    assert (found["interval"]["of"], found["label_shares"]["drawn"]) == (400, 401)
 
 
 def test_a_cost_without_a_price_is_unknown() -> None:

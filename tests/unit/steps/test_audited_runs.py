@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from sluice.api.quality import evaluate
 from sluice.errors import BadTask
 from sluice.local.faults import draw
 from sluice.quality.draws import Ranks
 from sluice.reasons import Outcome, Reason
 from sluice.report.report import render
+from sluice.results.folder import Kept
+from sluice.results.published import Published
 from sluice.runs.drawn import Draws
 from sluice.runs.keys import Keys
 from sluice.steps import publish, rejudge, resume
@@ -130,6 +133,31 @@ def test_the_audit_counts_what_can_be_compared(run: tuple[Cloud, dict[str, Any],
     page = render(summary)
     assert "promises nothing" in page
     assert f"{told['agreeing']:,} of {told['compared']:,} drawn rows that a cheaper tier had accepted" in page
+
+
+def test_a_run_is_evaluated_by_what_the_last_tier_says_of_drawn_rows(run: tuple[Cloud, dict[str, Any], Draws]) -> None:
+    """With what they would have been given undrawn; all other rows count only in what was given, and none twice."""
+    cloud, summary, draws = run
+    kept = Kept(cloud.results.get(f"reports/{summary['run_id']}/draws.json"), None)
+    found = evaluate(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, kept=kept)
+    texts = [text_of(row.line - 1) for row in draws.sample]
+    answered = [text for text in texts if "lost" not in text]
+    stood = [(below(text) or (2, label_of(MODELS[2], text)))[1] for text in answered]
+    right = sum(label == label_of(MODELS[2], text) for text, label in zip(answered, stood, strict=True))
+    assert [found[name] for name in ("gold", "known", "of", "right")] == ["oracle", len(answered), len(answered), right]
+    assert found["interval"]["of"] == len(answered)
+    good = [row for row in cloud.rows() if row["status"] != "rejected"]
+    shares = found["label_shares"]
+    assert (shares["of"], shares["drawn"]) == (len(good), DRAWN)
+    for each in shares["labels"]:
+        settled = [
+            below(text) or (2, label_of(MODELS[2], text) if "lost" not in text else None)
+            for text in (text_of(row["line"] - 1) for row in good)
+        ]
+        assert each["given"] == sum(label == each["label"] for _, label in settled)
+        truly = sum(label_of(MODELS[2], text) == each["label"] for text in answered)
+        assert each["low"] <= each["share"] <= each["high"]
+        assert each["low"] < truly / DRAWN < each["high"]
 
 
 def test_the_books_say_what_became_of_drawn_records(run: tuple[Cloud, dict[str, Any], Draws]) -> None:

@@ -10,15 +10,17 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.api.quality import verify
+from sluice.api.quality import evaluate, verify
 from sluice.errors import BadInput, BadRequest, BadTask, Stop
 from sluice.local.faults import draw
 from sluice.quality.draws import Ranks
 from sluice.quality.rule import allowed, most_disagreements
 from sluice.quality.score import tie
 from sluice.reasons import Outcome, Reason
+from sluice.results.folder import Kept
 from sluice.results.published import Published
 from sluice.results.run_document import read_run
+from sluice.runs.document import read
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
 from sluice.runs.state import Place
@@ -454,6 +456,24 @@ def test_a_certificate_that_says_otherwise_is_found_out(
     cloud, summary = run
     kept = msgspec.json.decode(cloud.results.get(f"reports/{summary['run_id']}/certificate.json"))
     assert any(said in problem for problem in verified(cloud, summary, msgspec.json.encode(change(kept))))
+
+
+def test_sampled_rows_are_evaluated_by_what_stands_above_the_threshold(run: tuple[Cloud, dict[str, Any]]) -> None:
+    """Below it the oracle's label would have been theirs; rows that taught the score are left out, and counted."""
+    cloud, summary = run
+    kept = Kept(*(cloud.results.get(f"reports/{summary['run_id']}/{name}.json") for name in ("draws", "certificate")))
+    found = evaluate(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, kept=kept)
+    draws, certificate = read(Draws, kept.draws or b"", "d"), read(Certificate, kept.certificate or b"", "c")
+    taught = {row.key for row in draws.train}
+    sampled = [row for row in certificate.sampled if row.key not in taught and row.oracle is not None]
+    differ = sum(
+        row.place is not None and certificate.stands(row.place, 0) and row.first != row.oracle for row in sampled
+    )
+    assert (found["of"], found["right"]) == (len(sampled), len(sampled) - differ)
+    left = sum(row["record"] in taught for row in cloud.rows())
+    assert found["left_out"] == {"taught": left, "examples": 0}
+    assert found["label_shares"]["of"] == sum(row["status"] != "rejected" for row in cloud.rows()) - left
+    assert sum(band["of"] for band in found["scores"]) > 0
 
 
 def test_a_run_without_a_promise_has_nothing_to_verify() -> None:
