@@ -14,6 +14,7 @@ from sluice.quality.drawn import DrawnRows, left_out
 from sluice.quality.evaluation import Evaluation
 from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
+from sluice.results.blurring import blurs, document
 from sluice.results.corrections import FOLDER
 from sluice.results.examples import excerpt
 from sluice.results.folder import DRAWS, NOTHING_DRAWN
@@ -95,6 +96,7 @@ def evaluate(
         "left_out": left.document(counts),
         "models": [tier.model for tier in run.tiers],
         **evaluation.document(prices),
+        "blurred": document(blurs(run)),
     }
 
 

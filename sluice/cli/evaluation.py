@@ -80,6 +80,8 @@ def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from section("By score", _shares("Score", named))
     if found["escalations"]["rows"]:
         yield from section("Going on to a stronger tier", Text(_escalations(found)))
+    if found["blurred"]:
+        yield from section("Labels that blur", *_blurred(found["blurred"]))
     for column, values in found["slices"].items():
         named = [(value["value"], value) for value in values[:SHOWN]]
         yield from section(f"By {column}", _shares(column, named), *_more(values))
@@ -205,6 +207,18 @@ def _escalations(found: Mapping[str, Any]) -> str:
         f"{early['wrong']:,} of {early['of']:,} accepted before the last tier are wrong, and should have gone on",
     ]
     return "\n".join(lines)
+
+
+def _blurred(blurs: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Pairs of labels by what a stronger tier changed, and what to do about the most frequent."""
+    one, other = blurs[0]["labels"]
+    yield Text(f"Sharpen the descriptions of {one} and {other}: say what tells one from the other.")
+    table = _table("First answer", "Texts", "Of", "It became")
+    table.columns[3].justify = "left"
+    for blur in blurs:
+        for way in blur["ways"]:
+            table.add_row(Text(way["label"]), f"{way['records']:,}", f"{way['looked']:,}", Text(way["to"]))
+    yield table
 
 
 def _more(rows: Sequence[object]) -> list[Text]:

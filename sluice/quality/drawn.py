@@ -14,6 +14,7 @@ from sluice.errors import BadRequest
 from sluice.quality.evaluation import Given
 from sluice.reasons import Reason, Status
 from sluice.rows.record import Row, RowReader
+from sluice.task.spelling import labels_in
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -102,16 +103,3 @@ def _examples(task: Task, published: Published) -> set[str]:
         if isinstance(row, Row) and row.text in texts:
             found.add(reader.key(row.text.encode(), raw).decode())
     return found
-
-
-def labels_in(words: str, labels: AbstractSet[str]) -> frozenset[str]:
-    """The labels of an attempt, as a trail has them: joined by commas, which a label may hold too."""
-    parts, found, at = words.split(", "), set(), 0
-    while at < len(parts):
-        longest = next(
-            (end for end in range(len(parts), at, -1) if ", ".join(parts[at:end]) in labels),
-            at + 1,
-        )
-        found.add(", ".join(parts[at:longest]))
-        at = longest
-    return frozenset(found)

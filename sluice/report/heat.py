@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.results.run_document import Group
+    from sluice.results.run_findings import Group
 
 HEAD = 8  # labels beside each other, which a sheet of paper has room for; a folded table has the others
 MOST_LABELS = 30  # that run.json names

@@ -22,6 +22,7 @@ from sluice.report.flow import draw_flow
 from sluice.report.heat import MOST_LABELS, heats
 from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
+from sluice.results.blurring import LEAST, blurs
 from sluice.results.origin import stand_in
 from sluice.results.run_document import STATUS, read_run
 from sluice.results.scored import RULE_OF_THUMB
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
     from sluice.report.corrected import Corrected
     from sluice.results.corrections import Corrections
-    from sluice.results.run_document import Run, Shown
+    from sluice.results.run_document import Run
+    from sluice.results.run_findings import Shown
 
 PAGE = 24  # example rows that are shown at once
 LISTED = 500  # jobs, inputs and warnings in the page; run.json has them all
@@ -120,6 +122,8 @@ def render(document: Mapping[str, object], people: People | None = None) -> str:
         rule_of_thumb=RULE_OF_THUMB,
         status=STATUS.get(run.status, (run.status, "")),
         charts=drawn,
+        blurs=blurs(run),
+        least=LEAST,
         flat=flat,
         heats=heats(run.findings.groups),
         most_labels=MOST_LABELS,

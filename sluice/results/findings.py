@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=tuple[Any, ...])
 
 PAIRS = 2_000  # pairs of answers that a part keeps: two thousand labels have two million, and few of them matter
-TOLD = dict.fromkeys(("changes", "mistakes", "said"), 200)  # rows in run.json; tiers and labels bound the others
+# Rows in run.json; tiers and labels bound the others.
+TOLD = dict.fromkeys(("changes", "looked", "blurs", "mistakes", "said"), 200)
 TABLES = {
     "accepted": ("tier", "rows"),
     "labels": ("tier", "label", "rows"),
     "confidence": ("tier", "confidence", "accepted", "rows"),
     "changes": ("first", "final", "rows"),
+    "looked": ("first", "records"),
+    "blurs": ("first", "final", "records"),
     "known": ("tier", "confidence", "right", "rows"),
     "mistakes": ("known", "given", "rows"),
     "said": ("tier", "reason", "detail", "rows"),
@@ -102,8 +105,11 @@ class FindingsCount:
     def findings(self) -> Findings:
         """What was found in all rows that were added."""
         rows = self._records_of_rows()
-        compared = self._changes(rows)
-        changed = [pair for pair in compared if pair[0] != pair[1]]
+        compared, by_record = self._changes(rows), self._changes(pc.unique(rows))
+        changed, blurs = ([pair for pair in pairs if pair[0] != pair[1]] for pairs in (compared, by_record))
+        looked: Counter[tuple[str]] = Counter()
+        for first, _, records in by_record:
+            looked[first,] += records
         return Findings(
             accepted=self._accepted(rows),
             labels=self._labels(rows),
@@ -111,6 +117,8 @@ class FindingsCount:
             changes=nsmallest(PAIRS, changed, _by_count),
             compared=sum(count for *_, count in compared),
             changed=sum(count for *_, count in changed),
+            looked=_most(looked, PAIRS),
+            blurs=nsmallest(PAIRS, blurs, _by_count),
             known=_most(self.gold.compared),
             mistakes=_most(self.gold.mistakes, PAIRS),
             said=self._said(rows),

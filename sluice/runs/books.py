@@ -114,6 +114,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, accepted answer
     compared: int = 0
     changed: int = 0
+    looked: list[tuple[str, int]] = field(default_factory=list)  # first answer that a later tier settled: records
+    blurs: list[tuple[str, str, int]] = field(default_factory=list)  # first answer, another accepted one: records
     known: list[tuple[int, str | None, bool, int]] = field(default_factory=list)  # tier, confidence, right
     mistakes: list[tuple[str, str, int]] = field(default_factory=list)  # known answer, given answer
     said: list[tuple[int, str, str, int]] = field(default_factory=list)  # tier, reason, words in place of an answer

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 SINGLE_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u2039\u203a\u02bc\uff07"
 DOUBLE_QUOTES = "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02"
@@ -93,3 +94,16 @@ def as_word(value: Any) -> str | None:
         return None if isinstance(value, list | dict) else json.dumps(value)
     except ValueError:  # a number of thousands of digits
         return None
+
+
+def labels_in(words: str, labels: AbstractSet[str]) -> frozenset[str]:
+    """The labels of an attempt, as a trail has them: joined by commas, which a label may hold too."""
+    parts, found, at = words.split(", "), set(), 0
+    while at < len(parts):
+        longest = next(
+            (end for end in range(len(parts), at, -1) if ", ".join(parts[at:end]) in labels),
+            at + 1,
+        )
+        found.add(", ".join(parts[at:longest]))
+        at = longest
+    return frozenset(found)

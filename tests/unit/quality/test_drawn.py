@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.quality.drawn import DrawnRows, labels_in, left_out
+from sluice.quality.drawn import DrawnRows, left_out
 from sluice.quality.evaluation import Given
 from sluice.results.published import Published
 from sluice.rows.record import RowReader
 from sluice.runs.drawn import DrawnRow, Draws
 from sluice.task.file import parse_task
+from sluice.task.spelling import labels_in
 from tests.harness.drive import Cloud, jsonl
 
 if TYPE_CHECKING:
