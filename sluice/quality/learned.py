@@ -239,7 +239,7 @@ def read(kept: bytes, teacher: Teacher) -> Learned:
     head = json.loads(kept[begin:end])
     was = Teacher(**(head["teacher"] | {"labels": tuple(head["teacher"]["labels"])}))
     if was != teacher:
-        raise BadRequest(f"the learned model was taught by another teacher: {_changed(was, teacher)}; teach it again")
+        raise BadRequest(f"the learned model was taught by another teacher: {changed(was, teacher)}; teach it again")
     labels = tuple(head["labels"])
     slots, worth, bias, weights = _arrays(memoryview(kept)[end + 1 :], head["features"], len(labels))
     return Learned(
@@ -267,7 +267,8 @@ def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
     return found
 
 
-def _changed(was: Teacher, now: Teacher) -> str:
+def changed(was: Teacher, now: Teacher) -> str:
+    """What makes two teachers different, in words."""
     told = [
         f"{name} was {getattr(was, name)}, is {getattr(now, name)}"
         for name in ("model", "fewest", "most", "several", "pack")

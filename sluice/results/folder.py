@@ -185,6 +185,15 @@ def runs_in_folder(folder: Path) -> Iterator[RunIn]:
         yield RunIn(document, place, rows, rest if rest is not None and rest.parts else None)
 
 
+def runs_in(folder: Path) -> Iterator[tuple[Published, dict[str, Any], Kept]]:
+    """Open the runs that have rows in a folder, one by one, the latest first."""
+    latest = read_document(folder)
+    for document in _documents(folder, latest):
+        own = folder if document["run_id"] == latest["run_id"] else folder / HISTORY / document["run_id"]
+        if (run := _published(folder, document)).parts:
+            yield run, document, read_kept(own)
+
+
 def _published(folder: Path, document: dict[str, Any], below: str = "") -> Published:
     prefix = f"{below}results/{document['task']}/"
     return Published(

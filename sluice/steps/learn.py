@@ -6,16 +6,15 @@ import html
 import time
 from collections import Counter
 from dataclasses import replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.answers.requests import system_prompt
 from sluice.decoding import decode
 from sluice.errors import BadRequest, Stop
-from sluice.quality.learned import Lesson, Source, Teacher, learn, read, write
+from sluice.quality.learned import Lesson, Source, learn, read, write
 from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
+from sluice.quality.teacher import teacher_for
 from sluice.rows.record import KEY
 from sluice.runs.document import read as read_document
 from sluice.runs.drawn import Held, HeldAnswer
@@ -25,7 +24,7 @@ from sluice.steps.services import Run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sluice.quality.learned import Learned
+    from sluice.quality.learned import Learned, Teacher
     from sluice.steps.services import Services
 
 UNTAUGHT = b"sluice-untaught 1\n"  # behind it why; what the model says of itself is then all that a score can go by
@@ -92,16 +91,7 @@ def held_of(opened: Run) -> Held:
 def teacher_of(opened: Run) -> Teacher:
     """What decides which labels the oracle gives."""
     task, oracle = opened.task, opened.start.tiers[-1]
-    prompt = system_prompt(task, packed=oracle.pack > 1)
-    return Teacher(
-        model=oracle.model_id,
-        prompt=blake2b(prompt.encode(), digest_size=16).hexdigest(),
-        labels=tuple(task.labels),
-        fewest=task.min_labels,
-        most=task.max_labels,
-        several=task.many,
-        pack=oracle.pack,
-    )
+    return teacher_for(task, oracle.model_id, oracle.pack)
 
 
 def taught(opened: Run) -> tuple[Learned, Score | None] | None:

@@ -1,0 +1,111 @@
+"""Teaching a small model of a task's labels by what earlier runs have answered, outside of any run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import Counter
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sluice.api.tasks import load_task
+from sluice.errors import BadRequest
+from sluice.files import write_whole
+from sluice.quality.learned import learn as teach
+from sluice.quality.learned import read, write
+from sluice.quality.teacher import teacher_for
+from sluice.quality.teaching import lessons_of, teacher_in
+from sluice.results.origin import stand_in
+from sluice.task.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sluice.quality.learned import Learned, Lesson, Teacher
+    from sluice.quality.teaching import Earlier
+
+LEARNED = "learned"  # the folder, below which each task has its own
+
+
+def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LEARNED) -> dict[str, Any]:
+    """Teach a small model of a task's labels by what earlier runs of it have answered.
+
+    Args:
+        task: a task, its name in the folder `tasks`, or the path of its file.
+        runs: what the runs have published. The last tier's answers teach, and corrections, and known answers of the
+            input; only uniformly drawn rows (`audit`, `quality`) say how good the model is.
+        out: the folder of learned models: the file is `<out>/<task>/<version>.bin`, and beside it `<version>.json` has
+            what is returned.
+
+    Returns:
+        What it was taught by (records by source, drawn rows and records, records by label), how often it agrees with
+        the last tier on drawn rows that it had not seen, with the 95% interval by record, the seconds that it took, its
+        version, and the fingerprint of its teacher.
+
+    Raises:
+        BadTask: the task has mistakes.
+        BadRequest: a run had another teacher, labels or task; too little was drawn, or the inputs are gone.
+
+    """
+    known = task if isinstance(task, Task) else load_task(task)
+    if not known.labels:
+        raise BadRequest(f"the task {known.name} has no labels that could be learned")
+    if not runs:
+        raise BadRequest("no run is named that could teach: give the folders or ids of runs", "from")
+    began = time.monotonic()
+    teacher = teachers[0] if len(set(teachers := [teacher_in(run, known) for run in runs])) == 1 else None
+    if teacher is None:
+        raise BadRequest(f"the runs were answered by {_listed(teachers)}: name runs of one teacher", "from")
+    lessons: list[Lesson] = []
+    by_run = []
+    for run in runs:
+        found = list(lessons_of(run, known))
+        sources = Counter(lesson.source.value for lesson in found)
+        answers = run.summary.get("answers", "")
+        by_run.append({"run_id": run.published.run, "answers": answers, "lessons": dict(sorted(sources.items()))})
+        lessons += found
+    model, _ = teach(lessons, teacher)
+    seconds = time.monotonic() - began
+    version = blake2b(write(model), digest_size=6).hexdigest()
+    told = {
+        "task": known.name,
+        "version": version,
+        "teacher": {"fingerprint": fingerprint(teacher), "model": teacher.model, "pack": teacher.pack},
+        "taught_by": {**model.taught_by, "seconds": round(seconds, 3)},
+        "runs": by_run,
+        "stand_in": next((note[1] for each in by_run if (note := stand_in(each["answers"]))), None),
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+    folder = Path(out) / known.name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / f"{version}.bin", write(model, seconds))
+    write_whole(folder / f"{version}.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    return {**told, "path": str(folder / f"{version}.bin")}
+
+
+def learned(path: str | Path, task: Task | str | Path, model: str) -> Learned:
+    """Read a learned model for a task whose last tier is `model`, by the id that run.json has.
+
+    Raises:
+        BadRequest: it is no such file, or labels or teacher have changed since.
+
+    """
+    known = task if isinstance(task, Task) else load_task(task)
+    try:
+        kept = Path(path).read_bytes()
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be read: {type(error).__name__}") from error
+    return read(kept, teacher_for(known, model, known.tiers[-1].pack))
+
+
+def fingerprint(teacher: Teacher) -> str:
+    """16 hex digits of all that decides which labels the teacher gives."""
+    return blake2b(msgspec.json.encode(asdict(teacher), order="deterministic"), digest_size=8).hexdigest()
+
+
+def _listed(teachers: Sequence[Teacher]) -> str:
+    return " and ".join(dict.fromkeys(teacher.model for teacher in teachers))
