@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from sluice.cli.commands import deployment, here, outcome, quality, setup, stack, tasks
+from sluice.cli.commands import deployment, here, learning, outcome, quality, setup, stack, tasks
 
 # What a command works on, in the words of its heading.
 GROUPS = {
     "On this machine": (tasks, here),
     "On a deployment": (stack, deployment),
-    "On a run of either": (outcome, quality),
+    "On a run of either": (outcome, quality, learning),
     "To set up": (setup,),
 }
 

@@ -1,0 +1,70 @@
+"""The command that teaches a model by earlier runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluice.cli.calls import here, in_cloud
+from sluice.cli.help import examples
+from sluice.cli.options import EnvOption, JsonOption, ProfileOption, StackRegionOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sluice.api.deployment import Deployment
+    from sluice.quality.teaching import Earlier
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog=examples(
+        "sluice learn tasks/reviews.yaml --from out/monday --from out/tuesday",
+        "sluice learn tickets --from tickets-20261120t101500-0123456789 --json",
+    )
+)
+def learn(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's name or file, as it is now.")],
+    runs: Annotated[
+        list[str], typer.Option("--from", metavar="RUN", help="A run's id, or the folder of local runs; repeat it.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where learned models lie, by task.")
+    ] = Path("learned"),
+    json: JsonOption = False,
+    env: EnvOption = "prod",
+    region: StackRegionOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Teach a small model of a task's labels by earlier runs.
+
+    It is taught by what the last tier has answered, by corrections (`sluice review`), and by known answers of the input
+    (input.gold). How often it gives the last tier's label is measured on rows that were drawn uniformly (`audit`,
+    `quality`), each answered by a model that had not seen its text; so at least 50 texts have to be drawn. The file is
+    FOLDER/TASK/VERSION.bin, and beside it VERSION.json says what it was taught by. Runs that had another teacher,
+    prompt or labels than the task has now are refused. Nothing is bought.
+
+    Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, another teacher, too little drawn.
+    """
+    from sluice.cli.fetch import folder_of  # noqa: PLC0415
+    from sluice.cli.learning import print_learned  # noqa: PLC0415
+    from sluice.quality.teaching import Earlier  # noqa: PLC0415
+    from sluice.results.folder import runs_in  # noqa: PLC0415
+
+    def opened(deployment: Deployment | None) -> Iterator[Earlier]:
+        for name in runs:
+            folder = folder_of(name)
+            if folder is not None or deployment is None:
+                yield from (Earlier(*run) for run in runs_in(folder or Path(name)))
+            else:
+                run = deployment.run(name)
+                yield Earlier(run.published(), run.summary, run.kept())
+
+    if all(folder_of(name) is not None for name in runs):
+        raise here(lambda: print_learned(task, list(opened(None)), out, as_json=json))
+    raise in_cloud(
+        (env, region, profile), lambda deployment: print_learned(task, list(opened(deployment)), out, as_json=json)
+    )
