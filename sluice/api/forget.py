@@ -20,7 +20,7 @@ from sluice.forget.deployed import INCOMING, RESULTS, WORK, Beyond, WorkOf, docu
 from sluice.forget.finding import Documents, RunFiles
 from sluice.forget.planning import Planner, Site, in_inputs
 from sluice.local.sources.kept import NAME
-from sluice.results.folder import ARRIVING, CERTIFICATE, RunIn, held, runs_in_folder
+from sluice.results.folder import ARRIVING, CERTIFICATE, DRAWS, RunIn, held, runs_in_folder
 from sluice.results.published import Origin, Published, reading_of
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
@@ -98,12 +98,13 @@ def _leftovers(root: Path) -> list[str]:
 
 def _run_in(found: RunIn) -> RunFiles:
     root = found.rows.store
-    names = [name for name in ("run.json", "report.html", CERTIFICATE) if root.exists(f"{found.place}{name}")]
+    names = [name for name in ("run.json", "report.html", CERTIFICATE, DRAWS) if root.exists(f"{found.place}{name}")]
     at = {name: (HERE, f"{found.place}{name}") for name in names}
     documents = Documents(
         runs=[at["run.json"]],
         report=at.get("report.html"),
         certificates=[at[CERTIFICATE]] if CERTIFICATE in at else [],
+        draws=[at[DRAWS]] if DRAWS in at else [],
     )
     return RunFiles(
         found.document["run_id"],
@@ -165,12 +166,13 @@ def _published_runs(stack: Stack, task: str | None) -> Iterator[RunFiles]:
         document = msgspec.json.decode(summary)
         rows = Published(results, run, prefix, partial(_origins, stack, run, document), document.get("definition"))
         date = prefix.split("/")[2]
-        at = {name: f"reports/{run}/{name}" for name in ("run.json", "report.html", CERTIFICATE)}
+        at = {name: f"reports/{run}/{name}" for name in ("run.json", "report.html", CERTIFICATE, DRAWS)}
         documents = Documents(
             runs=[(RESULTS, at["run.json"]), *documents_in(stack.work, run)],
             report=(RESULTS, at["report.html"]),
             table=(RESULTS, f"runs/{date}/{run}.parquet"),
             certificates=[(RESULTS, at[CERTIFICATE])],
+            draws=[(RESULTS, at[DRAWS])],
         )
         yield RunFiles(run, document, rows, [], documents)
 

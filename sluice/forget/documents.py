@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from sluice.forget.finding import GoneRow, RunFiles
     from sluice.results.published import Published
-    from sluice.runs.drawn import Certificate
+    from sluice.runs.drawn import Certificate, DrawnRow, Draws
+
+    Place = tuple[str, int]  # source, line
 
 OUTCOMES = tuple(Status)
 
@@ -73,7 +75,10 @@ def _findings(findings: Mapping[str, Any], gone: Sequence[GoneRow]) -> dict[str,
     )
     return {
         **findings,
-        "examples": [row for row in findings.get("examples", ()) if (row["source"], row["line"]) not in places],
+        **{
+            name: [row for row in findings.get(name, ()) if (row["source"], row["line"]) not in places]
+            for name in ("examples", "blurred")
+        },
         "said": [
             {**row, "rows": left}
             for row in findings.get("said", ())
@@ -138,6 +143,22 @@ def certificate_without(
             sampled=sorted({*before.sampled, *(row.record for row in asked if row.record and row.record in held)}),
             taught=sorted({*before.taught, *(row.record for row in taught if row.record and row.record in held)}),
         ),
+    )
+
+
+def draws_without(draws: Draws, document: Mapping[str, Any], gone: Collection[Place]) -> Draws:
+    """The rows that a run drew, without rows; what people said of the others stays with them."""
+    uris = [item["uri"] for item in document["inputs"]]
+
+    def stays(row: DrawnRow) -> bool:
+        return (uris[row.source], row.line) not in gone
+
+    gold = draws.gold
+    return msgspec.structs.replace(
+        draws,
+        sample=[row for row in draws.sample if stays(row)],
+        train=[row for row in draws.train if stays(row)],
+        gold=None if gold is None else [said for row, said in zip(draws.sample, gold, strict=True) if stays(row)],
     )
 
 

@@ -56,6 +56,7 @@ class Documents(NamedTuple):
     report: tuple[str, str] | None = None
     table: tuple[str, str] | None = None  # its row in the table of runs
     certificates: Sequence[tuple[str, str]] = ()
+    draws: Sequence[tuple[str, str]] = ()  # which rows it drew
 
 
 @dataclass

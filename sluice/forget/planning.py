@@ -12,12 +12,12 @@ import msgspec
 from sluice.answers.reuse import read_chunks
 from sluice.decoding import decode
 from sluice.forget import work
-from sluice.forget.documents import certificate_without, groups_without, run_without
+from sluice.forget.documents import certificate_without, draws_without, groups_without, run_without
 from sluice.forget.doing import count_journal, count_rows
 from sluice.forget.finding import Finder, held_still
 from sluice.results.corrections import FOLDER, TAKEN_OUT, Correction
 from sluice.runs.document import read
-from sluice.runs.drawn import Certificate
+from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import REPLIES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COPIES = (
     "copies that somebody has made: backups, downloads, exports, sheets and pages of `sluice review`, mails with "
-    "examples"
+    "examples; samples that were labelled before a run (`samples/`), and models of `sluice learn`: teach them again"
 )
 
 
@@ -136,7 +136,7 @@ class Planner:
             if count_rows(self.site.home, key, gone):
                 self.found.add("files of results", 1, work.TakeRows(at=(self.site.results, key), rows=sorted(gone)))
         told = run_without(run.document, run.gone, self.day, groups_without(run))
-        runs, report, table, certificates = run.documents
+        runs, report, table, certificates, draws = run.documents
         document = msgspec.Raw(msgspec.json.encode(told))
         self.found.add("runs told anew", 1, work.Retell(document=document, runs=list(runs), report=report, table=table))
         for store, key in certificates:
@@ -145,6 +145,10 @@ class Planner:
                 after = certificate_without(before, run.document, run.whole, run.gone, self.held)
                 piece = work.Replace(at=(store, key), text=after.write().decode())
                 self.found.add("certificates", 1, piece)
+        for store, key in draws:
+            if (data := self.site.stores[store].find(key)) is not None:
+                left = draws_without(read(Draws, data, key), run.document, gone)
+                self.found.add("draws", 1, work.Replace(at=(store, key), text=left.write().decode()))
 
     def _replies(self) -> None:
         """Replies that later runs may use, in objects by hash range."""

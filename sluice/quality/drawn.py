@@ -39,7 +39,8 @@ class DrawnRows:
         self.last = len(task.tiers) - 1
         self.promises = task.quality is not None
         self.sample = {(inputs[row.source], row.line) for row in draws.sample} if draws else set()
-        self.taught: AbstractSet[str] = {row.key for row in draws.train} if draws else set()
+        teaching = draws.teaching if draws and task.gives_scores else []
+        self.taught: AbstractSet[str] = {row.key for row in teaching}
         self._labels = frozenset(task.labels)
         sampled = certificate.sampled if certificate else []
         self._sampled = {(inputs[row.source], row.line): row for row in sampled}

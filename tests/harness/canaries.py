@@ -95,7 +95,7 @@ def as_folder(cloud: Cloud, summaries: Iterable[dict[str, Any]], out: Path) -> N
         copied = [key for key, _ in cloud.results.keys("results/") if run in key]
         found = {key: cloud.results.get(key) for key in copied}
         found |= {"run.json": msgspec.json.encode(document)}
-        for name in ("report.html", "certificate.json"):
+        for name in ("report.html", "certificate.json", "draws.json"):
             if (data := cloud.results.find(f"reports/{run}/{name}")) is not None:
                 found[name] = data
         for key, data in found.items():
