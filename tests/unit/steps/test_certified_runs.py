@@ -20,6 +20,7 @@ from sluice.reasons import Outcome, Reason
 from sluice.results.folder import Kept
 from sluice.results.published import Published
 from sluice.results.run_document import read_run
+from sluice.results.wanted import Wanted
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
@@ -462,7 +463,8 @@ def test_sampled_rows_are_evaluated_by_what_stands_above_the_threshold(run: tupl
     """Below it the oracle's label would have been theirs; rows that taught the score are left out, and counted."""
     cloud, summary = run
     kept = Kept(*(cloud.results.get(f"reports/{summary['run_id']}/{name}.json") for name in ("draws", "certificate")))
-    found = evaluate(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, kept=kept)
+    published = Published(cloud.results, summary["run_id"], "results/t/", origins=list)
+    found, rows = evaluate(published, summary, kept=kept), published.table(Wanted()).to_pylist()
     draws, certificate = read(Draws, kept.draws or b"", "d"), read(Certificate, kept.certificate or b"", "c")
     taught = {row.key for row in draws.train}
     sampled = [row for row in certificate.sampled if row.key not in taught and row.oracle is not None]
@@ -470,9 +472,9 @@ def test_sampled_rows_are_evaluated_by_what_stands_above_the_threshold(run: tupl
         row.place is not None and certificate.stands(row.place, 0) and row.first != row.oracle for row in sampled
     )
     assert (found["of"], found["right"]) == (len(sampled), len(sampled) - differ)
-    left = sum(row["record"] in taught for row in cloud.rows())
+    left = sum(row["record"] in taught for row in rows)
     assert found["left_out"] == {"taught": left, "examples": 0}
-    assert found["label_shares"]["of"] == sum(row["status"] != "rejected" for row in cloud.rows()) - left
+    assert found["label_shares"]["of"] == sum(row["status"] != "rejected" for row in rows) - left
     assert sum(band["of"] for band in found["scores"]) > 0
 
 
