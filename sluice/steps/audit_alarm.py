@@ -14,6 +14,7 @@ import msgspec
 
 from sluice.aws.events import Event
 from sluice.aws.metrics import Measure
+from sluice.decoding import convert
 from sluice.quality.alarm import LIMIT, Look, moved
 from sluice.reasons import Reason
 from sluice.results.audited import AuditAlarm, RunAudit
@@ -39,7 +40,7 @@ def enter(services: Services, opened: Run, summary: dict[str, Any]) -> None:
     audit = opened.task.audit
     if audit is None or audit.at_most is None or summary["audit"] is None or opened.start.judges is not None:
         return
-    told = msgspec.convert(summary["audit"], RunAudit)
+    told = convert(summary["audit"], RunAudit)
     if not told.compared or summary["status"] == Reason.CANCELLED:
         return
     look = Look(opened.id, told.compared - told.agreeing, told.compared)
