@@ -73,10 +73,8 @@ def _advice(plan: Estimate) -> list[Mix]:
 
 
 @contextmanager
-def planned(
-    asked: Asked, bucket: Callable[[str], Store], on_progress: Progress, lot: Lot | None = None
-) -> Iterator[Estimate]:
-    """Do a run's first steps, in a folder that lasts as long as the context; `lot` draws some of the records."""
+def rows_read(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress) -> Iterator[tuple[Services, Run]]:
+    """Start a run and read its rows, in a folder that lasts as long as the context."""
     with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder, plain_names():
         services = services_over(Folder("work", Path(folder)), bucket)
         opened = begun(services, asked)
@@ -84,6 +82,15 @@ def planned(
         for number, span in enumerate(spans):
             on_progress("span", number, len(spans))
             partition.run(services, span)
+        yield services, opened
+
+
+@contextmanager
+def planned(
+    asked: Asked, bucket: Callable[[str], Store], on_progress: Progress, lot: Lot | None = None
+) -> Iterator[Estimate]:
+    """Do a run's first steps, in a folder that lasts as long as the context; `lot` draws some of the records."""
+    with rows_read(asked, bucket, on_progress) as (services, opened):
         if asked.task.quality is not None and asked.task.quality.by_gold:
             _as_if_labelled(services, opened)
         plan.run(services, opened.id, 0)

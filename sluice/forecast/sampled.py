@@ -6,18 +6,12 @@ reads the same objects under the same settings, which it checks.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluice.aws.folder import Folder
-from sluice.decoding import decode
 from sluice.errors import BadRequest
-from sluice.forecast.forecast import begun, plain_names, services_over
+from sluice.forecast.forecast import rows_read
 from sluice.results.table import RowColumns
 from sluice.rows.record import RAW, RowReader
-from sluice.runs.state import Span
-from sluice.steps import partition
 from sluice.steps.cutting import cut_run
 from sluice.steps.sampling import sample_of
 from sluice.steps.stored import StoredRows
@@ -77,13 +71,7 @@ def draw_sample(
 
     """
     check_wants_sample(asked.task)
-    with tempfile.TemporaryDirectory(prefix="sluice-sample-") as folder, plain_names():
-        services = services_over(Folder("work", Path(folder)), bucket)
-        opened = begun(services, asked)
-        spans = decode(opened.store.get(opened.keys.spans), list[Span])
-        for number, span in enumerate(spans):
-            on_progress("span", number, len(spans))
-            partition.run(services, span)
+    with rows_read(asked, bucket, on_progress) as (services, opened):
         cut_run(opened)
         sample, drawn = sample_of(opened, services.now())
         return sample, _texts(opened, sorted(drawn, key=lambda row: (row.source, row.line)), sample.inputs)
