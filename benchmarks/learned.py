@@ -28,7 +28,8 @@ import numpy as np
 from benchmarks import report
 from benchmarks.scaling import SLOWER, prices
 from sluice.quality.certificate import Promise, SampledRow, certify
-from sluice.quality.learned import Lesson, Source, Teacher, learn, write
+from sluice.quality.learned import learn, write
+from sluice.quality.lessons import Lesson, Source, Teacher
 from sluice.quality.score import FirstAnswer, as_stored, fit_score, tie
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from sluice.errors import BadRequest
 from sluice.files import write_whole
 from sluice.quality.learned import learn as teach
 from sluice.quality.learned import read, write
+from sluice.quality.lessons import fingerprint
 from sluice.quality.teacher import teacher_for
 from sluice.quality.teaching import lessons_of, teacher_in
 from sluice.results.origin import stand_in
@@ -25,7 +25,8 @@ from sluice.task.task import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.quality.learned import Learned, Lesson, Teacher
+    from sluice.quality.learned import Learned
+    from sluice.quality.lessons import Lesson, Teacher
     from sluice.quality.teaching import Earlier
 
 LEARNED = "learned"  # the folder, below which each task has its own
@@ -70,7 +71,8 @@ def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LE
         lessons += found
     model, _ = teach(lessons, teacher)
     seconds = time.monotonic() - began
-    version = blake2b(write(model), digest_size=6).hexdigest()
+    kept = write(model)
+    version = blake2b(kept, digest_size=6).hexdigest()
     told = {
         "task": known.name,
         "version": version,
@@ -82,7 +84,7 @@ def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LE
     }
     folder = Path(out) / known.name
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"{version}.bin", write(model, seconds))
+    write_whole(folder / f"{version}.bin", kept)
     write_whole(folder / f"{version}.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     return {**told, "path": str(folder / f"{version}.bin")}
 
@@ -100,11 +102,6 @@ def learned(path: str | Path, task: Task | str | Path, model: str) -> Learned:
     except OSError as error:
         raise BadRequest(f"{path} cannot be read: {type(error).__name__}") from error
     return read(kept, teacher_for(known, model, known.tiers[-1].pack))
-
-
-def fingerprint(teacher: Teacher) -> str:
-    """16 hex digits of all that decides which labels the teacher gives."""
-    return blake2b(msgspec.json.encode(asdict(teacher), order="deterministic"), digest_size=8).hexdigest()
 
 
 def _listed(teachers: Sequence[Teacher]) -> str:

@@ -63,7 +63,8 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
         facts = (f"{name}: {value}" for name, value in run.certificate.facts())
         yield from _section(run.certificate.title, Text(f"{run.certificate.promise}."), *_listed(list(facts)))
     if run.score is not None:
-        facts = (f"{name}: {value}" for name, value in run.score.facts())
+        by = () if run.taught_by is None else run.taught_by.facts()
+        facts = (f"{name}: {value}" for name, value in (*run.score.facts(), *by))
         yield from _section(SCORE_TITLE, Text(f"{run.score.sentence}."), *_listed(list(facts)))
     if run.audit is not None:
         yield from _section("Audit", Text(run.audit.sentences))

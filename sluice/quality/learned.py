@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +27,7 @@ from sluice.errors import BadRequest
 from sluice.quality.calibration import FLOOR, Calibrator, calibrate, log_odds
 from sluice.quality.features import Vocabulary, count
 from sluice.quality.intervals import share_of_clusters
+from sluice.quality.lessons import Source, Teacher, changed
 from sluice.quality.linear import Linear, fit
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sluice.quality.features import Rows
+    from sluice.quality.lessons import Lesson
 
     Floats = NDArray[np.float32]
     Mask = NDArray[np.bool_]
@@ -50,37 +51,6 @@ ENOUGH_HELD = 2_000  # records that were answered out of fold: more cost time, a
 LIKELY = 0.5
 SEED = 16
 DIGEST = 16  # bytes
-
-
-class Source(StrEnum):
-    """Who says what a lesson's labels are; the first one is believed where two speak of one record."""
-
-    CORRECTION = "correction"
-    GOLD = "gold"
-    ORACLE = "oracle"
-
-
-class Lesson(NamedTuple):
-    """A record and its labels; `drawn` is how many uniformly drawn rows have it, 0 where it came otherwise."""
-
-    key: str
-    text: str
-    labels: tuple[str, ...]
-    source: Source
-    drawn: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """What decides which answers a model was taught: another one of these is another teacher."""
-
-    model: str
-    prompt: str  # a digest of the instructions as they are sent
-    labels: tuple[str, ...]
-    fewest: int = 1
-    most: int = 1
-    several: bool = False
-    pack: int = 1
 
 
 class Chance(NamedTuple):
@@ -165,7 +135,7 @@ def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
     calibrator, agreement = _own_agreement(drawn, labels, teacher)
     taught_by = {
         "records": len(records),
-        "sources": dict(sorted(Counter(record.source.value for record in records).items())),
+        "sources": dict(sorted(Counter(map(_source_of, records)).items())),
         "drawn": {"records": len(drawn.keys), "rows": int(drawn.times.sum())},
         "labels": dict(sorted(Counter(label for record in records for label in record.labels).items())),
         "agreement": agreement,
@@ -202,8 +172,8 @@ def chances(probabilities: Floats, given: Mask, *, several: bool, untaught: NDAr
     return Chance(np.exp(told), np.exp(np.where(is_best, best + closest, best)))
 
 
-def write(model: Learned, seconds: float | None = None) -> bytes:
-    """The file of a model; `seconds` is how long it took to teach, which differs each time."""
+def write(model: Learned) -> bytes:
+    """The file of a model: the same bytes for the same lessons, since nothing in it tells when or how fast it was."""
     arrays = {
         "slots": model.vocabulary.slots,
         "worth": model.vocabulary.worth,
@@ -214,7 +184,7 @@ def write(model: Learned, seconds: float | None = None) -> bytes:
     head = {
         "teacher": asdict(model.teacher),
         "labels": model.labels,
-        "taught_by": model.taught_by | ({} if seconds is None else {"seconds": round(seconds, 3)}),
+        "taught_by": model.taught_by,
         "calibrator": model.calibrator.document(),
         "score": model.score,
         "features": len(model.vocabulary.slots),
@@ -267,23 +237,6 @@ def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
     return found
 
 
-def changed(was: Teacher, now: Teacher) -> str:
-    """What makes two teachers different, in words."""
-    told = [
-        f"{name} was {getattr(was, name)}, is {getattr(now, name)}"
-        for name in ("model", "fewest", "most", "several", "pack")
-        if getattr(was, name) != getattr(now, name)
-    ]
-    if was.prompt != now.prompt:
-        told.append("its prompt changed")
-    more, fewer = set(now.labels) - set(was.labels), set(was.labels) - set(now.labels)
-    if more or fewer:
-        told.append(f"{len(more):,} labels are new and {len(fewer):,} gone")
-    elif was.labels != now.labels:
-        told.append("the labels stand in another order")
-    return ", ".join(told)
-
-
 class _Record(NamedTuple):
     """What is known of a record: the labels that it teaches, and the teacher's where it was drawn."""
 
@@ -293,6 +246,13 @@ class _Record(NamedTuple):
     source: Source
     truth: tuple[str, ...] | None
     times: int
+
+
+def _source_of(record: _Record) -> str:
+    """Who says what a record's labels are; of the last tier's answers, whether it was asked because of a draw."""
+    if record.source is not Source.ORACLE:
+        return record.source.value
+    return "drawn" if record.times else "escalated"
 
 
 def _records(lessons: Iterable[Lesson], teacher: Teacher) -> list[_Record]:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from sluice.answers.requests import system_prompt
-from sluice.quality.learned import Teacher
+from sluice.quality.lessons import Teacher
 
 if TYPE_CHECKING:
     from sluice.task.task import Task

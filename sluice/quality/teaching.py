@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle
 from sluice.errors import BadRequest
-from sluice.quality.learned import Lesson, Source, changed
+from sluice.quality.lessons import Lesson, Source, changed
 from sluice.quality.teacher import teacher_for
 from sluice.reasons import Status
 from sluice.results.corrections import Settled
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from sluice.quality.learned import Teacher
+    from sluice.quality.lessons import Teacher
     from sluice.results.folder import Kept
     from sluice.results.published import Published
     from sluice.task.task import Task

@@ -17,6 +17,7 @@ from sluice.results.certified import RunCertificate
 from sluice.results.routed import RunRoute
 from sluice.results.run_findings import Findings, Part
 from sluice.results.scored import RunScore
+from sluice.results.taught import RunTaught
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,6 +226,7 @@ class Run(Part, frozen=True, kw_only=True):
     gold: Gold | None = None
     certificate: RunCertificate | None = None
     score: RunScore | None = None
+    taught_by: RunTaught | None = None
     audit: RunAudit | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)

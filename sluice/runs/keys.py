@@ -47,6 +47,7 @@ class Keys:
         self.drawn_prefix = f"{self.root}/drawn/"
         self.shards = f"{self.root}/shards.json"
         self.learned = f"{self.root}/learned.bin"
+        self.taught = f"{self.root}/taught.json"
         self.held = f"{self.root}/held.json"
         self.score_gate = f"{self.root}/score.json"
         self.certificate = f"{self.root}/certificate.json"

@@ -12,26 +12,31 @@ import numpy as np
 
 from sluice.decoding import decode
 from sluice.errors import BadRequest, Stop
-from sluice.quality.learned import Lesson, Source, learn, read, write
+from sluice.quality.learned import learn, read, write
+from sluice.quality.lessons import Lesson, Source
 from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
 from sluice.quality.teacher import teacher_for
 from sluice.rows.record import KEY
 from sluice.runs.document import read as read_document
 from sluice.runs.drawn import Held, HeldAnswer
+from sluice.runs.taught import Taught
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sluice.quality.learned import Learned, Teacher
+    from sluice.quality.learned import Learned
+    from sluice.quality.lessons import Teacher
     from sluice.steps.services import Services
 
 UNTAUGHT = b"sluice-untaught 1\n"  # behind it why; what the model says of itself is then all that a score can go by
 
 
 def run(services: Services, run_id: str) -> dict[str, object]:
-    """Write `learned.bin`, before it `held.json` where there is no certificate; what stands is left alone.
+    """Write `learned.bin`, before it `taught.json`, and `held.json` where there is no certificate.
+
+    What stands is left alone. The seconds stand beside the model, which is the same bytes for the same rows.
 
     Only rows that were drawn to teach do, never an answer that was bought for the sample: the score would depend on it.
     """
@@ -64,9 +69,14 @@ def run(services: Services, run_id: str) -> dict[str, object]:
         services.work.put(opened.keys.learned, UNTAUGHT + str(error).encode())
         return {"untaught": str(error)}
     _put_held(opened, lessons, held)
-    kept = write(replace(model, score=score), time.monotonic() - began)
-    services.work.put(opened.keys.learned, kept)
+    services.work.put(opened.keys.taught, _told(model, time.monotonic() - began).write())
+    services.work.put(opened.keys.learned, write(replace(model, score=score)))
     return {"lessons": len(lessons)}
+
+
+def _told(model: Learned, seconds: float) -> Taught:
+    by = {name: value for name, value in model.taught_by.items() if name != "labels"}
+    return Taught(seconds=round(seconds, 3), **by)
 
 
 def _held(sure: float, labels: list[str] | None = None) -> HeldAnswer:

@@ -22,6 +22,7 @@ from sluice.results.findings import add_up, tell
 from sluice.results.gold import agreement
 from sluice.results.run_table import run_parquet
 from sluice.results.scored import scored
+from sluice.results.taught import taught_by
 from sluice.runs import accounting
 from sluice.runs.books import Counts, Findings, PartBooks
 from sluice.runs.document import read
@@ -213,6 +214,7 @@ def summarize(
         "escalations": accounting.escalations(jobs, *drawn),
         "certificate": told(opened.certificate),
         "score": scored(opened.score_gate),
+        "taught_by": taught_by(opened.taught) if opened.task.gives_scores else None,
         "audit": None if waited is None else msgspec.to_builtins(audit(opened, waited)),
         "findings": tell(findings),
         "definition": start.task,

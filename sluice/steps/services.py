@@ -17,6 +17,7 @@ from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
 from sluice.runs.state import Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
+from sluice.runs.taught import Taught
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -175,6 +176,12 @@ class Run:
         """Which first answers stand by their score in a run without a certificate, once it is known."""
         data = self.store.find(self.keys.score_gate)
         return None if data is None else read(ScoreGate, data, self.keys.score_gate)
+
+    @property
+    def taught(self) -> Taught | None:
+        """What the run's learned model was taught by, once it is; a run that judges answers again taught none."""
+        data = self.store.find(self.source.taught)
+        return None if data is None else read(Taught, data, self.source.taught)
 
     @property
     def decided(self) -> Certificate | ScoreGate | None:

@@ -6,7 +6,7 @@ import random
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from sluice.quality.learned import Lesson, Source, Teacher
+from sluice.quality.lessons import Lesson, Source, Teacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

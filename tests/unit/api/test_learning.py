@@ -86,7 +86,7 @@ def test_what_it_was_taught_by_is_stored_with_its_version(earlier: Earlier, tmp_
     assert (told["version"], told["teacher"]) == (again["version"], again["teacher"])
     assert told["teacher"]["model"] == MODEL
     by = told["taught_by"]
-    assert by["sources"] == {"correction": 1, "gold": 5, "oracle": by["records"] - 6}
+    assert by["sources"] == {"correction": 1, "drawn": 82, "escalated": by["records"] - 88, "gold": 5}
     assert by["agreement"]["of"] == by["drawn"]["rows"] == 90
     assert by["agreement"]["low"] < by["agreement"]["count"] / 90 <= by["agreement"]["high"]
     assert by["seconds"] > 0

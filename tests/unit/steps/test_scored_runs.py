@@ -20,7 +20,7 @@ from sluice.results.published import Published
 from sluice.results.run_document import read_run
 from sluice.runs.drawn import Draws, Held, ScoreGate
 from sluice.runs.keys import Keys
-from sluice.steps import publish, rejudge, resume
+from sluice.steps import learn, publish, rejudge, resume
 from sluice.task.file import parse_task
 from tests.faults.scenarios import draw_plan
 from tests.harness.drive import Cloud, jsonl
@@ -220,6 +220,22 @@ def test_a_learned_tier_stands_before_several_models(learned: Ran) -> None:
 
 
 AUDITED_LEARNED = task_of(LEARNED, train=None, audit={"rows": 150})
+
+
+def test_the_same_rows_teach_the_same_bytes(learned: Ran) -> None:
+    """What differs each time, the seconds, stands beside the model, and in run.json."""
+    work, keys = learned.cloud.work, Keys(learned.id)
+    before = work.get(keys.learned)
+    work.delete([keys.learned])
+    learn.run(learned.cloud.services, learned.id)
+    assert work.get(keys.learned) == before
+    by = learned.summary["taught_by"]
+    assert by["sources"] == {"drawn": by["records"]}
+    assert by["records"] == learned.gate.lessons
+    assert 0 < by["seconds"] < 60
+    assert f"Records that taught</dt><dd>{by['records']}: {by['records']} drawn rows of this run" in render(
+        learned.summary
+    )
 
 
 def test_an_audit_alone_teaches_and_measures_by_answers_that_had_not_seen_their_rows() -> None:

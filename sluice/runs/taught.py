@@ -1,0 +1,22 @@
+"""What a run's learned model was taught by, kept beside the model, whose bytes depend on nothing but its lessons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluice.runs.document import Document
+
+
+class Taught(Document, frozen=True, kw_only=True):
+    """By what a run's model was taught, and how long that took.
+
+    `sources`: records by who says what their labels are; of the last tier, whether a row of them was drawn or had gone
+    on to it. `drawn`: how many rows and records were drawn uniformly. `agreement`: how often the model, held out by
+    record, gave the last tier's labels to drawn rows, with its 95% interval. `seconds` differ each time.
+    """
+
+    records: int
+    sources: dict[str, int]
+    drawn: dict[str, int]
+    agreement: dict[str, Any]
+    seconds: float
