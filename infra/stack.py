@@ -103,6 +103,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
     storage.grant_inbox(functions["start"])
+    storage.grant_corrections(functions["start"])
     storage.grant_notices(functions["plan"])
     storage.grant_results(functions["publish"])
     storage.grant_key(workflow.role, to_read=True)

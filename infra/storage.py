@@ -13,6 +13,7 @@ from constructs import Construct
 
 from infra.options import Encryption, Removal
 from infra.permissions import allow
+from sluice.results.corrections import FOLDER
 from sluice.runs.inbox import SUBMITTED
 from sluice.runs.keys import AUDITS, REPLIES, REQUESTS, SAMPLES
 from sluice.task.tiers import MAX_REUSE_DAYS
@@ -144,6 +145,12 @@ class Storage(Construct):
     def grant_notices(self, function: lambda_.Function) -> None:
         """Let `function` say in a notice, once, why an object could not be read."""
         _allow_objects(function, self.work, "notices", "s3:GetObject", "s3:PutObject")
+
+    def grant_corrections(self, function: lambda_.Function) -> None:
+        """Let `function` read what people have said of rows."""
+        _allow_list(function, self.results)
+        _allow_objects(function, self.results, FOLDER, "s3:GetObject")
+        self.grant_key(function)
 
     def grant_results(self, function: lambda_.Function) -> None:
         """Let `function` publish results, reports and the rows of the table of runs, none of which a step reads."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import BadRequest
 from sluice.quality.sheet import Sheet, SheetReader, matched
 from sluice.results.corrections import Correction, RowLog, Settled
+from sluice.results.settled import question_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,14 +57,15 @@ def take_sheet(published: Published, file: Path, *, by: str, column: str | None 
         raise BadRequest("nobody is no one who could say so: give a name", "by")
     sheet = SheetReader(published.task, column).read(file, published.runs)
     pairs = matched(published, sheet)
-    versions = versions_of(published)
+    versions, question = versions_of(published), question_of(published.task)
     log = published.corrections
     log.refresh()
     taken = Taken(empty=sheet.empty, problems=_in_order(sheet))
     new: list[Correction] = []
     for line, row in pairs:
         before = log.of_row((row.source, row.line, row.record))
-        made = correction_of(line, row, by, versions.get((row.run, row.source)), before if over else None)
+        version = versions.get((row.run, row.source))
+        made = correction_of(line, row, by, version, before if over else None, question)
         if _said(before, made):
             taken.known += 1
             continue
@@ -78,8 +80,10 @@ def take_sheet(published: Published, file: Path, *, by: str, column: str | None 
     return taken
 
 
-def correction_of(line: Line, row: Row, by: str, version: str | None, seen: RowLog | None) -> Correction:
-    """A line of a sheet as a line of the log."""
+def correction_of(
+    line: Line, row: Row, by: str, version: str | None, seen: RowLog | None, question: str | None = None
+) -> Correction:
+    """A line of a sheet as a line of the log. On the desk its extracted fields stood beside it."""
     return Correction(
         source=row.source,
         version=version,
@@ -89,6 +93,8 @@ def correction_of(line: Line, row: Row, by: str, version: str | None, seen: RowL
         labels=line.labels,
         fields=line.fields,
         given=row.labels,
+        shown=dict(row.fields) if line.of_desk else {},
+        question=question,
         by=by,
         at=line.at or dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         drawn=line.drawn,

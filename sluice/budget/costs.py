@@ -66,7 +66,7 @@ class Load:
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
         """The load as far as a run's own plan knows it, which has counted rows and bytes and looked at some texts."""
-        good = plan.rows - sum(plan.rejected.values())
+        good = plan.good
         raw = max(0, plan.bytes - STORED_FRAME * plan.rows)
         tokens = plan.bytes / plan.token_bytes if plan.token_bytes else raw / BYTES_PER_TOKEN
         longest = min(raw, good * task.input.max_tokens * BYTES_PER_TOKEN)

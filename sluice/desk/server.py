@@ -19,6 +19,7 @@ from sluice.desk.queues import told
 from sluice.errors import SluiceError
 from sluice.quality.sheet import FIELD, SheetReader, Wrong
 from sluice.results.corrections import Correction
+from sluice.results.settled import question_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ class Decisions:
         self.corrections = published.corrections
         self.rows = document["rows"]
         self.reader = SheetReader(task)
+        self.question = question_of(task)
         self.by = by
         self.versions = versions
         self.taken = 0
@@ -69,7 +71,7 @@ class Decisions:
             at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
             run=row["run_id"],
             seen=_mark(seen),
-            **self._what(said, drawn=bool(row["drawn"])),
+            **self._what(said, row),
         )
         with self._one_by_one:
             mark = self.corrections.add([made])[0].mark
@@ -91,7 +93,7 @@ class Decisions:
                     found[number] = self._log_of(row)
         return found
 
-    def _what(self, said: Mapping[str, Any], *, drawn: bool) -> dict[str, Any]:
+    def _what(self, said: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
         if said.get("withdraws") is not None:
             if (mark := _mark(said["withdraws"])) is None:
                 raise Wrong("takes back what is no correction")
@@ -106,7 +108,9 @@ class Decisions:
             "labels": self.reader.labels(labels) if self.reader.task.labels else None,
             "fields": found,
             "note": str(said.get("note") or "")[:2_000],
-            "drawn": drawn,
+            "drawn": bool(row["drawn"]),
+            "shown": row["given"],
+            "question": self.question,
         }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sluice.answers.requests import cut_middle, escape
 from sluice.budget.costs import Routed
 from sluice.reasons import Reason
-from sluice.rows.record import CUTS, KEY, RAW, REASONS, RowReader
+from sluice.rows.record import CUTS, KEY, RAW, REASONS, SETTLED, RowReader
 from sluice.steps.courses import add_courses
 from sluice.steps.selection import place_of, shard_blocks
 from sluice.task.routes import Course
@@ -177,7 +177,7 @@ class _Reading:
             key = line[:KEY]
             if line[RAW - 1] in REASONS:
                 refused.append(line)
-            elif key not in seen:
+            elif key not in seen and line[RAW - 1] != SETTLED:
                 seen.add(key)
                 fresh.append(line)
         if refused:

@@ -1,4 +1,4 @@
-"""What outlasts a run, in the folder of the results: kept replies, audits, samples: as in the work bucket."""
+"""What outlasts a run, in the folder of the results: replies, audits, samples and what people said, as in the buckets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from sluice.files import write_whole
+from sluice.results.corrections import FOLDER
 from sluice.runs.keys import AUDITS, REPLIES, SAMPLES, is_over
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ class KeptRuns:
         by_gold = task.quality is not None and task.quality.by_gold
         kept = {REPLIES: self.days is not None, AUDITS: audited, SAMPLES: by_gold}
         self.prefixes = [f"{folder}/{task.name}/" for folder, wanted in kept.items() if wanted]
+        self.said = f"{FOLDER}/{task.name}/"
 
     def bring(self) -> None:
         """Upload what the folder has; replies that have expired go, as a bucket's lifecycle would have it."""
+        for path in sorted((self.out / self.said).glob("*.jsonl")):
+            self.cloud.upload(path, self.cloud.bucket("SLUICE_RESULTS_BUCKET"), f"{self.said}{path.name}")
         today = dt.datetime.now(dt.UTC).date()
         for key in self._here():
             if key.startswith(REPLIES) and self.days is not None and is_over(key, today, self.days):

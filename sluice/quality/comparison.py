@@ -20,6 +20,7 @@ from sluice.quality.evaluation import in_words
 from sluice.quality.intervals import share_of_clusters
 from sluice.quality.paired import difference
 from sluice.reasons import Status
+from sluice.results.settled import PEOPLE
 from sluice.results.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sluice.results.published import Published
     from sluice.task.task import Task
 
-COLUMNS = ("source", "line", "id", "record", "status", "labels", "run_id")
+COLUMNS = ("source", "line", "id", "record", "status", "labels", "model", "run_id")
 PAIRS = 200  # of labels in the document, the most frequent first
 NO_LABEL = 0  # the code of a row that was given none
 FEW = 3  # rows of each pair that are shown
@@ -293,9 +294,11 @@ class Comparison:
 
 
 def _rows(published: Published) -> Iterator[dict[str, Any]]:
-    """The rows of a run that have a valid text."""
+    """The rows of a run that its models were asked about."""
     for batch in published.batches(Wanted(), COLUMNS):
-        yield from (row for row in batch.to_pylist() if row["status"] != Status.REJECTED)
+        for row in batch.to_pylist():
+            if row["status"] != Status.REJECTED and row["model"] != PEOPLE:
+                yield row
 
 
 def _number(record: str | None) -> int:

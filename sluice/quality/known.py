@@ -15,6 +15,7 @@ from sluice.quality.evaluation import Answer, Row
 from sluice.reasons import Status
 from sluice.results.corrections import Settled
 from sluice.results.gold import GoldCount, known_words
+from sluice.results.settled import PEOPLE
 from sluice.results.wanted import Wanted
 from sluice.task.spelling import Names
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sluice.results.published import Published
     from sluice.task.task import Task
 
-COLUMNS = ("source", "line", "id", "record", "status", "labels", "tier", "score", "trail")
+COLUMNS = ("source", "line", "id", "record", "status", "labels", "tier", "model", "score", "trail")
 ANSWERS = ("gold", "labels", "label")  # columns of a file that may hold what is known, the first that there is
 NOTHING = "(none)"  # a row without a value in a column
 Labels = frozenset[str]
@@ -213,7 +214,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
 
 
 def rows_of(published: Published, known: KnownAnswers | None, drawn: DrawnRows, slices: Sequence[str]) -> Iterator[Row]:
-    """Yield a run's rows, without the rejected ones, each with what is known of it.
+    """Yield the rows that models were asked about, each with what is known of it.
 
     Without `known` answers that is what the last tier says of the drawn rows, which then have what they would have been
     given undrawn: the last tier's own label would agree with itself.
@@ -221,7 +222,7 @@ def rows_of(published: Published, known: KnownAnswers | None, drawn: DrawnRows, 
     published.check_columns(slices)
     for batch in published.batches(Wanted(), [*COLUMNS, *(name for name in slices if name not in COLUMNS)]):
         for row in batch.to_pylist():
-            if row["status"] == Status.REJECTED.value:
+            if row["status"] == Status.REJECTED.value or row["model"] == PEOPLE:
                 continue
             found = _row(row, drawn, slices)
             yield _held_against_oracle(row, found, drawn) if known is None else _held_against(row, found, known)

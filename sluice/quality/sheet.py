@@ -45,6 +45,7 @@ class Row(NamedTuple):
     record: str
     labels: list[str] | None
     run: str
+    fields: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Line:
     drawn: bool = False  # these three of a file that the desk gave back
     seen: Mark | None = None
     at: str | None = None
+
+    @property
+    def of_desk(self) -> bool:
+        """Whether the desk has written it, on which the row stood beside it."""
+        return self.at is not None
 
 
 @dataclass
@@ -331,7 +337,8 @@ def matched(published: Published, sheet: Sheet) -> list[tuple[Line, Row]]:
     plain = {(str(line.name[0]).removeprefix("'"),): line for line in sheet.lines if len(line.name) == 1}
     found: dict[int, list[Row]] = defaultdict(list)
     rejected: dict[int, str] = {}
-    for batch in published.batches(Wanted(), READ):
+    fields = () if published.task is None else tuple(published.task.answer.fields)
+    for batch in published.batches(Wanted(), [*READ, *fields]):
         for row in batch.to_pylist():
             lines = [wanted.get(name) for name in _names_of(row)]
             lines.append(plain.get((row["id"],)) if (row["id"],) not in wanted else None)
@@ -339,9 +346,8 @@ def matched(published: Published, sheet: Sheet) -> list[tuple[Line, Row]]:
                 if row["status"] == "rejected":
                     rejected[line.number] = row["reason"]
                 else:
-                    found[line.number].append(
-                        Row(row["source"], row["line"], row["id"], row["record"], row["labels"], row["run_id"])
-                    )
+                    place = (row["source"], row["line"], row["id"], row["record"], row["labels"], row["run_id"])
+                    found[line.number].append(Row(*place, {name: row[name] for name in fields}))
     return _paired(sheet, found, rejected)
 
 

@@ -28,6 +28,7 @@ from sluice.quality.certificate import (
 )
 from sluice.quality.draws import Ranks
 from sluice.reasons import Status
+from sluice.results.settled import PEOPLE
 from sluice.results.wanted import Wanted
 from sluice.runs.drawn import ForgottenDraws
 from sluice.runs.state import HIGHEST as HIGHEST_PLACE
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from sluice.runs.state import Place
 
 HIGHEST = 2**32 - 1  # of a stored score
-COLUMNS = ("source", "line", "record", "status", "label", "labels", "score", "tier", "trail")
+COLUMNS = ("source", "line", "record", "status", "label", "labels", "score", "tier", "model", "trail")
 GOLD = "gold"  # of `against`
 NAMED = 5  # rows that a problem names
 
@@ -89,7 +90,7 @@ class Verification:
             nonlocal good
             rank = self._rank()
             for row in self._rows(published):
-                if row["status"] == Status.REJECTED:
+                if row["status"] == Status.REJECTED or row["model"] == PEOPLE:
                     continue
                 good += 1
                 first = first_label(row)

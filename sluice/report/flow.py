@@ -126,6 +126,7 @@ def find_leaving(run: Run, arriving: list[int]) -> list[Leaving]:
     rejected = run.rows.rejected + sum(day.rejected for day in run.forgotten)
     parts += [
         Leaving(0, max(run.repeated, 0), "repeats", "repeated rows", "share a record's answer"),
+        Leaving(0, run.settled.rows, "repeats", "settled by people", "before any model"),
         Leaving(0, rejected, "rejected", "rejected", "before any model"),
     ]
     return [part for part in parts if part.count > 0]

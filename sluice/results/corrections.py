@@ -39,8 +39,10 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What somebody says of a row: a line of the log.
 
     `labels` is empty where no label fits, None where the task has none or `withdraws` names an earlier correction that
-    is taken back. `seen` is the last correction of the row that whoever says it had seen. `drawn`: the row was drawn
-    uniformly of all rows of its run, so that what is said of it measures.
+    is taken back. `fields` are those that they say, `shown` those that the run had given and that they had before them.
+    `question` is a digest of the labels and fields that they could choose from (`sluice/results/settled.py`). `seen` is
+    the last correction of the row that whoever says it had seen. `drawn`: the row was drawn uniformly of all rows of
+    its run, so that what is said of it measures.
     """
 
     source: str
@@ -53,6 +55,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | None = None
     labels: list[str] | None = None
     fields: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
+    question: str | None = None
     given: list[str] | None = None
     note: str = ""
     drawn: bool = False

@@ -139,7 +139,8 @@ class FindingsCount:
     def _labels(self, rows: pa.Array) -> list[tuple[int, str, int]]:
         labels = self.records.columns["labels"]
         of = pc.list_parent_indices(labels)
-        return _counted((self.records.columns["tier"].take(of), pc.list_flatten(labels)), _inside(labels, rows))
+        counted = _counted((self.records.columns["tier"].take(of), pc.list_flatten(labels)), _inside(labels, rows))
+        return [found for found in counted if found[0] is not None]  # the others are people's
 
     def _confidence(self, rows: pa.Array) -> list[tuple[int, str, bool, int]]:
         trails = self.records.columns["trail"]

@@ -43,6 +43,8 @@ class GoldCount:
             if None in gold:
                 self.outside += 1
                 continue
+            if labels is not None and tier is None:  # people's own word, which says nothing of the run
+                continue
             self.known += 1
             if labels is not None:
                 right = set(labels) == gold

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STATUS = {
     "succeeded": ("Succeeded", ""),
     "over_limit": ("Over a limit", "All rows are in the results, but a limit of the task was passed."),
-    "nothing_accepted": ("Nothing accepted", "All rows are in the results with their reasons, and none has a label."),
+    "nothing_accepted": ("Nothing accepted", "All rows are in the results with their reasons; no model settled any."),
     "cancelled": ("Cancelled", "The run was stopped before its end. What had been answered by then is counted here."),
     "failed": ("Failed", "The run did not reach its end."),
 }
@@ -73,6 +73,12 @@ class RunForgotten(Part, frozen=True, kw_only=True):
     accepted: int = 0
     unresolved: int = 0
     rejected: int = 0
+
+
+class RunSettled(Part, frozen=True, kw_only=True):
+    """Of the rows those that people had settled before; no model was asked about them."""
+
+    rows: int = 0
 
 
 class Records(Part, frozen=True, kw_only=True):
@@ -216,6 +222,7 @@ class Run(Part, frozen=True, kw_only=True):
     passed_over: list[RunPassedOver] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
     forgotten: list[RunForgotten] = field(default_factory=list)
+    settled: RunSettled = field(default_factory=RunSettled)
     records: Records = field(default_factory=Records)
     routes: list[RunRoute] = field(default_factory=list)
     rounds: list[RunRound] = field(default_factory=list)
@@ -243,7 +250,7 @@ class Run(Part, frozen=True, kw_only=True):
     def repeated(self) -> int:
         """Rows of the input that shared the record of another, counted as the run counted them."""
         rejected = self.rows.rejected + sum(day.rejected for day in self.forgotten)
-        return self.rows.total - rejected - self.records.distinct
+        return self.rows.total - rejected - self.settled.rows - self.records.distinct
 
     @property
     def complete(self) -> bool:

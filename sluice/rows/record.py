@@ -4,8 +4,9 @@ A stored row is one line, so that a block of rows splits at C speed:
 
     \n  key (32 hex)  source (8 digits)  line (12 digits)  flag (1)  the raw row
 
-`flag` is a blank for a good row, `~` for a text that is cut, a letter for a rejected row (`REJECTIONS` in order). Of a
-row that a route of the task takes it tells that, too: the n-th character behind the blank, or the n-th small letter.
+`flag` is a blank for a good row, `~` for a text that is cut, `=` for one whose text people had settled before, a letter
+for a rejected row (`REJECTIONS` in order). Of a row that a route of the task takes it tells that, too: the n-th
+character behind the blank, or the n-th small letter.
 `line` counts within the row's piece of the object; merge adds what the spans before it counted. The key of a good row
 is a hash of its text, that of a rejected one a hash of its place, in a domain of its own: no text has such a key. Rows
 that were stored before that was so may share keys; whoever looks for the row of a key passes over rejected rows.
@@ -38,10 +39,11 @@ PLACE = 52  # key, source, line
 RAW = 53
 GOOD = ord(" ")
 CUT = ord("~")
+SETTLED = ord("=")
 ROUTED = range(GOOD + 1, GOOD + 1 + MAX_ROUTES)
 ROUTED_CUT = range(ord("a"), ord("a") + MAX_ROUTES)
 CUTS = frozenset({CUT, *ROUTED_CUT})  # the flags of rows whose text is cut
-SENT = frozenset({GOOD, *ROUTED, *CUTS})  # the flags of rows that have a record
+SENT = frozenset({GOOD, *ROUTED, *CUTS})  # the flags of rows that models are asked about
 FLAGS = {reason: chr(ord("A") + n) for n, reason in enumerate(REJECTIONS)}
 REASONS = {ord(flag): reason for reason, flag in FLAGS.items()}
 OVERSIZE = b"\xffoversize"  # stands for a line that was too long to keep: compared by identity, never by value

@@ -71,6 +71,8 @@ def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts],
     if rejected != plan.rejected or sum(rejected.values()) != sum(part.rejected for part in parts):
         count = sum(part.rejected for part in parts)
         wrong.append(f"{_listed(plan.rejected)} rows were rejected and {count} stand as rejected: {_listed(rejected)}")
+    if plan.settled != (shown := sum(part.settled for part in parts)):
+        wrong.append(f"people had settled {plan.settled} rows, and {shown} stand as settled by them")
     wrong += _shards(plan, parts) + [problem for counts in jobs if (problem := _job_problem(counts))]
     for name in ("input_tokens", "output_tokens"):
         bought, shown = (sum(getattr(item, name) for item in books) for books in (jobs, parts))

@@ -144,4 +144,5 @@ class PartBooks(Document, frozen=True, kw_only=True):
     inputs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     gold: dict[str, int] | None = None
     findings: Findings = field(default_factory=Findings)
+    settled: int = 0  # rows that people had settled before
     bytes: int

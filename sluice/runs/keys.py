@@ -36,6 +36,7 @@ class Keys:
         self.start = f"{self.root}/start.json"
         self.inputs = f"{self.root}/inputs.json"
         self.spans = f"{self.root}/spans.json"
+        self.settled = f"{self.root}/settled.jsonl"
         self.plan = f"{self.root}/plan.json"
         self.cuts = f"{self.root}/cuts.bin"
         self.parts = f"{self.root}/parts.json"

@@ -70,7 +70,8 @@ class Start(Document, frozen=True, kw_only=True):
     """A frozen run: everything that later steps depend on, so that an edited task or setting changes only new runs.
 
     `judges` names the run whose stored answers this one judges again; such a run buys nothing. `seed`: that of its
-    draws, where the task has `quality`. `requests_in` is the
+    draws, where the task has `quality`. `settled`: how many records people had settled before, which no model is asked
+    about. `requests_in` is the
     folder of what expires within days; runs of earlier versions kept it in their own.
     """
 
@@ -95,6 +96,7 @@ class Start(Document, frozen=True, kw_only=True):
     tokens: dict[str, float] = field(default_factory=dict)  # characters of a token, by script
     quotas: dict[str, Quota] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    settled: int = 0
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -148,6 +150,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int]
     sketch: list[str]
     routed: dict[int, tuple[int, int]] = field(default_factory=dict)  # by route: good rows that it takes, their bytes
+    settled: int = 0
     looked_at: tuple[int, float] = (0, 0.0)  # stored bytes of some good rows, and the tokens of their texts
 
 
@@ -176,8 +179,8 @@ class PlannedSegment(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
 class RunPlan(Document, frozen=True, kw_only=True):
     """Round 0's cut: shard s holds the buckets from bounds[s] to before bounds[s + 1].
 
-    The costs are those of sluice/budget/costs.py: what the run can cost at most, and is expected to; None without a
-    price.
+    `settled`: the rows that people had settled before, of which nothing is sent. The costs are those of
+    sluice/budget/costs.py: what the run can cost at most, and is expected to; None without a price.
     """
 
     depth: int
@@ -194,6 +197,12 @@ class RunPlan(Document, frozen=True, kw_only=True):
     expected_usd: float | None = None
     routed: dict[int, tuple[int, int]] = field(default_factory=dict)  # as in `Segment`, of all
     token_bytes: float | None = None  # of a stored row for each token of its text, where rows have been looked at
+    settled: int = 0
+
+    @property
+    def good(self) -> int:
+        """The rows that models are asked about."""
+        return self.rows - sum(self.rejected.values()) - self.settled
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -50,6 +50,7 @@ class Totals:
         self.rows, self.bytes, self.distinct = zeros, zeros, zeros
         self.keys = planning.DistinctKeys()
         self.rejected: dict[str, int] = {}
+        self.settled = 0
         self.input_rows: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.segments: list[PlannedSegment] = []
@@ -86,6 +87,7 @@ class Totals:
         for route, counts in segment.routed.items():
             before = self.routed.get(route, (0, 0))
             self.routed[route] = before[0] + counts[0], before[1] + counts[1]
+        self.settled += segment.settled
         bytes_, tokens = segment.looked_at
         # A segment's rows stand for all of it, so that a small one weighs no more than its part.
         weight = segment.bytes / bytes_ if bytes_ else 0.0
@@ -129,6 +131,7 @@ def cut_run(opened: Run) -> None:
         rows=sum(shard_rows),
         bytes=sum(shard_bytes),
         rejected=totals.rejected,
+        settled=totals.settled,
         input_rows=totals.input_rows,
         distinct=distinct,
         bounds=bounds,

@@ -134,7 +134,7 @@ def draw(opened: Run) -> Draws:
 
 def good_rows(opened: Run) -> int:
     """How many rows of a run that has been cut can be drawn."""
-    return opened.plan.rows - sum(opened.plan.rejected.values())
+    return opened.plan.good
 
 
 def draw_rows(opened: Run) -> Drawn[Stored]:

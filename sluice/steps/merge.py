@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.findings import FindingsCount
 from sluice.results.merging import Joined, Place, RowJoin, attempts_in, join_attempts, read_firsts
+from sluice.results.settled import PEOPLE
+from sluice.results.settling import with_settled
 from sluice.results.standing import Measured, Standing
 from sluice.results.table import ATTEMPT, BASE
 from sluice.rows.record import KEY, PLACE, SENT
@@ -23,7 +25,7 @@ from sluice.runs.books import PartBooks
 from sluice.runs.document import read
 from sluice.runs.state import End
 from sluice.steps.scores import scores_of
-from sluice.steps.selection import place_of, shard_rows
+from sluice.steps.selection import place_of, shard_of, shard_rows
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ class _Merge:
         self.cancelled = end.reason == Reason.CANCELLED
         firsts = read_firsts(self._first_lines())
         found = list(self._attempts())
-        records = join_attempts(run.task, run.start, found, firsts, end.reason, standing_of(run, part.shard, found))
+        asked = join_attempts(run.task, run.start, found, firsts, end.reason, standing_of(run, part.shard, found))
+        settled = [record for record in run.settled if shard_of(run.plan, record.record) == part.shard]
+        records = with_settled(run.task, asked, settled)
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
         uris = [item.uri for item in run.inputs.inputs]
         self.rows = RowJoin(run.task, run.start, uris, records)
@@ -177,6 +181,7 @@ class _Merge:
         statuses = _value_counts(table["status"])
         self.counts.update(statuses)
         self._count_inputs(table, statuses)
+        self.counts["settled"] += pc.sum(pc.equal(table["model"], PEOPLE)).as_py() or 0
         self.counts["shared"] += pc.sum(table["shared"]).as_py() or 0
         self.reasons.update(_value_counts(table["reason"]))
         self.labels.update(_value_counts(pc.list_flatten(table["labels"])))
@@ -231,6 +236,7 @@ class _Merge:
             },
             gold=self.findings.gold.tally(),
             findings=self.findings.findings(),
+            settled=self.counts["settled"],
             bytes=size,
         )
 

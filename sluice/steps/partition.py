@@ -13,7 +13,7 @@ from sluice.budget.tokens import estimated_tokens
 from sluice.decoding import decode
 from sluice.errors import BadInput, RetryLater
 from sluice.rows.containers import Container, Limits, Reading, lines_of_input
-from sluice.rows.record import PLACE, RAW, SENT, Buckets, RowReader
+from sluice.rows.record import PLACE, RAW, SENT, SETTLED, Buckets, RowReader, key_of, route_in
 from sluice.rows.routes import router_of
 from sluice.runs.planning import SKETCH, SMALL
 from sluice.runs.state import Piece, Segment, SpanIndex
@@ -113,6 +113,7 @@ class _Partition:
         self.refused: dict[str, str] = {}
         self.tables = tables
         self.drawing = Drawing(run)
+        self.known = {record.record.encode() for record in run.settled}
         self.kept = (0, 0)  # segments, and bytes of their tables, that no object can take back
 
     def read_piece(self, services: Services, source: int, begin: int, end: int) -> None:
@@ -174,10 +175,14 @@ class _Partition:
         begin, count, rejected = self.out.size, buckets.rows, buckets.rejected
         routed = dict(sorted(buckets.routed.items()))
         rows, sizes, distinct = (array("I", bytes(4 * 16**self.depth)) for _ in range(3))
+        settled = 0
         sketch: list[str] = []
         sample: list[bytes] = []
         for bucket, group, keys in buckets.drain():
             rows[bucket] = len(group)
+            if not self.known.isdisjoint(keys):
+                settled += self._settle(group, routed)
+                keys.difference_update(self.known)
             distinct[bucket] = len(keys)
             if len(sketch) < SKETCH:
                 sketch += sorted(key[:SMALL].decode() for key in keys)
@@ -197,9 +202,21 @@ class _Partition:
                 rejected=rejected,
                 sketch=sketch[:SKETCH],
                 routed=routed,
+                settled=settled,
                 looked_at=self._look_at(sample),
             )
         )
+
+    def _settle(self, group: list[bytes], routed: dict[int, tuple[int, int]]) -> int:
+        """Mark the rows of a bucket whose texts people have settled, which no route takes any more; how many."""
+        count = 0
+        for n, row in enumerate(group):
+            if row[PLACE + 1] in SENT and key_of(row) in self.known:
+                if (route := route_in(row[PLACE + 1])) is not None:
+                    routed[route] = routed[route][0] - 1, routed[route][1] - len(row) + RAW + 1
+                group[n] = b"%b%c%b" % (row[: PLACE + 1], SETTLED, row[RAW + 1 :])
+                count += 1
+        return count
 
     def _look_at(self, rows: list[bytes]) -> tuple[int, float]:
         """The bytes of the good ones among some stored rows, and the tokens of their texts by the scripts in them."""

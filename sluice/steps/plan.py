@@ -228,7 +228,7 @@ def _first_round(opened: Run) -> list[PlannedJob]:
 def _shard_jobs(opened: Run, before: Sequence[PlannedJob]) -> list[PlannedJob]:
     """These jobs, and one of the first tier for each shard that holds records."""
     plan, jobs = opened.plan, list(before)
-    good = plan.rows - sum(plan.rejected.values())
+    good = plan.good
     later = sum(rows for route, (rows, _) in plan.routed.items() if opened.task.routes[route].tier)
     here = plan.distinct * (good - later) / good if good else 0  # the others start at other tiers
     for shard, rows in enumerate(plan.shard_rows):

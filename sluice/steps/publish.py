@@ -187,6 +187,7 @@ def summarize(
         "inputs": inputs,
         "passed_over": msgspec.to_builtins(opened.inputs.passed_over),
         "rows": rows,
+        "settled": {"rows": sum(part.settled for part in parts)},
         "records": {
             "distinct": accounting.distinct(jobs),
             "sent": sum(books.sent for books in jobs),
@@ -272,7 +273,7 @@ def _status(opened: Run, rows: dict[str, int], end: End, error: str | None) -> s
         return "failed"
     if end.reason == Reason.CANCELLED:
         return "cancelled"
-    if rows["in"] and not rows["accepted"]:
+    if rows["in"] and rows["accepted"] <= (opened.read_so_far.settled if rows["unresolved"] else 0):
         return NOTHING_ACCEPTED
     limits, total = opened.task.limits, max(1, rows["in"])
     for name in ("unresolved", "rejected"):

@@ -16,6 +16,7 @@ from sluice.runs.drawn import Certificate, Draws, ScoreGate
 from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
+from sluice.runs.settled import SettledRecord, read_settled
 from sluice.runs.state import Inputs, JobItem, PlannedJob, Resumption, RoundPlan, RunPlan, Start
 from sluice.runs.taught import Taught
 from sluice.task.file import parse_task
@@ -145,6 +146,11 @@ class Run:
     @cached_property
     def inputs(self) -> Inputs:
         return read(Inputs, self.store.get(self.source.inputs), self.source.inputs)
+
+    @cached_property
+    def settled(self) -> list[SettledRecord]:
+        """The records that people had settled before the run began."""
+        return read_settled(self.store.get(self.source.settled)) if self.start.settled else []
 
     @cached_property
     def plan(self) -> RunPlan:

@@ -22,6 +22,8 @@ from sluice.models.fitting import check_models
 from sluice.models.pace import pace_of, told_of
 from sluice.models.servers import is_own
 from sluice.quality.draws import seed_of
+from sluice.results.corrections import Corrections
+from sluice.results.settled import settled_by_people
 from sluice.rows.containers import LEAST_HEAD, SUFFIXES, Container, Rows, container_of, left_out
 from sluice.rows.inputs import listed
 from sluice.runs.document import read
@@ -29,6 +31,7 @@ from sluice.runs.fitted import fit, to_read
 from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.planning import bucket_depth, cut_spans, span_size
 from sluice.runs.settings import check_kept
+from sluice.runs.settled import read_settled, write_settled
 from sluice.runs.state import FrozenTier, Input, Inputs, PassedOver, Span, Start
 from sluice.task.file import load_task, parse_task
 from sluice.task.task import Task
@@ -232,6 +235,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     if not services.work.put_new(keys.spans, msgspec.json.encode(items)):
         items = decode(services.work.get(keys.spans), list[Span])
+    settled = _settled(services, keys, asked.task)
     now = services.now()
     start = Start(
         run=keys.run,
@@ -254,8 +258,22 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         tokens=deployment.catalog.tokens.characters,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
+        settled=settled,
     )
     services.work.put_new(keys.start, start.write())
+
+
+def _settled(services: Services, keys: Keys, task: Task) -> int:
+    """Write what people have settled of the task's texts, unless somebody was faster; how many records that are."""
+    if not task.corrections.settle:
+        return 0
+    corrections = Corrections(services.results, task.name)
+    corrections.refresh()
+    found = settled_by_people(task, corrections)
+    if not found:
+        return 0
+    services.work.put_new(keys.settled, write_settled(found))
+    return len(read_settled(services.work.get(keys.settled)))
 
 
 def _prices(deployment: Deployment, tiers: list[FrozenTier]) -> dict[str, str]:

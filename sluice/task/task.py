@@ -26,7 +26,7 @@ from sluice.task.quality import FEWEST_TAUGHT, MOST_DRAWN, Audit, Quality
 from sluice.task.router import COMPLEX, SIMPLE, Router
 from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
 from sluice.task.scores import score_problems
-from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Limits, Report, Reuse, Tier
+from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Corrections, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
 from sluice.task.unsaid import leave_out_unsaid
 
@@ -127,6 +127,7 @@ class Task(Strict):
     reuse: Reuse | None = Field(
         None, description="For how long replies are kept for later runs, which then do not ask for them; none: not."
     )
+    corrections: Corrections = Field(Corrections(), description="What runs make of what people have said of rows.")
     limits: Limits = Field(Limits(), description="When a run counts as over its limits.")
     report: Report = Field(Report(), description="What a run's report may show of the rows.")
     trigger: Trigger = Field(
@@ -367,14 +368,15 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: what is kept, budget, reuse, limits, report, trigger and transport. Name and description count, since
-        the request holds them; so does the order of labels and fields.
+        Left out: what is kept, budget, reuse, corrections, limits, report, trigger and transport. Name and description
+        count, since the request holds them; so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
             exclude={
                 "budget": True,
                 "reuse": True,
+                "corrections": True,
                 "limits": True,
                 "report": True,
                 "trigger": True,

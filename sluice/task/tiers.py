@@ -116,6 +116,14 @@ class Reuse(Strict):
     )
 
 
+class Corrections(Strict):
+    """What later runs make of what people have said of rows."""
+
+    settle: Yes = Field(
+        True, description="Whether a text keeps in later runs what people have settled, and no model is asked about it."
+    )
+
+
 class Limits(Strict):
     """Shares of the rows, and of the inputs, above which a run ends as over_limit."""
 

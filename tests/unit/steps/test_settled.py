@@ -1,0 +1,188 @@
+"""What people have settled stays settled in the next run, which asks nobody about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.api.quality import compare, evaluate, verify
+from sluice.results.corrections import Correction
+from sluice.results.settled import PEOPLE, question_of
+from sluice.results.wanted import Wanted
+from sluice.steps import publish, rejudge
+from sluice.task.file import parse_task
+from tests.harness.drive import Cloud, jsonl
+from tests.harness.reviewed import opened
+from tests.unit.steps import test_certified_runs as certified
+
+TASK: dict[str, Any] = {
+    "name": "t",
+    "input": {"id": "id", "text": "text"},
+    "labels": ["a", "b", "c"],
+    "tiers": [{"model": "nova-micro", "transport": "on_demand"}],
+}
+WITH_FIELDS = TASK | {"answer": {"fields": {"amount": {"type": "integer"}}}}
+ROWS = [{"id": str(n), "text": f"text {n % 5}"} for n in range(8)]  # 5, 6 and 7 have the texts of 0, 1 and 2
+
+
+class Desk:
+    """A cloud whose models answer `a` to everything, what they were asked, and people who know better."""
+
+    def __init__(self, word: str = "certain") -> None:
+        self.word, self.texts = word, list[str]()
+        self.cloud = Cloud(self._answer)
+
+    def _answer(self, _model: str, text: str) -> str:
+        self.texts.append(text)
+        return json.dumps({"label": "a", "confidence": self.word, "amount": 7})
+
+    def run(self, task: dict[str, Any] = TASK, name: str = "a") -> dict[str, Any]:
+        self.texts.clear()
+        return self.cloud.run(parse_task(task, "t"), {f"{name}.jsonl": jsonl(ROWS)})
+
+    def rows(self, summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        published = opened(self.cloud, summary)
+        found = [row for batch in published.batches(Wanted(), published.schema.names) for row in batch.to_pylist()]
+        return {row["id"]: row for row in found}
+
+    def say(self, summary: dict[str, Any], name: str, label: str, **more: Any) -> None:
+        row = self.rows(summary)[name]
+        said: dict[str, Any] = {
+            **{key: row[key] for key in ("source", "line", "record")},
+            "labels": [label],
+            "question": question_of(parse_task(summary["definition"], "t", frozen=True)),
+            "by": "ann",
+            "at": "2026-11-20T10:00:00+00:00",
+            "run": summary["run_id"],
+            **more,
+        }
+        opened(self.cloud, summary).corrections.add([Correction(**said)])
+
+
+def test_the_next_run_keeps_what_people_said_and_asks_nobody() -> None:
+    """Of all rows of the text, at no cost, with who said it beside them; the books hold, and count them apart."""
+    desk = Desk()
+    before = desk.run()
+    desk.say(before, "0", "b")
+    desk.say(before, "3", "c")
+    after = desk.run(name="b")
+    rows = desk.rows(after)
+    assert {name: (row["label"], row["model"] == PEOPLE) for name, row in rows.items() if row["label"] != "a"} == {
+        "0": ("b", True),
+        "5": ("b", True),
+        "3": ("c", True),
+    }
+    row = rows["5"]
+    assert (row["status"], row["tier"], row["attempts"], row["trail"], row["cost_usd"]) == ("accepted", None, 0, [], 0)
+    assert (row["correction"], row["corrected_by"]) == ("confirmed", "ann")
+    assert sorted(text[-1] for text in desk.texts) == ["1", "2", "4"]
+    assert after["rows"] == {"in": 8, "accepted": 8, "unresolved": 0, "rejected": 0}
+    assert after["settled"] == {"rows": 3}
+    assert after["records"]["distinct"] == 3
+    assert after["labels"] == {"a": 5, "b": 2, "c": 1}
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (TASK | {"labels": ["a", "b", "c", "d"]}, {}),  # perhaps it is a `d`
+        (TASK | {"corrections": {"settle": False}}, {}),
+        (TASK, {"question": None}),  # of a version that did not say under which labels
+        (WITH_FIELDS, {}),  # a label alone is not all that is asked for
+    ],
+)
+def test_others_are_asked_about_anew(task: dict[str, Any], said: dict[str, Any]) -> None:
+    """An answer to another question, a part of one, or one that the task does not want, settles nothing."""
+    desk = Desk()
+    desk.say(desk.run(), "0", "b", **said)
+    assert desk.run(task, "b")["settled"]["rows"] == 0
+    assert len(desk.texts) == 5
+
+
+def test_people_who_disagree_settle_nothing() -> None:
+    """Not about a row, and not about two rows of a text; one who takes it back, neither."""
+    desk = Desk()
+    before = desk.run()
+    for name, label, by in (("0", "b", "ann"), ("0", "c", "ben"), ("1", "b", "ann"), ("6", "c", "ann")):
+        desk.say(before, name, label, by=by)
+    desk.say(before, "2", "b")
+    desk.say(before, "2", "b", labels=None, withdraws=(5, 1))
+    assert desk.run(name="b")["settled"]["rows"] == 0
+
+
+def test_fields_that_were_looked_at_stand_beside_those_that_were_changed() -> None:
+    """So the answer is whole, as the row's reviewer had it before them."""
+    desk = Desk()
+    before = desk.run(WITH_FIELDS)
+    desk.say(before, "0", "b", shown={"amount": 7})
+    desk.say(before, "1", "c", shown={"amount": 7}, fields={"amount": 9})
+    rows = desk.rows(desk.run(WITH_FIELDS, "b"))
+    assert [(rows[name]["label"], rows[name]["amount"]) for name in "0516"] == [("b", 7), ("b", 7), ("c", 9), ("c", 9)]
+
+
+def test_a_run_whose_models_settle_nothing_has_not_succeeded() -> None:
+    """Whatever people had settled before it; one of which nothing is left to ask has."""
+    desk = Desk("unsure")
+    before = desk.run()
+    desk.say(before, "0", "b")
+    after = desk.run(name="b")
+    assert (after["status"], after["rows"]["accepted"], after["rows"]["unresolved"]) == ("nothing_accepted", 2, 6)
+    for name in "1234":
+        desk.say(before, name, "b")
+    last = desk.run(name="c")
+    assert (last["status"], last["settled"]["rows"], last["cost_usd"], desk.texts) == ("succeeded", 8, 0, [])
+
+
+def test_what_people_said_measures_no_run_that_took_it_over() -> None:
+    """It would agree with itself: neither evaluate nor compare counts such rows, and a text's twins go with it."""
+    desk = Desk()
+    before = desk.run()
+    desk.say(before, "0", "b")
+    desk.say(before, "4", "a", question=None)  # asked about again
+    again = desk.cloud.run(parse_task(TASK | {"instructions": "anew"}, "t"), {"a.jsonl": jsonl(ROWS)})
+    found = evaluate(opened(desk.cloud, again), again, "corrections")
+    assert found["known"] == 1
+    first, second = ((opened(desk.cloud, each), each) for each in (before, again))
+    assert compare(first, second, "corrections")["rows"]["compared"] == 6
+
+
+def test_settled_rows_leave_the_population_of_a_certificate() -> None:
+    """Before ranks are given: none is drawn, and whoever verifies the certificate finds the same population."""
+    cloud = Cloud(certified.reply, certified.SETTINGS)
+    before = cloud.run(certified.task_of(), certified.FILES)
+    rows = [row for row in cloud.rows() if row["status"] == "accepted"][:40]
+    question = question_of(certified.task_of())
+    log = opened(cloud, before).corrections
+    about = {"by": "ann", "at": "2026-11-20T10:00:00+00:00", "run": before["run_id"], "question": question}
+    log.add([Correction(labels=["red"], **{k: row[k] for k in ("source", "line", "record")}, **about) for row in rows])
+    after = cloud.run(certified.task_of(instructions="anew"), certified.FILES)
+    said = {row["record"] for row in rows}
+    assert after["settled"]["rows"] >= 40
+    certificate, draws = certified.stored(cloud, after["run_id"])
+    good = after["rows"]["in"] - after["rows"]["rejected"] - after["settled"]["rows"]
+    assert certificate.population == good - certified.TRAIN
+    assert not said & draws.keys
+    kept = cloud.results.get(f"reports/{after['run_id']}/certificate.json")
+    assert verify(opened(cloud, after), after, kept)["problems"] == []
+
+
+def test_a_run_that_is_judged_again_keeps_what_still_fits() -> None:
+    """What people said under a label that the task no longer has is no answer any more."""
+    desk = Desk()
+    before = desk.run()
+    desk.say(before, "0", "b")
+    desk.say(before, "3", "c")
+    after = desk.run(name="b")
+    task = parse_task(TASK | {"labels": ["a", "b"]}, "t")
+    again = rejudge.run(desk.cloud.services, after["run_id"], task)
+    desk.cloud.drive(again)
+    summary = publish.run(desk.cloud.services, again)
+    rows = desk.rows(summary)
+    assert [(rows[name]["status"], rows[name]["label"]) for name in "053"] == [
+        ("accepted", "b"),
+        ("accepted", "b"),
+        ("unresolved", None),
+    ]
+    assert summary["settled"]["rows"] == 3
