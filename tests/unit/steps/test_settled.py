@@ -13,6 +13,7 @@ from sluice.results.settled import PEOPLE, question_of
 from sluice.results.wanted import Wanted
 from sluice.steps import publish, rejudge
 from sluice.task.file import parse_task
+from tests.faults.certified import reply
 from tests.harness.drive import Cloud, jsonl
 from tests.harness.reviewed import opened
 from tests.unit.steps import test_certified_runs as certified
@@ -150,7 +151,7 @@ def test_what_people_said_measures_no_run_that_took_it_over() -> None:
 
 def test_settled_rows_leave_the_population_of_a_certificate() -> None:
     """Before ranks are given: none is drawn, and whoever verifies the certificate finds the same population."""
-    cloud = Cloud(certified.reply, certified.SETTINGS)
+    cloud = Cloud(reply, certified.SETTINGS)
     before = cloud.run(certified.task_of(), certified.FILES)
     rows = [row for row in cloud.rows() if row["status"] == "accepted"][:40]
     question = question_of(certified.task_of())
