@@ -27,3 +27,4 @@ class ExportShape(StrEnum):
 
     FINE_TUNING = "fine-tuning"
     GOLD = "gold"
+    EXAMPLES = "examples"

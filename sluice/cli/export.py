@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import yaml
+
 from sluice.cli.display import busy
 from sluice.cli.exits import ExitCode, complain
 from sluice.errors import BadRequest
 from sluice.files import plain, whole_file
+from sluice.results.task_examples import examples_of
 from sluice.results.export import FineTuning, gold_lines, total_left_out
 
 if TYPE_CHECKING:
@@ -42,6 +45,15 @@ def export_gold(published: Published, out: Path) -> ExitCode:
     count = _write(out, gold_lines(published))
     print(f"{out}: {count:,} rows with the last tier's accepted answer")
     return ExitCode.SUCCEEDED if count else ExitCode.USAGE
+
+
+def export_examples(published: Published, out: Path, most: int) -> ExitCode:
+    """Write rows that people have settled as the part `examples` of a task file."""
+    found = examples_of(published, most)
+    with whole_file(out) as file:
+        file.write(yaml.safe_dump({"examples": found}, allow_unicode=True, sort_keys=False, width=120).encode())
+    print(f"{out}: {len(found):,} examples; look at them before they go into the task file, which each request repeats")
+    return ExitCode.SUCCEEDED
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> int:

@@ -322,13 +322,17 @@ def verify(
     epilog=examples(
         "sluice export out/demo --as fine-tuning --out out/student",
         "sluice export tickets-20261120t101500-0123456789 --as gold --out gold.jsonl",
+        "sluice export out/demo --as examples --out examples.yaml",
     )
 )
 def export(  # noqa: PLR0913, PLR0917 - one for each option
     run: RunOrFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A folder; of gold a file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A folder; of gold and examples a file.")],
     as_: Annotated[ExportShape, typer.Option("--as", help="What is written.")] = ExportShape.FINE_TUNING,
-    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="At most so many records.")] = 10_000,
+    most: Annotated[
+        int | None,
+        typer.Option("--most", metavar="N", min=1, help="At most so many; else 10,000, or 20 examples."),
+    ] = None,
     validation: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=0.5, help="The share that is held back for validation.")
     ] = 0.1,
@@ -337,7 +341,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the strongest tier's answers as training data.
+    """Write the strongest tier's answers as training data, or what people have settled as examples.
 
     fine-tuning: train.jsonl and validation.jsonl for a customization job of Bedrock (bedrock-conversation-2024), with
     the very instructions and texts that a run sends. Repeats of a text, rows that a correction disputes, cut texts and
@@ -345,16 +349,21 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
 
     gold: a line for each row with source, line, id and label, as `sluice evaluate --gold` reads it.
 
+    examples: texts that people have settled (`sluice review`) with their answers, as the part `examples` of a task
+    file; those that the models had wrong first, each label in turn, none longer than 1,500 characters.
+
     Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, or there is nothing.
     """
-    from sluice.cli.export import export_fine_tuning, export_gold  # noqa: PLC0415
+    from sluice.cli.export import export_examples, export_fine_tuning, export_gold  # noqa: PLC0415
     from sluice.cli.fetch import folder_of  # noqa: PLC0415
     from sluice.results.folder import all_in_folder  # noqa: PLC0415
 
     def write(published: Published) -> ExitCode:
         if as_ is ExportShape.GOLD:
             return export_gold(published, out)
-        return export_fine_tuning(published, out, most, validation, seed)
+        if as_ is ExportShape.EXAMPLES:
+            return export_examples(published, out, min(most or 20, 100))
+        return export_fine_tuning(published, out, most or 10_000, validation, seed)
 
     folder = folder_of(run)
     if folder is not None:

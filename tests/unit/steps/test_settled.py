@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sluice.api.quality import compare, evaluate, verify
+from sluice.errors import BadRequest
 from sluice.results.corrections import Correction
+from sluice.results.task_examples import examples_of
 from sluice.results.settled import PEOPLE, question_of
 from sluice.results.wanted import Wanted
 from sluice.steps import publish, rejudge
@@ -147,6 +149,22 @@ def test_what_people_said_measures_no_run_that_took_it_over() -> None:
     assert found["known"] == 1
     first, second = ((opened(desk.cloud, each), each) for each in (before, again))
     assert compare(first, second, "corrections")["rows"]["compared"] == 6
+
+
+def test_settled_texts_are_examples_of_a_task() -> None:
+    """With whole answers, as the task file takes them; what the models had wrong goes first, each label in turn."""
+    desk = Desk()
+    before = desk.run(WITH_FIELDS)
+    for name, label in (("0", "a"), ("1", "a"), ("2", "b"), ("3", "b")):
+        desk.say(before, name, label, shown={"amount": 7})
+    desk.say(before, "4", "c")  # of which nobody said the amount
+    found = examples_of(opened(desk.cloud, before), 3)
+    assert {each["label"] for each in found[:2]} == {"a", "b"}
+    assert all(each["amount"] == 7 and each["text"] in {"text 0", "text 1", "text 2", "text 3"} for each in found)
+    assert len(parse_task(WITH_FIELDS | {"examples": found}, "t").examples) == 3
+    other = Desk()
+    with pytest.raises(BadRequest, match="no text that people have settled"):
+        examples_of(opened(other.cloud, other.run()), 3)
 
 
 def test_settled_rows_leave_the_population_of_a_certificate() -> None:
