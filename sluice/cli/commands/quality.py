@@ -341,7 +341,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     region: StackRegionOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the strongest tier's answers as training data, or what people have settled as examples.
+    """Write answers as training data, known answers or examples.
 
     fine-tuning: train.jsonl and validation.jsonl for a customization job of Bedrock (bedrock-conversation-2024), with
     the very instructions and texts that a run sends. Repeats of a text, rows that a correction disputes, cut texts and

@@ -26,7 +26,8 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 # fmt: off
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
-    "inputs", "passed_over", "rows", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels", "cost_usd",
+    "inputs", "passed_over", "rows", "settled", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels",
+    "cost_usd",
     "fillers", "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate",
     "score", "audit", "findings", "definition", "quotas", "cause",
 ]

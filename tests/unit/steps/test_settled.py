@@ -14,6 +14,7 @@ from sluice.results.task_examples import examples_of
 from sluice.results.settled import PEOPLE, question_of
 from sluice.results.wanted import Wanted
 from sluice.steps import publish, rejudge
+from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from tests.faults.certified import reply
 from tests.harness.drive import Cloud, jsonl
@@ -149,6 +150,22 @@ def test_what_people_said_measures_no_run_that_took_it_over() -> None:
     assert found["known"] == 1
     first, second = ((opened(desk.cloud, each), each) for each in (before, again))
     assert compare(first, second, "corrections")["rows"]["compared"] == 6
+
+
+def test_no_route_takes_a_settled_row() -> None:
+    """Neither as a row nor by its bytes, so that what is planned for a route is what it sends."""
+    task = TASK | {
+        "tiers": [{"model": "nova-micro", "transport": "on_demand"}, {"model": "nova-pro", "transport": "on_demand"}],
+        "routes": [{"when": {"properties": {"text": {"const": "text 0"}}, "required": ["text"]}, "tier": 1}],
+    }
+    desk = Desk()
+    before = desk.run(task)
+    assert before["routes"][0]["rows"] == 2
+    desk.say(before, "0", "b")
+    after = desk.run(task, "b")
+    assert (after["routes"][0]["rows"], after["settled"], after["rows"]["accepted"]) == (0, {"rows": 2}, 8)
+    plan = Run(desk.cloud.work, after["run_id"]).plan
+    assert plan.routed == {0: (0, 0)}
 
 
 def test_settled_texts_are_examples_of_a_task() -> None:
