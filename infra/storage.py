@@ -147,8 +147,9 @@ class Storage(Construct):
         _allow_objects(function, self.work, "notices", "s3:GetObject", "s3:PutObject")
 
     def grant_corrections(self, function: lambda_.Function) -> None:
-        """Let `function` read what people have said of rows."""
-        _allow_list(function, self.results)
+        """Let `function` read what people have said of rows: it lists the folder, and reads what is there alone."""
+        folder = {"StringLike": {"s3:prefix": f"{FOLDER}/*"}}
+        allow(function, ["s3:ListBucket"], [self.results.bucket_arn], conditions=folder)
         _allow_objects(function, self.results, FOLDER, "s3:GetObject")
         self.grant_key(function)
 

@@ -10,8 +10,8 @@ from sluice.cli.display import busy
 from sluice.cli.exits import ExitCode, complain
 from sluice.errors import BadRequest
 from sluice.files import plain, whole_file
-from sluice.results.task_examples import examples_of
 from sluice.results.export import FineTuning, gold_lines, total_left_out
+from sluice.results.task_examples import examples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -118,7 +118,7 @@ def _rows(run: Run) -> Text:
     if rows.total:
         text.append(f"   ({percent(rows.accepted, rows.total)} accepted)")
     if run.settled.rows:
-        text.append(f"\n{run.settled.rows:,} of the accepted had been settled by people before, and no model was asked")
+        text.append(f"\n{run.settled.rows:,} rows had been settled by people before, and no model was asked")
     if rows.total > rows.rejected and run.records.distinct:
         again = f"; rows that repeat a text and share its answer: {run.repeated:,}" if run.repeated > 0 else ""
         text.append(f"\n{run.records.distinct:,} distinct records{again}")

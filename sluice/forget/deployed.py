@@ -18,6 +18,7 @@ from sluice.rows.containers import container_of
 from sluice.runs.document import read
 from sluice.runs.inbox import SUBMITTED
 from sluice.runs.keys import REQUESTS, Keys
+from sluice.runs.settled import read_settled
 from sluice.runs.state import Input, Inputs
 from sluice.task.file import parse_task
 
@@ -68,6 +69,8 @@ class Beyond:
             unread = {(item.uri, item.version) for item in self.frozen[known.run]} & held.keys()
             if known.run in gone or (unread and not known.published):
                 self._withdraw(known.run)
+            else:
+                self._settled(known.run)
         if planner.found.pieces or gone:
             self._queries()
             planner.found.not_reached.append(NOT_HERE)
@@ -164,6 +167,15 @@ class Beyond:
         found.withdrawn.append(
             f"run {run} can be neither resumed nor judged again{', and the model that it had taught is gone' * learned}"
         )
+
+    def _settled(self, run: str) -> None:
+        """What people had said of the texts, as a run had it that has read none of them."""
+        key = Keys(run).settled
+        data = self.work.find(key)
+        here = {record.record for record in read_settled(data or b"")} & self.planner.records
+        if here:
+            piece = work.TakeSettled(at=(WORK, key), records=sorted(here))
+            self.planner.found.add("answers that were settled before a run", len(here), piece)
 
     def _queries(self) -> None:
         keys = [key for key, _ in self.work.keys(QUERIES)]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sluice.quality.verification import Verification, first_label
 from sluice.reasons import Status
 from sluice.results.groups import GroupsCount, tell_groups
+from sluice.results.settled import PEOPLE
 from sluice.results.wanted import Wanted
 from sluice.runs.drawn import ForgottenDraws
 
@@ -120,7 +121,7 @@ def certificate_without(
     """
     uris = [item["uri"] for item in document["inputs"]]
     sampled, train = Verification(certificate, document).drawn(published)
-    good = [row for row in gone if row.status != Status.REJECTED]
+    good = [row for row in gone if row.status != Status.REJECTED and row.model != PEOPLE]
     taught = [row for row in good if row.place in train]
     asked = [row for row in good if row.place in sampled]
     kept = [row for row in good if row.status == Status.ACCEPTED and row.tier == 0]

@@ -19,6 +19,7 @@ from sluice.report.report import render
 from sluice.results.published import parquet_at
 from sluice.results.run_table import run_parquet
 from sluice.rows.containers.lines import split_lines
+from sluice.runs.settled import read_settled, write_settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -76,6 +77,9 @@ def _do(stores: Mapping[str, Store], piece: work.AnyPiece) -> None:
             _take_lines(stores[store], key, lines)
         case work.TakeReplies(at=(store, key), records=records):
             take_replies(stores[store], key, {record.encode() for record in records})
+        case work.TakeSettled(at=(store, key), records=records):
+            left = [record for record in read_settled(stores[store].get(key)) if record.record not in records]
+            _write(stores[store], key, write_settled(left))
         case work.TakeJournal(at=(store, key), records=records):
             take_journal(stores[store], key, None if records is None else set(records))
         case work.Remove(store=store, keys=keys):

@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from sluice.results.published import Origin, Published
     from sluice.task.task import Task
 
-COLUMNS = ("source", "line", "record", "id", "status", "reason", "labels", "tier", "score", "trail", "truncated")
+COLUMNS = (
+    "source",
+    "line",
+    "record",
+    "id",
+    "status",
+    "reason",
+    "labels",
+    "tier",
+    "model",
+    "score",
+    "trail",
+    "truncated",
+)
 
 Place = tuple[str, int]  # source, line
 
@@ -39,6 +52,7 @@ class GoneRow(msgspec.Struct, frozen=True):
     reason: str | None = None
     labels: list[str] | None = None
     tier: int | None = None
+    model: str | None = None
     score: float | None = None
     trail: list[dict[str, Any]] | None = None
     truncated: bool | None = None
@@ -164,18 +178,17 @@ class Held(NamedTuple):
     id: str | None
 
 
-def held_still(runs: Iterable[RunFiles]) -> dict[str, Held]:
-    """Find of each forgotten record a row that has it and stays, if there is one: what belongs to the record stays."""
+def held_still(runs: Iterable[RunFiles], records: Iterable[str]) -> dict[str, Held]:
+    """Find of each of these records a row that has it and stays, if there is one: what belongs to the record stays."""
     found: dict[str, Held] = {}
-    runs = list(runs)
-    records = pa.array(sorted({row.record for run in runs for row in run.gone if row.record}), pa.string())
+    wanted = pa.array(sorted(records), pa.string())
     for run in runs:
         gone = {row.place for row in run.gone}
         names = [
             name for name in ("source", "line", "record", "id") if run.whole.parts and name in run.whole.stored.names
         ]
         for batch in run.whole.batches(Wanted(), names) if "record" in names else ():
-            for row in batch.filter(pc.is_in(batch["record"], records)).to_pylist():
+            for row in batch.filter(pc.is_in(batch["record"], wanted)).to_pylist():
                 if (row["source"], row["line"]) not in gone:
                     found.setdefault(row["record"], Held(row["source"], row["line"], row.get("id")))
     return found

@@ -107,10 +107,13 @@ class Planner:
             run.gone = self.finder.rows(run)
         if self.finder.refused and not any(run.gone for run in runs):
             raise self.finder.refused[0]
-        self.held = held_still(runs)
-        self.records = {row.record for run in runs for row in run.gone if row.record} - set(self.held)
+        self.logs = {task: self._logs(task) for task in sorted(self.site.tasks)}
+        gone = {row.record for run in runs for row in run.gone if row.record}
+        said = {entry.record for entry in self._said() if self._by_id(entry)}
+        self.held = held_still(runs, gone | said)
+        self.records = (gone | said) - set(self.held)
         found.rows = {run.run: len(run.gone) for run in runs if run.gone}
-        found.texts = len({row.record for run in runs for row in run.gone if row.record})
+        found.texts = len(gone)
         # Results come last but for what is told of them: by them it is found again what a row's other places are.
         self._replies()
         self._journal()
@@ -179,10 +182,7 @@ class Planner:
     def _corrections(self) -> None:
         """What people said of the rows; each line that is left keeps its number."""
         gone = {(row.source, row.line, row.record or "") for run in self.site.runs for row in run.gone}
-        store = self.site.home
-        for task in sorted(self.site.tasks):
-            keys = [key for key, _ in store.keys(f"{FOLDER}/{task}/") if key.endswith(".jsonl")]
-            logs = {key: self._entries(store, key) for key in keys}
+        for logs in self.logs.values():
             said = {entry.place for entry in chain.from_iterable(logs.values())}
             for key, entries in logs.items():
                 lines = {
@@ -193,8 +193,14 @@ class Planner:
                 if lines:
                     self.found.add("corrections", len(lines), work.TakeLines(at=(self.site.results, key), lines=lines))
 
-    def _entries(self, store: Store, key: str) -> list[Correction]:
-        return [decode(line, Correction) for line in store.get(key).splitlines()]
+    def _logs(self, task: str) -> dict[str, list[Correction]]:
+        """What people said of a task's rows, by the objects in which it stands."""
+        store = self.site.home
+        keys = [key for key, _ in store.keys(f"{FOLDER}/{task}/") if key.endswith(".jsonl")]
+        return {key: [decode(line, Correction) for line in store.get(key).splitlines()] for key in keys}
+
+    def _said(self) -> Iterator[Correction]:
+        return chain.from_iterable(entries for logs in self.logs.values() for entries in logs.values())
 
     def _by_id(self, entry: Correction) -> bool:
         """Whether a correction is about a row of the person that no run has any more."""

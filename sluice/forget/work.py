@@ -55,6 +55,13 @@ class TakeReplies(Piece, frozen=True, kw_only=True):
     records: list[str]
 
 
+class TakeSettled(Piece, frozen=True, kw_only=True):
+    """Rewrite what people had settled before a run, without these records."""
+
+    at: At
+    records: list[str]
+
+
 class TakeJournal(Piece, frozen=True, kw_only=True):
     """Rewrite the replies that a folder keeps without those to these records; `records` None: without any."""
 
@@ -85,7 +92,7 @@ class CleanInput(Piece, frozen=True, kw_only=True):
     work: str
 
 
-AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeJournal | Remove | CleanInput
+AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeSettled | TakeJournal | Remove | CleanInput
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True):

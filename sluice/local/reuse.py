@@ -1,4 +1,4 @@
-"""What outlasts a run, in the folder of the results: replies, audits, samples and what people said, as in the buckets."""
+"""What outlasts a run, in the folder of the results as in the buckets: replies, audits, samples, what people said."""
 
 from __future__ import annotations
 

@@ -21,11 +21,15 @@ T = TypeVar("T")
 SEED_BYTES = 16
 
 
-def seed_of(task_version: str, inputs: Iterable[Input]) -> str:
-    """The seed of a run's draws, 32 hex digits: the same for the same task over the same names and bytes."""
+def seed_of(task_version: str, inputs: Iterable[Input], settled: bytes = b"") -> str:
+    """The seed of a run's draws, 32 hex digits: the same for the same task over the same names and bytes.
+
+    Texts that people have `settled` leave the population. Whoever chose them may have known what an earlier run had
+    drawn, and how its answers did: only ranks under a seed that nobody knew by then are uniform over what is left.
+    """
     frozen = [(each.uri, each.etag, each.bytes) for each in inputs]
-    told = json.dumps([task_version, frozen], ensure_ascii=True, separators=(",", ":"))
-    return blake2b(told.encode(), digest_size=SEED_BYTES).hexdigest()
+    told = json.dumps([task_version, frozen], ensure_ascii=True, separators=(",", ":")).encode()
+    return blake2b(told + settled, digest_size=SEED_BYTES).hexdigest()
 
 
 class Ranks:

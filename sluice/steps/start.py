@@ -235,7 +235,7 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
     items = [Span(run=keys.run, span=n, pieces=pieces) for n, pieces in enumerate(spans)]
     if not services.work.put_new(keys.spans, msgspec.json.encode(items)):
         items = decode(services.work.get(keys.spans), list[Span])
-    settled = _settled(services, keys, asked.task)
+    settled = _settle(services, keys, asked.task)
     now = services.now()
     start = Start(
         run=keys.run,
@@ -254,26 +254,26 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         spans=len(items),
         prices=_prices(deployment, tiers),
         requests_in=REQUESTS,
-        seed=seed_of(asked.task.version, inputs) if asked.task.drawn else None,
+        seed=seed_of(asked.task.version, inputs, settled) if asked.task.drawn else None,
         tokens=deployment.catalog.tokens.characters,
         quotas=quotas,
         warnings=[*asked.warnings, *warnings],
-        settled=settled,
+        settled=len(read_settled(settled)),
     )
     services.work.put_new(keys.start, start.write())
 
 
-def _settled(services: Services, keys: Keys, task: Task) -> int:
-    """Write what people have settled of the task's texts, unless somebody was faster; how many records that are."""
-    if not task.corrections.settle:
-        return 0
+def _settle(services: Services, keys: Keys, task: Task) -> bytes:
+    """Write what people have settled of the task's texts, unless somebody was faster; what is written."""
+    if not task.settles:
+        return b""
     corrections = Corrections(services.results, task.name)
     corrections.refresh()
     found = settled_by_people(task, corrections)
     if not found:
-        return 0
+        return b""
     services.work.put_new(keys.settled, write_settled(found))
-    return len(read_settled(services.work.get(keys.settled)))
+    return services.work.get(keys.settled)
 
 
 def _prices(deployment: Deployment, tiers: list[FrozenTier]) -> dict[str, str]:

@@ -324,6 +324,11 @@ class Task(Strict):
         return self.tiers[0].min_score if self.tiers[0].is_learned else self.gates.min_score
 
     @property
+    def settles(self) -> bool:
+        """Whether texts keep what people have settled. Not where a sample was labelled before: that is of all rows."""
+        return self.corrections.settle and not (self.quality is not None and self.quality.by_gold)
+
+    @property
     def gives_scores(self) -> bool:
         """Whether the first tier's answers get a score, which decides whether they stand."""
         return self.quality is not None or self.min_score is not None

@@ -15,7 +15,9 @@ from pyarrow import ipc
 
 from sluice.answers.reuse import read_chunks
 from sluice.files import digest_of
+from sluice.results.corrections import Correction, Corrections
 from sluice.results.folder import give_way
+from sluice.results.settled import question_of
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud, jsonl
 
@@ -79,8 +81,27 @@ def two_runs(rows: int, people: int, **changes: Any) -> tuple[Cloud, Task, list[
     cloud, task = Cloud(reply, dict(SETTINGS)), task_of(**changes)
     files = {"a.jsonl": jsonl(rows_of(rows, people)), "b.jsonl": jsonl(rows_of(rows // 2, people, first=rows))}
     first = cloud.run(task, {"a.jsonl": files["a.jsonl"]})
+    settle(cloud, task, first, rows // 10)
     second = cloud.run(task, files)
     return cloud, task, [first, second]
+
+
+def settle(cloud: Cloud, task: Task, summary: dict[str, Any], count: int) -> None:
+    """Let somebody confirm the first accepted rows of a run, so that the next one takes them for settled."""
+    said = [
+        Correction(
+            **{name: row[name] for name in ("source", "line", "record", "id", "labels")},
+            shown={"ref": row["ref"]},
+            note=f"{row['person']} asked",
+            question=question_of(task),
+            by="ann",
+            at="2026-11-28T10:00:00+00:00",
+            run=summary["run_id"],
+        )
+        for row in cloud.rows()
+        if row["status"] == "accepted"
+    ]
+    Corrections(cloud.results, task.name).add(said[:count])
 
 
 def as_folder(cloud: Cloud, summaries: Iterable[dict[str, Any]], out: Path) -> None:

@@ -126,6 +126,21 @@ def test_only_publish_writes_results(deployed: Deployed, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+def test_only_start_reads_results_and_there_what_people_said_alone(deployed: Deployed, step: str) -> None:
+    """It lists and reads that folder; no step sees a published row."""
+    results = _bucket(deployed, "Results")
+    read = {
+        (action, resource, json.dumps(conditions))
+        for actions, resources, conditions in deployed.step(step)
+        for action, resource in product(actions, resources)
+        if resource.startswith(results) and action != "s3:PutObject"
+    }
+    folder = json.dumps({"StringLike": {"s3:prefix": "corrections/*"}})
+    mine = {("s3:GetObject", f"{results}/corrections/*", "{}"), ("s3:ListBucket", results, folder)}
+    assert read == (mine if step == "start" else set())
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_only_what_waited_and_what_was_merged_is_deleted(deployed: Deployed, step: str) -> None:
     """Markers go when their run has begun, replies when they stand in a larger object, all else by its age alone."""
     folder = {"start": "inbox", "publish": "replies"}.get(step)

@@ -14,9 +14,11 @@ from sluice.aws.versions import versions
 from sluice.errors import BadRequest
 from sluice.forget.asked import Asked
 from sluice.forget.cleaning import without
+from sluice.results.corrections import Correction, Corrections
 from sluice.results.wanted import Wanted
 from sluice.runs.inbox import Dropped, claim_key
 from sluice.runs.keys import Keys
+from sluice.runs.settled import SettledRecord, read_settled, write_settled
 from tests.harness.canaries import canary, holders, rows_of, two_runs
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ IDS = [row["id"] for row in rows_of(450, PEOPLE) if row["person"] in map(canary,
 @pytest.fixture(scope="module")
 def made() -> tuple[Cloud, list[dict[str, Any]]]:
     cloud, _, summaries = two_runs(300, PEOPLE)
+    assert summaries[1]["settled"]["rows"] > PEOPLE
     return cloud, summaries
 
 
@@ -130,6 +133,25 @@ def test_its_runs_are_told_anew_and_closed(stack: Deployed) -> None:
     protocol = json.loads(stack.stack.results.get(key))
     assert any("neither resumed nor judged again, and the model" in line for line in protocol["withdrawn"])
     assert not forget_deployed(stack.deployment, Asked.of(ids=IDS)).found.pieces
+
+
+def test_what_was_said_of_rows_that_no_run_has_any_more_goes_too(
+    made: tuple[Cloud, list[dict[str, Any]]], stack: Deployed
+) -> None:
+    """From the log, and from what a run had for settled that has read none of them and stays open; by the id alone."""
+    name, results, work = made[1][0]["run_id"], stack.stack.results, stack.stack.work
+    settled = [SettledRecord(record=letter * 32, labels=["red"], fields={"ref": letter}) for letter in "de"]
+    work.put(Keys(name).settled, write_settled(settled))
+    about: dict[str, Any] = {"source": "s3://gone/x.jsonl", "by": "ann", "at": "2026-11-28T10:00:00+00:00", "run": "r"}
+    said = [Correction(line=n, record=each.record, id=f"no {n}", **about) for n, each in enumerate(settled)]
+    Corrections(results, "t").add(said)
+    before = dict(everything(stack))
+    forget_deployed(stack.deployment, Asked.of(ids=["no 0"])).do("ann")
+    after = dict(everything(stack))
+    assert read_settled(after[Keys(name).settled]) == settled[1:]
+    assert holders(after.items(), "d" * 32) == set()
+    changed = {key for key in before if before[key] != after.get(key)}
+    assert {key.partition("/")[0] for key in changed - {Keys(name).settled}} == {"corrections", "athena"}
 
 
 def test_while_a_run_goes_on_nothing_is_looked_for(stack: Deployed) -> None:

@@ -47,6 +47,7 @@ def test_a_source_that_ends_in_digits_is_another_row() -> None:
     [
         seed_of("task2", [INPUT]),
         seed_of("task1", [INPUT, INPUT]),
+        seed_of("task1", [INPUT], b"settled"),
         seed_of("task1", [Input(uri="s3://b/b.jsonl", version="v1", etag="e1", bytes=10, container="jsonl")]),
         seed_of("task1", [Input(uri="s3://b/a.jsonl", version="v1", etag="e1", bytes=11, container="jsonl")]),
         seed_of("task1", [Input(uri="s3://b/a.jsonl", version="v1", etag="e2", bytes=10, container="jsonl")]),

@@ -9,9 +9,10 @@ import pytest
 
 from sluice.api.quality import compare, evaluate, verify
 from sluice.errors import BadRequest
-from sluice.results.corrections import Correction
-from sluice.results.task_examples import examples_of
+from sluice.quality.draws import seed_of
+from sluice.results.corrections import Correction, Corrections
 from sluice.results.settled import PEOPLE, question_of
+from sluice.results.task_examples import examples_of
 from sluice.results.wanted import Wanted
 from sluice.steps import publish, rejudge
 from sluice.steps.services import Run
@@ -185,7 +186,7 @@ def test_settled_texts_are_examples_of_a_task() -> None:
 
 
 def test_settled_rows_leave_the_population_of_a_certificate() -> None:
-    """Before ranks are given: none is drawn, and whoever verifies the certificate finds the same population."""
+    """Before ranks are given, under a seed that nobody knew who settled them; `verify` finds the same population."""
     cloud = Cloud(reply, certified.SETTINGS)
     before = cloud.run(certified.task_of(), certified.FILES)
     rows = [row for row in cloud.rows() if row["status"] == "accepted"][:40]
@@ -193,13 +194,16 @@ def test_settled_rows_leave_the_population_of_a_certificate() -> None:
     log = opened(cloud, before).corrections
     about = {"by": "ann", "at": "2026-11-20T10:00:00+00:00", "run": before["run_id"], "question": question}
     log.add([Correction(labels=["red"], **{k: row[k] for k in ("source", "line", "record")}, **about) for row in rows])
-    after = cloud.run(certified.task_of(instructions="anew"), certified.FILES)
+    task = certified.task_of(instructions="anew")
+    after = cloud.run(task, certified.FILES)
     said = {row["record"] for row in rows}
     assert after["settled"]["rows"] >= 40
     certificate, draws = certified.stored(cloud, after["run_id"])
     good = after["rows"]["in"] - after["rows"]["rejected"] - after["settled"]["rows"]
     assert certificate.population == good - certified.TRAIN
     assert not said & draws.keys
+    frozen = Run(cloud.work, after["run_id"]).inputs.inputs
+    assert draws.seed != seed_of(task.version, frozen)
     kept = cloud.results.get(f"reports/{after['run_id']}/certificate.json")
     assert verify(opened(cloud, after), after, kept)["problems"] == []
 
@@ -222,3 +226,23 @@ def test_a_run_that_is_judged_again_keeps_what_still_fits() -> None:
         ("unresolved", None),
     ]
     assert summary["settled"]["rows"] == 3
+
+
+def test_a_sample_that_was_labelled_before_is_drawn_of_all_rows() -> None:
+    """A run against gold settles nothing: else a word about a row would take the labelled sample from it."""
+    quality = {"against": "gold", "worse": 0.1, "sample": 100}
+    for task, settles in ((certified.task_of(quality=quality), False), (certified.task_of(), True)):
+        assert task.settles is settles
+        cloud = Cloud(reply)
+        said = Correction(
+            source="s",
+            line=1,
+            record="0" * 32,
+            labels=["red"],
+            question=question_of(task),
+            by="ann",
+            at="2026-11-20T10:00:00+00:00",
+            run="r",
+        )
+        Corrections(cloud.results, "t").add([said])
+        assert Run(cloud.work, cloud.begin(task, certified.FILES)).start.settled == settles
