@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import BadRequest
 from sluice.figures import place, row_number
 from sluice.quality.known import from_input
+from sluice.quality.verification import first_label
 from sluice.reasons import Status
 from sluice.results.source_rows import SourceRows
 from sluice.results.view import rank
@@ -46,13 +47,18 @@ COLUMNS = (
 LONGEST = 20_000  # characters of a text; what is behind is counted
 OWN = 40  # columns of the row's owner
 CELL = 500  # characters of one
+EVEN = 0.5  # below it the learned model says rather not
 SETTLED = 500  # rows that are settled, to be shown beside those that are like them
 QUEUES = {
     "conflict": ("In conflict", "People have said different things, without knowing of each other."),
     "unresolved": ("Unresolved", "No model gave an answer that passed."),
+    "learned": ("Against the learned model", "Accepted, with another label than the learned model thinks likely."),
     "gold": ("Against gold", "The answer is another than the known one."),
     "changed": ("Changed", "A stronger tier gave another label than the first."),
-    "score": ("Lowest scores", "Accepted, and the least likely to be what the strongest tier would have said."),
+    "score": (
+        "Lowest scores",
+        "From the first tier, and the least likely to be what the strongest would have said.",
+    ),
     "uniform": ("Uniform sample", "Drawn uniformly of all rows: the only queue that measures how good the run is."),
 }
 
@@ -129,8 +135,11 @@ class Desk:
             self.queues["gold"].offer(order, row)
         if changed:
             self.queues["changed"].offer(order, row)
-        if row["score"] is not None and row["status"] == Status.ACCEPTED:
-            self.queues["score"].offer(row["score"], row)
+        likely = chance_of(row)
+        if likely is not None and likely < EVEN:
+            self.queues["learned"].offer(likely, row)
+        if likely is not None and row["tier"] == 0:
+            self.queues["score"].offer(likely, row)
 
     def document(self) -> dict[str, Any]:
         """The page's data: the task's labels and fields, the queues as numbers of rows, the rows."""
@@ -191,6 +200,18 @@ class Desk:
             "said": [told(said) for said in log.heads],
             "seen": log.last,
         }
+
+
+def chance_of(row: Mapping[str, Any]) -> float | None:
+    """How likely the accepted label of a row is by the model that its run has taught; None without such a model.
+
+    The score says how likely the strongest tier gives the first tier's label; so another label has the rest at most.
+    """
+    first = first_label(row)
+    if first is None or row["status"] != Status.ACCEPTED:
+        return None
+    score: float = row["score"]
+    return score if first == ", ".join(row["labels"] or ()) else 1 - score
 
 
 def _cell(value: object) -> str:

@@ -252,9 +252,9 @@ def review(  # noqa: PLR0913, PLR0917 - one for each option
     """Look at a run's rows in your browser, and say what is right.
 
     Without --import or --file a page opens at an address of this machine, until Ctrl-C: unresolved rows, rows against
-    known answers, those that a stronger tier changed, the lowest scores, and a uniform sample, which alone measures how
-    good the run is. The keyboard is enough, and each decision is kept before the next row shows. --file writes the same
-    as one file; what it gives back goes in by --import.
+    known answers or a learned model, those that a stronger tier changed, the lowest scores, and a uniform sample, which
+    alone measures how good the run is. The keyboard is enough, and each decision is kept before the next row shows.
+    --file writes the same as one file; what it gives back goes in by --import.
 
     What is said is a layer over the results (`sluice results`, `sluice evaluate --gold corrections`), kept in
     corrections/TASK of the folder, or of the results bucket, by your own rights. Nothing that was said before is
