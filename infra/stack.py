@@ -100,6 +100,7 @@ def _grant(*, storage: Storage, functions: Functions, workflow: Workflow, bedroc
     storage.grant_replies(finds=functions["prepare"], keeps=functions["check"], merges=functions["publish"])
     storage.grant_samples(functions["plan"])
     storage.grant_audits(functions["publish"])
+    storage.grant_lessons(learns=functions["learn"], keeps=functions["publish"])
     storage.grant_choice(functions["start"])
     storage.grant_versions(functions["partition"])
     storage.grant_inbox(functions["start"])

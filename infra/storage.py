@@ -15,7 +15,7 @@ from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.results.corrections import FOLDER
 from sluice.runs.inbox import SUBMITTED
-from sluice.runs.keys import AUDITS, REPLIES, REQUESTS, SAMPLES
+from sluice.runs.keys import AUDITS, LEARNED, REPLIES, REQUESTS, SAMPLES
 from sluice.task.tiers import MAX_REUSE_DAYS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Storage(Construct):
             "Work",
             lifecycle_rules=[
                 _of_runs(options.keep_runs_days),
-                *(_expire(folder, options.keep_runs_days) for folder in ("claims", "notices")),
+                *(_expire(folder, options.keep_runs_days) for folder in ("claims", "notices", LEARNED)),
                 _expire(REQUESTS, options.sluice.keep_requests_days),
                 # A day more: S3 counts from the midnight behind the write, and a reply may be used on its last day.
                 *(_expire(f"{REPLIES}/{task}", days + 1) for task, days in (reuse_days or {}).items()),
@@ -110,6 +110,11 @@ class Storage(Construct):
     def grant_audits(self, function: lambda_.Function) -> None:
         """Let `function` enter a run among those that the alarm of a task's audits goes by; nothing is taken away."""
         _allow_objects(function, self.work, AUDITS, "s3:GetObject", "s3:PutObject")
+
+    def grant_lessons(self, *, learns: lambda_.Function, keeps: lambda_.Function) -> None:
+        """Let a function read what earlier runs have to teach, and one keep what a run has; nothing is taken away."""
+        _allow_objects(learns, self.work, LEARNED, "s3:GetObject")
+        _allow_objects(keeps, self.work, LEARNED, "s3:PutObject")
 
     def grant_samples(self, function: lambda_.Function) -> None:
         """Let `function` read what people have said of rows that were drawn before a run."""

@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections import Counter
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,23 +16,28 @@ from sluice.errors import BadRequest
 from sluice.files import write_whole
 from sluice.quality.learned import learn as teach
 from sluice.quality.learned import read, write
-from sluice.quality.lessons import fingerprint
+from sluice.quality.lessons import Head, fingerprint, pack_lessons
 from sluice.quality.teacher import teacher_for
 from sluice.quality.teaching import lessons_of, teacher_in
+from sluice.results.folder import DRAWS
 from sluice.results.origin import stand_in
+from sluice.runs.document import read as read_document
+from sluice.runs.drawn import Draws
+from sluice.runs.keys import LEARNED, LessonKeys
 from sluice.task.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from sluice.aws.s3 import Store
     from sluice.quality.learned import Learned
     from sluice.quality.lessons import Lesson, Teacher
     from sluice.quality.teaching import Earlier
 
-LEARNED = "learned"  # the folder, below which each task has its own
 
-
-def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LEARNED) -> dict[str, Any]:
+def learn(
+    task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LEARNED, *, upload: Store | None = None
+) -> dict[str, Any]:
     """Teach a small model of a task's labels by what earlier runs of it have answered.
 
     Args:
@@ -40,7 +45,9 @@ def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LE
         runs: what the runs have published. The last tier's answers teach, and corrections, and known answers of the
             input; only uniformly drawn rows (`audit`, `quality`) say how good the model is.
         out: the folder of learned models: the file is `<out>/<task>/<version>.bin`, and beside it `<version>.json` has
-            what is returned.
+            what is returned. What taught it lies below, where the task's next runs on this machine take it up, if the
+            folder is `learned` in the directory that they are begun in.
+        upload: the work bucket of a deployment, whose runs of the task are to take it up.
 
     Returns:
         What it was taught by (records by source, drawn rows and records, records by label), how often it agrees with
@@ -83,10 +90,31 @@ def learn(task: Task | str | Path, runs: Sequence[Earlier], out: str | Path = LE
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     folder = Path(out) / known.name
-    folder.mkdir(parents=True, exist_ok=True)
+    key, packed = _packed(known, runs, lessons, teacher, told)
+    (folder / key.relative_to(f"{LEARNED}/{known.name}")).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / key.relative_to(f"{LEARNED}/{known.name}"), packed)
+    if upload is not None:
+        upload.put(str(key), packed)
     write_whole(folder / f"{version}.bin", kept)
     write_whole(folder / f"{version}.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     return {**told, "path": str(folder / f"{version}.bin")}
+
+
+def _packed(
+    task: Task, runs: Sequence[Earlier], lessons: Sequence[Lesson], teacher: Teacher, told: Mapping[str, Any]
+) -> tuple[PurePosixPath, bytes]:
+    """What later runs are taught by: its place, by the day of the latest run, and the file."""
+    drawn = [read_document(Draws, run.kept.draws, DRAWS) for run in runs if run.kept.draws is not None]
+    head = Head(
+        task=task.name,
+        runs=[run.published.run for run in runs],
+        seeds=[draws.seed for draws in drawn],
+        teacher=teacher,
+        agreement=told["taught_by"]["agreement"],
+    )
+    day = max(str(run.summary.get("started"))[:10] for run in runs)
+    key = LessonKeys(task.name, fingerprint(teacher)).of(day, f"learn-{told['version']}")
+    return PurePosixPath(key), pack_lessons(head, lessons)
 
 
 def learned(path: str | Path, task: Task | str | Path, model: str) -> Learned:

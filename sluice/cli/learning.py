@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from sluice.aws.s3 import Store
     from sluice.quality.teaching import Earlier
 
 SHOWN = 12  # labels; --json has all
 
 
-def print_learned(task: str, runs: Sequence[Earlier], out: Path, *, as_json: bool) -> ExitCode:
+def print_learned(
+    task: str, runs: Sequence[Earlier], out: Path, upload: Store | None = None, *, as_json: bool
+) -> ExitCode:
     """Teach a model, and print what by."""
-    told = learn(task, runs, out)
+    told = learn(task, runs, out, upload=upload)
     if as_json:
         print_json(told)
     else:

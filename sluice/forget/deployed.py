@@ -20,6 +20,7 @@ from sluice.runs.inbox import SUBMITTED
 from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.settled import read_settled
 from sluice.runs.state import Input, Inputs
+from sluice.runs.taught import Taught
 from sluice.task.file import parse_task
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Beyond:
                 self._withdraw(known.run)
             else:
                 self._settled(known.run)
+                self._forget_taught(known.run)
         if planner.found.pieces or gone:
             self._queries()
             planner.found.not_reached.append(NOT_HERE)
@@ -154,6 +156,16 @@ class Beyond:
                 work=WORK,
             )
             found.add("versions of inputs" if version.newest else "older versions of inputs", 1, piece)
+
+    def _forget_taught(self, run: str) -> None:
+        """Take from what taught a run's model the records of other runs that are forgotten."""
+        key = Keys(run).taught
+        if (data := self.work.find(key)) is not None:
+            before = read(Taught, data, key)
+            keys = [record for record in before.keys if record not in self.planner.records]
+            if keys != before.keys:
+                text = msgspec.structs.replace(before, keys=keys).write().decode()
+                self.planner.found.add("what taught runs", 1, work.Replace(at=(WORK, key), text=text))
 
     def _withdraw(self, run: str) -> None:
         """Take away what a run worked with: it has texts, keys and hashes in dozens of forms that hang together."""

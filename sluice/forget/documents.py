@@ -147,8 +147,10 @@ def certificate_without(
     )
 
 
-def draws_without(draws: Draws, document: Mapping[str, Any], gone: Collection[Place]) -> Draws:
-    """The rows that a run drew, without rows; what people said of the others stays with them."""
+def draws_without(
+    draws: Draws, document: Mapping[str, Any], gone: Collection[Place], records: Collection[str]
+) -> Draws:
+    """The rows that a run drew, without rows and records; what people said of the others stays with them."""
     uris = [item["uri"] for item in document["inputs"]]
 
     def stays(row: DrawnRow) -> bool:
@@ -159,6 +161,7 @@ def draws_without(draws: Draws, document: Mapping[str, Any], gone: Collection[Pl
         draws,
         sample=[row for row in draws.sample if stays(row)],
         train=[row for row in draws.train if stays(row)],
+        taught=[key for key in draws.taught if key not in records],
         gold=None if gold is None else [said for row, said in zip(draws.sample, gold, strict=True) if stays(row)],
     )
 

@@ -15,10 +15,11 @@ from sluice.forget import work
 from sluice.forget.documents import certificate_without, draws_without, groups_without, run_without
 from sluice.forget.doing import count_journal, count_rows
 from sluice.forget.finding import Finder, held_still
+from sluice.quality.lessons import unpack_lessons
 from sluice.results.corrections import FOLDER, TAKEN_OUT, Correction
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate, Draws
-from sluice.runs.keys import REPLIES
+from sluice.runs.keys import LEARNED, LESSONS, REPLIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sluice.aws.s3 import Store
     from sluice.forget.asked import Asked
     from sluice.forget.finding import Held, RunFiles
+    from sluice.quality.lessons import Lessons
 
 COPIES = (
     "copies that somebody has made: backups, downloads, exports, sheets and pages of `sluice review`, mails with "
@@ -116,6 +118,7 @@ class Planner:
         found.texts = len(gone)
         # Results come last but for what is told of them: by them it is found again what a row's other places are.
         self._replies()
+        self._lessons()
         self._journal()
         self._corrections()
         if self.beyond is not None:
@@ -123,6 +126,8 @@ class Planner:
         for run in runs:
             if run.gone:
                 self._run(run)
+            else:
+                self._taught(run)
         if self.site.leftovers and found.pieces:
             piece = work.Remove(store=self.site.results, keys=list(self.site.leftovers))
             found.add("leftovers of killed runs", len(self.site.leftovers), piece)
@@ -150,8 +155,17 @@ class Planner:
                 self.found.add("certificates", 1, piece)
         for store, key in draws:
             if (data := self.site.stores[store].find(key)) is not None:
-                left = draws_without(read(Draws, data, key), run.document, gone)
+                left = draws_without(read(Draws, data, key), run.document, gone, self.records)
                 self.found.add("draws", 1, work.Replace(at=(store, key), text=left.write().decode()))
+
+    def _taught(self, run: RunFiles) -> None:
+        """What a run has drawn also names the records of earlier runs that taught its model."""
+        for store, key in run.documents[-1]:
+            if (data := self.site.stores[store].find(key)) is not None:
+                before = read(Draws, data, key)
+                left = draws_without(before, run.document, (), self.records)
+                if left != before:
+                    self.found.add("draws", 1, work.Replace(at=(store, key), text=left.write().decode()))
 
     def _replies(self) -> None:
         """Replies that later runs may use, in objects by hash range."""
@@ -163,6 +177,17 @@ class Planner:
                     taken = sorted(record.decode() for record in here)
                     piece = work.TakeReplies(at=(self.site.replies, key), records=taken)
                     self.found.add("kept replies", len(here), piece)
+
+    def _lessons(self) -> None:
+        """What runs keep to teach later ones: it goes as a whole, since the next run keeps the like."""
+        store = self.site.stores[self.site.replies]
+        for task in sorted(self.site.tasks) if self.records else ():
+            for key, _ in store.keys(f"{LEARNED}/{task}/"):
+                if key.endswith(LESSONS) and self._teaches(unpack_lessons(store.get(key), key)):
+                    self.found.add("lessons of runs", 1, work.Remove(store=self.site.replies, keys=[key]))
+
+    def _teaches(self, kept: Lessons) -> bool:
+        return any(lesson.key in self.records for lesson in kept.records)
 
     def _journal(self) -> None:
         """Replies that a folder keeps of servers: known by the hashes of their texts, where these are the records'."""

@@ -1,17 +1,16 @@
-"""What outlasts a run, in the folder of the results as in the buckets: replies, audits, samples, what people said."""
+"""What outlasts a run, in the folder of the results as in the buckets: replies, audits, lessons, what people said."""
 
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.files import write_whole
 from sluice.results.corrections import FOLDER
-from sluice.runs.keys import AUDITS, REPLIES, SAMPLES, is_over
+from sluice.runs.keys import AUDITS, LEARNED, LESSONS, REPLIES, SAMPLES, is_over
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sluice.local.cloud import LocalCloud
     from sluice.task.task import Task
 
@@ -24,7 +23,9 @@ class KeptRuns:
         self.days = None if task.reuse is None else task.reuse.days
         audited = task.audit is not None and task.audit.at_most is not None
         by_gold = task.quality is not None and task.quality.by_gold
-        kept = {REPLIES: self.days is not None, AUDITS: audited, SAMPLES: by_gold}
+        kept = {REPLIES: self.days is not None, AUDITS: audited, SAMPLES: by_gold, LEARNED: task.gives_scores}
+        # What `sluice learn` has written into the project.
+        self.taught = sorted(Path(LEARNED, task.name).rglob(f"[!.]*{LESSONS}")) if task.gives_scores else []
         self.prefixes = [f"{folder}/{task.name}/" for folder, wanted in kept.items() if wanted]
         self.said = f"{FOLDER}/{task.name}/"
 
@@ -38,11 +39,14 @@ class KeptRuns:
                 (self.out / key).unlink()
             else:
                 self.cloud.upload(self.out / key, self.cloud.bucket("SLUICE_WORK_BUCKET"), key)
+        for path in self.taught:
+            self.cloud.upload(path, self.cloud.bucket("SLUICE_WORK_BUCKET"), path.as_posix())
 
     def take(self) -> None:
         """Write what the run has kept, and remove what it has merged."""
         bucket, here = self.cloud.bucket("SLUICE_WORK_BUCKET"), set(self._here())
         there = {key for prefix in self.prefixes for key in self.cloud.keys(bucket, prefix)}
+        there -= {path.as_posix() for path in self.taught} - here  # lies in the project already
         for key in sorted(there - here):
             (self.out / key).parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.out / key, self.cloud.read(bucket, key) or b"")

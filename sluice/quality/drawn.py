@@ -40,7 +40,7 @@ class DrawnRows:
         self.promises = task.quality is not None
         self.sample = {(inputs[row.source], row.line) for row in draws.sample} if draws else set()
         teaching = draws.teaching if draws and task.gives_scores else []
-        self.taught: AbstractSet[str] = {row.key for row in teaching}
+        self.taught: AbstractSet[str] = {row.key for row in teaching}.union(draws.taught if draws else ())
         self._labels = frozenset(task.labels)
         sampled = certificate.sampled if certificate else []
         self._sampled = {(inputs[row.source], row.line): row for row in sampled}

@@ -70,7 +70,8 @@ class Drawn:
     """The uniformly drawn records, and what models that have not seen them say.
 
     `truths` are the teacher's labels, `times` how many rows each record has, `folds` the fold in which it was held out,
-    -1 where it never was; `probabilities` (records by taught labels) has a row of zeros there.
+    -1 where it never was; `probabilities` (records by taught labels) has a row of zeros there. `earlier`: which of them
+    were drawn by earlier runs.
     """
 
     keys: tuple[str, ...]
@@ -78,6 +79,7 @@ class Drawn:
     times: NDArray[np.int64]
     folds: NDArray[np.int64]
     probabilities: Floats
+    earlier: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
         "sources": dict(sorted(Counter(map(_source_of, records)).items())),
         "drawn": {"records": len(drawn.keys), "rows": int(drawn.times.sum())},
         "labels": dict(sorted(Counter(label for record in records for label in record.labels).items())),
-        "agreement": agreement,
+        **agreement,
     }
     return Learned(teacher, labels, vocabulary, linear, calibrator, taught_by), drawn
 
@@ -246,13 +248,14 @@ class _Record(NamedTuple):
     source: Source
     truth: tuple[str, ...] | None
     times: int
+    earlier: bool
 
 
 def _source_of(record: _Record) -> str:
     """Who says what a record's labels are; of the last tier's answers, whether it was asked because of a draw."""
     if record.source is not Source.ORACLE:
         return record.source.value
-    return "drawn" if record.times else "escalated"
+    return ("earlier_drawn" if record.earlier else "drawn") if record.times else "escalated"
 
 
 def _records(lessons: Iterable[Lesson], teacher: Teacher) -> list[_Record]:
@@ -266,11 +269,12 @@ def _records(lessons: Iterable[Lesson], teacher: Teacher) -> list[_Record]:
     ranks = {source: rank for rank, source in enumerate(Source)}
     records = []
     for key in sorted(found):
-        spoken = sorted(found[key], key=lambda each: (ranks[each.source], -each.drawn, each.labels, each.text))
+        spoken = sorted(found[key], key=lambda each: (ranks[each.source], each.earlier, -each.drawn, each[1:3]))
         # What was drawn is told by the teacher, whose answer a person's does not replace: it is what is predicted.
-        drawn = max(spoken, key=lambda each: (each.drawn > 0, ranks[each.source]))
+        drawn = max(spoken, key=lambda each: (each.drawn > 0, not each.earlier, ranks[each.source]))
         truth = drawn.labels if drawn.drawn else None
-        records.append(_Record(key, spoken[0].text, spoken[0].labels, spoken[0].source, truth, drawn.drawn))
+        told = spoken[0]
+        records.append(_Record(key, told.text, told.labels, told.source, truth, drawn.drawn, drawn.earlier))
     return records
 
 
@@ -304,10 +308,13 @@ def _fit(counts: Rows, targets: Mask, most: int, teacher: Teacher) -> tuple[Voca
 
 
 def _drawn(records: Sequence[_Record], counts: Rows, targets: Mask, most: int, teacher: Teacher) -> Drawn:
-    """Answers out of fold, of as many folds as it takes to hold enough records out."""
+    """Answers out of fold, of as many folds as it takes to hold enough records out: first of those of this run."""
     places = np.array([at for at, record in enumerate(records) if record.truth is not None])
-    shuffled = np.random.default_rng(SEED).permutation(len(places)) % FOLDS
-    folds = np.where(shuffled < ceil(ENOUGH_HELD / (len(places) / FOLDS)), shuffled, -1)
+    earlier = np.array([records[at].earlier for at in places.tolist()])
+    turns = np.empty(len(places), np.int64)
+    turns[np.lexsort((np.random.default_rng(SEED).permutation(len(places)), earlier))] = np.arange(len(places))
+    wanted = min(FOLDS, ceil(ENOUGH_HELD / (len(places) / FOLDS)))
+    folds = np.where(turns * FOLDS < wanted * len(places), turns % wanted, -1)
     found = np.zeros((len(places), targets.shape[1]), np.float32)
     for fold in range(FOLDS):
         held = places[folds == fold]
@@ -323,6 +330,7 @@ def _drawn(records: Sequence[_Record], counts: Rows, targets: Mask, most: int, t
         times=np.array([record.times for record in drawn], np.int64),
         folds=folds,
         probabilities=found,
+        earlier=earlier,
     )
 
 
@@ -333,5 +341,12 @@ def _own_agreement(drawn: Drawn, labels: Sequence[str], teacher: Teacher) -> tup
     truths, untaught = _mask(labels, [drawn.truths[at] for at in held.tolist()])
     right = (given == truths).all(1) & (untaught == 0)
     calibrator = calibrate(chances(probabilities, given, several=teacher.several).facts(), right, times)
+    told, here = {"agreement": _share(right, times)}, ~drawn.earlier[held]
+    if here.any() and not here.all():
+        told["here"] = _share(right[here], times[here])
+    return calibrator, told
+
+
+def _share(right: Mask, times: NDArray[np.int64]) -> dict[str, Any]:
     share = share_of_clusters(int(times[right].sum()), times.tolist())
-    return calibrator, asdict(share) | {"basis": "drawn rows, answered out of fold; by record"}
+    return asdict(share) | {"basis": "drawn rows, answered out of fold; by record"}

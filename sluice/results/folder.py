@@ -25,7 +25,7 @@ from sluice.errors import BadRequest
 from sluice.files import digest_of, plain, whole_file
 from sluice.results.published import Origin, Published, reading_of
 from sluice.rows.containers import container_of
-from sluice.runs.keys import AUDITS, REPLIES, SAMPLES
+from sluice.runs.keys import AUDITS, LEARNED, REPLIES, SAMPLES
 from sluice.runs.state import Input
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ UNFINISHED = {
     REPLIES,
     AUDITS,
     SAMPLES,
+    LEARNED,
 }  # what there is of a run that never got so far as to leave its document
 
 

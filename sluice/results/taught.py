@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from sluice.runs.taught import Taught
 
-TITLE = "Taught by"
+LEFT_OUT = ("format", "keys")  # published with the draws
 NAMES = {
     "drawn": "drawn rows of this run",
+    "earlier_drawn": "drawn rows of earlier runs",
     "escalated": "rows that had gone on to the last tier",
     "gold": "known answers",
     "correction": "corrections",
@@ -27,7 +28,7 @@ def taught_by(found: Taught | None) -> dict[str, Any] | None:
     """`taught_by` of run.json."""
     if found is None:
         return None
-    return {name: value for name, value in msgspec.to_builtins(found).items() if name != "format"}
+    return {name: value for name, value in msgspec.to_builtins(found).items() if name not in LEFT_OUT}
 
 
 class RunTaught(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +39,20 @@ class RunTaught(msgspec.Struct, frozen=True, kw_only=True):
     drawn: dict[str, int] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    here: dict[str, Any] | None = None
+    runs: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Names and values."""
         by = [f"{count:,} {NAMES.get(name, name)}" for name, count in self.sources.items()]
         yield "Records that taught", f"{self.records:,}: {', '.join(by)}; in {duration(self.seconds)}"
+        if self.left_out:
+            yield "Earlier runs that taught nothing", "; ".join(self.left_out)
         if self.agreement:
-            count, of = self.agreement["count"], self.agreement["of"]
-            interval = " to ".join(percent(self.agreement[name], 1) for name in ("low", "high"))
+            measured = self.here or self.agreement
+            count, of = measured["count"], measured["of"]
+            interval = " to ".join(percent(measured[name], 1) for name in ("low", "high"))
             yield (
                 "By itself the learned model gives the last tier's label to",
                 f"{count:,} of {of:,} drawn rows that it had not seen: {percent(count, of)}, 95% interval {interval}",

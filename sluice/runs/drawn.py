@@ -25,7 +25,7 @@ class Draws(Document, frozen=True, kw_only=True):
     `population`: N, the good rows without those of `train`. `records`: the drawn records, for the oracle; None where
     no row is good. An audit has a sample alone; where there is a score all the same, its sample teaches it. `gold`:
     what people say of the rows of `sample`, in their order, where the run is certified against that; None of a row that
-    they left open.
+    they left open. `taught`: as published, keys of records that taught the run's model and were not drawn to do so.
     """
 
     seed: str
@@ -34,6 +34,7 @@ class Draws(Document, frozen=True, kw_only=True):
     train: list[DrawnRow]
     records: Pending | None
     gold: list[list[str] | None] | None = None
+    taught: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> set[str]:

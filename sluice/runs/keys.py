@@ -8,7 +8,9 @@ REQUESTS = "requests"  # the folder of what expires within days; runs of earlier
 REPLIES = "replies"  # the folder of replies that later runs may use; they expire as their task says
 AUDITS = "audits"  # the folder of what the audits of a task's runs say together; nothing in it expires
 SAMPLES = "samples"  # the folder of rows that people label before a run; nothing in it expires
+LEARNED = "learned"  # the folder of what a task's runs have to teach later ones; nothing in it expires
 RANGE_DIGITS = 6  # of a record's key, at most, name a hash range
+LESSONS = ".lessons"  # how their names end
 NO_DIGIT = "-"  # before every digit, so that a range stands before those that are parts of it
 
 
@@ -188,6 +190,18 @@ class AuditKeys:
     def draw(self, seed: str) -> str:
         """The same of the run with these draws."""
         return f"{self.prefix}draws/{seed}.json"
+
+
+class LessonKeys:
+    """The keys of what runs of a task have to teach later ones, by the fingerprint of their teacher, then by day."""
+
+    def __init__(self, task: str, teacher: str) -> None:
+        self.task = f"{LEARNED}/{task}/"
+        self.prefix = f"{self.task}{teacher}/"
+
+    def of(self, day: str, name: str) -> str:
+        """What a run has to teach, or `sluice learn`."""
+        return f"{self.prefix}{day}_{name}{LESSONS}"
 
 
 def is_over(kept: str, today: dt.date, days: int) -> bool:

@@ -30,6 +30,7 @@ from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
 from sluice.steps.audit_alarm import enter
 from sluice.steps.auditing import audit, drawn_ones, refused_draws, settled
+from sluice.steps.lessons import keep as keep_lessons
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
 from sluice.steps.reuse import merge_kept
@@ -71,14 +72,15 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     jobs = _all_counts(opened)
     accounting.check_run(opened.plan, parts, jobs)
     _copy(services, opened, [books.part for books in parts])
-    summary = summarize(services, opened, parts, jobs, findings)
+    summary, taught = summarize(services, opened, parts, jobs, findings), opened.taught
     enter(services, opened, summary)
     services.results.put(f"reports/{run_id}/report.html", report.render(summary).encode())
     services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
     if opened.certificate is not None:
         services.results.put(f"reports/{run_id}/certificate.json", opened.certificate.write())
     if opened.draws_rows and services.work.exists(opened.source.draws):
-        services.results.put(f"reports/{run_id}/draws.json", opened.draws.write())
+        draws = msgspec.structs.replace(opened.draws, taught=[] if taught is None else taught.keys)
+        services.results.put(f"reports/{run_id}/draws.json", draws.write())
     # Behind the last part: the views show a run's rows only where its row stands here.
     services.results.put(f"runs/run_date={opened.start.date}/{run_id}.parquet", run_parquet(summary))
     services.work.put(opened.keys.summary, msgspec.json.encode(summary))
@@ -88,6 +90,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
         services.results.put(f"reports/{run_id}/run.json", msgspec.json.encode(summary))
         services.work.put(opened.keys.summary, msgspec.json.encode(summary))
     merge_kept(services, opened)
+    keep_lessons(services, opened, taught)
     services.work.put(opened.keys.published, msgspec.json.encode(summary))
     _measure(services, opened, summary)
     return summary

@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from sluice.answers.requests import cut_middle
 from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
-from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.learn import held_of, taught
 from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
-from sluice.steps.selection import shard_blocks
 from sluice.steps.services import Run
+from sluice.steps.texts import first_sights
 from sluice.task.answer import Confidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sluice.quality.learned import Learned
     from sluice.quality.score import Score
     from sluice.runs.drawn import ShardItem
@@ -56,7 +52,7 @@ def _scored(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[di
     else:  # what was taught is known by heart; and the words alone are no probabilities
         held, scored = held_of(opened).answers, by is not None
     scorer = _Scorer(by)
-    for key, text in _first_sights(opened, shard, firsts, rows):
+    for key, text in first_sights(opened, shard, firsts, rows):
         if scored and key not in held:
             scorer.add(key, text, firsts[key])
     found = scorer.scores()
@@ -90,28 +86,6 @@ def _first_answers(opened: Run, shard: int) -> dict[str, FirstAnswer]:
                 found[row["key"]] = FirstAnswer(tuple(row["labels"] or ()), row["confidence"])
     pa.default_memory_pool().release_unused()
     return found
-
-
-def _first_sights(
-    opened: Run, shard: int, firsts: dict[str, FirstAnswer], rows: Counter[str]
-) -> Iterator[tuple[str, str]]:
-    """The records that have an answer, each with its text; counts the rows of every record."""
-    reader = RowReader(opened.task)
-    for found in shard_blocks(opened, shard):
-        for line in found.lines:
-            if line[PLACE] not in SENT:
-                continue
-            key = line[:KEY].decode()
-            rows[key] += 1
-            if rows[key] > 1 or key not in firsts:
-                continue
-            raw = line[RAW:]
-            try:
-                text = reader.text_of(reader.decode(raw))
-                text.encode()
-            except UNDECODED:
-                text = reader.text(raw)
-            yield key, cut_middle(text, reader.max_bytes) if line[PLACE] in CUTS else text
 
 
 class _Scorer:

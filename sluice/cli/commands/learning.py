@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluice.api.deployment import Deployment
+    from sluice.cli.exits import ExitCode
     from sluice.quality.teaching import Earlier
 
 commands = typer.Typer()
@@ -34,6 +35,9 @@ def learn(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where learned models lie, by task.")
     ] = Path("learned"),
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Let the next runs of the deployment be taught by it, too.")
+    ] = False,
     json: JsonOption = False,
     env: EnvOption = "prod",
     region: StackRegionOption = None,
@@ -44,8 +48,9 @@ def learn(
     It is taught by what the last tier has answered, by corrections (`sluice review`), and by known answers of the input
     (input.gold). How often it gives the last tier's label is measured on rows that were drawn uniformly (`audit`,
     `quality`), each answered by a model that had not seen its text; so at least 50 texts have to be drawn. The file is
-    FOLDER/TASK/VERSION.bin, and beside it VERSION.json says what it was taught by. Runs that had another teacher,
-    prompt or labels than the task has now are refused. Nothing is bought.
+    FOLDER/TASK/VERSION.bin, and beside it VERSION.json says what it was taught by. Below lies what taught it: runs of
+    the task on this machine that have a learned tier or a score take that up out of `learned`, those of a deployment
+    with --upload. Runs that had another teacher, prompt or labels than the task has now are refused. Nothing is bought.
 
     Exit codes: 0 written, 1 AWS or a file could not be reached, 2 wrong usage, another teacher, too little drawn.
     """
@@ -63,8 +68,11 @@ def learn(
                 run = deployment.run(name)
                 yield Earlier(run.published(), run.summary, run.kept())
 
-    if all(folder_of(name) is not None for name in runs):
+    if all(folder_of(name) is not None for name in runs) and not upload:
         raise here(lambda: print_learned(task, list(opened(None)), out, as_json=json))
-    raise in_cloud(
-        (env, region, profile), lambda deployment: print_learned(task, list(opened(deployment)), out, as_json=json)
-    )
+
+    def taught(deployment: Deployment) -> ExitCode:
+        store = deployment.stack.work if upload else None
+        return print_learned(task, list(opened(deployment)), out, store, as_json=json)
+
+    raise in_cloud((env, region, profile), taught)

@@ -12,6 +12,7 @@ import pytest
 from sluice.api.learning import learn, learned
 from sluice.errors import BadRequest
 from sluice.local.faults import draw
+from sluice.quality.lessons import unpack_lessons
 from sluice.quality.teaching import Earlier, lessons_of
 from sluice.results.corrections import Correction
 from sluice.results.folder import Kept
@@ -91,9 +92,24 @@ def test_what_it_was_taught_by_is_stored_with_its_version(earlier: Earlier, tmp_
     assert by["agreement"]["low"] < by["agreement"]["count"] / 90 <= by["agreement"]["high"]
     assert by["seconds"] > 0
     folder = tmp_path / "t"
-    assert {path.name for path in folder.iterdir()} == {f"{told['version']}.bin", f"{told['version']}.json"}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    lessons = f"{told['teacher']['fingerprint']}/2026-11-20_learn-{told['version']}.lessons"
+    assert files == {f"{told['version']}.bin", f"{told['version']}.json", lessons}
     assert json.loads((folder / f"{told['version']}.json").read_text())["taught_by"]["labels"] == by["labels"]
     assert learned(told["path"], task_of(), MODEL).answer(["green thing"])[0][0] == ("green",)
+
+
+def test_what_people_said_reaches_the_next_runs(earlier: Earlier, tmp_path: Path) -> None:
+    """Here and in a deployment a file of all that taught, which a run over other rows takes up."""
+    work = Cloud(answer).work
+    told = learn(task_of(), [earlier], tmp_path, upload=work)
+    [key] = [key for key, _ in work.keys("learned/t/")]
+    data = (tmp_path / key.removeprefix("learned/")).read_bytes()
+    assert work.get(key) == data
+    kept = unpack_lessons(data, key)
+    assert Counter(lesson.source.value for lesson in kept.records) == {"correction": 1, "gold": 5, "oracle": 136}
+    assert kept.head.runs == [earlier.published.run]
+    assert kept.head.agreement == told["taught_by"]["agreement"]
 
 
 @pytest.mark.parametrize(

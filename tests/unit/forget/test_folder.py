@@ -20,9 +20,12 @@ from sluice.forget import doing, work
 from sluice.forget.asked import Asked
 from sluice.local.sources.kept import NAME, ReplyFile
 from sluice.local.sources.source import Reply
+from sluice.quality.lessons import Head, Lesson, Source, pack_lessons
 from sluice.results.corrections import Correction, Corrections
 from sluice.results.folder import held, runs_in_folder
+from sluice.runs.keys import LessonKeys
 from tests.harness.canaries import SHARED, as_folder, canary, holders, in_folder, two_runs
+from tests.harness.lessons import teacher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +131,21 @@ def test_of_a_text_that_others_have_the_reply_and_what_was_said_stay(out: Path) 
     log.refresh()
     assert len(log) == 1
     assert other in [said for row in log.rows.values() for said in row.entries]
+
+
+def test_what_runs_keep_to_teach_later_ones_goes_where_it_has_such_a_text(out: Path) -> None:
+    """As a whole; and another run no longer names the record among those that taught it."""
+    theirs = next(row["record"] for row in rows_in(out) if row["person"] == canary(GONE[0]) and row["id"][-1] == "2")
+    head = Head(task="t", runs=["r"], seeds=["s"], teacher=teacher())
+    for name, key in (("a", theirs), ("b", "0" * 32)):
+        place = out / LessonKeys("t", "f").of("2026-11-20", name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(pack_lessons(head, [Lesson(key, "a text", ("red",), Source.ORACLE, 1)]))
+    draws = msgspec.json.decode((out / "draws.json").read_bytes())
+    (out / "draws.json").write_bytes(msgspec.json.encode(draws | {"taught": [theirs, "0" * 32]}))
+    forget(out, where=WHERE)
+    assert [path.name for path in out.glob("learned/**/*.lessons")] == ["2026-11-20_b.lessons"]
+    assert json.loads((out / "draws.json").read_text())["taught"] == ["0" * 32]
 
 
 def test_looking_changes_nothing(out: Path) -> None:

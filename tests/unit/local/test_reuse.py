@@ -11,6 +11,8 @@ from sluice.task.file import parse_task
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 TODAY = dt.datetime.now(dt.UTC).date()
 
 
@@ -84,3 +86,24 @@ def test_a_task_that_keeps_none_leaves_all_alone(tmp_path: Path) -> None:
     keeping.bring()
     keeping.take()
     assert (files(tmp_path), bucket.objects) == ({name(99, "old")}, {})
+
+
+def test_what_earlier_runs_teach_is_brought_from_the_folder_and_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a task that is taught; what `sluice learn` has written into the project stays there alone."""
+    out, mine, theirs = tmp_path / "out", "learned/t/f/2026-11-20_r.lessons", "learned/t/f/2026-11-21_learn-1.lessons"
+    put(out, mine)
+    put(tmp_path, theirs, "learned/t/1.bin", "learned/other/f/2026-11-21_r.lessons")
+    monkeypatch.chdir(tmp_path)
+    tiers = [{"kind": "learned", "min_score": 0.9}, {"model": "nova-micro"}]
+    bucket = Bucket()
+    keeping = kept(bucket, out, tiers=tiers, train=200)
+    keeping.bring()
+    assert set(bucket.objects) == {mine, theirs}
+    bucket.objects["learned/t/f/2026-11-22_s.lessons"] = b"new"
+    keeping.take()
+    assert files(out) == {mine, "learned/t/f/2026-11-22_s.lessons"}
+    untaught = Bucket()
+    kept(untaught, out).bring()
+    assert not untaught.objects
