@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_ESCALATED = 5_000  # records of a run, of its first shards: keys are hashes, so that this is a fair sample
 MOST = 20_000  # records of earlier runs, the latest runs first
+MOST_CELLS = 3_000_000  # records times labels: what a Lambda function is taught by within minutes
 
 
 class Earlier(NamedTuple):
@@ -73,8 +74,9 @@ def earlier(opened: Run) -> Earlier:
     teacher = teacher_of(opened)
     keys = LessonKeys(opened.task.name, fingerprint(teacher))
     found, known = Earlier([], [], []), set[tuple[str, str]]()
+    most = min(MOST, MOST_CELLS // max(1, len(teacher.labels)))
     for key in _latest_first(opened.store, keys.prefix):
-        if len(found.records) >= MOST:
+        if len(found.records) >= most:
             break
         try:
             file = unpack_lessons(opened.store.get(key), key)
@@ -87,7 +89,7 @@ def earlier(opened: Run) -> Earlier:
             found.left_out.append(f"{file.head.runs[0]} drew the same rows")
             continue
         new = [lesson for lesson in file.records if (lesson.key, lesson.source) not in known]
-        new = sorted(new, key=lambda lesson: not lesson.drawn)[: MOST - len(found.records)]
+        new = sorted(new, key=lambda lesson: not lesson.drawn)[: most - len(found.records)]
         known.update((lesson.key, lesson.source) for lesson in new)
         found.records.extend(new)
         found.heads.append(file.head)

@@ -79,7 +79,7 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, beside them start the inbox, plan notices, publish audits, and a few kept replies and what expires.
+    """Runs alone, beside them start the inbox, plan notices, publish audits, and a few kept replies, lessons and what expires.
 
     All have the list without which 404 would be 403.
     """
@@ -89,10 +89,12 @@ def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None
         "s3:PutObject": ("partition", "prepare", "infer", "merge"),
     }
     kept = {"s3:GetObject": ("prepare", "publish"), "s3:PutObject": ("check", "publish")}
+    lessons = {"s3:GetObject": "learn", "s3:PutObject": "publish"}
     for action, steps in passing.items():
         also = [folder for folder in more.get(step, ()) if action == "s3:GetObject" or folder != "samples"]
         folders = ("runs", *also, *(["requests"] if step in steps else []))
         folders += ("replies",) if step in kept[action] else ()
+        folders += ("learned",) if step == lessons[action] else ()
         expected = {_bucket(deployed, "Work", f"/{folder}/*") for folder in folders}
         assert {r for r in deployed.allowed(step, action) if "StorageWork" in r} == expected
     assert _bucket(deployed, "Work") in deployed.allowed(step, "s3:ListBucket")

@@ -90,12 +90,12 @@ def test_buckets_speak_tls_alone(deployed: Deployed) -> None:
 
 
 def test_work_is_thrown_away_and_results_are_not(deployed: Deployed) -> None:
-    """Runs, claims and notices expire, Athena's answers sooner, unfinished uploads everywhere; no result, no marker."""
+    """Runs, lessons, claims and notices expire, Athena's answers sooner, unfinished uploads everywhere; no results."""
     _, work = deployed.the("AWS::S3::Bucket", "StorageWork")
     _, results = deployed.the("AWS::S3::Bucket", "StorageResults")
     rules = _rules(work)
     assert rules["old-runs"]["Transitions"] == [{"StorageClass": "STANDARD_IA", "TransitionInDays": COLD_DAYS}]
-    for folder in ("runs", "claims", "notices"):
+    for folder in ("runs", "claims", "notices", "learned"):
         assert (rules[f"old-{folder}"]["Prefix"], rules[f"old-{folder}"]["ExpirationInDays"]) == (f"{folder}/", 90)
     assert not [rule for rule in rules.values() if rule.get("Prefix", "x").startswith("inbox")]
     assert (rules["old-athena"]["Prefix"], rules["old-athena"]["ExpirationInDays"]) == ("athena/", 7)
