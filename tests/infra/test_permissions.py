@@ -79,7 +79,7 @@ def test_no_role_has_a_policy_from_elsewhere(deployed: Deployed) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_reads_and_writes_runs(deployed: Deployed, step: str) -> None:
-    """Runs alone, beside them start the inbox, plan notices, publish audits, and a few kept replies, lessons and what expires.
+    """Runs alone; beside them start the inbox, plan notices, publish audits, and a few kept replies, lessons, requests.
 
     All have the list without which 404 would be 403.
     """
