@@ -52,6 +52,7 @@ class Load:
     `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
     texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer. `routed` tells all records
     apart by their course; empty where each may be sent to every tier. `router`: tokens of its question and its answer.
+    `repeated`: records that the last of two tiers is asked about once more, and the most bytes of their texts.
     """
 
     records: int
@@ -62,6 +63,7 @@ class Load:
     most_text_bytes: int
     routed: tuple[Routed, ...] = ()
     router: tuple[int, int] | None = None
+    repeated: tuple[int, int] = (0, 0)
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
@@ -79,6 +81,7 @@ class Load:
             most_text_bytes=LONGEST_ESCAPE * longest + good * name_bytes(task),
             routed=_routed(task, plan, good, raw) if plan.routed else (),
             router=router_tokens(task),
+            repeated=repeated(task, good),
         )
 
     @property
@@ -88,9 +91,14 @@ class Load:
         return replace(self, prompt_tokens=question, answer_tokens=answer, router=None)
 
     def at(self, tier: int) -> Load:
-        """The same with no more than what may be sent to a tier."""
+        """The same with no more than what may be sent to a tier, and with what is sent to it twice."""
         if not self.routed:
-            return self
+            records, text_bytes = self.repeated if tier else (0, 0)
+            return replace(
+                self,
+                most_records=self.most_records + records,
+                most_text_bytes=self.most_text_bytes + min(text_bytes, self.most_text_bytes),
+            )
         here = [part for part in self.routed if part.course.tier <= tier <= part.course.last]
         most_records, most_bytes = sum(part.most_records for part in here), sum(part.most_text_bytes for part in here)
         return replace(
@@ -103,7 +111,8 @@ class Load:
         """Records that each tier gets, as `sent` has it, of this part of all."""
         records = round(self.records * of)
         if not self.routed:
-            return sent(records, shares, drawn)
+            *before, last = sent(records, shares, drawn)
+            return [*before, last + self.repeated[0]]
         found = [0] * (len(shares) + 1)
         for part in self.routed:
             tier, last = part.course
@@ -162,6 +171,12 @@ def router_expected_usd(tiers: Sequence[FrozenTier], load: Load, min_records: in
     first, records = tiers[0].model_copy(update={"pack": 1}), load.sent([1.0] * (len(tiers) - 1))[0]
     way = expected_way(first, load.of_router, records, min_records)
     return expected_usd(first, load.of_router, way, records)
+
+
+def repeated(task: Task, records: int) -> tuple[int, int]:
+    """Of so many records those that the oracle is asked about once more, and the most bytes of their texts."""
+    asked = min(task.repeats, records)
+    return asked, asked * (LONGEST_ESCAPE * task.input.max_tokens * BYTES_PER_TOKEN + name_bytes(task))
 
 
 def name_bytes(task: Task) -> int:

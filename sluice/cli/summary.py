@@ -164,7 +164,7 @@ def _figures(tier: RunTier) -> list[str]:
 def cost_sentence(run: Run) -> str:
     """Compare what the run cost with the last tier alone; what has no known price is unknown."""
     if not run.complete or not run.tiers:
-        return f"{dollars(run.cost_usd)} until the run ended{filled(run)}"
+        return f"{dollars(run.cost_usd)} until the run ended{filled(run)}{repeated(run)}"
     last = short_model(run.tiers[-1].model)
     if run.cost_usd is None and run.answers.startswith("openai:"):
         return "no price of your own model is given; models.yaml takes one" + filled(run)
@@ -173,7 +173,7 @@ def cost_sentence(run: Run) -> str:
         sentence += f" ({dearer(1 - run.saved)})"
     if UNKNOWN in sentence:
         sentence += "; give the prices in models.yaml"
-    return sentence + filled(run) + known(run)
+    return sentence + filled(run) + repeated(run) + known(run)
 
 
 def known(run: Run) -> str:
@@ -191,6 +191,12 @@ def filled(run: Run) -> str:
         if found.requests
         else ""
     )
+
+
+def repeated(run: Run) -> str:
+    """Say what it took to ask the last tier about some texts twice, where it was asked."""
+    found = run.repeats
+    return f"; {dollars(found.cost_usd)} of it to ask about {found.records:,} texts twice" if found.records else ""
 
 
 def _bars(lines: Sequence[Bar], colour: str) -> list[RenderableType]:

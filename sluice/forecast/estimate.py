@@ -239,6 +239,7 @@ class Estimate:
             most_text_bytes=texts.bytes,
             routed=texts.routed,
             router=costs.router_tokens(task),
+            repeated=costs.repeated(task, texts.records),
         )
 
     @cached_property

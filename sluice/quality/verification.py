@@ -153,6 +153,10 @@ class Verification:
             self.problems.append("the rule gives another threshold than it says")
         if certificate.open != (sum(row.gold is None for row in sampled) if certificate.against == GOLD else 0):
             self.problems.append("another number of sampled rows is open than it says")
+        repeats, twice = certificate.repeats, [row for row in sampled if row.compares]
+        says = (0, 0, 0) if repeats is None else (repeats.asked, repeats.answered, repeats.agreeing)
+        if says != (sum(row.repeated for row in sampled), len(twice), sum(row.agrees for row in twice)):
+            self.problems.append("the oracle's answers to what it was asked twice give other figures than it says")
         self._check_floors(rows, Counter(row.first for row in teaching))
 
     def _check_accuracy(

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import field
 
 from sluice.figures import percent, short_model
-from sluice.runs.drawn import CERTIFIED, MEASURED, Certificate, Differing
+from sluice.runs.drawn import CERTIFIED, MEASURED, Certificate, Differing, Repeats
 from sluice.runs.state import Place
 
 if TYPE_CHECKING:
@@ -51,6 +51,17 @@ NOT_CERTIFIED = (
     "The answers of a certified run were judged again by another task, under that run's thresholds: what its sample "
     "says was known by then. A new run of the files draws anew, and can be certified."
 )
+
+
+def _of_repeats(found: Repeats) -> str:
+    if not found.answered:
+        return f"none of {found.asked:,} sampled texts has two valid answers"
+    share = (
+        f"{percent(found.agreeing, found.answered)}; 95% interval {percent(found.low, 1)} to {percent(found.high, 1)}"
+    )
+    lacking = found.asked - found.answered
+    rest = f"; {lacking:,} more lack a valid answer" if lacking else ""
+    return f"{found.agreeing:,} of {found.answered:,} sampled texts ({share}){rest}"
 
 
 class RunFloor(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +129,7 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
     open: int = 0
     accuracy: RunAccuracy | None = None
     floors: list[RunFloor] = field(default_factory=list)
+    repeats: Repeats | None = None
 
     @property
     def others(self) -> int:
@@ -194,8 +206,7 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
             f"{first} and {oracle} agree on" if self.against == LAST else f"{first} is right, or {oracle} is not, on",
             f"{self.sampled_agreeing:,} of {self.sample:,} sampled rows ({agreeing})",
         )
-        if self.accuracy is not None:
-            yield from self.accuracy.facts(oracle, self.sample)
+        yield from self._of_oracle(oracle)
         if self.open:
             yield "Sampled rows that people left open", f"{self.open:,}, counted against the promise"
         if self.sampled_unanswered:
@@ -212,6 +223,13 @@ class RunCertificate(msgspec.Struct, frozen=True, kw_only=True):
             yield from self._of_floors(first, oracle)
         drawn_to = "certify by" if self.certified else "measure by"
         yield "Drawn", f"{self.sample:,} to {drawn_to}, {self.train:,} to teach the score, seed {self.seed}"
+
+    def _of_oracle(self, oracle: str) -> Iterator[tuple[str, str]]:
+        """How good the oracle itself is, as far as the sample tells."""
+        if self.repeats is not None:
+            yield f"{oracle}, asked twice, agrees with itself on", _of_repeats(self.repeats)
+        if self.accuracy is not None:
+            yield from self.accuracy.facts(oracle, self.sample)
 
     def _of_floors(self, first: str, oracle: str) -> Iterator[tuple[str, str]]:
         """The promises of single labels."""

@@ -205,6 +205,15 @@ class Fillers(Part, frozen=True, kw_only=True):
     cost_usd: float | None = None
 
 
+class Repeated(Part, frozen=True, kw_only=True):
+    """Sampled records that the last tier was asked about once more, to hold it against itself."""
+
+    records: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
 class Run(Part, frozen=True, kw_only=True):
     """run.json."""
 
@@ -240,6 +249,7 @@ class Run(Part, frozen=True, kw_only=True):
     definition: dict[str, Any] = field(default_factory=dict)
     cost_usd: float | None = None
     fillers: Fillers = field(default_factory=Fillers)
+    repeats: Repeated = field(default_factory=Repeated)
     reused: Reused = field(default_factory=Reused)
     baseline_usd: float | None = None
     prices: Prices = field(default_factory=Prices)

@@ -23,6 +23,7 @@ BATCH, ON_DEMAND, LEARNED = "batch", "on_demand", "learned"  # how records reach
 RETRY = "retry"  # the purpose of a job that asks a tier again
 DRAW = "draw"  # the purpose of a job that asks the oracle about drawn records
 ROUTED = "routed"  # the purpose of a job of the first tier about what the router has called simple
+REPEAT = "repeat"  # the purpose of a job that asks the oracle once more, to hold it against itself
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 
@@ -179,6 +180,17 @@ def fillers(jobs: Iterable[Counts]) -> dict[str, Any]:
         "input_tokens": sum(item.filler_tokens[0] for item in mine),
         "output_tokens": sum(item.filler_tokens[1] for item in mine),
         "cost_usd": total(item.filler_usd for item in mine),
+    }
+
+
+def repeats(jobs: Iterable[Counts]) -> dict[str, Any]:
+    """`repeats` of run.json: records that the oracle was asked about once more; their cost is in that of the run."""
+    mine = [item for item in jobs if item.repeats]
+    return {
+        "records": sum(item.repeats for item in mine),
+        "input_tokens": sum(item.repeat_tokens[0] for item in mine),
+        "output_tokens": sum(item.repeat_tokens[1] for item in mine),
+        "cost_usd": total(item.repeat_usd for item in mine),
     }
 
 

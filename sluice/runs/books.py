@@ -17,7 +17,8 @@ class Counts(Document, frozen=True, kw_only=True):
     `refused` records wait for plan to decide, `scored` ones for the certificate. `again`: the job is about records that
     the tier before, or this one, had refused. `fatal`: why all of them were refused, or those since access ended, if
     so. `fillers` are requests without a record, sent to reach the least number of a batch job: they are in no other
-    figure but `cost_usd`. `reused` records had their reply from an earlier run: `reused_tokens` are
+    figure but `cost_usd`. Of a job of `repeats`, answers that are compared and stand nowhere, all else is 0 likewise.
+    `reused` records had their reply from an earlier run: `reused_tokens` are
     what it took then, `saved_usd` what it would cost today. `moved`: of those held back the records that start at
     a later tier, by that tier: by a route, or since their text is too long for this one.
     """
@@ -51,6 +52,9 @@ class Counts(Document, frozen=True, kw_only=True):
     fillers: int = 0
     filler_tokens: tuple[int, int] = (0, 0)
     filler_usd: float | None = 0.0
+    repeats: int = 0
+    repeat_tokens: tuple[int, int] = (0, 0)
+    repeat_usd: float | None = 0.0
     cache_read_tokens: int = 0  # of the input tokens
     cache_write_tokens: int = 0
     reused: int = 0

@@ -26,6 +26,7 @@ class Draws(Document, frozen=True, kw_only=True):
     no row is good. An audit has a sample alone; where there is a score all the same, its sample teaches it. `gold`:
     what people say of the rows of `sample`, in their order, where the run is certified against that; None of a row that
     they left open. `taught`: as published, keys of records that taught the run's model and were not drawn to do so.
+    `repeats`: the sampled records that the oracle is asked about once more.
     """
 
     seed: str
@@ -35,6 +36,7 @@ class Draws(Document, frozen=True, kw_only=True):
     records: Pending | None
     gold: list[list[str] | None] | None = None
     taught: list[str] = field(default_factory=list)
+    repeats: Pending | None = None
 
     @property
     def keys(self) -> set[str]:
@@ -50,7 +52,8 @@ class Draws(Document, frozen=True, kw_only=True):
 class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A sampled row with what the tiers say of its record: `place` and labels are None where an answer is not valid.
 
-    `gold`: what a person says of the row, of a certificate against that; None of a row that is left open.
+    `gold`: what a person says of the row, of a certificate against that; None of a row that is left open. `repeated`:
+    the oracle was asked about it once more, and said `again`, None where that is no valid answer.
     """
 
     source: int
@@ -61,6 +64,18 @@ class SampledAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     oracle: list[str] | None
     bad: bool
     gold: list[str] | None = None
+    repeated: bool = False
+    again: list[str] | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether the oracle has answered twice."""
+        return self.repeated and self.oracle is not None and self.again is not None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the oracle, which has answered twice, has said the same."""
+        return self.compares and set(self.oracle or ()) == set(self.again or ())
 
 
 class PieceLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -98,6 +113,19 @@ class Differing(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     of: int
+    low: float
+    high: float
+
+
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the oracle agrees with itself: of `asked` sampled records that it was asked about once more.
+
+    On `answered` it gave two valid answers, on `agreeing` of these the same, with the 95% interval of that share.
+    """
+
+    asked: int
+    answered: int
+    agreeing: int
     low: float
     high: float
 
@@ -188,6 +216,7 @@ class Certificate(Document, frozen=True, kw_only=True):
     accuracy: Accuracy | None = None
     differing: Differing | None = None
     forgotten: ForgottenDraws | None = None
+    repeats: Repeats | None = None
 
     def stands(self, place: Place, floor: int) -> bool:
         """Whether an answer with this place stands, whose label has the floor with this number, from 1; 0 for none."""

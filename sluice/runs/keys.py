@@ -48,6 +48,8 @@ class Keys:
         self.draws = f"{self.root}/draws.json"
         self.drawn_records = f"{self.root}/pending/draws.txt"
         self.drawn_prefix = f"{self.root}/drawn/"
+        self.repeated_records = f"{self.root}/pending/repeats.txt"
+        self.repeats_prefix = f"{self.root}/repeats/"
         self.shards = f"{self.root}/shards.json"
         self.learned = f"{self.root}/learned.bin"
         self.taught = f"{self.root}/taught.json"
@@ -77,6 +79,9 @@ class Keys:
 
     def drawn(self, round_: int, job: int) -> str:
         return f"{self.drawn_prefix}{round_:02d}-{job:05d}.arrow"
+
+    def repeats(self, round_: int, job: int) -> str:
+        return f"{self.repeats_prefix}{round_:02d}-{job:05d}.json"
 
     def scores(self, shard: int) -> str:
         return f"{self.root}/scores/{shard:06d}.bin"

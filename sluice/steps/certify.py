@@ -33,12 +33,14 @@ from sluice.runs.drawn import (
     Differing,
     Floor,
     PieceLines,
+    Repeats,
     SampledAnswer,
 )
 from sluice.runs.state import HIGHEST, Place
 from sluice.steps import score_gate
 from sluice.steps.counted import STORED, Counted, among, places_of, stored
 from sluice.steps.drawing import drawn_answers
+from sluice.steps.repeats import repeated_answers
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def certified(opened: Run, *, at: str) -> Certificate:
     floors = _floors(opened, draws, answers, [row for row, _ in sampled])
     counted = Counted.of(opened, draws.keys, threshold, floors)
     agreeing = sum(not row.bad for row, _ in sampled)
+    told = _all_told(opened, answers, sampled)
     return Certificate(
         agree=str(quality.kept),
         delta=str(quality.delta),
@@ -104,7 +107,8 @@ def certified(opened: Run, *, at: str) -> Certificate:
         sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
         best_share=float(min(Fraction(1), Fraction(agreeing, len(sampled)) + 1 - Fraction(quality.kept))),
         below=counted.below,
-        sampled=_all_told(draws, answers, sampled),
+        sampled=told,
+        repeats=_repeats(told),
         pieces=_pieces(opened),
         at=at,
         floors=[
@@ -135,6 +139,7 @@ def measured(opened: Run, *, at: str) -> Certificate:
 
     differing = clustered_share((drawn.key, row.bad and stands(row)) for row, drawn in sampled)
     counted = Counted.of(opened, draws.keys, base.threshold, base.floors)
+    told = _all_told(opened, answers, sampled)
     return msgspec.structs.replace(
         base,
         status=MEASURED,
@@ -148,7 +153,8 @@ def measured(opened: Run, *, at: str) -> Certificate:
         sampled_agreeing=sum(not row.bad for row, _ in sampled),
         sampled_unanswered=sum(drawn.key not in answers.oracle for _, drawn in sampled),
         below=counted.below,
-        sampled=_all_told(draws, answers, sampled),
+        sampled=told,
+        repeats=_repeats(told),
         accuracy=None,
         floors=[
             msgspec.structs.replace(floor, accepted_rows=rows)
@@ -275,9 +281,23 @@ def _above_it(row: SampledRow, threshold: Place | None) -> bool:
     return Threshold(None if threshold is None else (threshold.score, threshold.tie)).accepts(row.place)
 
 
-def _all_told(draws: Draws, answers: DrawnAnswers, sampled: list[tuple[SampledRow, DrawnRow]]) -> list[SampledAnswer]:
-    gold = draws.gold or [None] * len(sampled)
-    return [_told(drawn, answers, row, said) for (row, drawn), said in zip(sampled, gold, strict=True)]
+def _all_told(opened: Run, answers: DrawnAnswers, sampled: list[tuple[SampledRow, DrawnRow]]) -> list[SampledAnswer]:
+    gold, repeated, told = opened.draws.gold or [None] * len(sampled), repeated_answers(opened), []
+    for (row, drawn), said in zip(sampled, gold, strict=True):
+        found = _told(drawn, answers, row, said)
+        if drawn.key in repeated:  # of rows of one record the first
+            found = msgspec.structs.replace(found, repeated=True, again=repeated.pop(drawn.key))
+        told.append(found)
+    return told
+
+
+def _repeats(told: list[SampledAnswer]) -> Repeats | None:
+    """How often the oracle agrees with itself; None where it was not asked twice."""
+    asked = sum(row.repeated for row in told)
+    share = clustered_share((row.key, row.agrees) for row in told if row.compares)
+    if not asked:
+        return None
+    return Repeats(asked=asked, answered=share.of, agreeing=share.count, low=share.low, high=share.high)
 
 
 def _told(drawn: DrawnRow, answers: DrawnAnswers, row: SampledRow, gold: list[str] | None) -> SampledAnswer:

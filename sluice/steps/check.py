@@ -30,6 +30,7 @@ from sluice.steps.metering import share_out
 from sluice.steps.oddities import Doubts, oddities
 from sluice.steps.onward import PendingWriters
 from sluice.steps.records import JobRecords
+from sluice.steps.repeats import keep_repeats
 from sluice.steps.reuse import keeper_of
 from sluice.steps.selection import shard_of
 from sluice.steps.services import Run
@@ -139,6 +140,8 @@ class _Check:
         if not self.buys:  # stored replies cost nothing when they are judged again
             self.judged.forget_tokens()
         self._meter()
+        if self.job.purpose == accounting.REPEAT:
+            return keep_repeats(self.run, self.item, self.job, self.prepared, self.ended, self.judged)
         verdicts = [verdict or self.missing for verdict in self.judged.verdicts]
         # What becomes of a record depends on how many others its request held. Half of a small pack is none.
         half = next_pack(self.tier.pack, self.job.pack)

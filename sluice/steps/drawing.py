@@ -45,6 +45,7 @@ WIDTH = BYTES_AT + 11
 END = b"\n"
 CHUNK = 64  # lines read at once: of many spans, few rows each are drawn
 AT_ONCE = 16
+REPEATED = 0  # the number of an attempt that is none: no reply to one is taken for it, wherever replies are kept
 
 
 class Drawing:
@@ -120,13 +121,15 @@ def draw(opened: Run) -> Draws:
     quality, drawn = opened.task.quality, draw_rows(opened)
     sample, train = ([DrawnRow(source=int(r.source), line=r.line, key=r.note.key) for r in rows] for rows in drawn)
     gold = labels_of(opened, sample) if quality is not None and quality.by_gold else None
+    notes = [row.note for row in [*drawn.sample, *drawn.train]]
     draws = Draws(
         seed=opened.start.seed or "",
         population=good_rows(opened) - len(train),
         sample=sample,
         train=train,
-        records=_write_records(opened, [row.note for rows in drawn for row in rows]),
+        records=_write_records(opened, _distinct(notes), opened.keys.drawn_records, attempt=1),
         gold=gold,
+        repeats=_write_repeats(opened, _distinct([row.note for row in drawn.sample])),
     )
     opened.store.put(opened.keys.draws, draws.write())
     return draws
@@ -150,17 +153,34 @@ def draw_rows(opened: Run) -> Drawn[Stored]:
     return quality_draw(_streams(opened), *opened.task.draws)
 
 
-def _write_records(opened: Run, drawn: list[Stored]) -> Pending | None:
-    """Write the drawn records for the oracle, each once, in the order of the ranks; none where there is no row."""
-    reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
-    records = list({row.key: row for row in reversed(drawn)}.values())[::-1]
+def _distinct(drawn: list[Stored]) -> list[Stored]:
+    """Each record once, where the first of its rows stands."""
+    found: dict[str, Stored] = {}
+    for row in drawn:
+        found.setdefault(row.key, row)
+    return list(found.values())
 
+
+def _write_repeats(opened: Run, sampled: list[Stored]) -> Pending | None:
+    """Write the first of the sampled records once more, dealt out anew: no two of a request share one again.
+
+    Not where a request holds more records than there are requests: then as few as may be do.
+    """
+    pack = opened.start.tiers[-1].pack
+    wanted = sampled[: opened.task.repeats]
+    dealt = [row for place in range(pack) for row in wanted[place::pack]]
+    return _write_records(opened, dealt, opened.keys.repeated_records, attempt=REPEATED)
+
+
+def _write_records(opened: Run, records: list[Stored], key: str, *, attempt: int) -> Pending | None:
+    """Write records for the oracle; none where there is no row."""
+    reader, oracle = RowReader(opened.task), len(opened.start.tiers) - 1
     stored = StoredRows(opened.store, opened.keys)
 
     def load(row: Stored) -> bytes:
         return stored.read(row.span, row.begin + 1, row.bytes - 1)
 
-    out = PendingWriter(opened.store, opened.keys.drawn_records, oracle, 1)
+    out = PendingWriter(opened.store, key, oracle, attempt)
     for row, line in zip(records, ahead(load, records, AT_ONCE), strict=True):
         text = reader.text(line[RAW:])
         out.add(row.key.encode(), escape(cut_middle(text, reader.max_bytes) if line[PLACE] in CUTS else text))

@@ -220,9 +220,15 @@ def _first_round(opened: Run) -> list[PlannedJob]:
     records = opened.draws.records if opened.draws_rows else None
     if records is None:
         return _shard_jobs(opened, [])
-    drawn = _packed(opened, [(None, records)])
-    drawn = [msgspec.structs.replace(job, job=n, purpose=accounting.DRAW) for n, job in enumerate(drawn)]
-    return drawn if opened.tier(0).is_learned else _shard_jobs(opened, drawn)
+    drawn = _asked_of_oracle(opened, records, accounting.DRAW)
+    jobs = drawn if opened.tier(0).is_learned else _shard_jobs(opened, drawn)
+    repeats = _asked_of_oracle(opened, opened.draws.repeats, accounting.REPEAT)
+    return [msgspec.structs.replace(job, job=n) for n, job in enumerate([*jobs, *repeats])]
+
+
+def _asked_of_oracle(opened: Run, records: Pending | None, purpose: str) -> list[PlannedJob]:
+    jobs = [] if records is None else _packed(opened, [(None, records)])
+    return [msgspec.structs.replace(job, purpose=purpose, job=n) for n, job in enumerate(jobs)]
 
 
 def _shard_jobs(opened: Run, before: Sequence[PlannedJob]) -> list[PlannedJob]:
@@ -248,7 +254,8 @@ def _later_round(opened: Run, round_: int, counts: Sequence[Counts]) -> tuple[li
     before = opened.round_plan(round_ - 1)
     onward = sort_out(opened, before, counts)
     anew = before.execution < opened.keys.execution
-    jobs = [*before.kept_out, *(before.left if anew else [])]
+    kept_out = [job for job in before.kept_out if job.purpose != accounting.REPEAT]  # the run does without
+    jobs = [*kept_out, *(before.left if anew else [])]
     jobs += _packed(opened, [(None, item) for item in onward.plain])
     jobs += [msgspec.structs.replace(job, purpose=accounting.RETRY) for job in _packed(opened, onward.again)]
     jobs += _packed(opened, onward.passed)

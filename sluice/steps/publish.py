@@ -204,6 +204,7 @@ def summarize(
         "labels": accounting.merged(part.labels for part in parts),
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
         "fillers": accounting.fillers(jobs),
+        "repeats": accounting.repeats(jobs),
         "reused": accounting.reused(jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,

@@ -25,6 +25,7 @@ from sluice.answers.reuse import (
     take,
 )
 from sluice.rows.record import KEY, PLACE, SENT
+from sluice.runs.accounting import REPEAT
 from sluice.runs.keys import ReplyKeys, is_over
 from sluice.steps.selection import pending_lines, shard_blocks
 
@@ -82,7 +83,7 @@ class Lookup:
         What was found once stays: a job that is prepared again holds the same requests.
         """
         store = self.run.store
-        if not self.days:
+        if not self.days or self.job.purpose == REPEAT:  # what the oracle says anew is what is asked for
             return frozenset()
         if store.exists(place):
             return frozenset(key for chunk in read_chunks(store.blocks(place)) for key in chunk.keys)
@@ -205,7 +206,7 @@ class Keeper:
 
 def keeper_of(run: Run, item: JobItem, job: PlannedJob, asked: Sequence[str]) -> Keeper | None:
     """What keeps the replies of a job to the records that were asked; None where none are to be kept."""
-    keeps = asked and reuse_days(run, job.tier) and run.start.judges is None
+    keeps = asked and reuse_days(run, job.tier) and run.start.judges is None and job.purpose != REPEAT
     return Keeper(run, item, job, asked) if keeps else None
 
 

@@ -52,6 +52,12 @@ class Quality(Strict):
         2000, description="Rows drawn to teach the score; the last tier's label of them stands."
     )
 
+    repeats: Annotated[int, Field(ge=0, le=MOST_DRAWN)] = Field(
+        100,
+        description="Sampled texts that the last tier is asked about a second time, to tell how often it agrees with "
+        "itself; 0: none.",
+    )
+
     floors: dict[str, Exact] = Field(
         {},
         description="Labels, each with the share of the first tier's answers of it that have to be right at least: a "

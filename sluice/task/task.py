@@ -319,6 +319,11 @@ class Task(Strict):
         return 0 if self.audit is None else self.audit.drawn, self.train or 0
 
     @property
+    def repeats(self) -> int:
+        """How many sampled records the last tier is asked about once more, to hold it against itself."""
+        return 0 if self.quality is None else min(self.quality.repeats, self.quality.sample)
+
+    @property
     def min_score(self) -> float | None:
         """The least score of the first tier's answers that is accepted; None where none decides, or a certificate."""
         return self.tiers[0].min_score if self.tiers[0].is_learned else self.gates.min_score

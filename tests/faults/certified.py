@@ -206,12 +206,22 @@ def certificate_problems(scenario: Scenario, whole: Ended, ended: Ended, found: 
             if answer.oracle is not None:
                 yield f"the oracle never said {answer.oracle} of {answer.key}"
             lost.add(answer.key)
+    yield from repeats_problems(found, right)
     for key in lost:
         yield from lost_problems(scenario.task, key, ended)
     if found.sampled_unanswered != sum(answer.oracle is None for answer in found.sampled):
         yield "the lost answers are not counted"
     if firsts_of(ended) == firsts_of(whole) and taught(ended) == taught(whole):
         yield from same_problems(whole, right, found, ended, lost)
+
+
+def repeats_problems(found: Certificate, right: Certificate) -> Iterator[str]:
+    """The oracle was asked twice about the same records, or about none; where its answers came, it said the same."""
+    twice = [(row.key, row.again) for row in found.sampled if row.repeated]
+    meant = {row.key: row.oracle for row in right.sampled if row.repeated}
+    if twice and [key for key, _ in twice] != list(meant):
+        yield "the oracle was asked twice about other records"
+    yield from (f"it never said {again} of {key}" for key, again in twice if again not in (None, meant[key]))
 
 
 def lost_problems(task: Task, key: str, ended: Ended) -> Iterator[str]:

@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.answers.requests import FILLER, filler
@@ -71,7 +72,11 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
     verdict.doubled = sum(count - 1 for count in found.values())
     allowed = records_by_text(scenario)
     bought = {name: count for name, count in machine.faulty.bought.items() if name[-1] != FILLER_TEXT}
-    verdict.bought_twice = sum(max(0, count - allowed[text]) for (*_, text), count in bought.items())
+    again, oracle = repeated_texts(machine, run), json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"][-1]
+    verdict.bought_twice = sum(
+        max(0, count - allowed[text] - (text in again and round_ == 0 and model == oracle["model_id"]))
+        for (round_, model, text), count in bought.items()
+    )
     verdict.wrong += [f"{place} is no row of the input" for place in found if place not in expected]
     verdict.wrong += machine.faulty.violations
     for row in rows:
@@ -80,6 +85,13 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
             verdict.wrong.append(f"{row['source']} line {row['line']}: {problem}")
     verdict.wrong += list(books_problems(machine, run, summary, rows))
     return verdict
+
+
+def repeated_texts(machine: Machine, run: str) -> set[str]:
+    """The texts of a run that the last tier is to be asked about twice."""
+    key = f"runs/{run}/pending/repeats.txt"
+    lines = machine.work.get(key).decode().split("\n") if machine.work.exists(key) else []
+    return {unescape(line.partition(" ")[2]) for line in lines if line}
 
 
 def inherit(machine: Machine, before: Machine) -> None:
@@ -196,10 +208,13 @@ def books_problems(machine: Machine, run: str, summary: dict[str, Any], rows: li
     shown = [sum(row[name] for row in rows) for name in ("input_tokens", "output_tokens", "cost_usd")]
     if shown[:2] != [tokens_in, tokens_out]:
         yield f"the outputs have {tokens_in} and {tokens_out} tokens, the rows {shown[0]} and {shown[1]}"
+    twice, told = recount(machine, run, repeats=True), summary["repeats"]
+    if (told["input_tokens"], told["output_tokens"]) != twice[:2] or not math.isclose(told["cost_usd"], twice[2]):
+        yield f"what was asked once more took {twice}, run.json says {told}"
     filled, told = fillers(machine, run), summary["fillers"]
     if (told["input_tokens"], told["output_tokens"]) != filled[:2] or not math.isclose(told["cost_usd"], filled[2]):
         yield f"the outputs' fillers took {filled}, run.json says {told}"
-    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"] - filled[2])):
+    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"] - filled[2] - twice[2])):
         if not math.isclose(figure, usd, rel_tol=1e-6, abs_tol=1e-12):
             yield f"the outputs cost {usd}, {name} say {figure}"
     yield from measured_problems(machine, summary)
@@ -223,8 +238,11 @@ def measured_problems(machine: Machine, summary: dict[str, Any]) -> Iterator[str
             yield f"{measure} adds up to {counted}, run.json says {figure}"
 
 
-def recount(machine: Machine, run: str) -> tuple[int, int, float]:
-    """Tokens and dollars of the outputs of all jobs, one reply a record: its first answer, else its first error."""
+def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, int, float]:
+    """Tokens and dollars of the outputs of all jobs, one reply a record: its first answer, else its first error.
+
+    Jobs that ask once more what was asked are counted apart: all others, or these alone.
+    """
     tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
     tokens_in = tokens_out = 0
     usd = 0.0
@@ -234,7 +252,7 @@ def recount(machine: Machine, run: str) -> tuple[int, int, float]:
             continue
         counts = json.loads(machine.work.get(key))
         price, kind = tiers[counts["tier"]]["price"], counts["transport"]
-        if kind == LEARNED:  # asks nobody
+        if kind == LEARNED or (counts["purpose"] == "repeat") != repeats:  # asks nobody, or belongs to the other count
             continue
         got = list(replies(machine, root).values())
         sums = [sum(usage[n] for usage in got) for n in (0, 1)]

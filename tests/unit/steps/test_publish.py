@@ -27,9 +27,8 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "settled", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels",
-    "cost_usd",
-    "fillers", "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations", "certificate",
-    "score", "audit", "findings", "definition", "quotas", "cause",
+    "cost_usd", "fillers", "repeats", "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations",
+    "certificate", "score", "taught_by", "audit", "findings", "definition", "quotas", "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "reused", "answered", "errored", "missing", "accepted", "retried",

@@ -231,7 +231,9 @@ def test_a_certified_run_finds_the_oracles_answers_too() -> None:
         later(machine, day)
         machine.executions = 0
         names = {f"{day}-{name}": data for name, data in certified.FILES.items()}
-        summaries.append(machine.finish(machine.begin(certified.task_of(reuse={"days": 30}), names)))
+        quality = {"agree": 0.9, "sample": certified.SAMPLE, "train": certified.TRAIN, "repeats": 0}
+        task = certified.task_of(reuse={"days": 30}, quality=quality)
+        summaries.append(machine.finish(machine.begin(task, names)))
         of_oracle.append(asked(machine))
     first, second = summaries
     assert second["tiers"][0]["reused"] == first["tiers"][0]["sent"]
