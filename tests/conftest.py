@@ -1,11 +1,19 @@
-"""The opt-in to a real account: without --live the tests marked `live` are not selected at all."""
+"""The opt-in to a real account: without --live the tests marked `live` are not selected at all.
+
+And what holds for all tests with drawn examples: none fails for the time it took, which a busy machine stretches.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hypothesis import settings
+
 if TYPE_CHECKING:
     import pytest
+
+settings.register_profile("sluice", deadline=None)
+settings.load_profile("sluice")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

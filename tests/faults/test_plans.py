@@ -43,7 +43,7 @@ ANSWERED = {
     "completed, wrong manifest",
     "completed, all refused",
 }
-QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK

@@ -489,7 +489,7 @@ stops = st.sampled_from(["end_turn", "max_tokens", "content_filtered", "stop_seq
 judges = st.sampled_from([PLAIN, MANY, with_field({"type": "integer"}), with_field({"type": ["number", "null"]})])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(replies, stops, judges)
 def test_any_reply_ends_as_a_verdict(reply: str, stop: str | None, judge: Judge) -> None:
     """No reply raises, and an accepted one has labels of the set that stand in the reply."""
@@ -499,7 +499,7 @@ def test_any_reply_ends_as_a_verdict(reply: str, stop: str | None, judge: Judge)
         assert label in reply
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(replies, max_size=5), stops)
 def test_a_remembered_verdict_is_the_one_that_judging_gives(some: list[str], stop: str | None) -> None:
     """Verdicts do not depend on what was judged before."""

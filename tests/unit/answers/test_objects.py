@@ -227,7 +227,7 @@ thoughts = st.tuples(tags, st.lists(said, max_size=3).map(" ".join)).map(lambda 
 outside = said.map(lambda text: (text, text))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(thoughts | outside, max_size=8))
 def test_what_is_outside_of_thinking_decides(segments: list[tuple[str, str]]) -> None:
     """Accepted is what the answers outside say in common, whatever was thought and said in between."""

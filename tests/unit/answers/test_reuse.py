@@ -36,7 +36,7 @@ def read(data: bytes, size: int = 1 << 20) -> list[tuple[bytes, Said]]:
     return [pair for chunk in read_chunks(blocks(data, size)) for pair in zip(chunk.keys, chunk.replies(), strict=True)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(kept=KEPT, chunk=st.integers(1, 9), size=st.integers(1, 200))
 def test_replies_come_back_in_their_order(kept: dict[bytes, Said], chunk: int, size: int) -> None:
     """Whatever the texts and tokens, the chunks they lie in, and the blocks that they are read in."""
@@ -46,7 +46,7 @@ def test_replies_come_back_in_their_order(kept: dict[bytes, Said], chunk: int, s
     assert read(data, size) == list(kept.items())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kept=KEPT.filter(len), left=st.integers(1, 60))
 def test_an_object_that_is_cut_is_an_error(kept: dict[bytes, Said], left: int) -> None:
     """It never ends as if it had held less."""
@@ -55,7 +55,7 @@ def test_an_object_that_is_cut_is_an_error(kept: dict[bytes, Said], left: int) -
         read(data[: max(1, len(data) - left)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kept=KEPT.filter(len), data=st.data())
 def test_what_is_taken_is_what_was_found(kept: dict[bytes, Said], data: st.DataObject) -> None:
     """Of each chunk the replies to some keys, each once, in a chunk of their own; all of it as it stands."""

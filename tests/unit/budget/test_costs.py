@@ -88,7 +88,7 @@ def greediest(body: dict[str, Any]) -> tuple[int, int]:
     return len(msgspec.json.encode(seen)), body["inferenceConfig"]["maxTokens"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=ROWS,
     tiers=TIERS,

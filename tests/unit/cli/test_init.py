@@ -223,7 +223,7 @@ NAMES = st.text(min_size=1, max_size=12).filter(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(labels=st.dictionaries(NAMES, st.text(max_size=20), min_size=1, max_size=6), texts=st.lists(NAMES, max_size=3))
 def test_whatever_labels_and_examples_hold_they_are_read_back(labels: dict[str, str], texts: list[str]) -> None:
     """Quotes, colons, commas, yes and null, characters that YAML folds: each label is spelled as it was given."""
@@ -310,7 +310,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(["text", "id", "label", "a.b", "ü", ""]), JSON), max_size=12),
     column=st.sampled_from([None, "label", "id"]),

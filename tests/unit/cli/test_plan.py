@@ -554,7 +554,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 ODD = st.text(st.sampled_from('ab &<>"\\\n\0é請Ж\N{LARGE RED CIRCLE}'), max_size=40)
 LINES = st.lists(st.one_of(ODD.map(lambda text: {"text": text, "n": len(text)}), st.just([1])), min_size=1, max_size=30)
-PLANNED = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PLANNED = settings(max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @PLANNED

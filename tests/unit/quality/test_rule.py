@@ -38,7 +38,7 @@ def test_is_the_largest_number_that_is_safe_of_all(promised: str, delta: str) ->
             assert most_disagreements(population, drawn, at_most, Decimal(delta)) == expected, (population, drawn)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_is_the_largest_number_at_random_sizes(data: st.DataObject) -> None:
     """The same holds at sizes nobody has chosen."""

@@ -50,7 +50,7 @@ def table(found: list[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
 TEXTS = st.tuples(st.sampled_from((*LABELS, "broken")), st.sampled_from(WORDS), st.sampled_from(LABELS))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=st.lists(TEXTS, max_size=40), cut=st.sampled_from([{}, {"max_records_per_job": 3}, {"span_bytes": 100}]))
 def test_tables_are_those_that_the_published_rows_give(texts: list[tuple[str, ...]], cut: dict[str, int]) -> None:
     """However rows repeat and runs are cut into spans and parts, counting the rows and their trails gives the same."""

@@ -59,7 +59,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(parts=st.lists(st.lists(st.lists(ROWS, max_size=6), max_size=3), max_size=3))
 def test_groups_are_those_that_counting_the_rows_gives(parts: list[list[list[dict[str, Any]]]]) -> None:
     """However rows come in batches and parts; a row without a label stands once, and rejected ones nowhere."""

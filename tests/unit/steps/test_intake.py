@@ -113,7 +113,7 @@ def heal(world: World) -> None:
     assert world.keys("inbox/") == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(acts=ACTS, points=POINTS)
 def test_each_object_is_in_exactly_one_run(tasks: Path, acts: list[Any], points: list[Any]) -> None:
     """Whatever is doubled, late, out of order or overlapping, wherever processes die: nothing is lost or run twice."""

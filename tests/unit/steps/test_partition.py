@@ -109,7 +109,7 @@ PARTS = [
 FILE = st.lists(st.sampled_from(PARTS), max_size=12).map(lambda parts: b"".join([b"{}\n", *parts]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(FILE, min_size=1, max_size=3), st.integers(2, 80), st.integers(1, 40))
 def test_each_row_comes_out_once_under_its_own_number(files: list[bytes], span_bytes: int, max_row: int) -> None:
     """For any bytes, span size and limit: the rows are the lines that are not blank, and nothing else."""

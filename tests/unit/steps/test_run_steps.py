@@ -228,7 +228,7 @@ rows_of_any_kind = st.lists(
 ).map(lambda lines: b"\n".join([b"{}", *lines]) if lines else b"")  # what a file begins with can say what it is
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(rows_of_any_kind, rows_of_any_kind, st.integers(1, 200), st.integers(1, 10))
 def test_each_row_comes_out_once(first: bytes, second: bytes, span_bytes: int, most: int) -> None:
     """For any bytes, spans and limits, each row stands in the results once, under its own number."""

@@ -91,7 +91,7 @@ def test_a_version_that_comes_later_is_a_run_of_its_own(tasks: Path) -> None:
     assert noted(world) == set()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(acts=ACTS, points=POINTS)
 def test_each_version_is_run_once_or_passed_over_once(tasks: Path, acts: list[Any], points: list[Any]) -> None:
     """Wherever processes die or overlap: none is lost, none twice, and a newest one is never passed over."""
