@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> str | None:
     import pytest
     from hypothesis import Phase, settings
 
-    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), derandomize=True)
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), deadline=None, derandomize=True)
     settings.load_profile("mutants")
     failures = Failures()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
