@@ -175,7 +175,7 @@ def router_expected_usd(tiers: Sequence[FrozenTier], load: Load, min_records: in
 
 def repeated(task: Task, records: int) -> tuple[int, int]:
     """Of so many records those that the oracle is asked about once more, and the most bytes of their texts."""
-    asked = min(task.repeats, records)
+    asked = 0 if task.quality is None else min(task.quality.repeats, task.quality.sample, records)
     return asked, asked * (LONGEST_ESCAPE * task.input.max_tokens * BYTES_PER_TOKEN + name_bytes(task))
 
 

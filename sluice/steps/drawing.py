@@ -166,8 +166,8 @@ def _write_repeats(opened: Run, sampled: list[Stored]) -> Pending | None:
 
     Not where a request holds more records than there are requests: then as few as may be do.
     """
-    pack = opened.start.tiers[-1].pack
-    wanted = sampled[: opened.task.repeats]
+    quality, pack = opened.task.quality, opened.start.tiers[-1].pack
+    wanted = sampled[: 0 if quality is None else quality.repeats]
     dealt = [row for place in range(pack) for row in wanted[place::pack]]
     return _write_records(opened, dealt, opened.keys.repeated_records, attempt=REPEATED)
 

@@ -319,11 +319,6 @@ class Task(Strict):
         return 0 if self.audit is None else self.audit.drawn, self.train or 0
 
     @property
-    def repeats(self) -> int:
-        """How many sampled records the last tier is asked about once more, to hold it against itself."""
-        return 0 if self.quality is None else min(self.quality.repeats, self.quality.sample)
-
-    @property
     def min_score(self) -> float | None:
         """The least score of the first tier's answers that is accepted; None where none decides, or a certificate."""
         return self.tiers[0].min_score if self.tiers[0].is_learned else self.gates.min_score
@@ -378,8 +373,8 @@ class Task(Strict):
     def version(self) -> str:
         """12 hex digits that change with everything in the file that can change a decision.
 
-        Left out: what is kept, budget, reuse, corrections, limits, report, trigger and transport. Name and description
-        count, since the request holds them; so does the order of labels and fields.
+        Left out: what is kept, budget, reuse, corrections, limits, report, trigger, transport and the oracle's repeats.
+        Name and description count, since the request holds them; so does the order of labels and fields.
         """
         data = self.model_dump(
             mode="json",
@@ -391,6 +386,7 @@ class Task(Strict):
                 "report": True,
                 "trigger": True,
                 "input": {"id", "gold", "keep", "keep_input"},
+                "quality": {"repeats"},
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
             },
         )
