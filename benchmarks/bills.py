@@ -26,6 +26,7 @@ KNOWN = 0.3  # of the records, from earlier runs
 
 ORACLE = "claude-haiku-4-5"
 SAMPLE = 500
+REPEATS = 100  # sampled texts that the oracle is asked about twice
 CERTIFIED_PACK = 10
 SIZES = (100_000, 1_000_000, 10_000_000)
 
@@ -140,8 +141,8 @@ def certified(cascade: Certified, rows: int) -> Shares:
     asked = drawn + on
     new = drawn * (1 - KNOWN * asked) + on * (1 - KNOWN)
     way = Way.ON_DEMAND if first.is_learned else Way.BATCH
-    bill = usd(first, load, rows, way) + usd(oracle, load, asked * rows)
-    again = usd(first, load, (1 - KNOWN) * rows, way) + usd(oracle, load, new * rows)
+    bill = usd(first, load, rows, way) + usd(oracle, load, asked * rows + REPEATS)
+    again = usd(first, load, (1 - KNOWN) * rows, way) + usd(oracle, load, new * rows + REPEATS)
     return Shares(drawn, asked, bill / usd(tier(ORACLE), load, rows), again / bill)
 
 
