@@ -61,6 +61,7 @@ class Reason(StrEnum):
     EVIDENCE_NOT_FOUND = "evidence_not_found"
     RULE_FAILED = "rule_failed"
     LOW_SCORE = "low_score"
+    LEARNED_OUT_OF_SERVICE = "learned_out_of_service"
 
     RECORD_REFUSED = "record_refused"
 
@@ -116,6 +117,7 @@ MEANING: dict[Reason, str] = {
     Reason.EVIDENCE_NOT_FOUND: "the quoted evidence is not in the text",
     Reason.RULE_FAILED: "the answer breaks a rule of the task",
     Reason.LOW_SCORE: "its score is below what the task or its certificate accepts",
+    Reason.LEARNED_OUT_OF_SERVICE: "the learned tier agrees with the last one less than it had stated",
     Reason.RECORD_REFUSED: "Bedrock refused the request of this text",
     Reason.THROTTLED: "too many requests at once",
     Reason.MODEL_ERROR: "the model failed",
@@ -164,6 +166,7 @@ LIKELY: dict[Reason, str] = {
     Reason.EVIDENCE_NOT_FOUND: "the models quote what does not stand in the text: they are too weak for evidence",
     Reason.RULE_FAILED: "a rule of the task can hardly be met: try it with `sluice check --sample`",
     Reason.LOW_SCORE: "the next tier could not be asked about what the score does not let pass",
+    Reason.LEARNED_OUT_OF_SERVICE: "the next tier could not be asked about what the learned tier may not settle",
     Reason.RECORD_REFUSED: "the models take no such requests: their access, or what the tiers ask of them",
     Reason.THROTTLED: "the account's quotas for the models are too low for now",
     Reason.MODEL_ERROR: "the models could not be reached, or failed",

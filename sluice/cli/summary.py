@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sluice.figures import NONE, UNKNOWN, dearer, dollars, duration, percent, short_model
 from sluice.report.report import bars
+from sluice.results.drift import TITLE as DRIFT_TITLE
 from sluice.results.origin import made_up, stand_in
 from sluice.results.run_document import STATUS
 from sluice.results.scored import TITLE as SCORE_TITLE
@@ -59,15 +60,7 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
     if run.tiers:
         yield from _section("Tiers", _tiers(run))
     yield from _section("Cost", Text(cost_sentence(run)))
-    if run.certificate is not None:
-        facts = (f"{name}: {value}" for name, value in run.certificate.facts())
-        yield from _section(run.certificate.title, Text(f"{run.certificate.promise}."), *_listed(list(facts)))
-    if run.score is not None:
-        by = () if run.taught_by is None else run.taught_by.facts()
-        facts = (f"{name}: {value}" for name, value in (*run.score.facts(), *by))
-        yield from _section(SCORE_TITLE, Text(f"{run.score.sentence}."), *_listed(list(facts)))
-    if run.audit is not None:
-        yield from _section("Audit", Text(run.audit.sentences))
+    yield from _measured(run)
     if run.labels:
         yield from _section("Labels", *_bars(bars(run.labels), "cyan"))
     if run.agreement is not None:
@@ -80,6 +73,21 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
     yield from _section("Files", _listed_places(places))
     if next_:
         yield from _section("Next", _listed_places(next_))
+
+
+def _measured(run: Run) -> Iterator[RenderableType]:
+    """What a run promises, and what was measured of it."""
+    if run.certificate is not None:
+        facts = (f"{name}: {value}" for name, value in run.certificate.facts())
+        yield from _section(run.certificate.title, Text(f"{run.certificate.promise}."), *_listed(list(facts)))
+    if run.drift is not None:
+        yield from _section(DRIFT_TITLE, *(Text(f"{sentence}.") for sentence in run.drift.sentences()))
+    if run.score is not None:
+        by = () if run.taught_by is None else run.taught_by.facts()
+        facts = (f"{name}: {value}" for name, value in (*run.score.facts(), *by))
+        yield from _section(SCORE_TITLE, Text(f"{run.score.sentence}."), *_listed(list(facts)))
+    if run.audit is not None:
+        yield from _section("Audit", Text(run.audit.sentences))
 
 
 def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:

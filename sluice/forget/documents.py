@@ -45,9 +45,18 @@ def run_without(
         "inputs": [_input(item, gone) for item in document["inputs"]],
         "labels": _fewer(document["labels"], Counter(label for row in gone for label in row.labels or ())),
         "reasons": _fewer(document["reasons"], Counter(row.reason for row in gone if row.reason)),
+        **_drift(document),
         "findings": _findings(document.get("findings") or {}, gone)
         | ({} if (document.get("findings") or {}).get("groups") is None else {"groups": groups or []}),
     }
+
+
+def _drift(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run says of new kinds of rows, without the texts of some of them: they may be those that are forgotten."""
+    drift = document.get("drift")
+    if not drift or not drift.get("new"):
+        return {}
+    return {"drift": {**drift, "new": {**drift["new"], "examples": []}}}
 
 
 def _less(books: Mapping[str, Any], statuses: Mapping[str, int], rows: int) -> dict[str, Any]:

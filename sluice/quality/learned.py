@@ -96,11 +96,19 @@ class Learned:
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each of `labels` for each text, texts by labels: before calibration."""
-        return self.linear.probabilities(self.vocabulary.weigh(count(texts)))
+        return self.probabilities_of(count(texts))
+
+    def probabilities_of(self, counts: Rows) -> Floats:
+        """The same of texts whose features have been counted."""
+        return self.linear.probabilities(self.vocabulary.weigh(counts))
 
     def answer(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float]]:
         """The labels of each text in the task's order, and how likely the teacher gives the same."""
-        return self._answer(self.probabilities(texts))
+        return self.answer_of(count(texts))
+
+    def answer_of(self, counts: Rows) -> list[tuple[tuple[str, ...], float]]:
+        """The same of texts whose features have been counted."""
+        return self._answer(self.probabilities_of(counts))
 
     def held_answers(self, drawn: Drawn) -> dict[str, tuple[tuple[str, ...], float]]:
         """The same for the drawn records that were held out, by key, as models say that had not seen them."""
@@ -140,8 +148,10 @@ def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
         "sources": dict(sorted(Counter(map(_source_of, records)).items())),
         "drawn": {"records": len(drawn.keys), "rows": int(drawn.times.sum())},
         "labels": dict(sorted(Counter(label for record in records for label in record.labels).items())),
-        **agreement,
+        "agreement": agreement["agreement"],
     }
+    if any(record.earlier for record in records):
+        taught_by["here"] = agreement.get("here")
     return Learned(teacher, labels, vocabulary, linear, calibrator, taught_by), drawn
 
 
@@ -342,11 +352,12 @@ def _own_agreement(drawn: Drawn, labels: Sequence[str], teacher: Teacher) -> tup
     right = (given == truths).all(1) & (untaught == 0)
     calibrator = calibrate(chances(probabilities, given, several=teacher.several).facts(), right, times)
     told, here = {"agreement": _share(right, times)}, ~drawn.earlier[held]
-    if here.any() and not here.all():
+    if here.any():
         told["here"] = _share(right[here], times[here])
     return calibrator, told
 
 
 def _share(right: Mask, times: NDArray[np.int64]) -> dict[str, Any]:
     share = share_of_clusters(int(times[right].sum()), times.tolist())
-    return asdict(share) | {"basis": "drawn rows, answered out of fold; by record"}
+    records = {"records": len(right), "records_agreeing": int(right.sum())}
+    return asdict(share) | records | {"basis": "drawn rows, answered out of fold; by record"}

@@ -16,6 +16,7 @@ import numpy as np
 
 from sluice.errors import BadRequest
 from sluice.quality.calibration import Calibrator, calibrate, log_odds
+from sluice.quality.features import count
 from sluice.quality.learned import FEWEST_DRAWN, FOLDS, chances
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sluice.quality.features import Rows
     from sluice.quality.learned import Drawn, Learned
 
     Floats = NDArray[np.float64]
@@ -71,9 +73,13 @@ class Score:
 
     def of(self, model: Learned, texts: Sequence[str], answers: Sequence[FirstAnswer]) -> Floats:
         """The probability, between 0 and 1, that the oracle gives each answer."""
-        if not texts:
+        return self.of_counted(model, count(texts), answers)
+
+    def of_counted(self, model: Learned, counts: Rows, answers: Sequence[FirstAnswer]) -> Floats:
+        """The same of texts whose features have been counted."""
+        if not answers:
             return np.zeros(0)
-        facts = _facts(model, model.probabilities(texts), answers)
+        facts = _facts(model, model.probabilities_of(counts), answers)
         return self.calibrator.probabilities(
             np.column_stack([facts, self.records.facts(answers), _said(answers, self.said)])
         )

@@ -23,6 +23,7 @@ from sluice.report.heat import MOST_LABELS, heats
 from sluice.report.vega import charts_library
 from sluice.results.audited import MEASURED
 from sluice.results.blurring import LEAST, blurs
+from sluice.results.drift import TITLE as DRIFT_TITLE
 from sluice.results.origin import stand_in
 from sluice.results.run_document import STATUS, read_run
 from sluice.results.scored import RULE_OF_THUMB
@@ -119,6 +120,7 @@ def render(document: Mapping[str, object], people: People | None = None) -> str:
         stand_in=stand_in(run.answers),
         measured=MEASURED,
         score_title=SCORE_TITLE,
+        drift_title=DRIFT_TITLE,
         rule_of_thumb=RULE_OF_THUMB,
         status=STATUS.get(run.status, (run.status, "")),
         charts=drawn,

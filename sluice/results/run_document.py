@@ -14,6 +14,7 @@ from sluice.decoding import convert
 from sluice.figures import UNKNOWN
 from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
+from sluice.results.drift import RunDrift
 from sluice.results.routed import RunRoute
 from sluice.results.run_findings import Findings, Part
 from sluice.results.scored import RunScore
@@ -243,6 +244,7 @@ class Run(Part, frozen=True, kw_only=True):
     certificate: RunCertificate | None = None
     score: RunScore | None = None
     taught_by: RunTaught | None = None
+    drift: RunDrift | None = None
     audit: RunAudit | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)

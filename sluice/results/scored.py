@@ -48,6 +48,7 @@ class RunScore(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     seed: str = ""
     untaught: str | None = None
+    out_of_service: bool = False
 
     @property
     def sentence(self) -> str:
@@ -55,6 +56,9 @@ class RunScore(msgspec.Struct, frozen=True, kw_only=True):
         first, oracle = short_model(self.models[0]), short_model(self.models[-1])
         if self.untaught is not None:
             return f"No answer of {first} has a score, and all went on: {self.untaught}"
+        if self.out_of_service:
+            less = f"it agrees with {oracle} less than it had stated"
+            return f"{first} is out of service in this run: {less}, and all went on"
         if not self.above:
             of = f"Measured on {self.measured:,} drawn rows"
             return f"{of}: no answer of {first} has a score of {self.min_score:g} or more"

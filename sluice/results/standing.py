@@ -40,13 +40,15 @@ class Measured(NamedTuple):
 
     `answered`: the drawn records of which the last tier has given a valid answer. `scores` are those of the records
     that have one, as they are stored. `enough`: the records whose first answer has the score that it takes; None where
-    that is not known, since the run ended before. `gives_scores`: whether it takes any.
+    that is not known, since the run ended before. `gives_scores`: whether it takes any; `falls_short`: why one without
+    it does not stand.
     """
 
     answered: AbstractSet[str]
     scores: dict[str, int]
     enough: AbstractSet[str] | None
     gives_scores: bool
+    falls_short: Reason = Reason.LOW_SCORE
 
     def of(self, key: str, reason: str | None, tier: int) -> tuple[str, str | None]:
         """What becomes of an answer that waited, by its record, what failed of it, and the tier that gave it."""
@@ -54,7 +56,7 @@ class Measured(NamedTuple):
             return Outcome.ESCALATED.value, reason
         scored = self.gives_scores and tier == 0
         if scored and self.enough is not None and key not in self.enough:
-            return Outcome.ESCALATED.value, Reason.LOW_SCORE.value
+            return Outcome.ESCALATED.value, self.falls_short.value
         if key in self.answered:
             return Outcome.ESCALATED.value, Reason.DRAWN.value
         if scored and self.enough is None:

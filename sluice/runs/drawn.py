@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import field
 
+from sluice.reasons import Reason
 from sluice.runs.document import Document
 from sluice.runs.state import Pending, Place
 
@@ -284,6 +285,8 @@ class ScoreGate(Document, frozen=True, kw_only=True):
     Measured on `measured` drawn rows, which have a valid answer of both and whose score is that of a model that had not
     seen them: on `agreeing` the first tier and the oracle agree; `above` have the score, and on `above_agreeing` of
     those both agree, with the 95% interval from `low` to `high` of that share, rows of one record being one cluster.
+
+    `out_of_service`: a learned tier that agreed less than it had stated, of which nothing stands.
     """
 
     min_score: float
@@ -307,6 +310,12 @@ class ScoreGate(Document, frozen=True, kw_only=True):
     drawn_accepted: list[str]
     unseen: list[str]
     at: str
+    out_of_service: bool = False
+
+    @property
+    def falls_short(self) -> Reason:
+        """Why an answer does not stand."""
+        return Reason.LEARNED_OUT_OF_SERVICE if self.out_of_service else Reason.LOW_SCORE
 
     def stands(self, place: Place, floor: int) -> bool:
         """Whether an answer with this place stands; there are no floors."""

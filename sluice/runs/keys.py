@@ -52,6 +52,8 @@ class Keys:
         self.repeats_prefix = f"{self.root}/repeats/"
         self.shards = f"{self.root}/shards.json"
         self.learned = f"{self.root}/learned.bin"
+        self.profile = f"{self.root}/profile.bin"
+        self.new_kinds_prefix = f"{self.root}/new/"
         self.taught = f"{self.root}/taught.json"
         self.held = f"{self.root}/held.json"
         self.score_gate = f"{self.root}/score.json"
@@ -85,6 +87,9 @@ class Keys:
 
     def scores(self, shard: int) -> str:
         return f"{self.root}/scores/{shard:06d}.bin"
+
+    def new_kinds(self, shard: int) -> str:
+        return f"{self.new_kinds_prefix}{shard:06d}.json"
 
     def floors(self, shard: int) -> str:
         return f"{self.root}/scores/{shard:06d}.floors"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import field
 
 from sluice.runs.document import Document
@@ -18,6 +19,10 @@ class Taught(Document, frozen=True, kw_only=True):
     where earlier ones taught as well. `runs` are these earlier runs, `left_out` says why what others have to teach was
     not taken, and `keys` are the records that taught and were not drawn in this run to do so. `seconds` differ each
     time.
+
+    Beside earlier runs: `stated` is the agreement that a learned tier has to keep to, which it is `out_of_service` for
+    not doing; `labels` are those whose share moved, and `profile` says how much of a text was usually new
+    (sluice/quality/drift.py).
     """
 
     records: int
@@ -29,3 +34,25 @@ class Taught(Document, frozen=True, kw_only=True):
     runs: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    stated: dict[str, Any] | None = None
+    out_of_service: bool = False
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    profile: dict[str, Any] | None = None
+
+
+class NewText(msgspec.Struct, frozen=True, kw_only=True):
+    """The beginning of a text of a new kind, its record, and the share of its features that were never seen."""
+
+    record: str
+    text: str
+    unseen: float
+
+
+class NewKinds(Document, frozen=True, kw_only=True):
+    """How many of a shard's texts, and of their rows, are of a new kind, with the farthest of them as `examples`."""
+
+    records: int
+    rows: int
+    new_records: int
+    new_rows: int
+    examples: list[NewText] = field(default_factory=list)

@@ -42,7 +42,8 @@ def drawn_ones(opened: Run, jobs: Iterable[Counts]) -> DrawnOnes | None:
         if tier == last and row["outcome"] == Outcome.ACCEPTED:
             found.last[row["key"]] = frozenset(row["labels"] or ())
     enough = None if gate is None else frozenset(gate.drawn_accepted)
-    standing = Measured(found.last.keys(), {}, enough, gives_scores=opened.task.gives_scores)
+    why = Reason.LOW_SCORE if gate is None else gate.falls_short
+    standing = Measured(found.last.keys(), {}, enough, gives_scores=opened.task.gives_scores, falls_short=why)
     for tier, row in attempts:
         if tier < last and row["outcome"] == Outcome.SCORED:
             outcome, reason = standing.of(row["key"], row["reason"], tier)
@@ -109,7 +110,7 @@ def settled(opened: Run, found: DrawnOnes, jobs: Sequence[Counts]) -> Settled:
         unsettled[0] += others
     else:
         standing[0] += gate.accepted_records
-        onward[0][Reason.LOW_SCORE.value] += others - gate.accepted_records
+        onward[0][gate.falls_short.value] += others - gate.accepted_records
     return Settled(+standing, {tier: +reasons for tier, reasons in onward.items()}, +unsettled)
 
 

@@ -7,9 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from sluice.errors import BadRequest, Stop
+from sluice.quality.drift import Profile, is_below, moved_labels
 from sluice.quality.learned import learn, read, write
 from sluice.quality.lessons import Lesson, Source
 from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
@@ -71,7 +73,11 @@ def run(services: Services, run_id: str) -> dict[str, object]:
         services.work.put(opened.keys.learned, UNTAUGHT + str(error).encode())
         return {"untaught": str(error)}
     _put_held(opened, own, before, held)
-    services.work.put(opened.keys.taught, _told(model, own, before, time.monotonic() - began).write())
+    told = _told(model, own, before, time.monotonic() - began)
+    if (profile := Profile.of(before.records)) is not None:
+        opened.store.put(opened.keys.profile, profile.write())
+        told = msgspec.structs.replace(told, profile={"drawn": profile.drawn, "beyond": profile.beyond})
+    services.work.put(opened.keys.taught, _in_service(opened, told, before).write())
     services.work.put(opened.keys.learned, write(replace(model, score=score)))
     return {"lessons": len(own) + len(before.records)}
 
@@ -82,9 +88,18 @@ def _told(model: Learned, own: Sequence[Lesson], before: Earlier, seconds: float
         seconds=round(seconds, 3),
         runs=sorted({run for head in before.heads for run in head.runs}),
         left_out=before.left_out,
+        labels=moved_labels(own, before.records) if before.records else [],
         keys=sorted({lesson.key for lesson in before.records} - {lesson.key for lesson in own}),
         **by,
     )
+
+
+def _in_service(opened: Run, told: Taught, before: Earlier) -> Taught:
+    """Whether a learned tier keeps to what the latest run with one in service stated; a certificate says it itself."""
+    stated = next((head.agreement for head in before.heads if head.agreement is not None), None)
+    if stated is None or told.here is None or not opened.tier(0).is_learned or opened.task.quality is not None:
+        return told
+    return msgspec.structs.replace(told, stated=stated, out_of_service=is_below(told.here, stated))
 
 
 def _held(sure: float, labels: list[str] | None = None) -> HeldAnswer:

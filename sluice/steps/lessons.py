@@ -59,7 +59,7 @@ def keep(services: Services, opened: Run, taught: Taught | None) -> None:
         runs=[opened.id],
         seeds=[opened.draws.seed],
         teacher=teacher,
-        agreement=None if taught is None else taught.agreement,
+        agreement=None if taught is None or taught.out_of_service else taught.here or taught.agreement,
     )
     key = LessonKeys(opened.task.name, fingerprint(teacher)).of(opened.start.date, opened.id)
     services.work.put(key, pack_lessons(head, lessons))

@@ -79,7 +79,9 @@ def standing_of(run: Run, shard: int, found: Sequence[Attempts]) -> Standing | M
         answered = drawn & {key for attempts in found for key in answered_by_last(run, attempts)}
         gate = run.score_gate
         told = {} if gate is None or gate.untaught is not None else scores
-        return Measured(answered, told, None if gate is None else covered, gives_scores=run.task.gives_scores)
+        why = Reason.LOW_SCORE if gate is None else gate.falls_short
+        enough = None if gate is None else covered
+        return Measured(answered, told, enough, gives_scores=run.task.gives_scores, falls_short=why)
     return Standing(scores, drawn, covered, certified=decided is not None)
 
 

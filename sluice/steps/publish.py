@@ -30,6 +30,7 @@ from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
 from sluice.steps.audit_alarm import enter
 from sluice.steps.auditing import audit, drawn_ones, refused_draws, settled
+from sluice.steps.drift import drift
 from sluice.steps.lessons import keep as keep_lessons
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
@@ -185,6 +186,7 @@ def summarize(
     end = _end(opened)
     status = _status(opened, rows, end, error)
     reasons = accounting.merged(part.reasons for part in parts)
+    drifted = drift(opened, opened.taught)
     return {
         **_head(opened, status, error, services.now()),
         "inputs": inputs,
@@ -212,6 +214,7 @@ def summarize(
         "warnings": [
             *start.warnings,
             *_warnings(opened, parts, jobs, end, rows),
+            *([] if drifted is None else drifted.warnings),
             *_of_files(inputs),
             *_of_tiers(tiers),
         ],
@@ -219,6 +222,7 @@ def summarize(
         "escalations": accounting.escalations(jobs, *drawn),
         "certificate": told(opened.certificate),
         "score": scored(opened.score_gate),
+        "drift": None if drifted is None else msgspec.to_builtins(drifted),
         "taught_by": taught_by(opened.taught) if opened.task.gives_scores else None,
         "audit": None if waited is None else msgspec.to_builtins(audit(opened, waited)),
         "findings": tell(findings),

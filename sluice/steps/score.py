@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from sluice.quality.features import count
 from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
 from sluice.steps.learn import held_of, taught
+from sluice.steps.new_kinds import Watch
 from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
 from sluice.steps.services import Run
 from sluice.steps.texts import first_sights
@@ -51,12 +53,15 @@ def _scored(opened: Run, shard: int, firsts: dict[str, FirstAnswer]) -> tuple[di
         held, scored = {}, True
     else:  # what was taught is known by heart; and the words alone are no probabilities
         held, scored = held_of(opened).answers, by is not None
-    scorer = _Scorer(by)
+    watch = Watch.of(opened)
+    scorer = _Scorer(by, watch)
     for key, text in first_sights(opened, shard, firsts, rows):
-        if scored and key not in held:
+        if scored:
             scorer.add(key, text, firsts[key])
     found = scorer.scores()
     found |= {key: held[key].score for key in firsts if key in held}
+    if watch is not None:
+        opened.store.put(opened.keys.new_kinds(shard), watch.told(rows).write())
     return found if scored else dict.fromkeys(firsts, NONE), rows
 
 
@@ -91,8 +96,8 @@ def _first_answers(opened: Run, shard: int) -> dict[str, FirstAnswer]:
 class _Scorer:
     """Scores answers, some at a time; without a model by the word alone that says how sure the first tier was."""
 
-    def __init__(self, by: tuple[Learned, Score | None] | None) -> None:
-        self.by = by
+    def __init__(self, by: tuple[Learned, Score | None] | None, watch: Watch | None = None) -> None:
+        self.by, self.watch = by, watch
         self._found: dict[str, int] = {}
         self._waiting: list[tuple[str, str, FirstAnswer]] = []
 
@@ -113,12 +118,14 @@ class _Scorer:
         if self.by is None:
             stored = [by_word(answer.word) for answer in answers]
         else:
-            model, score = self.by
+            (model, score), counts = self.by, count(texts)
             if score is None:  # the model's own answers, of which it knows how sure it is
-                sure = np.array([sure for _, sure in model.answer(texts)])
+                sure = np.array([sure for _, sure in model.answer_of(counts)])
             else:
-                sure = score.of(model, texts, answers)
+                sure = score.of_counted(model, counts, answers)
             stored = as_stored(sure).tolist()
+            if self.watch is not None:
+                self.watch.look(keys, texts, counts)
         self._found.update(zip(keys, stored, strict=True))
         self._waiting.clear()
 

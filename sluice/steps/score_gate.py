@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.quality.intervals import clustered_share
 from sluice.runs.drawn import ScoreGate
+from sluice.runs.state import HIGHEST as ABOVE_ALL
 from sluice.runs.state import Place
 from sluice.steps.counted import Counted, places_of
 from sluice.steps.drawing import drawn_answers
@@ -36,10 +37,11 @@ def gate(opened: Run, *, at: str) -> ScoreGate:
     """What the stored scores and answers of a run come to at the task's `min_score`."""
     least, draws, held = opened.task.min_score, opened.draws, held_of(opened)
     assert least is not None, "the task asks for a score"
-    threshold = below(least)
+    out_of_service = opened.taught is not None and opened.taught.out_of_service
+    threshold = ABOVE_ALL if out_of_service else below(least)
     drawn = draws.keys
     places = places_of(opened, drawn)
-    standing = {key for key, place in places.items() if place.score > threshold.score}
+    standing = {key for key, place in places.items() if (place.score, place.tie) > (threshold.score, threshold.tie)}
     counted = Counted.of(opened, drawn, threshold, drawn_go_on=len(opened.start.tiers) > len(("first", "oracle")))
     unseen = set(held.taught) - held.answers.keys()
     measured = _Measured.of([*draws.sample, *draws.train], opened, unseen if held.untaught is None else drawn)
@@ -67,6 +69,7 @@ def gate(opened: Run, *, at: str) -> ScoreGate:
         drawn_accepted=sorted(standing),
         unseen=sorted(unseen),
         at=at,
+        out_of_service=out_of_service,
     )
 
 

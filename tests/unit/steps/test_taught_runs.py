@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import random
 import zlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from sluice.errors import Stop
+from sluice.local.faults import draw
+from sluice.quality.drift import Profile
+from sluice.quality.features import SLOT_BITS, count
 from sluice.quality.lessons import Head, Lesson, Lessons, Source, fingerprint, pack_lessons, unpack_lessons
+from sluice.reasons import Reason
 from sluice.report.report import render
 from sluice.runs.keys import LEARNED, LessonKeys
+from sluice.steps.new_kinds import Watch
 from tests.harness.drive import Cloud, jsonl
 from tests.harness.lessons import key_of, teacher
+from tests.unit.steps.test_scored_runs import (
+    LABELS,
+    ORACLE,
+    SETTINGS,
+    Ran,
+    holds_alone,
+    label_of,
+    reply,
+    task_of,
+    text_of,
+)
 from tests.unit.steps.test_scored_runs import LEARNED as LADDER
-from tests.unit.steps.test_scored_runs import ORACLE, SETTINGS, Ran, label_of, reply, task_of, text_of
 
 if TYPE_CHECKING:
     from sluice.task.task import Task
@@ -24,9 +42,15 @@ if TYPE_CHECKING:
 TIERS = LADDER[::2]
 
 
-def run_in(cloud: Cloud, task: Task, first: int, count: int = 330) -> Ran:
-    rows = jsonl([{"text": text_of(n)} for n in range(first, first + count)])
-    return Ran(cloud, cloud.run(task, {f"{first}.jsonl": rows}))
+def numbers(part: int) -> list[int]:
+    """330 numbers that are like those of every other part."""
+    found = random.Random(1).sample(range(1000, 3000), 2000)
+    return found[330 * part : 330 * (part + 1)]
+
+
+def run_in(cloud: Cloud, task: Task, part: int) -> Ran:
+    rows = jsonl([{"text": text_of(n)} for n in numbers(part)])
+    return Ran(cloud, cloud.run(task, {f"{part}.jsonl": rows}))
 
 
 def kept(ran: Ran) -> Lessons:
@@ -38,7 +62,7 @@ def kept(ran: Ran) -> Lessons:
 def two() -> tuple[Ran, Ran]:
     """Two runs over different rows, with a learned tier in front."""
     cloud = Cloud(reply, SETTINGS)
-    return run_in(cloud, task_of(TIERS), 1), run_in(cloud, task_of(TIERS), 1001)
+    return run_in(cloud, task_of(TIERS), 1), run_in(cloud, task_of(TIERS), 2)
 
 
 def test_a_run_keeps_what_the_last_tier_said_for_later_ones(two: tuple[Ran, Ran]) -> None:
@@ -72,7 +96,7 @@ def test_of_the_same_rows_or_another_teacher_nothing_is_taken(two: tuple[Ran, Ra
     again = run_in(first.cloud, task_of(TIERS, budget={"max_usd": 99}), 1).summary["taught_by"]
     assert again["runs"] == [second.id]
     assert again["left_out"] == [f"{first.id} drew the same rows"]
-    other = run_in(first.cloud, task_of(TIERS, description="Colours."), 2001).summary["taught_by"]
+    other = run_in(first.cloud, task_of(TIERS, description="Colours."), 3).summary["taught_by"]
     assert (other["runs"], set(other["sources"])) == ([], {"drawn"})
     assert other["left_out"] == ["3 earlier runs had another teacher: its prompt changed"]
 
@@ -95,3 +119,76 @@ def test_another_teacher_has_another_place() -> None:
     """All that decides what it answers stands in the fingerprint."""
     teachers = (teacher(), teacher(model="a"), teacher(prompt="b"), teacher(pack=2), teacher(labels=["x"]))
     assert len({LessonKeys("t", fingerprint(each)).prefix for each in teachers}) == len(teachers)
+
+
+def test_a_run_of_the_like_is_told_so(two: tuple[Ran, Ran]) -> None:
+    """Nothing is of a new kind, no label moved, and the learned tier stays in service; the first run has no measure."""
+    first, second = two
+    told = second.summary["drift"]
+    assert (first.summary["drift"], told["out_of_service"], told["labels"]) == (None, False, [])
+    assert (told["new"]["low"], told["new"]["records"]) == (0, len(scored_records(second)))
+    assert told["stated"] == first.summary["taught_by"]["agreement"]
+    assert not [said for said in second.summary["warnings"] if "kind" in said or "service" in said]
+    assert "No new kinds of rows are shown" in render(second.summary)
+
+
+def scored_records(ran: Ran) -> set[str]:
+    return {row["record"] for row in ran.good if row["score"] is not None}
+
+
+def foreign(n: int) -> str:
+    """A text with the same words for half of the rows, and with words that nobody has seen for the others."""
+    return f"ein {LABELS[n % 3]} völlig unbekanntes Gerät Nr. {n}" if n % 2 else text_of(n)
+
+
+def stubborn(model: str, text: str) -> str:
+    """Of what it does not know the last tier says anything."""
+    label = LABELS[int(3 * draw(9, text))] if "unbekanntes" in text else label_of(ORACLE, text)
+    return json.dumps({"label": label, "confidence": "likely"}) if ORACLE in model else reply(model, text)
+
+
+@pytest.fixture(scope="module")
+def moved() -> Ran:
+    """A run whose rows are other ones, and are labelled by chance, behind one that was as ever."""
+    cloud = Cloud(stubborn, SETTINGS)
+    run_in(cloud, task_of(TIERS), 1)
+    rows = jsonl([{"text": foreign(n)} for n in numbers(2)])
+    return Ran(cloud, cloud.run(task_of(TIERS), {"other.jsonl": rows}))
+
+
+def test_new_kinds_of_rows_are_counted_and_shown(moved: Ran) -> None:
+    """About as many as there are, with their interval, and the farthest ones; the run warns of them."""
+    new = moved.summary["drift"]["new"]
+    assert 0.4 < new["low"] < new["share"] < new["high"] < 0.7
+    assert len(new["examples"]) == 5
+    assert all("unbekanntes" in each["text"] for each in new["examples"])
+    assert any(said.startswith("New kinds of rows: about") for said in moved.summary["warnings"])
+    assert "unbekanntes" in render(moved.summary)
+
+
+def test_a_learned_tier_that_agrees_less_than_it_stated_goes_out_of_service(moved: Ran) -> None:
+    """Nothing of it stands, its rows go on with that reason, and the books close; it states nothing for later runs."""
+    told = moved.summary["drift"]
+    assert told["out_of_service"]
+    assert told["here"]["count"] / told["here"]["of"] < 0.7 < told["stated"]["count"] / told["stated"]["of"]
+    assert {row["tier"] for row in moved.good if row["status"] == "accepted"} == {1}
+    assert {row["trail"][0]["reason"] for row in moved.good if row["trail"][0]["tier"] == 0} == {
+        Reason.LEARNED_OUT_OF_SERVICE
+    }
+    holds_alone(moved)
+    assert moved.summary["score"]["accepted_rows"] == 0
+    assert any("out of service" in said for said in moved.summary["warnings"])
+    assert kept(moved).head.agreement is None
+    assert "out of service in this run" in render(moved.summary)
+
+
+def test_a_task_that_shows_no_rows_shows_no_new_ones() -> None:
+    """Neither in run.json nor in what a shard keeps."""
+    profile = Profile(np.zeros(1 << SLOT_BITS, np.bool_), 0.5, 100, 1)
+    texts = ["one text", "another one"]
+    for examples, shown in ((True, 2), (False, 0)):
+        watch = Watch(profile, examples=examples)
+        watch.look(["a", "b"], texts, count(texts))
+        told = watch.told(Counter({"a": 3, "b": 1}))
+        assert (told.records, told.rows, told.new_records, told.new_rows) == (2, 4, 2, 4)
+        assert len(told.examples) == shown
