@@ -64,9 +64,9 @@ def share(agreeing: int, records: int) -> dict[str, Any]:
 
 
 def test_below_is_said_with_95_percent_certainty() -> None:
-    """Of 2,000 runs that agree as stated, at most five in a hundred are called below; those that do not mostly are."""
+    """Of 1,000 runs that agree as stated, at most five in a hundred are called below; those that do not mostly are."""
     dice = np.random.default_rng(3)
-    stated, same, worse = (dice.binomial(of, p, 2000).tolist() for of, p in ((500, 0.85), (300, 0.85), (300, 0.75)))
+    stated, same, worse = (dice.binomial(of, p, 1000).tolist() for of, p in ((500, 0.85), (300, 0.85), (300, 0.75)))
     called, found = (
         [is_below(share(now, 300), share(then, 500)) for now, then in zip(agreeing, stated, strict=True)]
         for agreeing in (same, worse)
