@@ -9,6 +9,7 @@ import datetime as dt
 import hmac
 import json
 import secrets
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +132,11 @@ class DeskServer(ThreadingHTTPServer):
         self.decisions = decisions
         self.page = render(document, token=self.token).encode()
         super().__init__((HOST, 0), Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a tab that went away before it was answered: what it said has been kept, or never came."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def origin(self) -> str:

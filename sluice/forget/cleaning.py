@@ -6,32 +6,55 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.aws.versions import delete_version
-from sluice.rows.containers import Container, Rows
+from sluice.errors import BadInput
+from sluice.forget.tables import csv_without, parquet_obstacle, parquet_without
+from sluice.rows.containers import Container, Reading, Rows
 from sluice.rows.containers.codecs import opened
+from sluice.rows.containers.columnar import RangedFile
 from sluice.rows.containers.kinds import Codec
 from sluice.rows.containers.lines import BOM, raw_lines
 from sluice.rows.record import apart
 from sluice.runs.document import read
 from sluice.runs.inbox import Dropped, claim_key
 from sluice.runs.keys import Keys
+from sluice.runs.settings import Settings
 from sluice.runs.state import Inputs
+from sluice.task.csv_form import CsvForm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from sluice.aws.s3 import Head, Store
+    from sluice.aws.versions import Version
     from sluice.forget.work import CleanInput
 
 LONGEST = 2**31  # bytes of a line, and of a text: what a run could read is read here too
+SEPARATED = {Rows.CSV: ",", Rows.TSV: "\t"}
 NOTHING = b"{}"  # a row that stands in a line with others, once it is taken out
 
 
-def can_clean(container: str) -> bool:
-    """Whether rows can be taken out of such an object; of others nobody but its owner knows how it was written."""
-    return Container.parse(container).rows is Rows.LINES
+def obstacle(
+    store: Store, key: str, version: Version, container: str, reading: Reading, lines: Collection[int]
+) -> str | None:
+    """Why rows cannot be taken out of an object; None where they can: it is written, but to nowhere."""
+    form = Container.parse(container)
+    if form.rows is Rows.JSON:
+        return f"it is {container}, of which nobody but its owner knows how it was written"
+    try:
+        if form.rows is Rows.PARQUET:
+            with _parquet(store, key, version.size, version.version) as file:
+                return parquet_obstacle(file)
+        if form.rows in SEPARATED:
+            content = _content(store, key, version.size, version.version, form)
+            for _ in _text_without(content, form, lines, key, reading):
+                pass
+    except (BadInput, pa.ArrowException) as error:
+        return str(error) if isinstance(error, BadInput) else "it cannot be read as Parquet"
+    return None
 
 
 def clean_input(stores: Mapping[str, Store], piece: CleanInput) -> None:
@@ -62,17 +85,42 @@ def _claim(store: Store, key: str, version: str) -> str:
 
 
 def _write_without(store: Store, key: str, piece: CleanInput, now: Head) -> None:
-    codec = Container.parse(piece.container).codec
-    blocks = store.blocks(key, 0, now.size, piece.version)
-    lines = set(piece.lines)
+    form, lines = Container.parse(piece.container), set(piece.lines)
     with store.writer(key) as out:
-        if codec is Codec.PLAIN:
-            for data in without(blocks, lines):
+        if form.rows is Rows.PARQUET:
+            with _parquet(store, key, now.size, piece.version) as file:
+                parquet_without(file, lines, out)
+            return
+        content = _content(store, key, now.size, piece.version, form)
+        reading = Reading(piece.text, csv=None if piece.csv is None else CsvForm.model_validate(piece.csv))
+        left = _text_without(content, form, lines, key, reading)
+        if form.codec is Codec.PLAIN:
+            for data in left:
                 out.write(data)
             return
-        with pa.CompressedOutputStream(pa.PythonFile(out, mode="w"), codec.value) as packed:
-            for data in without(opened(codec, blocks, store.uri(key), LONGEST), lines):
+        with pa.CompressedOutputStream(pa.PythonFile(out, mode="w"), form.codec.value) as packed:
+            for data in left:
                 packed.write(data)
+
+
+def _content(store: Store, key: str, size: int, version: str, form: Container) -> Iterator[bytes]:
+    blocks = store.blocks(key, 0, size, version)
+    return blocks if form.codec is Codec.PLAIN else opened(form.codec, blocks, store.uri(key), LONGEST)
+
+
+def _text_without(
+    content: Iterator[bytes], form: Container, lines: Collection[int], name: str, reading: Reading
+) -> Iterator[bytes]:
+    if form.rows in SEPARATED:
+        return csv_without(content, set(lines), SEPARATED[form.rows], name, Settings().max_row_bytes, reading)
+    return without(content, set(lines))
+
+
+def _parquet(store: Store, key: str, size: int, version: str) -> pq.ParquetFile:
+    def part(begin: int, end: int) -> bytes:
+        return b"".join(store.blocks(key, begin, end, version))
+
+    return pq.ParquetFile(pa.PythonFile(RangedFile(part, size), mode="r"), pre_buffer=False)
 
 
 def without(blocks: Iterable[bytes], lines: AbstractSet[int]) -> Iterator[bytes]:

@@ -12,9 +12,9 @@ import msgspec
 from sluice.aws.versions import versions
 from sluice.errors import SluiceError
 from sluice.forget import work
-from sluice.forget.cleaning import can_clean
+from sluice.forget.cleaning import obstacle
 from sluice.results.published import Origin, reading_of
-from sluice.rows.containers import container_of
+from sluice.rows.containers import Reading, container_of
 from sluice.runs.document import read
 from sluice.runs.inbox import SUBMITTED
 from sluice.runs.keys import REQUESTS, Keys
@@ -63,6 +63,8 @@ class Beyond:
         self.planner, self.stores = planner, planner.site.stores
         self.work, self.incoming = self.stores[WORK], self.stores[INCOMING]
         self.frozen = {known.run: list(self._frozen(known.run)) for known in self.runs}
+        self.tasks = {str(known.task["name"]): known.task for known in self.runs}
+        self.tasks |= {run.document["task"]: run.document["definition"] for run in planner.site.runs}
         held = self._lines()
         self._clean(held)
         gone = {run.run for run in planner.site.runs if run.gone}
@@ -98,14 +100,23 @@ class Beyond:
 
     def _versions(self) -> Iterator[tuple[Version, Mapping[str, Any]]]:
         """The versions below the tasks' folders, and uploads that their runs have read, each with the latest task."""
-        tasks = {str(known.task["name"]): known.task for known in self.runs}
-        tasks |= {run.document["task"]: run.document["definition"] for run in self.planner.site.runs}
-        for name, task in tasks.items():
+        for name, task in self.tasks.items():
             yield from ((version, task) for version in versions(self.incoming, f"{name}/"))
-        read_by = {item.uri: known.task for known in self.runs for item in self.frozen[known.run]}
         for version in versions(self.incoming, SUBMITTED):
-            if (of := read_by.get(self.incoming.uri(version.key))) is not None:
+            if (of := self._read_by(self.incoming.uri(version.key))) is not None:
                 yield version, of
+
+    def _read_by(self, uri: str) -> Mapping[str, Any] | None:
+        """The task of the latest run that has read an object."""
+        return next(
+            (known.task for known in reversed(self.runs) if any(item.uri == uri for item in self.frozen[known.run])),
+            None,
+        )
+
+    def _reading(self, uri: str, key: str) -> Reading:
+        """How an object is read: by the task of its run, else by that of its folder."""
+        task = self._read_by(uri) or self.tasks.get(key.partition("/")[0])
+        return reading_of(dict(task)) if task else Reading()
 
     def _scanned(self, version: Version, task: Mapping[str, Any]) -> set[int] | None:
         try:
@@ -141,10 +152,13 @@ class Beyond:
             version = next((v for v in versions(self.incoming, key) if (v.key, v.version) == (key, number)), None)
             if version is None:
                 continue
-            container = self._container(version)
-            if version.newest and not can_clean(container):
-                what = f"has {len(lines):,} of these rows, as {container}, out of which no row is taken here: put it"
-                found.not_reached.append(f"{uri} {what} there without them, and begin this again")
+            container, reading = self._container(version), self._reading(uri, key)
+            why = obstacle(self.incoming, key, version, container, reading, lines) if version.newest else None
+            if why is not None:
+                found.not_reached.append(
+                    f"{uri} has {len(lines):,} of these rows, and none can be taken out of it here: {why}. Put it "
+                    "there without them, and begin this again"
+                )
                 continue
             piece = work.CleanInput(
                 at=(INCOMING, key),
@@ -154,6 +168,8 @@ class Beyond:
                 newest=version.newest,
                 runs=[run for run, items in self.frozen.items() if any(_is(item, uri, number) for item in items)],
                 work=WORK,
+                text=reading.text,
+                csv=None if reading.csv is None else reading.csv.model_dump(mode="json"),
             )
             found.add("versions of inputs" if version.newest else "older versions of inputs", 1, piece)
 

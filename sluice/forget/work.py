@@ -5,6 +5,8 @@ Each piece of work can be done again without harm. No text of a row stands in th
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 PROTOCOLS = "forgotten/"
@@ -80,7 +82,7 @@ class CleanInput(Piece, frozen=True, kw_only=True):
     """Write a version of an input anew without the rows of these lines, and delete the version.
 
     `newest`: it is the one that the bucket shows; others are deleted alone, and so is one without `lines`. `runs` have
-    frozen it; `work` names the store that holds these.
+    frozen it; `work` names the store that holds these. `text` and `csv` say how a table is read (`input` of the task).
     """
 
     at: At
@@ -90,6 +92,8 @@ class CleanInput(Piece, frozen=True, kw_only=True):
     newest: bool
     runs: list[str]
     work: str
+    text: tuple[str, ...] = ()
+    csv: dict[str, Any] | None = None
 
 
 AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeSettled | TakeJournal | Remove | CleanInput

@@ -50,10 +50,10 @@ def csv_rows(
     if not form.encoding.startswith("utf-16"):
         refuse_utf16(head, name, "say so in the task, input.csv: {encoding: utf-16}, or ")
     head, content = peeked(without_bom(recoded(content, form.encoding)), HEAD)
-    swapped = _ends_in_cr(head)
+    swapped = ends_in_cr(head)
     if swapped:
         content = (block.translate(SWAPPED) for block in content)
-    table = _Table(form, delimiter, name, max_row, reading, swapped=swapped)
+    table = CsvTable(form, delimiter, name, max_row, reading, swapped=swapped)
     open_: list[bytes] = []
     for lines in raw_lines(content, max_row):
         rows, open_ = table.read([*open_, *lines], last=False)
@@ -65,13 +65,13 @@ def csv_rows(
     table.end()
 
 
-def _ends_in_cr(head: bytes) -> bool:
+def ends_in_cr(head: bytes) -> bool:
     """Whether the first line ends in a CR alone, and so all do, as old programs of the Macintosh write."""
     found = next((match[0] for match in LINE_END.finditer(head) if match[0][:1] != b'"'), b"")
     return found == b"\r"
 
 
-class _Table:
+class CsvTable:
     """One file on its way; `names` is the header once it is read."""
 
     def __init__(
@@ -249,7 +249,7 @@ class _Table:
 class _Feed:
     """The lines behind the table's place, as text, for Python's reader."""
 
-    def __init__(self, table: _Table) -> None:
+    def __init__(self, table: CsvTable) -> None:
         self.table = table
         escape = table.form.escape
         edge = re.escape(table.delimiter.encode())

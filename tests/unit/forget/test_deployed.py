@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 PEOPLE = 5
 GONE = (1, 3)
-IDS = [row["id"] for row in rows_of(450, PEOPLE) if row["person"] in map(canary, GONE)]
+MORE = rows_of(40, PEOPLE, first=900)  # in tables that no run has read yet
+IDS = [row["id"] for row in rows_of(450, PEOPLE) + MORE if row["person"] in map(canary, GONE)]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,17 @@ def rename_sources(results: Store, bucket: str) -> None:
         results.put(key, sink.getvalue())
 
 
+def put_tables(incoming: Store) -> None:
+    """Put rows there as CSV and as Parquet."""
+    text, binary = StringIO(newline=""), BytesIO()
+    writer = csv.DictWriter(text, list(MORE[0]))
+    writer.writeheader()
+    writer.writerows(MORE)
+    pq.write_table(pa.Table.from_pylist(MORE), binary)
+    incoming.put("t/more.csv", text.getvalue().encode())
+    incoming.put("t/more.parquet", binary.getvalue())
+
+
 def claim(store: Store, key: str, version: str) -> str:
     return claim_key(Dropped(bucket=store.bucket, key=key, version=version, etag="", bytes=0, at="").id)
 
@@ -100,6 +114,7 @@ def rows_in(deployed: Deployed) -> list[dict[str, Any]]:
 def test_no_byte_of_theirs_is_in_any_object_and_every_other_row_is_as_before(stack: Deployed) -> None:
     """In all versions of inputs, in what runs worked with, and in what they published; nobody gets more rights."""
     before, incoming = rows_in(stack), stack.stack.incoming
+    put_tables(incoming)
     sizes = {item.key: item.size for item in newest(incoming)}
     assert len(holders(everything(stack), *map(canary, GONE))) > 60
     forgetting = forget_deployed(stack.deployment, Asked.of(ids=IDS))
@@ -110,12 +125,18 @@ def test_no_byte_of_theirs_is_in_any_object_and_every_other_row_is_as_before(sta
     alone = {row["record"] for row in theirs if row["record"]} - {row["record"] for row in left}
     assert holders(everything(stack), *map(canary, GONE), *alone) == set()
     assert rows_in(stack) == left
-    assert {item.key: item.size for item in newest(incoming)} == sizes
-    texts = b"".join(incoming.get(key) for key in sizes).decode().split("\n")
+    lines = [key for key in sizes if key.endswith(".jsonl")]
+    assert [item.size for item in newest(incoming) if item.key in lines] == [sizes[key] for key in lines]
+    texts = b"".join(incoming.get(key) for key in lines).decode().split("\n")
     rows = rows_of(300, PEOPLE) + rows_of(150, PEOPLE, first=300)
     others = [row for row in rows if row["person"] not in map(canary, GONE)]
     assert [json.loads(line) for line in texts if line.strip()] == others
-    assert all(stack.stack.work.exists(claim(incoming, item.key, item.version)) for item in newest(incoming))
+    read = [item for item in newest(incoming) if item.key in lines]
+    assert all(stack.stack.work.exists(claim(incoming, item.key, item.version)) for item in read)
+    stay = [row if row["person"] not in map(canary, GONE) else dict.fromkeys(row) for row in MORE]
+    assert pq.ParquetFile(BytesIO(incoming.get("t/more.parquet"))).read().to_pylist() == stay
+    table = csv.DictReader(incoming.get("t/more.csv").decode().splitlines())
+    assert [{name: value or None for name, value in row.items()} for row in table] == stay
 
 
 def test_its_runs_are_told_anew_and_closed(stack: Deployed) -> None:
