@@ -75,6 +75,7 @@ def _job(services: Services, directory: Path, keys: Keys, what: str, numbers: li
         return lambda: _records(services, job, prepare.run(services, item))
     from sluice.steps import check  # noqa: PLC0415
 
+    _forget(directory, job.replies)  # else they are read as they were kept, and not kept once more
     return lambda: _sent(check.run(services, item))
 
 

@@ -7,7 +7,7 @@ A stream of Arrow batches, compressed, a row for each line of output in its orde
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # In place of a number: a line that could not be read, one about nothing that was sent, and the first about a filler.
 UNREADABLE, UNKNOWN, FILLED = -1, -2, -3
+NO_REPLY = frozenset({UNREADABLE, UNKNOWN})
 BATCH_BYTES = 4 * 1024 * 1024  # of texts that wait to be written
 BATCH = 16_384
 SCHEMA = pa.schema(
@@ -40,8 +41,11 @@ SCHEMA = pa.schema(
 NOTHING = Reply("", None, None, None, None)
 
 
-# One line of output: the number of its record among those sent, or what it is instead, and the reply if it is one.
-Line = tuple[int, Reply | None]
+class Lines(NamedTuple):
+    """Lines of output: of each the number of its record among those sent, or what it is instead; the reply if one."""
+
+    numbers: list[int]
+    replies: list[Reply | None]
 
 
 class Archive:
@@ -54,12 +58,12 @@ class Archive:
         self._replies: list[Reply] = []
         self._bytes = 0
 
-    def add(self, number: int, reply: Reply | None) -> None:
-        """Take one line more; of one that is about nothing that was sent only that it was there."""
-        kept = NOTHING if number in {UNREADABLE, UNKNOWN} or reply is None else reply
-        self._numbers.append(number)
-        self._replies.append(kept)
-        self._bytes += len(kept.text or "")
+    def add(self, lines: Lines) -> None:
+        """Take the lines of a block; of one that is about nothing that was sent only that it was there."""
+        kept = [reply or NOTHING for reply in lines.replies]
+        self._numbers += lines.numbers
+        self._replies += kept
+        self._bytes += sum(len(reply.text or "") for reply in kept)
         if self._bytes > BATCH_BYTES or len(self._numbers) >= BATCH:
             self._flush()
 
@@ -85,27 +89,25 @@ class Archive:
         self._numbers, self._replies, self._bytes = [], [], 0
 
 
-def archived(blocks: Iterator[bytes], sent: Sequence[str]) -> Iterator[Line]:
-    """What `Archive` wrote, from its blocks, line by line; `sent` are the keys of the records by number."""
+def archived(blocks: Iterator[bytes], sent: Sequence[str]) -> Iterator[Lines]:
+    """What `Archive` wrote, from its blocks, some lines at a time; `sent` are the keys of the records by number."""
     with pa.ipc.open_stream(pa.PythonFile(Pipe(blocks), mode="r")) as stream:
         for batch in stream:
             columns = [column.to_pylist() for column in batch.columns]
             columns += [repeat(0, len(batch))] * (len(SCHEMA) - len(columns))  # of a version that did not keep them
-            for number, text, stop, tokens_in, tokens_out, reason, message, *cached in zip(*columns, strict=True):
-                if number in {UNREADABLE, UNKNOWN}:
-                    yield number, None
-                    continue
-                why = None if reason is None else Reason(reason)
-                yield (
-                    number,
-                    Reply(
-                        "" if number == FILLED else sent[number],
-                        text,
-                        stop,
-                        tokens_in,
-                        tokens_out,
-                        why,
-                        message,
-                        tuple(cached),
-                    ),
+            replies = [
+                None
+                if number in NO_REPLY
+                else Reply(
+                    "" if number == FILLED else sent[number],
+                    text,
+                    stop,
+                    tokens_in,
+                    tokens_out,
+                    None if reason is None else Reason(reason),
+                    message,
+                    tuple(cached),
                 )
+                for number, text, stop, tokens_in, tokens_out, reason, message, *cached in zip(*columns, strict=True)
+            ]
+            yield Lines(columns[0], replies)

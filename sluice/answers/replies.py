@@ -107,11 +107,10 @@ def read_line(line: bytes) -> Reply | None:
     tokens_in, tokens_out = usage.inputTokens, usage.outputTokens
     plain = tokens_in is not None and tokens_out is not None and 0 <= tokens_in <= MAX_TOKENS >= tokens_out >= 0
     read = usage.cacheReadInputTokens or usage.cacheReadInputTokenCount
-    cached = (0, 0)
-    if not plain or read or usage.cacheWriteInputTokens or usage.cacheWriteInputTokenCount:
-        told = msgspec.structs.asdict(usage)
-        (tokens_in, tokens_out), cached = tokens_of(told), cached_of(told)
-    return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out, cached=cached)
+    if plain and not (read or usage.cacheWriteInputTokens or usage.cacheWriteInputTokenCount):
+        return Reply(found.recordId, text or "", model.stopReason, tokens_in, tokens_out)
+    told = msgspec.structs.asdict(usage)
+    return Reply(found.recordId, text or "", model.stopReason, *tokens_of(told), cached=cached_of(told))
 
 
 def tokens_of(usage: Any) -> tuple[int | None, int | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec import field
 
 from sluice.runs.document import Document
@@ -22,6 +24,13 @@ class Prepared(Document, frozen=True, kw_only=True):
     moved: list[Pending] = field(default_factory=list)
     fillers: int = 0
     reused: int = 0
+
+    def moved_beyond(self, tier: int) -> dict[int, int]:
+        """How many records start at which tier behind this one."""
+        found: Counter[int] = Counter()
+        for pending in self.moved:
+            found[pending.tier] += pending.records
+        return {later: count for later, count in found.items() if later > tier}
 
 
 class Submitted(Document, frozen=True, kw_only=True):

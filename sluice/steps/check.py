@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -24,7 +23,17 @@ from sluice.runs.job import THROTTLED, Ended, Failed, Prepared
 from sluice.runs.state import JobItem, Pending
 from sluice.steps.courses import courses_of
 from sluice.steps.ended import cause_of, how_it_ended
-from sluice.steps.endings import Ending, Waiting, as_routed, attempts_of, attempts_stream, name_of, tally
+from sluice.steps.endings import (
+    Ending,
+    Traits,
+    Waiting,
+    as_routed,
+    attempts_of,
+    attempts_stream,
+    name_of,
+    numbered,
+    tally,
+)
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.oddities import Doubts, oddities
@@ -111,8 +120,7 @@ class _Check:
         self.keys = run.source.job(item.round, item.job)
         self.buys = run.start.judges is None
         listed = prepared.records + prepared.reused  # behind: those held back
-        lines = run.store.get(self.keys.records).split(b"\n")[:listed]
-        self.sent = [line[:KEY].decode() for line in lines]
+        self.sent = [line[:KEY] for line in run.store.get(self.keys.records).decode().split("\n")[:listed]]
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
         keeper = keeper_of(run, item, self.job, self.sent[: prepared.records])
         learned, router = self.tier.is_learned, self.job.router
@@ -143,26 +151,26 @@ class _Check:
         if self.job.purpose == accounting.REPEAT:
             return keep_repeats(self.run, self.item, self.job, self.prepared, self.ended, self.judged)
         verdicts = [verdict or self.missing for verdict in self.judged.verdicts]
-        # What becomes of a record depends on how many others its request held. Half of a small pack is none.
-        half = next_pack(self.tier.pack, self.job.pack)
-        fewer = [0 if size == 1 else half if size > half else 1 for size in self.judged.sizes()]
-        drawn = [key in self.waiting.drawn for key in self.sent]
-        last = [self._last(key) for key in self.sent] if self.courses else [self.last] * len(self.sent)
-        named = list(zip(map(id, verdicts), fewer, drawn, last, strict=True))
-        distinct = dict(zip(named, verdicts, strict=True))
-        number = {name: n for n, name in enumerate(distinct)}
-        of = [number[name] for name in named]
-        endings = [
-            self.waiting.hold(self._outcome(verdict, most, last), is_drawn=is_drawn)
-            for (_, most, is_drawn, last), verdict in distinct.items()
-        ]
-        shown = [as_routed(verdict) for verdict in distinct.values()] if self.job.router else list(distinct.values())
+        alike = self.judged.packs is None and not self.courses and not self.waiting.drawn
+        traits = [Traits(0, is_drawn=False, last=self.last)] * len(self.sent) if alike else self._traits()
+        names = map(id, verdicts)
+        at, of = numbered(list(names) if alike else list(zip(names, traits, strict=True)))
+        endings = [self._ending(verdicts[n], traits[n]) for n in at]
+        shown = [as_routed(verdicts[n]) if self.job.router else verdicts[n] for n in at]
         attempts = attempts_of(self.sent, self.judged, shown, endings, of)
         self._write_attempts(attempts)
         self._write_drawn(attempts)
-        outcomes = [endings[n] for n in of]
-        pending = self._write_pending(outcomes, last) if self.buys else []
-        return self._counts(outcomes, pending)
+        pending = self._write_pending(endings, of, traits) if self.buys else []
+        return self._counts(endings, of, pending)
+
+    def _traits(self) -> list[Traits]:
+        """Of each record what decides about it beside its verdict."""
+        # What becomes of a record depends on how many others its request held. Half of a small pack is none.
+        half = next_pack(self.tier.pack, self.job.pack)
+        return [
+            Traits(0 if size == 1 else half if size > half else 1, key in self.waiting.drawn, self._last(key))
+            for size, key in zip(self.judged.sizes(), self.sent, strict=True)
+        ]
 
     def _meter(self) -> None:
         """Find what the tokens are that replies do not tell."""
@@ -189,11 +197,11 @@ class _Check:
         course = self.courses.get(key.encode())
         return self.last if course is None else course.last
 
-    def _outcome(self, verdict: Verdict, fewer: int, last: int) -> Ending:
-        """What becomes of a record whose attempt ended so, which may be sent up to the tier `last`.
+    def _ending(self, verdict: Verdict, traits: Traits) -> Ending:
+        """What becomes of a record whose attempt ended so."""
+        return self.waiting.hold(self._outcome(verdict, traits.fewer, traits.last), is_drawn=traits.is_drawn)
 
-        `fewer`: in requests of how many it goes again, 0 if it was alone.
-        """
+    def _outcome(self, verdict: Verdict, fewer: int, last: int) -> Ending:
         reason = verdict.reason
         if self.job.router and (routed := self._routed(verdict, last)) is not None:
             return routed
@@ -266,7 +274,7 @@ class _Check:
 
     def _write_drawn(self, attempts: pa.RecordBatch) -> None:
         """`drawn/…`: the attempts at drawn records alone, for whoever teaches and certifies by them."""
-        numbers = [n for n, key in enumerate(self.sent) if key in self.drawn]
+        numbers = [n for n, key in enumerate(self.sent) if key in self.drawn] if self.drawn else []
         if numbers:
             some = attempts.take(pa.array(numbers))
             self.run.store.put(self.run.keys.drawn(self.item.round, self.item.job), self._stream(some))
@@ -275,15 +283,14 @@ class _Check:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
         return attempts_stream(attempts, about)
 
-    def _write_pending(self, outcomes: Sequence[Ending], last: Sequence[int]) -> list[Pending]:
+    def _write_pending(self, endings: Sequence[Ending], of: Sequence[int], traits: Sequence[Traits]) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
-        to = {Outcome.RETRIED: "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
-        wanted = {n: name_of(ending) or why for n, ending in enumerate(outcomes) if (why := to.get(ending.outcome))}
-        wanted |= {n: "fill" for n in wanted if wanted[n] == "retry" and self._was_throttled(outcomes[n].reason)}
+        why = [name_of(ending, throttled=self._was_throttled(ending.reason)) for ending in endings]
+        wanted = {n: name for n, kind in enumerate(of) if (name := why[kind])}
         wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
         writers = PendingWriters(self.run, self.item, self.job)
         for n, escaped in self._texts(list(wanted)):
-            writers.add(wanted[n], last[n], self.sent[n].encode(), escaped)
+            writers.add(wanted[n], traits[n].last, self.sent[n].encode(), escaped)
         return [*writers.close(), *self._kept()]
 
     def _kept(self) -> list[Pending]:
@@ -291,26 +298,18 @@ class _Check:
         held = self.prepared.held
         return [*([] if held is None else [held]), *self.prepared.moved]
 
-    def _moved(self) -> dict[int, int]:
-        """How many records start at which later tier."""
-        found: Counter[int] = Counter()
-        for pending in self.prepared.moved:
-            found[pending.tier] += pending.records
-        return {tier: count for tier, count in found.items() if tier > self.job.tier}
-
     def _texts(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """The escaped texts of the sent records with these numbers, in order.
 
         From the rows, or from what earlier jobs left: the job's input holds the instructions with each of them.
         """
         number = {self.sent[n].encode(): n for n in wanted}
-        for some in JobRecords(self.run, self.job) if wanted else ():
+        for some in JobRecords(self.run, self.job, only=number.keys()) if wanted else ():
             for key, escaped in zip(some.keys, some.escaped, strict=True):
-                if key in number:
-                    yield number[key], escaped
+                yield number[key], escaped
 
-    def _counts(self, outcomes: Sequence[Ending], pending: list[Pending]) -> Counts:
-        of, reasons, onward = tally(outcomes)
+    def _counts(self, endings: Sequence[Ending], of: Sequence[int], pending: list[Pending]) -> Counts:
+        outcomes, reasons, onward = tally(endings, of)
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
         held = sum(pending.records for pending in self._kept()) if self.buys else 0
@@ -334,16 +333,16 @@ class _Check:
             reused_tokens=judged.reused_tokens,
             saved_usd=self._saved_usd() if self.buys and self.prepared.reused else 0.0,
             held_back=held,
-            moved=self._moved(),
+            moved=self.prepared.moved_beyond(self.job.tier),
             answered=judged.answered,
             errored=judged.errored,
             missing=judged.missing,
-            accepted=of[Outcome.ACCEPTED],
-            retried=of[Outcome.RETRIED],
-            escalated=of[Outcome.ESCALATED],
-            unresolved=of[Outcome.UNRESOLVED],
-            refused=of[Outcome.REFUSED],
-            scored=of[Outcome.SCORED],
+            accepted=outcomes[Outcome.ACCEPTED],
+            retried=outcomes[Outcome.RETRIED],
+            escalated=outcomes[Outcome.ESCALATED],
+            unresolved=outcomes[Outcome.UNRESOLVED],
+            refused=outcomes[Outcome.REFUSED],
+            scored=outcomes[Outcome.SCORED],
             again=self.job.refused is not None,
             duplicates=judged.duplicates,
             unknown=judged.unknown,

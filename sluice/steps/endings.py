@@ -13,7 +13,7 @@ from sluice.reasons import Outcome, Reason
 from sluice.results.table import ATTEMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from collections.abc import Set as AbstractSet
 
     from sluice.answers.judge import Verdict
@@ -31,6 +31,17 @@ class Ending(NamedTuple):
     reason: Reason | None = None
     split: int = 0
     routed: bool = False
+
+
+class Traits(NamedTuple):
+    """What decides about a record beside its verdict.
+
+    `fewer`: in requests of how many it goes again, 0 if it was alone. `last`: the last tier that it may be sent to.
+    """
+
+    fewer: int
+    is_drawn: bool
+    last: int
 
 
 class Waiting(NamedTuple):
@@ -63,11 +74,12 @@ class Waiting(NamedTuple):
         return ending
 
 
-def name_of(ending: Ending) -> str | None:
-    """Among which pending records one stands that the router or a pack sends again; None for what goes on otherwise."""
+def name_of(ending: Ending, *, throttled: bool) -> str | None:
+    """Among which pending records one stands that is sent again or goes on; None for one that does neither."""
+    to = {Outcome.RETRIED: "fill" if throttled else "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
     if ending.routed:
         return "simple"
-    return None if not ending.split else "alone" if ending.split == 1 else "half"
+    return to.get(ending.outcome) if not ending.split else "alone" if ending.split == 1 else "half"
 
 
 def as_routed(verdict: Verdict) -> Verdict:
@@ -77,20 +89,32 @@ def as_routed(verdict: Verdict) -> Verdict:
     return verdict._replace(labels=None, detail=verdict.labels[0])
 
 
-def tally(
-    outcomes: Sequence[Ending],
-) -> tuple[Counter[Outcome], dict[str, int], dict[str, int]]:
-    """Count outcomes, reasons of all that was not accepted, and reasons of what goes on to the next tier."""
-    of: Counter[Outcome] = Counter()
+def numbered(kinds: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """Where each kind stands last, in the order in which they first come; and of each element the number of its kind.
+
+    Records are many and kinds few: what depends on the kind alone is worked out once for each.
+    """
+    at = dict(zip(kinds, range(len(kinds)), strict=True))
+    number = {kind: n for n, kind in enumerate(at)}
+    return list(at.values()), list(map(number.__getitem__, kinds))
+
+
+def tally(endings: Sequence[Ending], of: Sequence[int]) -> tuple[Counter[Outcome], dict[str, int], dict[str, int]]:
+    """Count outcomes, reasons of all that was not accepted, and reasons of what goes on to the next tier.
+
+    `of`: of each record the number of its ending.
+    """
+    outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
     onward: Counter[str] = Counter()
-    for (outcome, reason, *_), count in Counter(outcomes).items():
-        of[outcome] += count
+    for n, count in Counter(of).items():
+        outcome, reason, *_ = endings[n]
+        outcomes[outcome] += count
         if reason is not None:
             reasons[reason.value] += count
             if outcome is Outcome.ESCALATED:
                 onward[reason.value] += count
-    return of, dict(reasons), dict(onward)
+    return outcomes, dict(reasons), dict(onward)
 
 
 def attempts_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from sluice.answers.archive import FILLED, UNKNOWN, UNREADABLE, Archive, archived
+from sluice.answers.archive import FILLED, NO_REPLY, UNKNOWN, UNREADABLE, Archive, Lines, archived
 from sluice.answers.judge import STOPPED_BY_POLICY, STOPPED_SHORT, Judge, Verdict
 from sluice.answers.packs import Packs, share, split_reply
 from sluice.answers.refusals import bare, of_access, of_text
@@ -25,7 +25,6 @@ from sluice.steps.selection import shard_of, shard_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sluice.answers.archive import Line
     from sluice.runs.keys import JobKeys
     from sluice.steps.reuse import Keeper
     from sluice.steps.services import Run
@@ -136,7 +135,7 @@ class Judged:
     def _replies(self) -> Iterator[tuple[int, Reply]]:
         """One reply for each request that came back; of several, an answer goes before an error, else the first."""
         answered, failed = bytearray(len(self.ids)), dict[int, Reply]()
-        for n, reply in self._lines():
+        for n, reply in chain.from_iterable(zip(*lines, strict=True) for lines in self._lines()):
             if reply is None:
                 self.unreadable += n == UNREADABLE
                 self.unknown += n == UNKNOWN
@@ -199,8 +198,8 @@ class Judged:
             for key, said, tokens_in, tokens_out, of_cache in zip(keys, answers, *tokens, cached, strict=True)
         ]
 
-    def _lines(self) -> Iterator[Line]:
-        """What came back, line by line: as it was kept, else from the job's output, and then it is kept."""
+    def _lines(self) -> Iterator[Lines]:
+        """What came back, some lines at a time: as it was kept, else from the job's output, and then it is kept."""
         store = self.run.store
         if store.exists(self.keys.replies):
             yield from archived(store.blocks(self.keys.replies), self.ids)
@@ -209,9 +208,9 @@ class Judged:
         else:
             with store.writer(self.keys.replies) as out:
                 archive = Archive(out)
-                for n, reply in self._output():
-                    archive.add(n, reply)
-                    yield n, reply
+                for lines in self._output():
+                    archive.add(lines)
+                    yield lines
                 archive.close()
 
     def is_gone(self) -> bool:
@@ -221,19 +220,22 @@ class Judged:
             True for _ in store.keys(self.keys.output_prefix)
         )
 
-    def _output(self) -> Iterator[Line]:
+    def _output(self) -> Iterator[Lines]:
         number, filled = {name: n for n, name in enumerate(self.ids)}.get, set[str]()
         for lines in output_lines(self.run.store, self.keys.output_prefix):
-            for line in lines:
-                if line:
-                    reply = read_line(line)
-                    n = UNREADABLE if reply is None else number(reply.record, UNKNOWN)
-                    if reply is None or n != UNKNOWN or not reply.record.startswith(FILLER):
-                        yield n, (reply if n >= 0 else None)
-                    elif reply.record not in filled:
-                        if reply.reason is None or reply.input_tokens or reply.output_tokens:
-                            filled.add(reply.record)  # else an answer may stand further down
-                        yield FILLED, reply
+            found = Lines([], [])
+            for line in filter(None, lines):
+                reply = read_line(line)
+                n = UNREADABLE if reply is None else number(reply.record, UNKNOWN)
+                if n == UNKNOWN and reply is not None and reply.record.startswith(FILLER):
+                    if reply.record in filled:
+                        continue
+                    if reply.reason is None or reply.input_tokens or reply.output_tokens:
+                        filled.add(reply.record)  # else an answer may stand further down
+                    n = FILLED
+                found.numbers.append(n)
+                found.replies.append(None if n in NO_REPLY else reply)
+            yield found
 
     def _count_filler(self, reply: Reply) -> None:
         """Drop what a filler was answered, but not what it took; a count that is missing is taken for the most."""
@@ -249,6 +251,7 @@ class Judged:
         Neither stands in memory as a whole.
         """
         judge, verdicts, places = self.judge, self.verdicts, dict[str, tuple[int, int]]()
+        keeps = self.keeper is not None
         all_in, all_out = self.tokens_in, self.tokens_out
         with tempfile.SpooledTemporaryFile(SPOOLED) as spill:
             for n, reply in chain(self._of_records(), self._reused()):
@@ -265,7 +268,8 @@ class Judged:
                     spill.write(msgspec.json.encode(reply) + b"\n")
                 else:
                     verdicts[n] = verdict = judge.judge(reply.text, reply.stop)
-                    self._keep(n, reply, verdict)
+                    if keeps:
+                        self._keep(n, reply, verdict)
             reader = RowReader(self.run.task)
             for raw, record in self._rows_of(places):
                 n, place = places.pop(record)

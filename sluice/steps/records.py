@@ -12,6 +12,7 @@ from sluice.steps.selection import pending_lines, shard_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.services import Run
@@ -40,11 +41,13 @@ class Some(NamedTuple):
 class JobRecords:
     """What a job is about, some at a time; read again, it is the same. Beside it, what was met on the way.
 
-    `known` records come apart from the others.
+    `known` records come apart from the others. `only`: the others are passed over; None for none.
     """
 
-    def __init__(self, run: Run, job: PlannedJob, known: frozenset[bytes] = frozenset()) -> None:
-        self.run, self.job, self.known = run, job, known
+    def __init__(
+        self, run: Run, job: PlannedJob, known: frozenset[bytes] = frozenset(), only: AbstractSet[bytes] | None = None
+    ) -> None:
+        self.run, self.job, self.known, self.only = run, job, known, only
         self.seen: set[bytes] = set()
         self.repeated: set[bytes] = set()  # the records of several rows
         self.rows = 0
@@ -57,7 +60,7 @@ class JobRecords:
         for found in shard_blocks(self.run, shard):
             self.rows += len(found.lines)
             for at in range(0, len(found.lines), FLUSH):
-                lines = found.lines[at : at + FLUSH]
+                lines = self._of_interest(found.lines[at : at + FLUSH])
                 flags = set(map(flag_of, lines))
                 fresh, keys = self._first_sights(lines, all_sent=flags <= SENT)
                 if wanted is not None:
@@ -71,6 +74,9 @@ class JobRecords:
                 if fresh:
                     escaped = _escaped(reader, fresh, some_cut=not CUTS.isdisjoint(flags))
                     yield Some(keys, escaped, list(map(place_in_span, fresh)), found.segment)
+
+    def _of_interest(self, lines: list[bytes]) -> list[bytes]:
+        return lines if self.only is None else [line for line in lines if line[:KEY] in self.only]
 
     def _wanted(self, shard: int) -> set[bytes] | None:
         """The records of a job that is about answers that do not stand by their score; None for all.
@@ -112,7 +118,7 @@ class JobRecords:
         for lines in pending_lines(self.run, self.job):
             self.rows += len(lines)
             for at in range(0, len(lines), FLUSH):
-                some = lines[at : at + FLUSH]
+                some = self._of_interest(lines[at : at + FLUSH])
                 if self.known and (known := [key for key in map(key_of, some) if key in self.known]):
                     some = [line for line in some if line[:KEY] not in self.known]
                     yield Some(known, [], known=True)

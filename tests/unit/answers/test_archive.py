@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.answers.archive import BATCH, UNKNOWN, UNREADABLE, Archive, archived
+from sluice.answers.archive import BATCH, UNKNOWN, UNREADABLE, Archive, Lines, archived
 from sluice.answers.replies import Reply, read_line
 from sluice.reasons import Reason
 
-if TYPE_CHECKING:
-    from sluice.answers.archive import Line
+Line = tuple[int, Reply | None]
 
+BLOCK = 700  # lines that come together
 SENT = [f"{n:032x}" for n in range(5)]
 
 
@@ -37,15 +37,17 @@ class Sink:
 def written(lines: list[Line]) -> bytes:
     sink: Any = Sink()
     archive = Archive(sink)
-    for number, reply in lines:
-        archive.add(number, reply)
+    for at in range(0, len(lines), BLOCK):
+        some = lines[at : at + BLOCK]
+        archive.add(Lines([number for number, _ in some], [reply for _, reply in some]))
     archive.close()
     return bytes(sink.data)
 
 
 def kept(lines: list[Line], block: int = 1000) -> list[Line]:
     data = written(lines)
-    return list(archived((data[at : at + block] for at in range(0, len(data), block)), SENT))
+    found = archived((data[at : at + block] for at in range(0, len(data), block)), SENT)
+    return [line for lines in found for line in zip(*lines, strict=True)]
 
 
 TOKENS = st.none() | st.integers(0, 10**9)
