@@ -14,10 +14,11 @@ from sluice.models.catalog import OF_ONES_OWN_MAKING, profile_of
 from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sluice.forecast.estimate import Estimate, Forecast, TierForecast
     from sluice.models.catalog import Tokens
+    from sluice.task.task import Task
 
 SCRIPTS_NAMED = 5
 
@@ -32,6 +33,7 @@ def warnings_of(made: Forecast, estimate: Estimate) -> Iterator[str]:
     yield from _unused_routes(made)
     yield from poor_estimates(estimate.characters, asked.catalog.tokens)
     yield from _dearer(made)
+    yield from behind_learned(asked.task, made.tiers, made.escalate)
     if made.budget is not None and made.expected_usd is not None and made.expected_usd > made.budget["max_usd"]:
         yield f"budget.max_usd: {dollars(made.budget['max_usd'])} is below the expected {dollars(made.expected_usd)}"
     for tier, frozen in zip(made.tiers, asked.task.tiers, strict=True):
@@ -121,6 +123,33 @@ def _dearer(made: Forecast) -> Iterator[str]:
             f"tiers: if {percent(made.escalate, 1)} of a tier's records go on, all tiers together cost "
             f"{dollars(made.expected_usd)}, and {short_model(made.strongest['model'])} alone {dollars(alone)}: a first "
             "tier that settles next to nothing only costs"
+        )
+
+
+def behind_learned(task: Task, tiers: Sequence[TierForecast], escalate: float) -> Iterator[str]:
+    """Say when what a learned tier passes on costs less without the models between it and the last one.
+
+    What it passes on is the same with them and without, so that it need not be known how much that is.
+    """
+    between = tiers[1:-1]
+    each = [tier.expected_usd / tier.records if tier.expected_usd and tier.records else None for tier in tiers[1:]]
+    costs = [usd for usd in each if usd is not None]
+    if not task.tiers[0].is_learned or not between or len(costs) < len(each):
+        return
+    names = " and ".join(short_model(tier.model) for tier in between)
+    last = short_model(tiers[-1].model)
+    here = sum(usd * escalate**number for number, usd in enumerate(costs))
+    if here > costs[-1]:
+        yield (
+            f"tiers: learned and {last} alone are expected to cost less: for 1,000 records that learned passes on, "
+            f"{names} and {last} take {dollars(1000 * here)} if {percent(escalate, 1)} go on, {last} alone "
+            f"{dollars(1000 * costs[-1])}; leave {names} out"
+        )
+    elif len(between) == 1:
+        share = percent(costs[0] / costs[-1], 1)
+        yield (
+            f"tiers: {names} costs {share} of what {last} does for a record: leave it out if it settles less than that "
+            f"of what learned passes on, the hard rows; then learned and {last} alone cost less"
         )
 
 
