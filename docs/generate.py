@@ -207,6 +207,7 @@ PARTS = {
     "audit": "Audit",
     "gates": "Gates",
     "gates.rules[]": "Rule",
+    "gates.judge": "JudgeGate",
     "tiers[]": "Tier",
     "routes[]": "Route",
     "router": "Router",

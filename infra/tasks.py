@@ -60,10 +60,14 @@ class Tasks:
         """
         catalog = Catalog.of_project(Path(), os.environ)
         for task in self.tasks:
-            own = [(n, tier.model) for n, tier in enumerate(task.tiers) if _has_a_server(tier.model, catalog)]
+            own = [
+                each for each in zip(task.places, task.answerers, strict=True) if _has_a_server(each[1].model, catalog)
+            ]
             if own:
-                raise BadTask(f"task {task.name}", [f"tiers.{n}.model: {for_this_machine(model)}" for n, model in own])
-        tiers = [*DEFAULT_TIERS, *(tier for task in self.tasks for tier in task.tiers)]
+                raise BadTask(
+                    f"task {task.name}", [f"{place}.model: {for_this_machine(tier.model)}" for place, tier in own]
+                )
+        tiers = [*DEFAULT_TIERS, *(tier for task in self.tasks for tier in task.answerers)]
         names = {tier.model for tier in tiers if not tier.is_learned}
         return sorted({_base_id(name, catalog) for name in names | set(more)})
 
@@ -87,7 +91,7 @@ class Tasks:
         Raises:
             BadSetting: Bedrock ends a task's job before.
         """
-        tiers = [(task.name, tier) for task in self.tasks for tier in task.tiers]
+        tiers = [(task.name, tier) for task in self.tasks for tier in task.answerers]
         for task, tier in tiers:
             if tier.transport != Transport.ON_DEMAND and tier.timeout_hours <= hours:
                 raise BadSetting(
@@ -103,7 +107,7 @@ class Tasks:
             BadSetting: they are not.
         """
         for task in self.tasks:
-            check_kept(settings, task.name, task.tiers)
+            check_kept(settings, task.name, task.answerers)
 
     def reuse_days(self) -> dict[str, int]:
         """Return for how many days replies are used, of each task that reuses any."""

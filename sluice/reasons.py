@@ -24,6 +24,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     # The same: an answer that waits for its score, or for the last tier's about a drawn record: merge says which stand.
     SCORED = "scored"
+    # The same: an answer that waits for the judge's word.
+    JUDGED = "judged"
 
 
 class Reason(StrEnum):
@@ -62,6 +64,8 @@ class Reason(StrEnum):
     RULE_FAILED = "rule_failed"
     LOW_SCORE = "low_score"
     LEARNED_OUT_OF_SERVICE = "learned_out_of_service"
+    JUDGE_REFUSED = "judge_refused"
+    JUDGE_UNCLEAR = "judge_unclear"
 
     RECORD_REFUSED = "record_refused"
 
@@ -81,9 +85,11 @@ class Reason(StrEnum):
     REPLY_GONE = "reply_gone"
     DRAWN = "drawn"
     ROUTED = "routed"
+    JUDGE_AGREED = "judge_agreed"
 
 
 REJECTIONS = tuple(Reason)[: list(Reason).index(Reason.TEXT_TOO_LONG) + 1]
+OF_RUN = frozenset(tuple(Reason)[list(Reason).index(Reason.BUDGET) :])
 TRANSPORT = frozenset(tuple(Reason)[list(Reason).index(Reason.THROTTLED) : list(Reason).index(Reason.BUDGET)])
 
 # Each reason in words, for whoever owns the rows.
@@ -118,6 +124,8 @@ MEANING: dict[Reason, str] = {
     Reason.RULE_FAILED: "the answer breaks a rule of the task",
     Reason.LOW_SCORE: "its score is below what the task or its certificate accepts",
     Reason.LEARNED_OUT_OF_SERVICE: "the learned tier agrees with the last one less than it had stated",
+    Reason.JUDGE_REFUSED: "the judge called the answer wrong",
+    Reason.JUDGE_UNCLEAR: "the judge could not tell, or said nothing that could be read",
     Reason.RECORD_REFUSED: "Bedrock refused the request of this text",
     Reason.THROTTLED: "too many requests at once",
     Reason.MODEL_ERROR: "the model failed",
@@ -132,6 +140,7 @@ MEANING: dict[Reason, str] = {
     Reason.REPLY_GONE: "what came back was deleted before it was read",
     Reason.DRAWN: "it was drawn, so the last tier's answer counts",
     Reason.ROUTED: "the router has said which tier is to answer",
+    Reason.JUDGE_AGREED: "the judge called the answer right",
 }
 
 
@@ -167,6 +176,8 @@ LIKELY: dict[Reason, str] = {
     Reason.RULE_FAILED: "a rule of the task can hardly be met: try it with `sluice check --sample`",
     Reason.LOW_SCORE: "the next tier could not be asked about what the score does not let pass",
     Reason.LEARNED_OUT_OF_SERVICE: "the next tier could not be asked about what the learned tier may not settle",
+    Reason.JUDGE_REFUSED: "the judge calls most answers wrong: look at some, and leave `gates.judge` out if it errs",
+    Reason.JUDGE_UNCLEAR: "the judge cannot tell: name a stronger model in `gates.judge`, or leave it out",
     Reason.RECORD_REFUSED: "the models take no such requests: their access, or what the tiers ask of them",
     Reason.THROTTLED: "the account's quotas for the models are too low for now",
     Reason.MODEL_ERROR: "the models could not be reached, or failed",
@@ -181,6 +192,7 @@ LIKELY: dict[Reason, str] = {
     Reason.REPLY_GONE: "the run was resumed after keep_requests_days: run the same files again",
     Reason.DRAWN: "the last tier could not be asked about the drawn rows",
     Reason.ROUTED: "the run ended before any tier was asked for an answer",
+    Reason.JUDGE_AGREED: "the run ended before an answer stood",
 }
 
 
@@ -190,6 +202,6 @@ def about(code: str) -> str:
         return "row"
     if code in TRANSPORT:
         return "transport"
-    if code in (Reason.BUDGET, Reason.CANCELLED, Reason.REPLY_GONE, Reason.DRAWN, Reason.ROUTED):
+    if code in OF_RUN:
         return "run"
     return "answer" if code in tuple(Reason) else ""

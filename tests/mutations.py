@@ -254,7 +254,7 @@ MUTATIONS = (
     Mutation(
         "books are not checked before they are published",
         "sluice/steps/publish.py",
-        "    accounting.check_run(opened.plan, parts, jobs)\n",
+        "    accounting.check_run(opened.plan, parts, jobs, sends=opened.start.judges is None)\n",
         "",
     ),
     Mutation(

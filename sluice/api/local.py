@@ -60,8 +60,8 @@ def run(  # noqa: PLR0913 - what a run can be told
             of the same files this run replaces.
         answers: `standin` (nothing is asked, labels are made up from the text), `replay:FILE`, `openai:URL#MODEL`, or
             `bedrock`, which asks the task's models with your credentials and costs money; several as `["0=…", "1=…"]`,
-            one for each tier. Without it tiers ask the servers that models.yaml gives their models, and a task without
-            any has the stand-in.
+            one for each tier, and `judge=…`. Without it tiers ask the servers that models.yaml gives their models, and
+            a task without any has the stand-in.
         settings: settings of a deployment, as `{"approve_above_usd": 1}`.
         region: the AWS Region whose models are meant; else AWS_REGION, else us-east-1.
         wait_minutes: for how long a server that goes away during the run is waited for.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.packs import FRAME_BYTES, PACKED_TOKENS, ROW_TOKENS, PackWriter, packed_sendings
 from sluice.answers.requests import FILLER_TOKENS, RequestWriter, answer_tokens, prompt_tokens
+from sluice.answers.shown import Showing
 from sluice.models.prices import cost
 from sluice.rows.record import BYTES_PER_TOKEN, RAW
-from sluice.runs.accounting import total
 from sluice.task.routes import Course
 from sluice.task.tiers import Transport, Way
 
@@ -51,8 +51,9 @@ class Load:
 
     `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
     texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer. `routed` tells all records
-    apart by their course; empty where each may be sent to every tier. `router`: tokens of its question and its answer.
-    `repeated`: records that the last of two tiers is asked about once more, and the most bytes of their texts.
+    apart by their course; empty where each may be sent to every tier. `router`: tokens of its question and its answer;
+    `judge`: the same, and those of the answer that it is shown behind each text. `repeated`: records that the last of
+    two tiers is asked about once more, and the most bytes of their texts.
     """
 
     records: int
@@ -64,6 +65,7 @@ class Load:
     routed: tuple[Routed, ...] = ()
     router: tuple[int, int] | None = None
     repeated: tuple[int, int] = (0, 0)
+    judge: tuple[int, int, int] | None = None
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
@@ -82,6 +84,7 @@ class Load:
             routed=_routed(task, plan, good, raw) if plan.routed else (),
             router=router_tokens(task),
             repeated=repeated(task, good),
+            judge=judge_tokens(task),
         )
 
     @property
@@ -89,6 +92,13 @@ class Load:
         """The same as the router's requests."""
         question, answer = self.router or (self.prompt_tokens, self.answer_tokens)
         return replace(self, prompt_tokens=question, answer_tokens=answer, router=None)
+
+    @property
+    def of_judge(self) -> Load:
+        """The same as the judge's requests."""
+        question, answer, shown = self.judge or (self.prompt_tokens, self.answer_tokens, 0)
+        texts = self.text_tokens + self.records * shown
+        return replace(self, text_tokens=texts, prompt_tokens=question, answer_tokens=answer, router=None, judge=None)
 
     def at(self, tier: int) -> Load:
         """The same with no more than what may be sent to a tier, and with what is sent to it twice."""
@@ -157,20 +167,12 @@ def router_tokens(task: Task) -> tuple[int, int] | None:
     return None if task.router is None else (prompt_tokens(task.routing), answer_tokens(task.routing))
 
 
-def router_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
-    """What the router costs at most; 0 without one."""
-    if task.router is None:
-        return 0.0
-    return ceiling_usd(task.routing, tiers[0].model_copy(update={"pack": 1}), load.at(0), min_records)
-
-
-def router_expected_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
-    """What the router is expected to cost; 0 without one."""
-    if load.router is None:
-        return 0.0
-    first, records = tiers[0].model_copy(update={"pack": 1}), load.sent([1.0] * (len(tiers) - 1))[0]
-    way = expected_way(first, load.of_router, records, min_records)
-    return expected_usd(first, load.of_router, way, records)
+def judge_tokens(task: Task) -> tuple[int, int, int] | None:
+    """Tokens of the judge's question with its instructions, of its answer, and of one that it is shown."""
+    if task.gates.judge is None:
+        return None
+    shown = Showing(task.labels).usual_bytes // BYTES_PER_TOKEN
+    return prompt_tokens(task.judging), answer_tokens(task.judging), shown
 
 
 def repeated(task: Task, records: int) -> tuple[int, int]:
@@ -329,32 +331,6 @@ def sent(records: int, shares: Sequence[float], drawn: int = 0) -> list[int]:
         drawn = min(drawn, records)
         found[-1] = drawn + math.ceil((records - drawn) * math.prod(shares))
     return found
-
-
-def run_ceiling_usd(task: Task, tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
-    """What a run costs at most: every record through every tier and the router, and as many fillers as there can be."""
-    of_tiers = [ceiling_usd(task, tier, load.at(number), min_records) for number, tier in enumerate(tiers)]
-    return total([*of_tiers, router_ceiling_usd(task, tiers, load, min_records)])
-
-
-def run_expected_usd(
-    tiers: Sequence[FrozenTier], load: Load, min_records: int, escalate: float = ESCALATED, drawn: int = 0
-) -> float | None:
-    """What a run is expected to cost when this share of each tier's records goes on to the next; no retries.
-
-    A router is asked about all, and taken to leave the first tier what it would have been sent without.
-    """
-    counts = load.sent([escalate] * (len(tiers) - 1), drawn)
-    of_tiers = [
-        expected_usd(tier, load, expected_way(tier, load, records, min_records), records)
-        for tier, records in zip(tiers, counts, strict=True)
-    ]
-    return total([*of_tiers, router_expected_usd(tiers, load, min_records)])
-
-
-def all_tiers_usd(tiers: Sequence[FrozenTier], load: Load, min_records: int) -> float | None:
-    """What a run is expected to cost if no tier but the last settles anything."""
-    return run_expected_usd(tiers, load, min_records, escalate=1.0)
 
 
 def cheapest(tier: FrozenTier, load: Load, records: int, min_records: int) -> Way | None:

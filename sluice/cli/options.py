@@ -54,7 +54,7 @@ AnswersOption = Annotated[
     typer.Option(
         "--answers",
         metavar="SOURCE",
-        help=f"{SOURCES}; TIER=SOURCE for one tier. Without it the servers of models.yaml, else standin.",
+        help=f"{SOURCES}; TIER=SOURCE for one tier, judge=SOURCE. Without it the servers of models.yaml, else standin.",
     ),
 ]
 SettingsOption = Annotated[

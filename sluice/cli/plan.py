@@ -19,6 +19,7 @@ from sluice.cli.advice import parts as advice
 from sluice.cli.display import busy, visible
 from sluice.cli.exits import ExitCode, reader_may_leave
 from sluice.cli.options import parse_settings
+from sluice.cli.planned import approval_text, judge_text
 from sluice.cli.routes import routes_table
 from sluice.cli.samples import showing_columns
 from sluice.cli.summary import page_console
@@ -27,7 +28,6 @@ from sluice.forecast.floors import floors_in_words
 from sluice.forecast.forecast import forecast
 from sluice.forecast.known import known_in_words
 from sluice.forecast.offers import in_words
-from sluice.runs.approval import beyond
 from sluice.task.tiers import Way
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sluice.aws.s3 import Store
-    from sluice.forecast.estimate import Forecast, TierForecast
+    from sluice.forecast.estimate import Forecast
     from sluice.forecast.forecast import Progress
+    from sluice.forecast.parts import TierForecast
     from sluice.runs.settings import Settings
 
 READING = "reading the inputs"
@@ -99,6 +100,8 @@ def sections(made: Forecast, settings: Settings, target: float | None = None) ->
     if made.rejected_rows:
         yield from section("Rejected rows", *rejected_parts(made))
     yield from section("Tiers", tier_table(made.tiers), Text(_assumption(made, settings), "dim"))
+    if made.judge is not None:
+        yield from section("Judge", judge_text(made.judge))
     if made.routes:
         yield from section("Routes", routes_table(made.routes, [short_model(tier.model) for tier in made.tiers]))
     yield from section("Transport", transport_table(made.tiers), *map(Text, _transports(made)))
@@ -110,7 +113,7 @@ def sections(made: Forecast, settings: Settings, target: float | None = None) ->
     if made.budget is not None:
         yield from section("Budget", _budget(made))
     if made.approval is not None and (made.approval["waits"] or made.approval["above_usd"] is not None):
-        yield from section("Approval", _approval(made.approval))
+        yield from section("Approval", approval_text(made.approval))
     if made.warnings:
         yield from section("Warnings", *(Text(f"- {visible(line)}", "yellow") for line in made.warnings))
 
@@ -225,7 +228,10 @@ def cost_table(made: Forecast) -> Table:
     table = _table("", "Expected", "At most")
     for tier in made.tiers:
         table.add_row(short_model(tier.model), dollars(tier.expected_usd), dollars(tier.ceiling_usd))
-    if len(made.tiers) > 1:
+    if made.judge is not None:
+        name = f"{short_model(made.judge.model)}, judge"
+        table.add_row(name, dollars(made.judge.expected_usd), dollars(made.judge.ceiling_usd))
+    if len(made.tiers) > 1 or made.judge is not None:
         table.add_row("together", dollars(made.expected_usd), dollars(made.ceiling_usd), style="bold")
     return table
 
@@ -384,17 +390,3 @@ def _budget(made: Forecast) -> Text:
         return Text(f"{limit}: covers what is expected{most}; nothing is sent above it")
     tier = short_model(made.tiers[made.budget["stops_before_tier"]].model)
     return Text(f"{limit}: not enough; the run would stop before all records had been sent to {tier}", "yellow")
-
-
-def _approval(found: dict[str, Any]) -> Text:
-    basis = (
-        f"the run's own plan, which goes by the bytes of its rows, will find {dollars(found['ceiling_usd'])} at most"
-    )
-    waits = "so it will wait for `sluice approve`"
-    if beyond(found["ceiling_usd"], found["above_usd"]):
-        return Text(f"{basis}: above {dollars(found['above_usd'])}, {waits}", "yellow")
-    if found["waits"]:
-        together = f"{basis}, and {dollars(found['all_tiers_usd'])} if every record goes through every tier"
-        limit = f"{dollars(found['above_expected_usd'])} (approve_above_expected_usd)"
-        return Text(f"{together}: above {limit}, {waits}", "yellow")
-    return Text(f"{basis}: not above {dollars(found['above_usd'])}, so it will not wait")

@@ -59,7 +59,8 @@ def summary(run: Run, places: Mapping[str, str], next_: Mapping[str, str] | None
     yield from _section("Rows", _rows(run))
     if run.tiers:
         yield from _section("Tiers", _tiers(run))
-    yield from _section("Cost", Text(cost_sentence(run)))
+    judged = [] if run.judge is None else [Text(f"The judge: {run.judge.sentence}.")]
+    yield from _section("Cost", Text(cost_sentence(run)), *judged)
     yield from _measured(run)
     if run.labels:
         yield from _section("Labels", *_bars(bars(run.labels), "cyan"))

@@ -106,14 +106,16 @@ def _weak(found: list[Weakness]) -> list[str]:
 def _overview(task: Task, models: tuple[Model, ...]) -> list[str]:
     tiers = [
         f"{tier.model} ({model.id}, {tier.transport.replace('_', ' ')})"
-        for tier, model in zip(task.tiers, models, strict=True)
+        for tier, model in zip(task.answerers, models, strict=True)
     ]
+    judge = [f"  judge   {line}" for line in tiers[len(task.tiers) :]]
     fields, then = ", ".join(task.answer.fields), ", then\n          "
     return [
         f"{task.name}: can be run",
         f"  reads   {', '.join(task.input.text)}",
         f"  labels  {len(task.labels):,}" + (f", and extracts {fields}" if fields else ""),
-        f"  tiers   {then.join(tiers)}",
+        f"  tiers   {then.join(tiers[: len(task.tiers)])}",
+        *judge,
     ]
 
 

@@ -16,7 +16,8 @@ from sluice.task.tiers import Transport, Way
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sluice.forecast.estimate import Estimate, Forecast, TierForecast
+    from sluice.forecast.estimate import Estimate, Forecast
+    from sluice.forecast.parts import TierForecast
     from sluice.models.catalog import Tokens
     from sluice.task.task import Task
 

@@ -11,10 +11,11 @@ import msgspec
 
 from sluice.answers.requests import CLOSE, OPEN, answer_tokens, system_prompt
 from sluice.aws.folder import LOCAL
-from sluice.budget import costs
+from sluice.budget import costs, whole
 from sluice.budget.tokens import characters_of, estimated_tokens, token_range, tokens_of
 from sluice.forecast.floors import floors_of
 from sluice.forecast.later import jobs_for, with_router
+from sluice.forecast.parts import JudgeForecast, TierForecast, judge_forecast
 from sluice.forecast.survey import documents
 from sluice.forecast.ways import as_if_left_open, compared, taken
 from sluice.runs import accounting
@@ -24,7 +25,7 @@ from sluice.task.tiers import Transport, Way
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sluice.forecast.advice import Mix
@@ -55,34 +56,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class TierForecast:
-    """What one tier is expected to take; `ceiling_usd` holds for every record and attempt. Times in seconds.
-
-    `way` is the transport with what of it is cached, `cheapest` the way that costs least whatever the quotas. `ways`
-    compares them: for a million records dollars, how long calls for all that the tier is sent would take under the
-    account's quotas (None: unknown), and the tokens a minute that calls in the time of batch would need. `cached_from`:
-    from how many tokens of instructions on, of which it has `instructions`, a cached prefix costs less than batch.
-    """
-
-    model: str
-    transport: str
-    way: str
-    cheapest: str | None
-    ways: list[dict[str, Any]]
-    instructions: int
-    cached_from: int | None
-    records: int
-    jobs: int
-    waves: int
-    input_tokens: int
-    output_tokens: int
-    expected_usd: float | None
-    ceiling_usd: float | None
-    seconds: tuple[float, float]
-    timed: bool  # whether jobs of this model have been timed by anybody
-
-
-@dataclass(frozen=True, slots=True)
 class Forecast:
     """A run as it is expected; `budget` tells whether the task's budget lets it reach its end, None without one.
 
@@ -93,6 +66,7 @@ class Forecast:
     `packs`: how many records a request of each tier may hold. `known`: what a folder's kept replies leave to be asked.
     `found` is what the rows hold beside their texts: see `survey.documents`. `routes`: how many rows each takes.
     `offer` is a cheaper model for the second tier, of which nobody has measured how well it answers.
+    `judge`: what the judge takes beside the tiers.
     `advice`: other ladders, packs and transports by what they would cost, the cheapest first.
 
     `tokens` says how they were estimated and what the instructions' share is, `longest` what the longest texts cost.
@@ -128,6 +102,7 @@ class Forecast:
     known: dict[str, Any] | None = None
     routes: Sequence[dict[str, Any]] = ()
     min_score: float | None = None
+    judge: JudgeForecast | None = None
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -162,6 +137,9 @@ class Estimate:
         """The forecast, when these shares of each tier's records go on; by default the one that was asked for."""
         opened, task = self.opened, self.asked.task
         tiers = self.tiers(self.shares if shares is None else shares)
+        least = self.asked.settings.min_records_per_job
+        judge = judge_forecast(task, opened.start, self.load, [tier.records for tier in tiers], least)
+        parts: list[TierForecast | JudgeForecast] = [*tiers, *([] if judge is None else [judge])]
         return Forecast(
             task=task.name,
             inputs=self.inputs(),
@@ -179,8 +157,9 @@ class Estimate:
             floors=floors_of(task, self.survey.known_labels),
             tiers=tiers,
             packs=[tier.pack for tier in opened.start.tiers],
-            expected_usd=accounting.total(tier.expected_usd for tier in tiers),
-            ceiling_usd=accounting.total(tier.ceiling_usd for tier in tiers),
+            expected_usd=accounting.total(part.expected_usd for part in parts),
+            ceiling_usd=accounting.total(part.ceiling_usd for part in parts),
+            judge=judge,
             shares=[{"share": share, "expected_usd": self.expected_at(share)} for share in SHARES],
             strongest=self.strongest(),
             offer=None,
@@ -240,6 +219,7 @@ class Estimate:
             routed=texts.routed,
             router=costs.router_tokens(task),
             repeated=costs.repeated(task, texts.records),
+            judge=costs.judge_tokens(task),
         )
 
     @cached_property
@@ -298,8 +278,8 @@ class Estimate:
 
     def expected_at(self, share: float) -> float | None:
         """What the run is expected to cost at a share."""
-        least = self.asked.settings.min_records_per_job
-        return costs.run_expected_usd(self.opened.start.tiers, self.load, least, share, self.asked.task.drawn)
+        start, least = self.opened.start, self.asked.settings.min_records_per_job
+        return whole.run_expected_usd(start.tiers, self.load, least, share, self.asked.task.drawn, start.judge)
 
     def strongest(self) -> dict[str, Any]:
         """What the last tier alone would cost, in batch and on demand; None where it cannot be had or has no price."""
@@ -360,11 +340,22 @@ class Estimate:
     def duration(self, tiers: Sequence[TierForecast]) -> dict[str, Any]:
         """How long the tiers may take one after the other, and what is known of it."""
         known = self.asked.catalog.durations
+        spans = [*(tier.seconds for tier in tiers), *self.judging_seconds([tier.records for tier in tiers])]
         return {
-            "seconds": [sum(tier.seconds[0] for tier in tiers), sum(tier.seconds[1] for tier in tiers)],
+            "seconds": [sum(low for low, _ in spans), sum(high for _, high in spans)],
             "basis": f"{known.source} ({known.date})",
             "not_timed": [tier.model for tier in tiers if tier.transport == Transport.BATCH and not tier.timed],
         }
+
+    def judging_seconds(self, counts: Sequence[int]) -> Iterator[tuple[float, float]]:
+        """The shortest and the longest that the judge may take behind each tier, in a round of its own."""
+        judge, settings = self.opened.start.judge, self.asked.settings
+        for records in counts if judge is not None else ():
+            assert judge is not None, "nobody else looks at answers"
+            model, load = self.asked.catalog.resolve(judge.model, self.asked.region), self.load.of_judge
+            way = costs.expected_way(judge, load, records, settings.min_records_per_job)
+            jobs = jobs_for(self.asked.task.judging, settings, self.texts, judge, records)
+            yield self.seconds(judge, model, way, records, jobs)
 
     def budget(self, tiers: Sequence[TierForecast]) -> dict[str, Any] | None:
         """Hold each round against the budget, as the step plan will when the round comes: it sees bytes, not texts."""
@@ -390,7 +381,9 @@ class Estimate:
         if limit is None and other is None:
             return None
         ceiling = self.opened.plan.ceiling_usd
-        together = costs.all_tiers_usd(self.opened.start.tiers, self.rough, settings.min_records_per_job)
+        together = whole.all_tiers_usd(
+            self.opened.start.tiers, self.rough, settings.min_records_per_job, self.opened.start.judge
+        )
         return {
             "above_usd": limit,
             "ceiling_usd": ceiling,

@@ -63,8 +63,8 @@ def forecast(asked: Asked, bucket: Callable[[str], Store], on_progress: Progress
 
 
 def _advice(plan: Estimate) -> list[Mix]:
-    """What other tiers would cost for the same rows; nothing where routes or a router are about the task's own."""
-    if plan.asked.task.routes or plan.asked.task.router:
+    """What other tiers would cost for the same rows; nothing where routes, router or judge are about the task's own."""
+    if plan.asked.task.routes or plan.asked.task.router or plan.asked.task.gates.judge:
         return []
     asked, today = plan.asked, dt.date.fromisoformat(plan.opened.start.date)
     return advise(

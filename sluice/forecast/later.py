@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sluice.answers.requests import RequestWriter
-from sluice.budget import costs
+from sluice.budget import costs, whole
 from sluice.runs import accounting, planning
 from sluice.runs.state import Pending
 
@@ -34,8 +34,8 @@ def with_router(
     if load.router is None:
         return first
     read, written = load.of_router.expected_tokens(first["records"], tiers[0].token_factor)
-    expected = costs.router_expected_usd(tiers, load, least)
-    ceiling = costs.router_ceiling_usd(task, tiers, load, least)
+    expected = whole.router_expected_usd(tiers, load, least)
+    ceiling = whole.router_ceiling_usd(task, tiers, load, least)
     return first | {
         "input_tokens": first["input_tokens"] + read,
         "output_tokens": first["output_tokens"] + written,

@@ -13,7 +13,8 @@ from sluice.task.tiers import Tier, Transport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.forecast.estimate import Estimate, TierForecast
+    from sluice.forecast.estimate import Estimate
+    from sluice.forecast.parts import TierForecast
     from sluice.models.catalog import Model
 
 CHEAP = "claude-haiku-5-5"  # on demand alone, at a tenth of the price of its forerunners in their class

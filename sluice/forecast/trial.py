@@ -215,10 +215,12 @@ def purchase(estimate: Estimate, drawn: int) -> Purchase:
     asked = load.sent(estimate.shares, of=drawn / max(1, load.records))
     if tiers[-1].model_id != tiers[0].model_id:
         asked[-1] += drawn
-    usd = accounting.total(
-        costs.expected_usd(tier, load, Transport.ON_DEMAND, count) for tier, count in zip(tiers, asked, strict=True)
-    )
-    return Purchase([(tier.called, count) for tier, count in zip(tiers, asked, strict=True)], usd)
+    calls = [(tier, load, count) for tier, count in zip(tiers, asked, strict=True)]
+    if (judge := estimate.opened.start.judge) is not None:  # of the strongest tier on its own it sees no answer
+        shown = load.sent(estimate.shares, of=drawn / max(1, load.records))
+        calls.append((judge, load.of_judge, sum(shown)))
+    usd = accounting.total(costs.expected_usd(who, of, Transport.ON_DEMAND, count) for who, of, count in calls)
+    return Purchase([(who.called, count) for who, _, count in calls], usd)
 
 
 def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
@@ -232,8 +234,12 @@ def on_demand(task: Task, tiers: slice, own: Collection[str] = ()) -> Task:
         for tier in data["tiers"][tiers]
     ]
     data["limits"] = {}
+    judge = data["gates"]["judge"]
+    if judge is not None and judge["model"] not in own:
+        data["gates"]["judge"] = {**judge, "transport": Transport.ON_DEMAND.value}
     if len(data["tiers"]) < len(task.tiers):
         data |= {"routes": [], "router": None}  # about tiers that are not there, and all of the sample is asked
+        data["gates"]["judge"] = None  # the strongest tier is what the others are compared with
     data["audit"] = None  # the pilot asks the strongest tier itself, about all of its sample
     return parse_task(data, f"the pilot of {task.name}")
 

@@ -55,7 +55,15 @@ def weaknesses(task: Task, models: Sequence[Model], sample: Sample | None = None
     found: list[Weakness] = []
     if sample is not None:
         found += _fields(task, sample)
-    found += [*_descriptions(task), *_alike(task), *_none(task), *_examples(task), *_gates(task), *_tiers(task, models)]
+    found += [
+        *_descriptions(task),
+        *_alike(task),
+        *_none(task),
+        *_examples(task),
+        *_gates(task),
+        *_judge(task, models),
+        *_tiers(task, models),
+    ]
     if sample is not None and sample.rows:
         found += _instructions(task, sample.text_tokens)
     return found
@@ -177,7 +185,7 @@ def _tiers(task: Task, models: Sequence[Model]) -> Iterator[Weakness]:
                 "run the same sample with and without"
             )
             yield Weakness(f"tiers.{number}.pack", message)
-    for number, (before, model) in enumerate(pairwise(models), 1):
+    for number, (before, model) in enumerate(pairwise(models[: len(task.tiers)]), 1):
         dear, cheap = _usd(before), _usd(model)
         if before.id == model.id and not task.tiers[number].temperature:
             message = (
@@ -189,6 +197,18 @@ def _tiers(task: Task, models: Sequence[Model]) -> Iterator[Weakness]:
                 f"{short_model(model.id)} costs less than {short_model(before.id)} before it; put the cheapest first"
             )
             yield Weakness(f"tiers.{number}.model", message)
+
+
+def _judge(task: Task, models: Sequence[Model]) -> Iterator[Weakness]:
+    """A judge that looks at answers of its own: what it believed once, it believes again."""
+    if task.gates.judge is None:
+        return
+    *tiers, judge = models
+    own = [number for number, model in enumerate(tiers) if model.id == judge.id]
+    if own:
+        which = f"tier{'s' * (len(own) > 1)} {' and '.join(map(str, own))}"
+        message = f"{short_model(judge.id)} would look at its own answers, those of {which}; name another model"
+        yield Weakness("gates.judge.model", message)
 
 
 def _usd(model: Model) -> float | None:

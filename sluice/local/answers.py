@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from sluice.errors import BadRequest
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sluice.models.catalog import Catalog
+    from sluice.task.judge import JudgeGate
     from sluice.task.task import Task
-    from sluice.task.tiers import Tier
+    from sluice.task.tiers import Answerer, Tier
 
+A = TypeVar("A", bound="Answerer")
 STANDIN, BEDROCK, SERVER = "standin", "bedrock", "openai"
-OF_A_TIER = re.compile(r"(\d+)=(.*)", re.DOTALL)
+OF_ONE = re.compile(r"(\d+|judge)=(.*)", re.DOTALL)
+JUDGE = "judge"  # how the judge is called beside the numbers of tiers
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,12 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
         BadRequest: a source that there is not, a tier that nobody answers, or a key that is not set.
         BadSetting: a file of recorded answers that is none.
     """
-    sources = _by_tier(task, [given] if isinstance(given, str) else list(given or ()))
+    sources = _by_name(task, [given] if isinstance(given, str) else list(given or ()))
     ladder = _Ladder(catalog)
     for number, tier in enumerate(task.tiers):
-        ladder.add(number, tier, sources.get(number))
+        ladder.tiers.append(ladder.asked(str(number), tier, sources.get(str(number))))
+    if task.gates.judge is not None:
+        ladder.judge = ladder.asked(JUDGE, task.gates.judge, sources.get(JUDGE))
     if ladder.open and (ladder.servers or given):
         first = next(iter(ladder.open))
         raise BadRequest(
@@ -92,6 +97,8 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
         _check_key(server)
     answers = Answers(_said(ladder), ladder.others, ladder.servers)
     changed: dict[str, object] = {"tiers": tuple(ladder.tiers)}
+    if ladder.judge is not None:
+        changed["gates"] = task.gates.model_copy(update={"judge": ladder.judge})
     if task.budget.max_usd is not None and (unpriced := sorted(ladder.passing & ladder.servers.keys())):
         changed["budget"] = task.budget.model_copy(update={"max_usd": None})
         ladder.notes.append(
@@ -100,25 +107,32 @@ def arranged(task: Task, given: str | Sequence[str] | None, catalog: Catalog) ->
     return Arrangement(task.model_copy(update=changed), answers, task, tuple(ladder.notes))
 
 
-def _by_tier(task: Task, given: Sequence[str]) -> dict[int, str]:
-    """The source that is named for each tier; one without a number is for all that have none of their own."""
-    found: dict[int, str] = {}
-    for_all = [text for text in given if not OF_A_TIER.fullmatch(text)]
+def _by_name(task: Task, given: Sequence[str]) -> dict[str, str]:
+    """The source that is named for each tier and the judge; one without a name is for all that have none."""
+    found: dict[str, str] = {}
+    named = [*map(str, range(len(task.tiers))), *([] if task.gates.judge is None else [JUDGE])]
+    for_all = [text for text in given if not OF_ONE.fullmatch(text)]
     if len(for_all) > 1:
         raise BadRequest(
             f"{for_all[1]}: {for_all[0]} is for all tiers already; say which, as 0={for_all[0]}", "answers"
         )
     for text in given:
-        match = OF_A_TIER.fullmatch(text)
+        match = OF_ONE.fullmatch(text)
         check_answers(match[2] if match else text)
         if match is None:
             continue
-        if (tier := int(match[1])) >= len(task.tiers):
-            raise BadRequest(f"{text}: the task's tiers are 0 to {len(task.tiers) - 1}", "answers")
-        if tier in found:
-            raise BadRequest(f"{text}: tier {tier} is answered by {found[tier]} already", "answers")
-        found[tier] = match[2]
-    return {**{n: for_all[0] for n in range(len(task.tiers)) if for_all}, **found}
+        who = match[1] if match[1] == JUDGE else str(int(match[1]))
+        if who not in named:
+            no_judge = "; it has no gates.judge" * (who == JUDGE)
+            raise BadRequest(f"{text}: the task's tiers are 0 to {len(task.tiers) - 1}{no_judge}", "answers")
+        if who in found:
+            raise BadRequest(f"{text}: {_called(who)} is answered by {found[who]} already", "answers")
+        found[who] = match[2]
+    return {**{who: for_all[0] for who in named if for_all}, **found}
+
+
+def _called(who: str) -> str:
+    return "the judge" if who == JUDGE else f"tier {who}"
 
 
 class _Ladder:
@@ -127,36 +141,35 @@ class _Ladder:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.tiers: list[Tier] = []
+        self.judge: JudgeGate | None = None
         self.servers: dict[str, Server] = {}
         self.others: dict[str, str] = {}
         self.notes: list[str] = []
-        self.open: dict[int, str] = {}  # tiers that nobody was named for
+        self.open: dict[str, str] = {}  # those that nobody was named for
         self.passing: set[str] = set()  # names of models that only --answers knows
 
-    def add(self, number: int, tier: Tier, source: str | None) -> None:
-        """Take up a tier, which a source answers that was named for it, or its own server."""
+    def asked(self, who: str, tier: A, source: str | None) -> A:
+        """A tier or judge as it is asked: a source answers that was named for it, or its own server."""
         if tier.is_learned:  # nobody else answers it
-            self.tiers.append(tier)
-            return
+            return tier
         entry = self.catalog.entries.get(tier.model)
         own = None if entry is None else entry.openai
         if own is not None and source in (None, BEDROCK):
-            self._ask(tier, tier.model, own)
-        elif source is not None and source.startswith(f"{SERVER}:"):
+            return self._of_server(tier, tier.model, own)
+        if source is not None and source.startswith(f"{SERVER}:"):
             url, _, model = source.removeprefix(f"{SERVER}:").rpartition("#")
             server = Server(url=url, model=model)
             name = self._name(server)
             self.passing.add(name)
-            self._ask(tier.model_copy(update={"request": {}}), name, server)
-        elif self.others.setdefault(tier.model, source or STANDIN) != (source or STANDIN):
-            raise BadRequest(f"{number}={source}: {tier.model} is answered by {self.others[tier.model]}", "answers")
-        else:
-            self.tiers.append(tier)
-            self.open |= {} if source else {number: f"tier {number} ({tier.model})"}
+            return self._of_server(tier.model_copy(update={"request": {}}), name, server)
+        if self.others.setdefault(tier.model, source or STANDIN) != (source or STANDIN):
+            raise BadRequest(f"{who}={source}: {tier.model} is answered by {self.others[tier.model]}", "answers")
+        self.open |= {} if source else {who: f"{_called(who)} ({tier.model})"}
+        return tier
 
-    def _ask(self, tier: Tier, name: str, server: Server) -> None:
+    def _of_server(self, tier: A, name: str, server: Server) -> A:
         self.servers[name] = server
-        self.tiers.append(tier.model_copy(update={"model": name, "transport": Transport.BATCH}))
+        return tier.model_copy(update={"model": name, "transport": Transport.BATCH})
 
     def _name(self, server: Server) -> str:
         """A name for a model that models.yaml does not have: its own, with the host where another server has that."""
@@ -177,7 +190,7 @@ class _Ladder:
             )
             self.notes += [] if note in self.notes else [note]
         self.tiers = kept
-        names = {tier.model for tier in kept}
+        names = {tier.model for tier in (*kept, *([] if self.judge is None else [self.judge]))}
         self.servers = {name: server for name, server in self.servers.items() if name in names}
 
     def _same(self, one: Tier, other: Tier) -> bool:
@@ -193,10 +206,11 @@ class _Ladder:
 def _said(ladder: _Ladder) -> str:
     """The sources as run.json has them: one for all, or each with its tier in front."""
     found = {}
-    for number, tier in enumerate(ladder.tiers):
+    asked: list[tuple[str, Answerer]] = [(str(number), tier) for number, tier in enumerate(ladder.tiers)]
+    for who, tier in [*asked, *([] if ladder.judge is None else [(JUDGE, ladder.judge)])]:
         server = ladder.servers.get(tier.model)
         if not tier.is_learned:
-            found[number] = ladder.others[tier.model] if server is None else f"{SERVER}:{server.place}#{server.model}"
+            found[who] = ladder.others[tier.model] if server is None else f"{SERVER}:{server.place}#{server.model}"
     sources = set(found.values())
     return sources.pop() if len(sources) == 1 else " ".join(f"{n}={source}" for n, source in found.items())
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sluice.answers.requests import system_prompt
 from sluice.errors import BadSetting, BadTask
 from sluice.files import write_whole
 from sluice.local.sources.openai import Endpoint
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sluice.local.answers import Answers
     from sluice.models.servers import Server
     from sluice.task.task import Task
-    from sluice.task.tiers import Tier
+    from sluice.task.tiers import Answerer
 
 MODELS = "models.json"
 # A server takes what it gets at once: there is no least number of records for a job, and a job that is soon judged
@@ -50,9 +51,18 @@ def endpoint_of(server: Server, task: Task) -> Endpoint:
         headers=headers,
         extra_body=server.extra_body,
         response_format=response_format(task, server.response_format),
+        formats=_formats(task, server.response_format),
         timeout_seconds=server.timeout_seconds,
         concurrency=server.concurrency,
     )
+
+
+def _formats(task: Task, kind: str | None) -> dict[str, dict[str, Any]]:
+    """The form of the answers to what router and judge are asked, by their instructions."""
+    asked = [task.routing] if task.router is not None else []
+    asked += [task.judging] if task.gates.judge is not None else []
+    found = {system_prompt(question): response_format(question, kind) for question in asked}
+    return {prompt: form for prompt, form in found.items() if form is not None}
 
 
 def make_sure_of(answers: Answers, task: Task) -> None:
@@ -114,7 +124,7 @@ def _without_secrets(entry: Mapping[str, Any]) -> dict[str, Any]:
 def models_beside(task: Task, catalog: Catalog, region: str) -> list[str]:
     """The ids of a task's models that the default tiers do not have: a deployment of the task would allow them."""
 
-    def ids(tiers: Iterable[Tier]) -> set[str]:
+    def ids(tiers: Iterable[Answerer]) -> set[str]:
         found = set()
         for tier in tiers:
             with suppress(BadTask, BadSetting):  # the start of the run refuses those, with the reason
@@ -122,4 +132,4 @@ def models_beside(task: Task, catalog: Catalog, region: str) -> list[str]:
                 found |= {model.id} if model.server is None else set()
         return found
 
-    return sorted(ids(task.tiers) - ids(DEFAULT_TIERS))
+    return sorted(ids(task.answerers) - ids(DEFAULT_TIERS))

@@ -11,13 +11,15 @@ from sluice.task.tiers import Transport
 if TYPE_CHECKING:
     from sluice.models.catalog import Catalog, Model
     from sluice.task.task import Task
-    from sluice.task.tiers import Tier
+    from sluice.task.tiers import Answerer
 
 
 def check_models(
     task: Task, catalog: Catalog, region: str, source: str | None = None, *, servers: bool = False
 ) -> tuple[Model, ...]:
-    """The model of each tier, in order, all fit for their tier; `servers`: also those of one's own.
+    """The model of each tier, in order, and behind them that of the judge, all fit for what is asked of them.
+
+    `servers`: also models of one's own.
 
     Raises:
         BadTask: a model that cannot be resolved, a limit that the tier is above, or a budget without a price.
@@ -27,8 +29,7 @@ def check_models(
     problems: list[str] = []
     too_long: dict[int, str] = {}
     fits = [True] * len(task.tiers)
-    for number, tier in enumerate(task.tiers):
-        place = f"tiers.{number}"
+    for number, (place, tier) in enumerate(zip(task.places, task.answerers, strict=True)):
         try:
             model = catalog.resolve(tier.model, region)
         except BadSetting as error:
@@ -38,6 +39,8 @@ def check_models(
         if model.server is not None and not servers:
             problems.append(f"{place}.model: {for_this_machine(tier.model)}")
         problems += [f"{place}.{problem}" for problem in _misfits(task, tier, model)]
+        if number >= len(task.tiers):  # what is too long for it, goes on unjudged
+            continue
         fits[number] = not model.context_tokens or task.input.max_tokens + tier.max_tokens <= model.context_tokens
         too_long[number] = (
             f"{place}.model: input.max_tokens {task.input.max_tokens} and max_tokens {tier.max_tokens} together are "
@@ -61,7 +64,7 @@ def for_this_machine(model: str) -> str:
     )
 
 
-def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
+def _misfits(task: Task, tier: Answerer, model: Model) -> list[str]:
     found = []
     if tier.transport is Transport.BATCH and not model.batch:
         found.append(f"transport: batch, but {tier.model} is not listed for batch; allowed: auto, on_demand")
@@ -87,7 +90,7 @@ def _misfits(task: Task, tier: Tier, model: Model) -> list[str]:
     return found
 
 
-def _unpriced(tier: Tier, model: Model) -> Literal["batch", "on-demand"] | None:
+def _unpriced(tier: Answerer, model: Model) -> Literal["batch", "on-demand"] | None:
     """The first price that the tier can need and nobody knows.
 
     A tier in batch can need the price on demand too: too few records for a job are sent so.

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
+from sluice.results.judged import answers_at, with_what_was_judged
 from sluice.results.standing import Measured
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, REASONS, SOURCE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FLAGS = pa.array([chr(flag) for flag in REASONS])
 CUT_FLAGS = pa.array([chr(flag) for flag in CUTS])
 REJECTED_FOR = pa.array([reason.value for reason in REASONS.values()])
-OPEN = pa.array([Outcome.ESCALATED.value, Outcome.RETRIED.value])  # outcomes after which a record is sent again
+OPEN = pa.array([end.value for end in (Outcome.ESCALATED, Outcome.RETRIED, Outcome.JUDGED)])  # it is sent again
 HIGHEST_SCORE = 2**32 - 1  # as a score is stored
 SUMMED = ("input_tokens", "output_tokens", "cost_usd")
 
@@ -37,6 +38,7 @@ class Attempts(NamedTuple):
     round: int
     tier: int
     transport: str
+    judge: bool = False  # they are the judge's, about answers of the tier
 
 
 def attempts_in(data: bytes) -> Attempts:
@@ -122,12 +124,12 @@ def join_attempts(
     """
     table, keys, counts = _by_record(_attempts_table(task, start, found), by_tier=standing is not None)
     table = _with_what_followed(table)
+    table = table if start.judge is None else with_what_was_judged(table)
     if standing is not None:
         table = _with_what_stands(table, standing)
     ends = pc.cumulative_sum(counts)
-    last = table.take(
-        _decisive(table, keys, ends, by_first=start.judges is not None or isinstance(standing, Measured))
-    ).combine_chunks()
+    decisive = _decisive(table, keys, ends, by_first=start.judges is not None or isinstance(standing, Measured))
+    last = table.take(decisive if start.judge is None else answers_at(table).take(decisive)).combine_chunks()
     columns = {name: _chunk(last[name]) for name in ("labels", "confidence", "tier", "model", "outcome", "reason")}
     trail = pa.StructArray.from_arrays([_chunk(table[field.name]) for field in ATTEMPT], fields=list(ATTEMPT))
     columns["trail"] = _lists(trail, ends)
@@ -205,7 +207,8 @@ def _decisive(table: pa.Table, keys: pa.Array, ends: pa.Array, *, by_first: bool
     last = pc.subtract(ends, 1)
     if not by_first:
         return last
-    accepted = pc.indices_nonzero(pc.equal(_chunk(table["outcome"]), Outcome.ACCEPTED.value))
+    stands = pc.equal(_chunk(table["outcome"]), Outcome.ACCEPTED.value)
+    accepted = pc.indices_nonzero(pc.and_not(stands, _chunk(table["judge"])))  # a judge's word is no answer
     record = pc.index_in(_chunk(table["key"]).take(accepted), value_set=keys)
     firsts = pa.table([record, accepted], ["record", "at"]).group_by("record").aggregate([("at", "min")])
     here = pc.index_in(pa.array(range(len(keys)), pa.int32()), value_set=_chunk(firsts["record"]))
@@ -217,6 +220,7 @@ def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.T
     tables = []
     for attempts in found or [Attempts(ATTEMPTS.empty_table(), 0, 0, Transport.BATCH)]:
         table, tier = attempts.table, start.tiers[attempts.tier]
+        tier = start.judge if attempts.judge and start.judge is not None else tier
         for field in ATTEMPTS:
             if field.name not in table.column_names:  # of an earlier version, which did not keep it
                 table = table.append_column(field, pa.nulls(len(table), field.type))
@@ -224,6 +228,7 @@ def _attempts_table(task: Task, start: Start, found: Sequence[Attempts]) -> pa.T
         extra = {
             "round": pa.repeat(pa.scalar(attempts.round, pa.int16()), len(table)),
             "tier": pa.repeat(pa.scalar(attempts.tier, pa.int8()), len(table)),
+            "judge": pa.repeat(pa.scalar(attempts.judge), len(table)),
             "model": pa.repeat(pa.scalar(tier.called), len(table)),
             "label": pa.nulls(len(table), pa.string()) if task.many else _first_label(labels),
             "cost_usd": _costs(tier, attempts.transport, table),

@@ -15,6 +15,7 @@ from sluice.figures import UNKNOWN
 from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
 from sluice.results.drift import RunDrift
+from sluice.results.judge_books import RunJudge
 from sluice.results.routed import RunRoute
 from sluice.results.run_findings import Findings, Part
 from sluice.results.scored import RunScore
@@ -129,6 +130,7 @@ class RunJob(Part, frozen=True, kw_only=True):
     round: int
     job: int | str
     tier: int
+    judge: bool = False
     status: str | None = None
     message: str | None = None
     records: int = 0
@@ -246,6 +248,7 @@ class Run(Part, frozen=True, kw_only=True):
     taught_by: RunTaught | None = None
     drift: RunDrift | None = None
     audit: RunAudit | None = None
+    judge: RunJudge | None = None
     escalations: list[Escalations] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     definition: dict[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.errors import Unbalanced
 from sluice.models.prices import cost
 from sluice.reasons import REJECTIONS, Reason
+from sluice.task.judge import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,18 +25,21 @@ RETRY = "retry"  # the purpose of a job that asks a tier again
 DRAW = "draw"  # the purpose of a job that asks the oracle about drawn records
 ROUTED = "routed"  # the purpose of a job of the first tier about what the router has called simple
 REPEAT = "repeat"  # the purpose of a job that asks the oracle once more, to hold it against itself
+JUDGE = "judge"  # the purpose of a job that shows a tier's answers to the judge
 CLASSIFY = "classify"  # the purpose of a job whose records are sent for the first time
 
 
-def check_job(counts: Counts) -> None:
+def check_job(counts: Counts, *, sends: bool = True) -> None:
     """Hold one job's books: what was sent came back somehow, and every record went somewhere.
+
+    `sends`: what goes on is sent again, as in every run but one over stored answers.
 
     Raises:
         Unbalanced: with the figures.
 
     """
     came = counts.answered + counts.errored + counts.missing
-    again = counts.retried + counts.escalated + counts.refused + counts.held_back
+    again = counts.retried + counts.escalated + counts.refused + counts.judged + counts.held_back
     went = counts.accepted + counts.scored + counts.unresolved + again
     left = sum(pending.records for pending in counts.pending)
     wrong = []
@@ -45,16 +49,19 @@ def check_job(counts: Counts) -> None:
         wrong.append(f"{counts.records} records, {had} sent, reused or held back")
     if counts.records != went:
         wrong.append(f"{counts.records} records, {went} accounted for")
-    if left != again:
-        wrong.append(f"{left} records pending, {again} to be sent again")
+    if left != (to_send := again if sends else 0):
+        wrong.append(f"{left} records pending, {to_send} to be sent again")
     if wrong:
         raise Unbalanced(f"round {counts.round}, job {counts.job}: {'; '.join(wrong)}")
 
 
-def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts], *, whole: bool = True) -> None:
+def check_run(
+    plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts], *, whole: bool = True, sends: bool = True
+) -> None:
     """Hold the run's books: every row of the inputs stands in the parts once, and every job balances.
 
-    `whole`: every job has books, as in each run that was not cancelled; then the tokens have to agree too.
+    `whole`: every job has books, as in each run that was not cancelled; then the tokens have to agree too. `sends`: as
+    in `check_job`.
 
     Raises:
         Unbalanced: with all that is wrong.
@@ -74,7 +81,7 @@ def check_run(plan: RunPlan, parts: Sequence[PartBooks], jobs: Sequence[Counts],
         wrong.append(f"{_listed(plan.rejected)} rows were rejected and {count} stand as rejected: {_listed(rejected)}")
     if plan.settled != (shown := sum(part.settled for part in parts)):
         wrong.append(f"people had settled {plan.settled} rows, and {shown} stand as settled by them")
-    wrong += _shards(plan, parts) + [problem for counts in jobs if (problem := _job_problem(counts))]
+    wrong += _shards(plan, parts) + [problem for counts in jobs if (problem := _job_problem(counts, sends))]
     for name in ("input_tokens", "output_tokens"):
         bought, shown = (sum(getattr(item, name) for item in books) for books in (jobs, parts))
         if whole and bought != shown:
@@ -99,9 +106,9 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "0"
 
 
-def _job_problem(counts: Counts) -> str | None:
+def _job_problem(counts: Counts, sends: bool) -> str | None:
     try:
-        check_job(counts)
+        check_job(counts, sends=sends)
     except Unbalanced as error:
         return str(error)
     return None
@@ -129,13 +136,15 @@ def tier_books(
 
     Answers that waited for a certificate stand by it or went on, drawn ones among the latter; without one none stands.
     `settled` says the same where nothing is promised. `refused`: of drawn records those that a tier had refused, and
-    that the last one was asked about anyway.
+    that the last one was asked about anyway. What a judge was shown is no figure of its tier; what became of it is.
     """
     books: list[dict[str, Any]] = []
     counts = list(jobs)
     for number, tier in enumerate(tiers):
-        mine = [item for item in counts if item.tier == number]
+        shown = [item for item in counts if item.tier == number and item.judge]
+        mine = [item for item in counts if item.tier == number and not item.judge]
         figures = ("sent", "reused", "answered", "errored", "missing", "accepted", "retried", "escalated", "unresolved")
+        went = _with_refused(number, mine, counts, refused.get(number, 0))
         transports = {item.transport for item in mine if item.sent}
         costs = [item.cost_usd for item in mine]
         books.append(
@@ -144,7 +153,7 @@ def tier_books(
                 "model": tier.called,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
-                **_with_scored(_with_refused(number, mine, counts, refused.get(number, 0)), mine, certificate, settled),
+                **_with_judged(_with_scored(went, mine, certificate, settled), mine, shown),
                 "bypassed": _bypassed(number, counts),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
@@ -217,6 +226,45 @@ def _with_refused(tier: int, mine: Sequence[Counts], jobs: Iterable[Counts], dra
     }
 
 
+def _with_judged(books: dict[str, int], mine: Sequence[Counts], shown: Sequence[Counts]) -> dict[str, int]:
+    """The same with what became of the answers that the judge was shown, in jobs of its own."""
+    waited = sum(item.judged for item in mine)
+    if not waited:
+        return books
+    accepted, escalated = sum(item.accepted for item in shown), sum(item.escalated for item in shown)
+    return {
+        **books,
+        "accepted": books.get("accepted", sum(item.accepted for item in mine)) + accepted,
+        "escalated": books["escalated"] + escalated,
+        # Those that the judge did not get to, or not to the end, are open, too.
+        "unresolved": books["unresolved"] + waited - accepted - escalated,
+    }
+
+
+def judge(who: FrozenTier | None, jobs: Iterable[Counts]) -> dict[str, Any] | None:
+    """`judge` of run.json: the answers that it was shown, what it said of them, and what it took; None without one.
+
+    `answers` were to be shown: of them it called `right`, `wrong` and `unclear`; about the others it said nothing.
+    """
+    if who is None:
+        return None
+    counts = list(jobs)
+    mine = [item for item in counts if item.judge]
+    said = merged(item.said for item in mine)
+    transports = {item.transport for item in mine if item.sent}
+    return {
+        "model": who.called,
+        "pack": who.pack,
+        "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
+        "answers": sum(item.judged for item in counts),
+        "sent": sum(item.sent for item in mine),
+        **{word: said.get(word, 0) for word in WORDS},
+        "input_tokens": sum(item.input_tokens for item in mine),
+        "output_tokens": sum(item.output_tokens for item in mine),
+        "cost_usd": total(item.cost_usd for item in mine),
+    }
+
+
 def _with_scored(
     books: dict[str, int], mine: Sequence[Counts], certificate: Certificate | None, settled: Settled | None
 ) -> dict[str, int]:
@@ -284,7 +332,7 @@ def baseline_usd(tiers: Sequence[FrozenTier], jobs: Sequence[Counts]) -> float |
     last = tiers[-1]
     transport = BATCH if last.batch else ON_DEMAND
     records = distinct(jobs)
-    answers = [item for item in jobs if item.answered + item.reused and item.transport != LEARNED]
+    answers = [item for item in jobs if item.answered + item.reused and item.transport != LEARNED and not item.judge]
     if not answers:
         return None if records else cost(last.price, transport, 0, 0)
     own = [item for item in answers if item.tier == len(tiers) - 1] or answers

@@ -14,13 +14,15 @@ SHOWN = 3  # rows of each kind that a run's report shows
 class Counts(Document, frozen=True, kw_only=True):
     """A job's books: sent = answered + errored + missing; sent + reused + held_back = the records of the job.
 
-    `refused` records wait for plan to decide, `scored` ones for the certificate. `again`: the job is about records that
-    the tier before, or this one, had refused. `fatal`: why all of them were refused, or those since access ended, if
-    so. `fillers` are requests without a record, sent to reach the least number of a batch job: they are in no other
-    figure but `cost_usd`. Of a job of `repeats`, answers that are compared and stand nowhere, all else is 0 likewise.
-    `reused` records had their reply from an earlier run: `reused_tokens` are
-    what it took then, `saved_usd` what it would cost today. `moved`: of those held back the records that start at
-    a later tier, by that tier: by a route, or since their text is too long for this one.
+    `refused` records wait for plan to decide, `scored` ones for the certificate, `judged` ones for the judge.
+    `judge`: the job is the judge's, about answers of the tier: what it accepts and passes on are those, and `said` is
+    how often it called them what. `again`: the job is about records that the tier before, or this one, had refused.
+    `fatal`: why all of them were refused, or those since access ended, if so. `fillers` are requests without a
+    record, sent to reach the least number of a batch job: they are in no other figure but `cost_usd`. Of a job of
+    `repeats`, answers that are compared and stand nowhere, all else is 0 likewise. `reused` records had their reply
+    from an earlier run: `reused_tokens` are what it took then, `saved_usd` what it would cost today. `moved`: of those
+    held back the records that start at a later tier, by that tier: by a route, or since their text is too long for
+    this one.
     """
 
     round: int
@@ -45,6 +47,9 @@ class Counts(Document, frozen=True, kw_only=True):
     unresolved: int
     refused: int = 0
     scored: int = 0
+    judged: int = 0
+    judge: bool = False
+    said: dict[str, int] = field(default_factory=dict)
     again: bool = False
     duplicates: int
     unknown: int

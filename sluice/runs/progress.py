@@ -68,6 +68,7 @@ class _Tier(msgspec.Struct):
 class _Start(Document, frozen=True, kw_only=True):
     task: dict[str, Any]
     tiers: list[_Tier]
+    judge: _Tier | None = None
     spans: int
     judges: str | None = None
 
@@ -88,6 +89,7 @@ class _PlannedJob(msgspec.Struct):
     job: int
     tier: int
     records: int
+    judge: bool = False
 
 
 class _RoundPlan(Document, frozen=True, kw_only=True):
@@ -278,14 +280,14 @@ class Watch:
         source = Keys(start.judges) if start.judges else self._keys
         inputs = self._document(_Inputs, source.inputs)
         plan = self._document(_RunPlan, source.plan)
-        rounds = self._rounds() if plan else ()
+        rounds = self._rounds(len(start.tiers)) if plan else ()
         parts = self._parts()
         status = self._status()
         return Snapshot(
             run=self.run,
             stage=_stage(plan=plan is not None, rounds=rounds, parts=parts, ended=status is not None),
             task=str(start.task.get("name", "")),
-            models=tuple(tier.model for tier in start.tiers),
+            models=tuple(tier.model for tier in (*start.tiers, *([] if start.judge is None else [start.judge]))),
             inputs=len(inputs.inputs) if inputs else None,
             spans=Gauge(start.spans if plan else self._partitioned(), start.spans),
             rows=plan.rows if plan else None,
@@ -309,9 +311,12 @@ class Watch:
     def _partitioned(self) -> int:
         return sum(key.endswith(".index") for key, _ in self._reader.keys(self._keys.rows_prefix))
 
-    def _rounds(self) -> tuple[RoundProgress, ...]:
+    def _rounds(self, tiers: int) -> tuple[RoundProgress, ...]:
+        """The rounds; what asks the judge stands behind the tiers, as its model does."""
         rounds: list[RoundProgress] = []
         while plan := self._document(_RoundPlan, self._keys.round_plan(len(rounds))):
+            for job in plan.jobs:
+                job.tier = tiers if job.judge else job.tier
             rounds.append(self._round(plan))
         return tuple(rounds)
 

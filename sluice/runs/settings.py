@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from sluice.task.tiers import Tier
+    from sluice.task.tiers import Answerer
 
 MiB = 1024 * 1024
 # The environment whose names carry no suffix: for whoever has one deployment, and the untouched cdk.json.
@@ -179,7 +179,7 @@ class Settings(BaseModel):
         return merged
 
 
-def check_kept(settings: Settings, task: str, tiers: Iterable[Tier]) -> None:
+def check_kept(settings: Settings, task: str, tiers: Iterable[Answerer]) -> None:
     """See that what a job is about outlives the job, with a day to spare in which it is read.
 
     Raises:

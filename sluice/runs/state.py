@@ -18,7 +18,7 @@ from sluice.models.prices import Price, ReadByMsgspec
 from sluice.models.quotas import Quota
 from sluice.models.servers import is_own
 from sluice.runs.document import Document
-from sluice.task.tiers import Tier, Transport, Way
+from sluice.task.tiers import Answerer, Tier, Transport, Way
 
 JUDGED_AGAIN, OF = "rejudge:", " of "  # of `Start.answers`: the run that is judged again, and who had answered there
 
@@ -50,8 +50,8 @@ class FrozenTier(Tier):
         return self.model if is_own(self.model_id) else self.model_id
 
     @classmethod
-    def of(cls, tier: Tier, model: Model) -> FrozenTier:
-        """A tier with the model that it is resolved to."""
+    def of(cls, tier: Answerer, model: Model) -> FrozenTier:
+        """A tier, or a judge, with the model that it is resolved to."""
         left_open, price = tier.transport is Transport.AUTO, model.price
         as_taken: dict[str, Any] = {"request": {**model.request, **tier.request}}
         as_taken |= {"temperature": None} if "temperature" in model.refuses else {}
@@ -71,8 +71,8 @@ class Start(Document, frozen=True, kw_only=True):
 
     `judges` names the run whose stored answers this one judges again; such a run buys nothing. `seed`: that of its
     draws, where the task has `quality`. `settled`: how many records people had settled before, which no model is asked
-    about. `requests_in` is the
-    folder of what expires within days; runs of earlier versions kept it in their own.
+    about. `judge`: who is shown the answers, where the task has one, as a tier is. `requests_in` is the folder of what
+    expires within days; runs of earlier versions kept it in their own.
     """
 
     run: str
@@ -93,6 +93,7 @@ class Start(Document, frozen=True, kw_only=True):
     judges: str | None = None
     requests_in: str = "runs"
     seed: str | None = None
+    judge: FrozenTier | None = None
     tokens: dict[str, float] = field(default_factory=dict)  # characters of a token, by script
     quotas: dict[str, Quota] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -234,7 +235,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     many records a request holds, None for as many as the tier says. `below`: of a shard only the records whose answer
     stands here or below. `way`: how its requests are sent if there are as many as it looks; None: in batch if possible.
     `last`: the last tier that its records may go on to; None: the run's, and what the routes say of rows of a shard.
-    `router`: the router's question is asked, and nothing else.
+    `router`: the router's question is asked, and nothing else; `judge`: that of the judge, about answers of the tier.
     """
 
     job: int
@@ -251,6 +252,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
     way: Way | None = None
     last: int | None = None
     router: bool = False
+    judge: bool = False
 
 
 class RoundPlan(Document, frozen=True, kw_only=True):
@@ -312,8 +314,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a job leaves for a later round; `marks` holds the byte offset of every 64th record.
 
     `refused`: a tier has refused them, and answered none of its job; what becomes of them is decided by round. `fill`:
-    they were throttled for so long that a batch job is to take them, however few they are. `pack`, `last` and
-    `router`: as in `PlannedJob`. `asked`: the next tier is asked about them anyway, as about all that was drawn.
+    they were throttled for so long that a batch job is to take them, however few they are. `pack`, `last`, `router`
+    and `judge`: as in `PlannedJob`. `asked`: the next tier is asked about them anyway, as about all that was drawn.
     """
 
     key: str
@@ -328,6 +330,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = False
     last: int | None = None
     router: bool = False
+    judge: bool = False
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.aws.events import Event
-from sluice.budget.costs import Load, all_tiers_usd
+from sluice.budget.costs import Load
+from sluice.budget.whole import all_tiers_usd
 from sluice.runs.approval import Approval, beyond
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def must_wait(services: Services, opened: Run) -> bool:
         expected_usd=plan.expected_usd,
         approve_above_usd=settings.approve_above_usd,
         at=services.now().isoformat(),
-        all_tiers_usd=all_tiers_usd(opened.start.tiers, Load.of_plan(opened.task, plan), settings.min_records_per_job),
+        all_tiers_usd=all_tiers_usd(
+            opened.start.tiers,
+            Load.of_plan(opened.task, plan),
+            settings.min_records_per_job,
+            opened.start.judge,
+        ),
         approve_above_expected_usd=settings.approve_above_expected_usd if _asks_bedrock(opened.start.answers) else None,
     )
     ceiling_passed = beyond(noted.ceiling_usd, noted.approve_above_usd)

@@ -14,26 +14,28 @@ from sluice.answers.requests import RequestWriter
 from sluice.aws.metrics import Measure
 from sluice.errors import RetryLater, Stop
 from sluice.models.prices import cost
-from sluice.reasons import TRANSPORT, Outcome, Reason, about
+from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.runs import accounting
 from sluice.runs.books import Counts
 from sluice.runs.document import read
-from sluice.runs.job import THROTTLED, Ended, Failed, Prepared
+from sluice.runs.job import THROTTLED, Ended, Prepared
 from sluice.runs.state import JobItem, Pending
 from sluice.steps.courses import courses_of
-from sluice.steps.ended import cause_of, how_it_ended
+from sluice.steps.ended import how_it_ended, keep_cause
 from sluice.steps.endings import (
+    MISSING,
     Ending,
     Traits,
     Waiting,
-    as_routed,
     attempts_of,
     attempts_stream,
     name_of,
     numbered,
+    routed,
     tally,
 )
+from sluice.steps.judge_gate import as_kept, ending_of, said, showing
 from sluice.steps.judging import Judged
 from sluice.steps.metering import share_out
 from sluice.steps.oddities import Doubts, oddities
@@ -43,22 +45,14 @@ from sluice.steps.repeats import keep_repeats
 from sluice.steps.reuse import keeper_of
 from sluice.steps.selection import shard_of
 from sluice.steps.services import Run
-from sluice.task.router import SIMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sluice.runs.keys import JobKeys
     from sluice.runs.state import FrozenTier, PlannedJob
     from sluice.steps.services import Services
 
-MISSING = {
-    "Expired": Reason.JOB_EXPIRED,
-    "Failed": Reason.JOB_FAILED,
-    "Stopped": Reason.JOB_STOPPED,
-    REFUSED_JOB: Reason.RECORD_REFUSED,
-    THROTTLED: Reason.THROTTLED,
-}
+AGAIN = {Outcome.RETRIED, Outcome.REFUSED}  # outcomes after which the same is asked again, or plan decides
 FAILED_TOGETHER = TRANSPORT | {Reason.RECORD_REFUSED}  # of a request: none of its records was looked at alone
 
 
@@ -78,7 +72,7 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
     try:
         ended = how_it_ended(services, opened, keys, error)
     except (RetryLater, Stop) as unknown:
-        _keep_cause(
+        keep_cause(
             services,
             opened.keys.job(item.round, item.job),
             error or {"Error": type(unknown).__name__, "Cause": str(unknown)},
@@ -86,10 +80,10 @@ def run(services: Services, item: JobItem, error: dict[str, str] | None = None) 
         return None
     if prepared is None or (ended is None and prepared.records):
         if error is not None or not opened.cancelled:
-            _keep_cause(services, opened.keys.job(item.round, item.job), error)
+            keep_cause(services, opened.keys.job(item.round, item.job), error)
         return None
     counts = _Check(opened, item, prepared, ended).settle()
-    accounting.check_job(counts)
+    accounting.check_job(counts, sends=opened.start.judges is None)
     services.work.put(opened.keys.job(item.round, item.job).counts, counts.write())
     if opened.start.judges is None:
         _measure(services, opened.task.name, counts)
@@ -104,11 +98,6 @@ def _measure(services: Services, task: str, counts: Counts) -> None:
         services.measure(Measure.COST_USD, counts.cost_usd, task=task)
 
 
-def _keep_cause(services: Services, keys: JobKeys, error: dict[str, str] | None) -> None:
-    found = error or {"Error": "Unfinished", "Cause": "check was reached before the job was sent"}
-    services.work.put(keys.failed, Failed(error=found.get("Error", ""), cause=cause_of(found)).write())
-
-
 class _Check:
     """One job on its way from outputs to attempts, pending records and books."""
 
@@ -116,15 +105,15 @@ class _Check:
         self.run, self.item, self.prepared = run, item, prepared
         self.ended = ended or Ended(status="Completed", message=None, submitted=None, ended=None)
         self.job: PlannedJob = run.planned_job(item)
-        self.tier: FrozenTier = run.tier(self.job.tier)
+        self.tier: FrozenTier = run.answerer(self.job)
         self.keys = run.source.job(item.round, item.job)
         self.buys = run.start.judges is None
         listed = prepared.records + prepared.reused  # behind: those held back
         self.sent = [line[:KEY] for line in run.store.get(self.keys.records).decode().split("\n")[:listed]]
         self.manifest = read_manifest(run.store, self.keys.output_prefix) or Manifest()
         keeper = keeper_of(run, item, self.job, self.sent[: prepared.records])
-        learned, router = self.tier.is_learned, self.job.router
-        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper, router=router, by_word=not learned)
+        asked, learned = run.question(self.job), self.tier.is_learned
+        self.judged = Judged(run, self.keys, self.sent, prepared.reused, keeper, question=asked, by_word=not learned)
         if keeper is not None:
             keeper.close()
         self.missing = Verdict(self._why_missing())
@@ -156,12 +145,12 @@ class _Check:
         names = map(id, verdicts)
         at, of = numbered(list(names) if alike else list(zip(names, traits, strict=True)))
         endings = [self._ending(verdicts[n], traits[n]) for n in at]
-        shown = [as_routed(verdicts[n]) if self.job.router else verdicts[n] for n in at]
+        shown = [as_kept(verdicts[n], self.job) for n in at]
         attempts = attempts_of(self.sent, self.judged, shown, endings, of)
         self._write_attempts(attempts)
         self._write_drawn(attempts)
-        pending = self._write_pending(endings, of, traits) if self.buys else []
-        return self._counts(endings, of, pending)
+        pending = self._write_pending(endings, of, traits, verdicts) if self.buys else []
+        return self._counts(endings, of, pending, said([verdicts[n] for n in at], of) if self.job.judge else {})
 
     def _traits(self) -> list[Traits]:
         """Of each record what decides about it beside its verdict."""
@@ -177,10 +166,10 @@ class _Check:
         untold, (tokens_in, tokens_out) = self.judged.untold, (self.judged.tokens_in, self.judged.tokens_out)
         if not untold:
             return
-        task = self.run.task.asked(router=self.job.router)
+        task = self.run.question(self.job)
         constant = [RequestWriter(task, self.tier).constant_bytes] * len(self.sent)
         if self.judged.packs is not None:
-            of_packs = PackWriter(self.run.task, self.tier, b"").constant_bytes
+            of_packs = PackWriter(task, self.tier, b"").constant_bytes
             sizes = self.judged.packs.sizes
             constant = [of_packs // size if size > 1 else constant[0] for size in sizes for _ in range(size)]
         for n, escaped in self._texts(sorted(n for n in untold if tokens_in[n] < 0)):
@@ -202,16 +191,26 @@ class _Check:
         return self.waiting.hold(self._outcome(verdict, traits.fewer, traits.last), is_drawn=traits.is_drawn)
 
     def _outcome(self, verdict: Verdict, fewer: int, last: int) -> Ending:
+        onward = Outcome.UNRESOLVED if self.job.tier >= last else Outcome.ESCALATED
+        ending = self._by_itself(verdict, fewer, onward)
+        if self.job.judge and ending.outcome not in AGAIN:
+            return ending_of(verdict, onward, buys=self.buys) or ending
+        if ending.outcome is Outcome.ACCEPTED and self.run.judges_answers and not self.job.judge:
+            return Ending(Outcome.JUDGED)
+        return ending
+
+    def _by_itself(self, verdict: Verdict, fewer: int, onward: Outcome) -> Ending:
+        """The same, whatever a judge says of it; `onward`: what not being accepted comes to."""
         reason = verdict.reason
-        if self.job.router and (routed := self._routed(verdict, last)) is not None:
-            return routed
+        heard = verdict is not self.missing and not self.judged.is_error(verdict)
+        if self.job.router and (ending := routed(verdict, onward, heard=heard, buys=self.buys)) is not None:
+            return ending
         if reason is None:
             return Ending(Outcome.ACCEPTED)
         if not self.buys or reason is Reason.REPLY_GONE:
             return Ending(Outcome.UNRESOLVED, reason)  # unless a later tier's stored answer passes
         if self._waits_for_plan(verdict):
             return Ending(Outcome.REFUSED, reason)
-        onward = Outcome.UNRESOLVED if self.job.tier >= last else Outcome.ESCALATED
         if self._was_throttled(reason):  # a batch job takes it, where there can be one; nothing was billed for it
             return Ending(Outcome.RETRIED if self.tier.batch else onward, reason)
         if fewer and (reason in FAILED_TOGETHER or self.judged.came_of_pack(verdict)):
@@ -219,24 +218,6 @@ class _Check:
         if reason in TRANSPORT and self.job.attempt < self.tier.attempts:
             return Ending(Outcome.RETRIED, reason)
         return Ending(onward, reason)
-
-    def _routed(self, verdict: Verdict, last: int) -> Ending | None:
-        """Where a record goes by the router's word, or by what it wrote instead; None where it said nothing.
-
-        An answer that cannot be read is no reason to trust the first tier with the record.
-        """
-        if verdict.reason is not None and (
-            self.judged.is_error(verdict)
-            or verdict is self.missing
-            or not self.buys
-            or about(verdict.reason) != "answer"
-        ):
-            return None
-        if not self.buys:
-            return Ending(Outcome.UNRESOLVED, Reason.ROUTED)
-        if verdict.labels == (SIMPLE,) or self.job.tier >= last:
-            return Ending(Outcome.RETRIED, Reason.ROUTED, routed=True)
-        return Ending(Outcome.ESCALATED, verdict.reason or Reason.ROUTED)
 
     def _was_throttled(self, reason: Reason | None) -> bool:
         """Whether a record was called for too long without being let through."""
@@ -258,7 +239,7 @@ class _Check:
     def _sent_in_round(self) -> int:
         """About how many records the round sends to the job's tier."""
         jobs = self.run.round_plan(self.item.round).jobs
-        return sum(job.records for job in jobs if job.tier == self.job.tier)
+        return sum(job.records for job in jobs if (job.tier, job.judge) == (self.job.tier, self.job.judge))
 
     def _write_attempts(self, attempts: pa.RecordBatch) -> None:
         """`answers/<shard>/…`: the attempts of this job, an object for each shard that it touches."""
@@ -281,15 +262,21 @@ class _Check:
 
     def _stream(self, attempts: pa.RecordBatch) -> bytes:
         about = {"round": self.item.round, "tier": self.job.tier, "transport": self.prepared.transport}
+        about |= {"judge": True} if self.job.judge else {}
         return attempts_stream(attempts, about)
 
-    def _write_pending(self, endings: Sequence[Ending], of: Sequence[int], traits: Sequence[Traits]) -> list[Pending]:
+    def _write_pending(
+        self, endings: Sequence[Ending], of: Sequence[int], traits: Sequence[Traits], verdicts: Sequence[Verdict]
+    ) -> list[Pending]:
         """What is to be sent again, with the text that was sent: read again where it was read then."""
         why = [name_of(ending, throttled=self._was_throttled(ending.reason)) for ending in endings]
         wanted = {n: name for n, kind in enumerate(of) if (name := why[kind])}
         wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
         writers = PendingWriters(self.run, self.item, self.job)
+        answers = showing(self.run.task) if self.run.judges_answers else None
         for n, escaped in self._texts(list(wanted)):
+            if answers is not None and wanted[n] == "judge":
+                escaped = answers.with_answer(escaped, verdicts[n].labels or ())  # noqa: PLW2901 - the text with more
             writers.add(wanted[n], traits[n].last, self.sent[n].encode(), escaped)
         return [*writers.close(), *self._kept()]
 
@@ -308,7 +295,9 @@ class _Check:
             for key, escaped in zip(some.keys, some.escaped, strict=True):
                 yield number[key], escaped
 
-    def _counts(self, endings: Sequence[Ending], of: Sequence[int], pending: list[Pending]) -> Counts:
+    def _counts(
+        self, endings: Sequence[Ending], of: Sequence[int], pending: list[Pending], words: dict[str, int]
+    ) -> Counts:
         outcomes, reasons, onward = tally(endings, of)
         judged = self.judged
         tokens_in, tokens_out = sum(judged.tokens_in), sum(judged.tokens_out)
@@ -343,6 +332,9 @@ class _Check:
             unresolved=outcomes[Outcome.UNRESOLVED],
             refused=outcomes[Outcome.REFUSED],
             scored=outcomes[Outcome.SCORED],
+            judged=outcomes[Outcome.JUDGED],
+            judge=self.job.judge,
+            said=words,
             again=self.job.refused is not None,
             duplicates=judged.duplicates,
             unknown=judged.unknown,

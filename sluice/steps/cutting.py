@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from sluice.answers.requests import RequestWriter
 from sluice.aws.s3 import ahead
-from sluice.budget import costs
+from sluice.budget import costs, whole
 from sluice.errors import BadInput, Stop
 from sluice.runs import accounting, planning
 from sluice.runs.document import read
@@ -148,10 +148,11 @@ def cut_run(opened: Run) -> None:
 def _priced(opened: Run, plan: RunPlan) -> RunPlan:
     """Note what the run can cost, and is expected to."""
     tiers, load = opened.start.tiers, costs.Load.of_plan(opened.task, plan)
+    least = opened.settings.min_records_per_job
     return msgspec.structs.replace(
         plan,
-        ceiling_usd=costs.run_ceiling_usd(opened.task, tiers, load, opened.settings.min_records_per_job),
-        expected_usd=costs.run_expected_usd(tiers, load, opened.settings.min_records_per_job, drawn=opened.task.drawn),
+        ceiling_usd=whole.run_ceiling_usd(opened.task, tiers, load, least, opened.start.judge),
+        expected_usd=whole.run_expected_usd(tiers, load, least, drawn=opened.task.drawn, judge=opened.start.judge),
     )
 
 

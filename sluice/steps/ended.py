@@ -11,7 +11,7 @@ from sluice.answers.replies import MAX_MESSAGE
 from sluice.aws.bedrock import TERMINAL
 from sluice.errors import Refused
 from sluice.runs.document import read
-from sluice.runs.job import Ended, Submitted
+from sluice.runs.job import Ended, Failed, Submitted
 
 if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys
@@ -40,6 +40,12 @@ def how_it_ended(services: Services, opened: Run, keys: JobKeys, error: dict[str
     ended = Ended(status=state.status, message=state.message, submitted=state.submitted, ended=state.ended)
     services.work.put(keys.ended, ended.write())  # Bedrock forgets its jobs; a run that judges again must not ask it
     return ended
+
+
+def keep_cause(services: Services, keys: JobKeys, error: dict[str, str] | None) -> None:
+    """Note why a job has not been settled, for plan to stop the run with."""
+    found = error or {"Error": "Unfinished", "Cause": "check was reached before the job was sent"}
+    services.work.put(keys.failed, Failed(error=found.get("Error", ""), cause=cause_of(found)).write())
 
 
 def cause_of(error: dict[str, str]) -> str:

@@ -9,8 +9,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.reasons import Outcome, Reason
+from sluice.answers.refusals import REFUSED_JOB
+from sluice.reasons import Outcome, Reason, about
 from sluice.results.table import ATTEMPTS
+from sluice.runs.job import THROTTLED
+from sluice.task.router import SIMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -19,6 +22,16 @@ if TYPE_CHECKING:
     from sluice.answers.judge import Verdict
     from sluice.steps.judging import Judged
     from sluice.steps.services import Run
+
+
+# Why no answer came, by how the job ended.
+MISSING = {
+    "Expired": Reason.JOB_EXPIRED,
+    "Failed": Reason.JOB_FAILED,
+    "Stopped": Reason.JOB_STOPPED,
+    REFUSED_JOB: Reason.RECORD_REFUSED,
+    THROTTLED: Reason.THROTTLED,
+}
 
 
 class Ending(NamedTuple):
@@ -77,13 +90,29 @@ class Waiting(NamedTuple):
 def name_of(ending: Ending, *, throttled: bool) -> str | None:
     """Among which pending records one stands that is sent again or goes on; None for one that does neither."""
     to = {Outcome.RETRIED: "fill" if throttled else "retry", Outcome.ESCALATED: "next", Outcome.REFUSED: "refused"}
+    to[Outcome.JUDGED] = "judge"
     if ending.routed:
         return "simple"
     return to.get(ending.outcome) if not ending.split else "alone" if ending.split == 1 else "half"
 
 
-def as_routed(verdict: Verdict) -> Verdict:
-    """What the router said, as it is kept: no label of the task, but in place of one."""
+def routed(verdict: Verdict, onward: Outcome, *, heard: bool, buys: bool) -> Ending | None:
+    """Where a record goes by the router's word, or by what it wrote instead; None where it said nothing.
+
+    An answer that cannot be read is no reason to trust the first tier with the record. `heard`: the verdict is one on
+    what the router wrote. `onward`: what sending the record on comes to; unresolved where no tier is left.
+    """
+    if verdict.reason is not None and not (heard and buys and about(verdict.reason) == "answer"):
+        return None
+    if not buys:
+        return Ending(Outcome.UNRESOLVED, Reason.ROUTED)
+    if verdict.labels == (SIMPLE,) or onward is Outcome.UNRESOLVED:
+        return Ending(Outcome.RETRIED, Reason.ROUTED, routed=True)
+    return Ending(Outcome.ESCALATED, verdict.reason or Reason.ROUTED)
+
+
+def as_said(verdict: Verdict) -> Verdict:
+    """What router or judge said, as it is kept: no label of the task, but in place of one."""
     if verdict.labels is None:
         return verdict
     return verdict._replace(labels=None, detail=verdict.labels[0])
@@ -110,7 +139,7 @@ def tally(endings: Sequence[Ending], of: Sequence[int]) -> tuple[Counter[Outcome
     for n, count in Counter(of).items():
         outcome, reason, *_ = endings[n]
         outcomes[outcome] += count
-        if reason is not None:
+        if reason is not None and outcome is not Outcome.ACCEPTED:
             reasons[reason.value] += count
             if outcome is Outcome.ESCALATED:
                 onward[reason.value] += count

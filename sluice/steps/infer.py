@@ -97,7 +97,7 @@ class _Inference:
         self.store = services.work
         self.item = item
         planned = run.planned_job(item)
-        self.tier, self.cached = run.tier(planned.tier), planned.way is Way.CACHED
+        self.tier, self.cached = run.answerer(planned), planned.way is Way.CACHED
         self.workers = run.settings.on_demand_concurrency
         begun = sorted(key for key, _ in self.store.keys(keys.begun_prefix) if key.endswith(BEGUN))
         there = {key for key, _ in self.store.keys(keys.came_prefix)}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys
     from sluice.steps.reuse import Keeper
     from sluice.steps.services import Run
+    from sluice.task.task import Task
 
 About = Literal["request", "text", "access"]  # what a refusal is about
 # Why a record of a pack has no answer of its own; where the request itself failed, there is a message too.
@@ -39,7 +40,8 @@ SPOOLED = 1024 * 1024  # bytes of waiting replies that need no file yet
 class Judged:
     """The verdicts on a job's records, in the order in which they were sent; None where nothing came back.
 
-    The last `reused` of them were not sent: their replies were found, and took nothing. `by_word`: the word for how
+    The last `reused` of them were not sent: their replies were found, and took nothing. `question`: what was asked
+    instead of the task. `by_word`: the word for how
     sure an answer is counts; of what the run has taught itself the score says it.
     """
 
@@ -51,13 +53,13 @@ class Judged:
         reused: int = 0,
         keeper: Keeper | None = None,
         *,
-        router: bool = False,
+        question: Task | None = None,
         by_word: bool = True,
     ) -> None:
         self.run, self.keys, self.sent, self.keeper = run, keys, sent, keeper
         self.asked = len(sent) - reused
         self.reused_tokens = (0, 0)  # what the replies that were found took when they were bought
-        self.judge = Judge(run.task.asked(router=router), by_word=by_word)
+        self.judge = Judge(question or run.task, by_word=by_word)
         # A verdict is one object for all replies that read alike.
         self.verdicts: list[Verdict | None] = [None] * len(sent)
         # Tokens that a reply does not tell stand there as what they are estimated at, below zero.

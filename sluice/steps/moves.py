@@ -34,7 +34,8 @@ class Moves:
         self.elsewhere = frozenset(key for key, course in self.courses.items() if course.tier > job.tier)
         self.rooms: dict[int, tuple[float, float]] = {}
         # What is drawn is asked of the last tier by jobs of its own, and of the first whatever its length.
-        self.moves_long = self.whole.last > job.tier and not run.draws_rows
+        # What is too long for a judge, nobody has judged.
+        self.moves_long = self.whole.last > job.tier and not run.draws_rows and not job.judge
         self.writers: dict[Course, PendingWriter] = {}
 
     def take(self, some: Some, listed: ListedRecords) -> Some:
@@ -113,6 +114,6 @@ class Moves:
             why = ("held" if stays else "moved") + ("" if whole else f"-to-{course.last}")
             key = run.keys.pending(item.round, item.job, course.tier, attempt, why)
             last = None if whole else course.last
-            router = stays and job.router
-            self.writers[course] = PendingWriter(run.store, key, course.tier, attempt, pack, last, router=router)
+            asks = {"router": stays and job.router, "judge": stays and job.judge}
+            self.writers[course] = PendingWriter(run.store, key, course.tier, attempt, pack, last, **asks)
         return self.writers[course]

@@ -20,7 +20,7 @@ class PendingWriters:
     def __init__(self, run: Run, item: JobItem, job: PlannedJob) -> None:
         self.run, self.item = run, item
         self.most = len(run.start.tiers) - 1
-        tier, attempt, pack, most = job.tier, job.attempt, job.pack, run.tier(job.tier).pack
+        tier, attempt, pack, most = job.tier, job.attempt, job.pack, run.answerer(job).pack
         self.goals = {
             "retry": (tier, attempt + 1, 1 if most > 1 else None),
             "half": (tier, attempt, next_pack(most, pack)),
@@ -30,8 +30,11 @@ class PendingWriters:
             "asked": (tier, attempt, pack),
             "fill": (tier, attempt, pack),
             "simple": (tier, 1, None),
+            "judge": (tier, 1, None),
         }
-        self.asks_again = {"retry", "refused", "asked", "fill"} if job.router else set()
+        again = {"retry", "half", "alone", "refused", "asked", "fill"}
+        self.asks_router = again - {"half", "alone"} if job.router else set()
+        self.asks_judge = again if job.judge else {"judge"}
         self.writers: dict[tuple[str, int], PendingWriter] = {}
 
     def add(self, why: str, last: int, key: bytes, escaped: bytes) -> None:
@@ -40,8 +43,8 @@ class PendingWriters:
             (tier, attempt, pack), whole = self.goals[why], last == self.most
             name = why if whole else f"{why}-to-{last}"
             place = self.run.keys.pending(self.item.round, self.item.job, tier, attempt, name)
-            end, router = None if whole else last, why in self.asks_again
-            writer = PendingWriter(self.run.store, place, tier, attempt, pack, end, router=router)
+            end, router, judge = None if whole else last, why in self.asks_router, why in self.asks_judge
+            writer = PendingWriter(self.run.store, place, tier, attempt, pack, end, router=router, judge=judge)
             self.writers[why, last] = writer
         self.writers[why, last].add(key, escaped)
 

@@ -270,13 +270,13 @@ def _filled(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> li
     They do by the task's word, or since their calls were throttled for too long; in a run and tier so many that the
     ceiling knows what fillers can cost.
     """
-    before = Counter(books.tier for books in counts if books.fillers)
+    before = Counter((books.tier, books.judge) for books in counts if books.fillers)
     least = opened.settings.min_records_per_job
     found = []
     for job in jobs:
-        wanted = job.fill or (opened.tier(job.tier).transport is Transport.BATCH and job.records < 2 * least)
-        fill = wanted and before[job.tier] < costs.MOST_FILLED
-        before[job.tier] += fill
+        wanted = job.fill or (opened.answerer(job).transport is Transport.BATCH and job.records < 2 * least)
+        fill = wanted and before[job.tier, job.judge] < costs.MOST_FILLED
+        before[job.tier, job.judge] += fill
         found.append(msgspec.structs.replace(job, fill=fill))
     return _with_ways(opened, found, [job.fill for job in jobs])
 
@@ -287,22 +287,27 @@ def _with_ways(opened: Run, jobs: Sequence[PlannedJob], throttled: Sequence[bool
     What was throttled for too long goes in batch, whatever else would cost less.
     """
     whole, least = costs.Load.of_plan(opened.task, opened.plan), opened.settings.min_records_per_job
-    together = Counter[tuple[int, int | None]]()
+    together = Counter[tuple[int, bool, int | None]]()
     for job in jobs:
-        together[job.tier, job.pack] += job.records
+        together[job.tier, job.judge, job.pack] += job.records
     found = []
     for job, was_throttled in zip(jobs, throttled, strict=True):
-        tier, load = _tier_of(opened, job), whole.of_router if job.router else whole
+        tier, load = _tier_of(opened, job), _load_of(whole, job)
         way = costs.expected_way(tier, load, job.records, least)
         if way is not Way.BATCH and tier.batch and costs.requests_of(job.records, tier.pack) >= least:
-            way = costs.expected_way(tier, load, together[job.tier, job.pack], least)
+            way = costs.expected_way(tier, load, together[job.tier, job.judge, job.pack], least)
         found.append(msgspec.structs.replace(job, way=Way.BATCH if tier.batch and (job.fill or was_throttled) else way))
     return found
 
 
+def _load_of(load: costs.Load, job: PlannedJob) -> costs.Load:
+    """The load as the requests of a job."""
+    return load.of_router if job.router else load.of_judge if job.judge else load
+
+
 def _tier_of(opened: Run, job: PlannedJob) -> FrozenTier:
-    """A job's tier, with as many records in a request as the job has."""
-    tier = opened.tier(job.tier)
+    """Who is asked by a job, with as many records in a request as the job has."""
+    tier = opened.answerer(job)
     return tier if job.pack is None else tier.model_copy(update={"pack": job.pack})
 
 
@@ -312,12 +317,12 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
     limits = planning.Limits(opened.settings.max_records_per_job, opened.settings.max_file_bytes)
     ordered = sorted(found, key=lambda pair: (*_order(pair[1]), pair[0] or "", pair[1].fill, pair[1].key))
     alike = groupby(ordered, key=lambda pair: (*_order(pair[1]), pair[0], pair[1].fill))
-    for (tier, attempt, size, last, router, refused, fill), group in alike:
-        constant = RequestWriter(opened.task.asked(router=router), opened.tier(tier)).constant_bytes
+    for (tier, attempt, size, last, router, judge, refused, fill), group in alike:
+        who = opened.start.judge if judge and opened.start.judge is not None else opened.tier(tier)
+        constant = RequestWriter(opened.task.asked(router=router, judge=judge), who).constant_bytes
         pack = size or None
         again = attempt > 1 or fill or (pack is not None and not router)
-        first = "classify" if router or opened.task.router is None else accounting.ROUTED
-        purpose = accounting.RETRY if again else "escalate" if tier else first
+        purpose = accounting.RETRY if again else _purpose(opened, tier, router=router, judge=judge)
         for slices in planning.pack_pending([item for _, item in group], limits, constant):
             jobs.append(
                 PlannedJob(
@@ -332,14 +337,23 @@ def _packed(opened: Run, found: Sequence[tuple[str | None, Pending]]) -> list[Pl
                     pack=pack,
                     last=None if last < 0 else last,
                     router=router,
+                    judge=judge,
                 )
             )
     return jobs
 
 
-def _order(pending: Pending) -> tuple[int, int, int, int, bool]:
+def _purpose(opened: Run, tier: int, *, router: bool, judge: bool) -> str:
+    """What a job is for that asks for the first time."""
+    if judge:
+        return accounting.JUDGE
+    first = accounting.CLASSIFY if router or opened.task.router is None else accounting.ROUTED
+    return "escalate" if tier else first
+
+
+def _order(pending: Pending) -> tuple[int, int, int, int, bool, bool]:
     last = -1 if pending.last is None else pending.last
-    return pending.tier, pending.attempt, pending.pack or 0, last, pending.router
+    return pending.tier, pending.attempt, pending.pack or 0, last, pending.router, pending.judge
 
 
 def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -> list[PlannedJob]:
@@ -363,7 +377,7 @@ def _affordable(opened: Run, jobs: list[PlannedJob], counts: Sequence[Counts]) -
 
 def _expected_usd(opened: Run, load: costs.Load, job: PlannedJob) -> float | None:
     tier, least = _tier_of(opened, job), opened.settings.min_records_per_job
-    load = load.of_router if job.router else load
+    load = _load_of(load, job)
     fillers = costs.filler_usd(tier, least) if job.fill else 0.0
     way = job.way or costs.expected_way(tier, load, job.records, least)
     return accounting.total([costs.expected_usd(tier, load, way, job.records), fillers])

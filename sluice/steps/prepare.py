@@ -55,7 +55,7 @@ def run(services: Services, item: JobItem) -> JobItem:
 
 def packs_of(run: Run, job: PlannedJob) -> int:
     """At most how many records a request of a job holds."""
-    return run.tier(job.tier).pack if job.pack is None else job.pack
+    return run.answerer(job).pack if job.pack is None else job.pack
 
 
 def _was_sent(services: Services, keys: JobKeys) -> bool:
@@ -87,9 +87,9 @@ class _Preparation:
         known: frozenset[bytes] = frozenset(),
     ) -> None:
         self.run, self.job, self.out, self.moves, self.known = run, job, out, moves, known
-        self.tier = run.tier(job.tier)
+        self.tier = run.answerer(job)
         self.way = job.way or (Way.FLEX if self.tier.transport is Transport.FLEX else Way.BATCH)
-        self.requests = RequestWriter(run.task.asked(router=job.router), self.tier, self.way)
+        self.requests = RequestWriter(run.question(job), self.tier, self.way)
         self.max_records = run.settings.max_records_per_job
         self.max_bytes = run.settings.max_file_bytes
         self.records = ListedRecords()
@@ -173,10 +173,11 @@ class _Packing(_Preparation):
         known: frozenset[bytes] = frozenset(),
     ) -> None:
         super().__init__(run, job, out, moves, known)
-        self.most, self.room = packs_of(run, job), text_room(run.task, self.tier)
+        asked = run.question(job)
+        self.most, self.room = packs_of(run, job), text_room(asked, self.tier)
         # Not the run: whoever classifies the same rows again, since a run was killed, makes the same requests.
-        self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most)
-        self.writer = PackWriter(run.task, self.tier, self.salt, self.way)
+        self.salt = b"%d %d %d" % (job.tier, job.attempt, self.most) + b" judge" * job.judge
+        self.writer = PackWriter(asked, self.tier, self.salt, self.way)
         self.sizes = bytearray()
         self.waiting: list[tuple[bytes, bytes, Sequence[bytes], PlannedSegment | None]] = []
         self.waiting_bytes = 0

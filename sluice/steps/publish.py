@@ -71,7 +71,7 @@ def run(services: Services, run_id: str) -> dict[str, Any]:
     parts: list[PartBooks] = []
     findings = add_up(_found(opened, parts), opened.plan.rows)
     jobs = _all_counts(opened)
-    accounting.check_run(opened.plan, parts, jobs)
+    accounting.check_run(opened.plan, parts, jobs, sends=opened.start.judges is None)
     _copy(services, opened, [books.part for books in parts])
     summary, taught = summarize(services, opened, parts, jobs, findings), opened.taught
     enter(services, opened, summary)
@@ -207,6 +207,7 @@ def summarize(
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
         "fillers": accounting.fillers(jobs),
         "repeats": accounting.repeats(jobs),
+        "judge": accounting.judge(start.judge, jobs),
         "reused": accounting.reused(jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,
@@ -317,7 +318,7 @@ def _rounds(jobs: Sequence[Counts]) -> list[dict[str, Any]]:
 
 
 def _job(books: Counts) -> dict[str, Any]:
-    names = ("round", "job", "tier", "status", "message", "records", "submitted", "ended")
+    names = ("round", "job", "tier", "judge", "status", "message", "records", "submitted", "ended")
     return {name: getattr(books, name) for name in names}
 
 

@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.requests import cut_middle, escape, escape_all
+from sluice.answers.shown import without_answer
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, UNDECODED, RowReader
 from sluice.steps.scores import scores_of
 from sluice.steps.selection import pending_lines, shard_blocks
@@ -115,6 +116,7 @@ class JobRecords:
         return fresh, of_fresh
 
     def _pending(self) -> Iterator[Some]:
+        shown = self.run.judges_answers and not self.job.judge  # what a judge was shown, stands behind the text
         for lines in pending_lines(self.run, self.job):
             self.rows += len(lines)
             for at in range(0, len(lines), FLUSH):
@@ -122,7 +124,8 @@ class JobRecords:
                 if self.known and (known := [key for key in map(key_of, some) if key in self.known]):
                     some = [line for line in some if line[:KEY] not in self.known]
                     yield Some(known, [], known=True)
-                yield Some([line[:KEY] for line in some], [line[KEY + 1 :] for line in some])
+                texts = [line[KEY + 1 :] for line in some]
+                yield Some([line[:KEY] for line in some], [*map(without_answer, texts)] if shown else texts)
 
 
 def _escaped(reader: RowReader, lines: list[bytes], *, some_cut: bool) -> list[bytes]:

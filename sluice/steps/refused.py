@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sluice.runs.books import Counts
-    from sluice.runs.state import Pending, PlannedJob, RoundPlan
+    from sluice.runs.state import FrozenTier, Pending, PlannedJob, RoundPlan
     from sluice.steps.services import Run
 
 
@@ -47,7 +47,7 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
     found, jobs = Onward(), [books for books in counts if books.round == before.round]
     anew = before.execution < opened.keys.execution  # whoever resumes a run has mended something
     accepted = any(books.accepted or books.scored for books in counts)
-    alike = {tier: _why(opened, jobs, tier) for tier in {books.tier for books in jobs}}
+    alike = {who: _why(opened, jobs, who) for who in {_who(books) for books in jobs}}
     for books in jobs:
         if books.fatal and not books.refused and not anew:  # settled by an earlier version, which stopped
             raise Stop(f"round {books.round}, job {books.job}: {books.fatal}")
@@ -55,8 +55,8 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
         refused = [item for item in books.pending if item.refused]
         goes_on = [_goes_on(opened, books, item) for item in refused]
         # One wording for a tier, since jobs are packed by it.
-        why = next((item.fatal for item in jobs if item.tier == books.tier and item.fatal), alike[books.tier])
-        if not (books.fatal or alike[books.tier]):
+        why = next((item.fatal for item in jobs if _who(item) == _who(books) and item.fatal), alike[_who(books)])
+        if not (books.fatal or alike[_who(books)]):
             found.passed += _next_tier(opened, books, refused)
         elif anew or (accepted and not _asked_again(before, books)):
             found.again += [(str(why), _here(item)) for item in refused]
@@ -64,7 +64,7 @@ def sort_out(opened: Run, before: RoundPlan, counts: Sequence[Counts]) -> Onward
             found.passed += _next_tier(opened, books, refused)
             found.left += [(str(why), _here(item)) for item, goes in zip(refused, goes_on, strict=True) if not goes]
         elif not accepted and refused:
-            mend = to_change(str(why), opened.tier(books.tier).model)
+            mend = to_change(str(why), _asked(opened, _who(books)).model)
             said = f"round {books.round}, job {books.job}: {str(why).rstrip('.')}."
             raise Stop(f"{said}{mend} Nothing has been accepted, so the run stops here")
         else:
@@ -87,9 +87,9 @@ def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[t
 
     So do those that may not be sent to a further one.
     """
-    words = f"refused by {opened.tier(books.tier).called}"
+    words = f"refused by {_asked(opened, _who(books)).called}"
     return [
-        (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None))
+        (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None, judge=False))
         for item in refused
         if not item.asked and _goes_on(opened, books, item)
     ]
@@ -100,14 +100,24 @@ def _goes_on(opened: Run, books: Counts, item: Pending) -> bool:
     return books.tier < (len(opened.start.tiers) - 1 if item.last is None else item.last)
 
 
-def _why(opened: Run, jobs: Iterable[Counts], tier: int) -> str | None:
-    """The words in which a round's jobs of a tier were all refused; None where they were not, or are too few to say."""
-    mine = [books for books in jobs if books.tier == tier]
+def _who(books: Counts) -> tuple[int, bool]:
+    """Who was asked: the tier, and whether it was the judge about the tier's answers."""
+    return books.tier, books.judge
+
+
+def _asked(opened: Run, who: tuple[int, bool]) -> FrozenTier:
+    """The same as it was frozen."""
+    return opened.start.judge if who[1] and opened.start.judge is not None else opened.tier(who[0])
+
+
+def _why(opened: Run, jobs: Iterable[Counts], who: tuple[int, bool]) -> str | None:
+    """The words in which a round's jobs for one were all refused; None where they were not, or are too few to say."""
+    mine = [books for books in jobs if _who(books) == who]
     refused = sum(books.refused for books in mine)
     if refused <= FEW or any(books.answered for books in mine):
         return None
     most = max(mine, key=lambda books: books.refused)
-    return f"all {refused} records of {len(mine)} jobs were refused by {opened.tier(tier).called}: {most.message}"
+    return f"all {refused} records of {len(mine)} jobs were refused by {_asked(opened, who).called}: {most.message}"
 
 
 def told(left: Iterable[PlannedJob]) -> list[Left]:

@@ -75,7 +75,7 @@ class Lookup:
         self.run, self.job, self.elsewhere = run, job, elsewhere
         self.keys = reply_keys(run, job.tier)
         self.today = dt.date.fromisoformat(run.start.date)
-        self.days = reuse_days(run, job.tier)
+        self.days = 0 if job.judge else reuse_days(run, job.tier)  # a judge's word is about an answer, not a text
 
     def find(self, place: str) -> frozenset[bytes]:
         """The records whose replies are there; they are written to `place`, unless there were some already.
@@ -206,7 +206,8 @@ class Keeper:
 
 def keeper_of(run: Run, item: JobItem, job: PlannedJob, asked: Sequence[str]) -> Keeper | None:
     """What keeps the replies of a job to the records that were asked; None where none are to be kept."""
-    keeps = asked and reuse_days(run, job.tier) and run.start.judges is None and job.purpose != REPEAT
+    asks_anew = job.judge or job.purpose == REPEAT
+    keeps = asked and not asks_anew and reuse_days(run, job.tier) and run.start.judges is None
     return Keeper(run, item, job, asked) if keeps else None
 
 

@@ -129,9 +129,10 @@ class PendingWriter:
         last: int | None = None,
         *,
         router: bool = False,
+        judge: bool = False,
     ) -> None:
         self.store, self.key, self.tier, self.attempt, self.pack, self.last = store, key, tier, attempt, pack, last
-        self.router = router
+        self.router, self.judge = router, judge
         self.marks: list[int] = []
         self.records = 0
         self._out: ObjectWriter | None = None
@@ -160,4 +161,5 @@ class PendingWriter:
             pack=self.pack,
             last=self.last,
             router=self.router,
+            judge=self.judge,
         )

@@ -228,6 +228,22 @@ class Run:
     def tier(self, number: int) -> FrozenTier:
         return self.start.tiers[number]
 
+    def answerer(self, job: PlannedJob) -> FrozenTier:
+        """Who is asked by a job: its tier, or the judge about the tier's answers."""
+        if not job.judge:
+            return self.start.tiers[job.tier]
+        assert self.start.judge is not None, "only a run with a judge has such jobs"
+        return self.start.judge
+
+    def question(self, job: PlannedJob) -> Task:
+        """What a job asks: the task, or what the router or the judge is asked."""
+        return self.task.asked(router=job.router, judge=job.judge)
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether answers that pass all else are shown to a judge."""
+        return self.task.gates.judge is not None
+
     def round_plan(self, number: int) -> RoundPlan:
         """What a round asks, and what it leaves."""
         key = self.source.round_plan(number)

@@ -56,7 +56,7 @@ OF_DEPLOYMENT = ("settle_seconds", "max_runs", "max_usd_per_day", "max_versions_
 
 
 class Asked(NamedTuple):
-    """What a run is to be, but for its objects. `models` are those of the task's tiers, in order."""
+    """What a run is to be, but for its objects. `models` are those of the task's answerers, in order."""
 
     task: Task
     models: tuple[Model, ...]
@@ -78,7 +78,7 @@ def run(services: Services, deployment: Deployment, event: dict[str, Any]) -> st
     answers = command.get("answers", BEDROCK)
     models = check_models(task, deployment.catalog, deployment.region, servers=answers != BEDROCK)
     settings = _settings(deployment, command.get("settings") or {})
-    check_kept(settings, task.name, task.tiers)
+    check_kept(settings, task.name, task.answerers)
     found, passed = _freeze(services, command["inputs"], settings)
     said = tuple(listed(passed))
     if not found:
@@ -223,7 +223,7 @@ def freeze(store: Store, key: str, settings: Settings, version: str | None = Non
 
 def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys, inputs: list[Input]) -> None:
     """Write the run; start.json comes last, so that where it stands the rest does, and says what the rest says."""
-    tiers = [FrozenTier.of(tier, model) for tier, model in zip(asked.task.tiers, asked.models, strict=True)]
+    tiers = [FrozenTier.of(tier, model) for tier, model in zip(asked.task.answerers, asked.models, strict=True)]
     listed = cache(services.quotas) if services.quotas is not None else None
     (settings, quotas), warnings = _fitted(listed, asked.settings, tiers)
     tiers = [
@@ -242,7 +242,8 @@ def _write(services: Services, deployment: Deployment, asked: Asked, keys: Keys,
         task=asked.task.model_dump(mode="json"),
         task_version=asked.task.version,
         settings=settings.model_dump(),
-        tiers=tiers,
+        tiers=tiers[: len(asked.task.tiers)],
+        judge=tiers[-1] if len(tiers) > len(asked.task.tiers) else None,
         created=now.isoformat(),
         date=now.date().isoformat(),  # not the objects': tables begin with the first run, and objects may be older
         answers=asked.answers,

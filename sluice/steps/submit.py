@@ -59,7 +59,7 @@ def _create_or_adopt(services: Services, opened: Run, item: JobItem, keys: JobKe
     if opened.cancelled:
         return None
     start, job = opened.start, opened.planned_job(item)
-    tier = start.tiers[job.tier]
+    tier = opened.answerer(job)
     return services.bedrock.create_job(
         JobRequest(
             name=name,

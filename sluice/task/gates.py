@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from sluice.task.answer import Confidence
 from sluice.task.base import Name, Strict
+from sluice.task.judge import JudgeGate
 from sluice.task.schema import check_schema
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class Gates(Strict):
         "same, as the rows of `train` (or `audit`) teach. Measured, not certified; none: answers get no score.",
     )
     rules: tuple[Rule, ...] = Field((), description="Rules over the row and its answer.")
+    judge: JudgeGate | None = Field(
+        None,
+        description="A cheap model that is shown each answer which passed all other gates, with its text; what it does "
+        "not call right goes on. In rounds of its own; none: answers are not shown to anybody.",
+    )
 
     @field_validator("rules")
     @classmethod

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from sluice.task.base import Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SIMPLE, COMPLEX = "simple", "complex"
 Told = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -27,3 +30,13 @@ class Router(Strict):
         "unclear, unusual, about several things at once, or easily taken for something else",
         description="What makes a text complex.",
     )
+
+
+def router_problem(task: Mapping[str, Any]) -> str | None:
+    """What keeps a task from having a router; `task`: its other fields as far as they are right, by name."""
+    drawing = next((name for name in ("quality", "audit", "train") if task.get(name)), None)
+    if drawing is not None:
+        return f"leave it out beside {drawing}, for which the first tier answers every row"
+    if len(task.get("tiers", (1, 2))) == 1:
+        return "takes two tiers or more, between which it would choose"
+    return None if task.get("labels", True) else "is for tasks with labels; leave it out"

@@ -20,13 +20,15 @@ from sluice.task.columns import column_problems
 from sluice.task.examples import MAX_EXAMPLES, Example, ExampleReader
 from sluice.task.gates import Gates
 from sluice.task.input import Input
+from sluice.task.judge import judge_problems
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import FEWEST_TAUGHT, MOST_DRAWN, Audit, Quality
-from sluice.task.router import COMPLEX, SIMPLE, Router
+from sluice.task.questions import judging, routing
+from sluice.task.router import Router, router_problem
 from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
 from sluice.task.scores import score_problems
-from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Budget, Corrections, Limits, Report, Reuse, Tier
+from sluice.task.tiers import DEFAULT_TIERS, MAX_TIERS, Answerer, Budget, Corrections, Limits, Report, Reuse, Tier
 from sluice.task.triggers import Trigger, read_trigger
 from sluice.task.unsaid import leave_out_unsaid
 
@@ -231,7 +233,7 @@ class Task(Strict):
     def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
         answer = info.data.get("answer")
         gives_more = answer is not None and bool(answer.evidence or answer.fields)
-        if found := score_problems(info.data, value, gives_more=gives_more):
+        if found := [*score_problems(info.data, value, gives_more=gives_more), *judge_problems(info.data)]:
             raise ProblemsError(found)
         if not info.data.get("quality"):
             return value
@@ -262,16 +264,7 @@ class Task(Strict):
     @field_validator("router")
     @classmethod
     def _router_fits(cls, value: Router | None, info: ValidationInfo) -> Router | None:
-        problem = None
-        drawing = [name for name in ("quality", "audit", "train") if info.data.get(name)]
-        if value is not None and drawing:
-            name = drawing[0]
-            problem = f"leave it out beside {name}, for which the first tier answers every row"
-        elif value is not None and len(info.data.get("tiers", (1, 2))) < TWO:
-            problem = "takes two tiers or more, between which it would choose"
-        elif value is not None and not info.data.get("labels", True):
-            problem = "is for tasks with labels; leave it out"
-        if problem:
+        if value is not None and (problem := router_problem(info.data)):
             raise ProblemsError([f"router: {problem}"])
         return value
 
@@ -337,22 +330,27 @@ class Task(Strict):
     def routing(self) -> Task:
         """What the router asks, as a task of its own over the same texts; its labels are simple and complex."""
         assert self.router is not None, "asked only where there is a router"
-        choice = {SIMPLE: self.router.simple, COMPLEX: self.router.complex}
-        about = "\n".join(f"- {name}: {told}" if told else f"- {name}" for name, told in self.labels.items())
-        return Task(
-            name=self.name,
-            description=f"Say how hard another task is: {self.description or self.name}",
-            input=self.input,
-            labels=choice,
-            instructions=f"{self.router.question}\n\nThe labels of that task:\n{about}"[:20_000],
-            answer=Answer(confidence=False),
-            gates=Gates(),
-            tiers=self.tiers,
-        )
+        return Task(**routing(self, self.router), gates=Gates(), tiers=self.tiers)
 
-    def asked(self, *, router: bool) -> Task:
+    @cached_property
+    def judging(self) -> Task:
+        """What a judge is asked of an answer, as a task of its own; its labels are right, wrong and unclear."""
+        return Task(**judging(self), gates=Gates(), tiers=self.tiers)
+
+    def asked(self, *, router: bool = False, judge: bool = False) -> Task:
         """The task that a request is about."""
-        return self.routing if router else self
+        return self.routing if router else self.judging if judge else self
+
+    @property
+    def answerers(self) -> tuple[Answerer, ...]:
+        """All whose models are asked: the tiers in order, and behind them the judge."""
+        return self.tiers if self.gates.judge is None else (*self.tiers, self.gates.judge)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where each of `answerers` stands in the task."""
+        of_tiers = tuple(f"tiers.{number}" for number in range(len(self.tiers)))
+        return of_tiers if self.gates.judge is None else (*of_tiers, "gates.judge")
 
     @cached_property
     def courses(self) -> tuple[Course, ...]:
@@ -388,6 +386,7 @@ class Task(Strict):
                 "input": {"id", "gold", "keep", "keep_input"},
                 "quality": {"repeats"},
                 "tiers": {"__all__": {"transport", "timeout_hours"}},
+                "gates": {"judge": {"transport", "timeout_hours"}},
             },
         )
         leave_out_unsaid(data)

@@ -46,17 +46,11 @@ class Way(StrEnum):
         return "on demand, cached" if self is Way.CACHED else self.value.replace("_", " ")
 
 
-class Tier(Strict):
-    """One model of the cascade and how it is called."""
+class Answerer(Strict):
+    """A model and how it is called."""
 
     model: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="A short name of the catalogue (nova-micro), a full model or inference profile id, or learned: a "
-        "small classifier that the run teaches by the last tier's answers, in a task with train, audit or quality."
-    )
-    min_score: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
-        None,
-        description="Of learned, outside of quality: how likely the last tier has to give the same label, so that an "
-        "answer is accepted. All others go on to the next tier.",
+        description="A short name of the catalogue (nova-micro), or a full model or inference profile id."
     )
     transport: Transport = Field(
         Transport.AUTO,
@@ -75,7 +69,7 @@ class Tier(Strict):
         {}, description="Fields of the model's own that every request takes beside (additionalModelRequestFields)."
     )
     attempts: Annotated[Whole, Field(ge=1, le=10)] = Field(
-        2, description="How often a record is sent to this tier when sending, not the answer, fails."
+        2, description="How often a record is sent to this model when sending, not the answer, fails."
     )
     pack: Annotated[Whole, Field(ge=1, le=MAX_PACK)] = Field(
         1,
@@ -90,6 +84,20 @@ class Tier(Strict):
     def is_learned(self) -> bool:
         """Whether no model on Bedrock answers, but what the run has taught itself."""
         return self.model == LEARNED
+
+
+class Tier(Answerer):
+    """One model of the cascade and how it is called."""
+
+    model: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="A short name of the catalogue (nova-micro), a full model or inference profile id, or learned: a "
+        "small classifier that the run teaches by the last tier's answers, in a task with train, audit or quality."
+    )
+    min_score: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        None,
+        description="Of learned, outside of quality: how likely the last tier has to give the same label, so that an "
+        "answer is accepted. All others go on to the next tier.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -26,6 +26,8 @@ def _of_parts(data: dict[str, Any]) -> None:
             del tier["request"]
     if data["input"]["csv"] is None:
         del data["input"]["csv"]
+    if data["gates"]["judge"] is None:
+        del data["gates"]["judge"]
     for part in (data["gates"], *data["tiers"]):
         if part["min_score"] is None:
             del part["min_score"]

@@ -41,7 +41,7 @@ def test_every_block_stands_somewhere() -> None:
 def test_task_files_in_the_pages_can_be_run(listed: str) -> None:
     """A reader who copies one gets a task without a mistake."""
     task = parse_task(yaml.safe_load(listed), "the page's task")
-    assert len(check_models(task, Catalog.load(), "us-east-1")) == len(task.tiers)
+    assert len(check_models(task, Catalog.load(), "us-east-1")) == len(task.answerers)
 
 
 @pytest.mark.parametrize("page", PAGES)

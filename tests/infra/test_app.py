@@ -304,6 +304,15 @@ def test_a_task_that_asks_ones_own_server_is_not_deployed(tmp_path: Path, monkey
         Tasks.load(tmp_path).model_ids()
 
 
+def test_a_judges_model_may_be_called_like_a_tiers(tmp_path: Path) -> None:
+    """Its id is among those that the roles allow."""
+    from infra.tasks import Tasks
+
+    judged = "name: mails\ninput: {text: t}\nlabels: [a, b]\ngates: {judge: {model: nova-pro}}\n"
+    (tmp_path / "mails.yaml").write_text(judged, encoding="utf-8")
+    assert "amazon.nova-pro-v1:0" in Tasks.load(tmp_path).model_ids()
+
+
 def test_models_come_from_tasks_default_tiers_and_options(tasks: Path) -> None:
     """Short names and profiles become the ids of the models behind them; the user's own profiles stay ARNs."""
     from infra.tasks import Tasks

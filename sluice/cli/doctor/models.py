@@ -124,7 +124,7 @@ def _answers(patient: Patient, trial: Trial) -> Found:
         if code_of(error) in BUSY:
             do = "try again in some minutes; what never ends is a quota: see on demand"
             return Found(Status.UNKNOWN, f"{place}: busy at the moment ({code_of(error)})", do)
-        return Found(Status.PROBLEM, f"{place}: {translated(error)}", _remedy(error, f"tiers.{trial.tier}"))
+        return Found(Status.PROBLEM, f"{place}: {translated(error)}", _remedy(error, trial.place))
     return Found(Status.OK, f"{place} answered after {said['metrics']['latencyMs']} ms")
 
 

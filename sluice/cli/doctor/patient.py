@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sluice.models.catalog import Catalog, Model
     from sluice.models.quotas import Listed
     from sluice.task.task import Task
-    from sluice.task.tiers import Tier
+    from sluice.task.tiers import Answerer
 
 TEXT = "A text to try the request with."
 
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
     """The request that a task's tier makes, by which its model can be tried."""
 
     task: str
-    tier: int
+    place: str
     name: str
     model: Model
     body: dict[str, Any]
@@ -66,8 +66,8 @@ class Patient:
         """The models of all tasks by their names there, as the Region calls them, or why it does not."""
         return {name: self.model(name) for name in dict.fromkeys(tier.model for tier in self._tiers())}
 
-    def _tiers(self) -> Iterator[Tier]:
-        return (tier for task in self.examined for tier in task.tiers if not tier.is_learned)
+    def _tiers(self) -> Iterator[Answerer]:
+        return (tier for task in self.examined for tier in task.answerers if not tier.is_learned)
 
     def model(self, name: str) -> Model | BadSetting:
         """A model as the Region calls it, or why it does not."""
@@ -100,13 +100,14 @@ class Patient:
         made: list[tuple[str, dict[str, Any]]] = []
         for task in self.examined:
             text = example_text(task, task.examples[0]) if task.examples else TEXT
-            for number, tier in enumerate(task.tiers):
+            for place, tier in zip(task.places, task.answerers, strict=True):
                 if (model := self.known.get(tier.model)) is None:
                     continue
-                body = RequestWriter(task, FrozenTier.of(tier, model)).body(text)
+                asked = task.asked(judge=tier is task.gates.judge)
+                body = RequestWriter(asked, FrozenTier.of(tier, model)).body(text)
                 if (model.id, body) not in made:
                     made.append((model.id, body))
-                    yield Trial(task.name, number, tier.model, model, body)
+                    yield Trial(task.name, place, tier.model, model, body)
 
     @cached_property
     def quotas(self) -> list[Listed]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sluice.local.sources.source import Source, Tiers
     from sluice.task.task import Task
 
-ROUTER = "router"  # how a recording names the answers to a router's question
+ROUTER, JUDGE = "router", "judge"  # how a recording names the answers to their questions
 SOURCES = "standin, replay:FILE, openai:URL#MODEL or bedrock"
 
 
@@ -72,14 +72,26 @@ def open_source(spec: str, task: Task, tiers: Tiers, region: str, s3: S3Client) 
         case "standin" if not rest:
             from sluice.local.sources.lexical import LexicalSource  # noqa: PLC0415  one source is loaded, not all
 
-            source = _one_by_one(LexicalSource(task, tiers), task, s3)
-            return source if task.router is None else _with_router(task, source, LexicalSource(task.routing, tiers))
+            others: list[tuple[Task, Source]] = []
+            if task.router is not None:
+                others.append((task.routing, LexicalSource(task.routing, tiers)))
+            if task.gates.judge is not None:
+                from sluice.local.sources.judging import JudgingSource  # noqa: PLC0415
+
+                others.append((task.judging, _one_by_one(JudgingSource(LexicalSource(task, tiers)), task, s3)))
+            return _with_questions(_one_by_one(LexicalSource(task, tiers), task, s3), others)
         case "replay" if rest:
             from sluice.local.sources.replay import ReplaySource  # noqa: PLC0415
 
-            source = _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3)
-            of_router = ReplaySource(rest, task, tiers, s3, name=ROUTER) if task.router is not None else None
-            return source if of_router is None else _with_router(task, source, of_router)
+            asked = [(ROUTER, task.routing)] if task.router is not None else []
+            asked += [(JUDGE, task.judging)] if task.gates.judge is not None else []
+            return _with_questions(
+                _one_by_one(ReplaySource(rest, task, tiers, s3), task, s3),
+                [
+                    (question, _one_by_one(ReplaySource(rest, task, tiers, s3, name=name), task, s3))
+                    for name, question in asked
+                ],
+            )
         case "bedrock" if not rest:
             from sluice.local.sources.bedrock import BedrockSource  # noqa: PLC0415
 
@@ -87,15 +99,17 @@ def open_source(spec: str, task: Task, tiers: Tiers, region: str, s3: S3Client) 
     raise BadSetting(f"--answers {spec}: there are {SOURCES}")
 
 
-def _with_router(task: Task, source: Source, router: Source) -> Source:
-    from sluice.local.sources.routing import WithRouter  # noqa: PLC0415  few tasks have a router
+def _with_questions(source: Source, others: list[tuple[Task, Source]]) -> Source:
+    if not others:
+        return source
+    from sluice.local.sources.routing import WithQuestions  # noqa: PLC0415  few tasks have a router or a judge
 
-    return WithRouter(task, source, router)
+    return WithQuestions(source, others)
 
 
 def _one_by_one(source: Source, task: Task, s3: S3Client) -> Source:
     """The source, which answers one text at a time, for a task whose requests may hold several."""
-    if all(tier.pack == 1 for tier in task.tiers):
+    if all(tier.pack == 1 for tier in task.answerers):
         return source
     from sluice.local.sources.packed import OneByOne  # noqa: PLC0415  few tasks have packs
 

@@ -35,13 +35,17 @@ SETTINGS = (("temperature", "temperature"), ("topP", "top_p"), ("stopSequences",
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """How one model of one server is asked, its key among the headers: between processes it takes a pipe."""
+    """How one model of one server is asked, its key among the headers: between processes it takes a pipe.
+
+    `formats`: the form of the answer to another question than the task, by its instructions.
+    """
 
     url: str
     model: str
     headers: dict[str, str] = {}
     extra_body: dict[str, Any] = {}
     response_format: dict[str, Any] | None = None
+    formats: dict[str, dict[str, Any]] = {}
     timeout_seconds: float = 300
     concurrency: int | None = None
 
@@ -137,7 +141,7 @@ class OpenAISource:
             if config.get(ours) is not None:
                 payload[theirs] = config[ours]
         if self.endpoint.response_format is not None and not request.text.startswith(SEVERAL_AT):
-            payload["response_format"] = self.endpoint.response_format
+            payload["response_format"] = self.endpoint.formats.get(system, self.endpoint.response_format)
         laid_over = {**payload, **(body.get("additionalModelRequestFields") or {}), **self.endpoint.extra_body}
         return {name: value for name, value in laid_over.items() if value is not None}
 

@@ -1,7 +1,8 @@
 """Recorded answers: one JSON line per row, `{"id": …, "answers": {"<model>": "<raw reply>"}}`, or source and line.
 
-The answers to a router's question stand under `router`. A record that several rows share takes the answers of the first
-of them. A reply may be an object with `text` and `stop_reason` in place of a string, for one that was cut.
+The answers to a router's question stand under `router`, those of a judge, whichever answer it is shown, under `judge`.
+A record that several rows share takes the answers of the first of them. A reply may be an object with `text` and
+`stop_reason` in place of a string, for one that was cut.
 """
 
 from __future__ import annotations

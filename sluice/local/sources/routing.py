@@ -1,4 +1,4 @@
-"""Answers for a task with a router, which asks the first tier's model two things: each by a source of its own."""
+"""Answers for a task with a router or a judge, which ask other things, too: each by a source of its own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 
-class WithRouter:
-    """Hands the router's question to one source, and all else to another."""
+class WithQuestions:
+    """Hands each question that is not the task itself to a source of its own, and all else to another."""
 
-    def __init__(self, task: Task, source: Source, router: Source) -> None:
-        self.source, self.router = source, router
+    def __init__(self, source: Source, others: list[tuple[Task, Source]]) -> None:
+        self.source = source
         self.name, self.concurrency = source.name, source.concurrency
-        self.question = msgspec.json.encode(system_prompt(task.routing))[1:-1]
+        self.others = [
+            (msgspec.json.encode(system_prompt(question, packed=packed))[1:-1], other)
+            for question, other in others
+            for packed in (False, True)
+        ]
 
     def answer(self, request: Request, run: str | None) -> Reply:
         """The reply of whoever is asked.
@@ -28,4 +32,5 @@ class WithRouter:
         Raises:
             NoAnswer: there is none.
         """
-        return (self.router if self.question in request.raw else self.source).answer(request, run)
+        source = next((other for question, other in self.others if question in request.raw), self.source)
+        return source.answer(request, run)

@@ -85,9 +85,9 @@ class Tiers:
 
     @classmethod
     def of(cls, task: Task, region: str, catalog: Catalog) -> Tiers:
-        """The tiers of a task, their models resolved as in a Region where the catalogue knows them."""
+        """The tiers of a task and its judge, their models resolved as in a Region where the catalogue knows them."""
         names: list[tuple[str, ...]] = []
-        for tier in task.tiers:
+        for tier in task.answerers:
             try:
                 names.append((tier.model, catalog.resolve(tier.model, region).id))
             except (BadTask, BadSetting):

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.answers.requests import escape
-from sluice.budget import costs
-from sluice.budget.costs import Load, ceiling_usd, cheapest, expected_usd, run_ceiling_usd, sent
+from sluice.budget import costs, whole
+from sluice.budget.costs import Load, ceiling_usd, cheapest, expected_usd, sent
+from sluice.budget.whole import run_ceiling_usd
 from sluice.models.prices import Price
 from sluice.rows.record import join_texts
 from sluice.runs.accounting import total
@@ -197,7 +198,7 @@ def test_a_run_is_expected_to_cost_what_its_tiers_do() -> None:
     tiers = [tier(CHEAP), tier(CHEAP)]
     assert sent(100, [0.101, 0.5]) == [100, 11, 6]
     parts = [expected_usd(tiers[0], load(), "batch", 100), expected_usd(tiers[1], load(), "on_demand", 10)]
-    assert costs.run_expected_usd(tiers, load(), 50, 0.1) == total(parts)
+    assert whole.run_expected_usd(tiers, load(), 50, 0.1) == total(parts)
 
 
 def test_the_cheapest_transport_is_one_that_can_be_used() -> None:

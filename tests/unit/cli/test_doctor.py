@@ -480,7 +480,10 @@ def test_each_tier_is_sent_the_request_of_each_task(opened: list[Session]) -> No
     data = {"name": "t", "input": {"text": "x"}, "labels": ["a", "b"], "tiers": tiers}
     task = parse_task(data, "task")
     found = list(replace(looked, tasks=[task, task]).trials)
-    assert [(trial.tier, trial.model.id) for trial in found] == [(0, MICRO), (1, "us.anthropic.claude-haiku-5-5")]
+    assert [(trial.place, trial.model.id) for trial in found] == [
+        ("tiers.0", MICRO),
+        ("tiers.1", "us.anthropic.claude-haiku-5-5"),
+    ]
     assert found[0].body["system"] == found[1].body["system"] == [{"text": system_prompt(task)}]
     assert found[0].body["inferenceConfig"] == {"maxTokens": 90, "temperature": 0.5}
     assert found[0].body["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 1}}

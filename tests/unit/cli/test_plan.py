@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from sluice.answers.requests import RequestWriter
 from sluice.aws.folder import LOCAL, Folder
 from sluice.cli.app import app
-from sluice.cli.plan import _approval, print_forecast
+from sluice.cli.plan import print_forecast
+from sluice.cli.planned import approval_text
 from sluice.errors import BadInput, BadSetting, Stop
 from sluice.figures import dollars
 from sluice.forecast.estimate import Asked, Forecast
@@ -621,7 +622,7 @@ def test_a_run_that_waits_by_default_says_by_which_figure(rows: str) -> None:
     said = planned(rows, approve_above_expected_usd=0.00001).approval
     assert said is not None
     assert said["waits"]
-    text = _approval(said).plain
+    text = approval_text(said).plain
     assert f"{dollars(said['all_tiers_usd'])} if every record goes through every tier" in text
     assert "(approve_above_expected_usd), so it will wait" in text
 

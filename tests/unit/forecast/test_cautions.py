@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice.forecast.cautions import behind_learned
-from sluice.forecast.estimate import TierForecast
+from sluice.forecast.parts import TierForecast
 from sluice.task.file import parse_task
 
 LEARNED, CHEAP, LAST = "learned", "nova-micro", "claude-haiku-4-5"

@@ -80,6 +80,20 @@ def test_one_source_stands_for_all_tiers_and_several_for_one_each(catalog: Catal
     assert (rehearsed.answers.kinds, rehearsed.answers.servers) == ({"standin"}, {})
 
 
+def test_a_judge_is_answered_like_a_tier_and_is_no_rung(catalog: Catalog) -> None:
+    """By the source for all, or one of its own; whoever names sources for the tiers alone has forgotten it."""
+    judged = task("nova-micro", "claude-haiku-4-5", gates={"judge": {"model": "nova-lite"}})
+    alone = arranged(judged, f"openai:{URL}#q", catalog)
+    assert (len(alone.task.tiers), alone.task.gates.judge and alone.task.gates.judge.model) == (1, "q")
+    other = arranged(judged, ["standin", f"judge=openai:{URL}#q"], catalog)
+    assert other.answers.said == f"0=standin 1=standin judge=openai:{URL}#q"
+    assert [tier.model for tier in other.task.answerers] == ["nova-micro", "claude-haiku-4-5", "q"]
+    with pytest.raises(BadRequest, match=r"the judge \(nova-lite\) are missing: say who answers, as judge=standin"):
+        arranged(judged, [f"0=openai:{URL}#q", f"1=openai:{URL}#q"], catalog)
+    with pytest.raises(BadRequest, match=r"judge=standin: .* it has no gates.judge"):
+        arranged(task("nova-micro"), "judge=standin", catalog)
+
+
 @pytest.mark.parametrize(
     ("tiers", "answers", "left"),
     [

@@ -23,7 +23,7 @@ from sluice.local.sources.lexical import LexicalSource
 from sluice.local.sources.openai import Endpoint, OpenAISource
 from sluice.local.sources.reach import reach
 from sluice.local.sources.replay import ReplaySource
-from sluice.local.sources.routing import WithRouter
+from sluice.local.sources.routing import WithQuestions
 from sluice.local.sources.source import NoAnswer, Reply, Tiers
 from sluice.local.standin.api import NO_ANSWER
 from sluice.local.standin.shuffle import BLOCK_BYTES, Shuffle
@@ -149,7 +149,7 @@ def test_a_routers_question_is_answered_by_its_own_words(tmp_path: Path) -> None
     sources = [ReplaySource(str(file), routed, TIERS, None, name) for name in (None, "router")]  # type: ignore[arg-type]
     for source in sources:
         source.runs["work", "r"] = {"a": source.by_id["7"]}
-    both = WithRouter(routed, *sources)
+    both = WithQuestions(sources[0], [(routed.routing, sources[1])])
     for asks, said in ((routed, "a label"), (routed.routing, "complex")):
         raw = json.dumps({"system": [{"text": system_prompt(asks)}]}, ensure_ascii=False).encode()
         assert both.answer(Request("a", MICRO, "", raw, 100), "work/r") == Reply(said)

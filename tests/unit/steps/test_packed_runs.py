@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sluice.budget.costs import Load, expected_way, run_ceiling_usd
+from sluice.budget.costs import Load, expected_way
+from sluice.budget.whole import run_ceiling_usd
 from sluice.rows.record import BYTES_PER_TOKEN, KEY
 from sluice.steps.services import Run
 from sluice.task.file import parse_task

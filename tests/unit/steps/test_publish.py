@@ -27,8 +27,9 @@ ROWS = jsonl([{"t": f"text {n}"} for n in range(20)])
 RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "settled", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels",
-    "cost_usd", "fillers", "repeats", "reused", "baseline_usd", "prices", "ids", "warnings", "gold", "escalations",
-    "certificate", "score", "taught_by", "audit", "findings", "definition", "quotas", "cause",
+    "cost_usd", "fillers", "repeats", "judge", "reused", "baseline_usd", "prices", "ids", "warnings", "gold",
+    "escalations", "certificate", "score", "drift", "taught_by", "audit", "findings", "definition", "quotas",
+    "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "reused", "answered", "errored", "missing", "accepted", "retried",
@@ -75,7 +76,17 @@ def test_run_json_has_the_keys_of_its_contract() -> None:
     assert list(summary["records"]) == ["distinct", "sent", "shared_rows"]
     assert list(summary["rounds"][0]) == ["round", "tier", "purpose", "jobs", "sent"]
     assert set(TIER) <= set(summary["tiers"][0])
-    assert list(summary["jobs"][0]) == ["round", "job", "tier", "status", "message", "records", "submitted", "ended"]
+    assert list(summary["jobs"][0]) == [
+        "round",
+        "job",
+        "tier",
+        "judge",
+        "status",
+        "message",
+        "records",
+        "submitted",
+        "ended",
+    ]
     assert set(summary["prices"]) == {"source", "date"}
     assert set(summary["ids"]) == {"missing", "duplicate"}
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sluice.budget.costs import Load, run_ceiling_usd, run_expected_usd
+from sluice.budget.costs import Load
+from sluice.budget.whole import run_ceiling_usd, run_expected_usd
 from sluice.results.run_document import read_run
 from sluice.runs.keys import Keys
 from sluice.steps.services import Run

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from sluice.budget.costs import Load, run_ceiling_usd
+from sluice.budget.costs import Load
+from sluice.budget.whole import run_ceiling_usd
 from sluice.runs.books import Counts
 from sluice.runs.keys import Keys
 from sluice.runs.state import RoundPlan
