@@ -16,6 +16,7 @@ from sluice.results.audited import RunAudit
 from sluice.results.certified import RunCertificate
 from sluice.results.drift import RunDrift
 from sluice.results.judge_books import RunJudge
+from sluice.results.label_shares import RunLabelShares
 from sluice.results.routed import RunRoute
 from sluice.results.run_findings import Findings, Part
 from sluice.results.scored import RunScore
@@ -247,6 +248,7 @@ class Run(Part, frozen=True, kw_only=True):
     score: RunScore | None = None
     taught_by: RunTaught | None = None
     drift: RunDrift | None = None
+    label_shares: RunLabelShares | None = None
     audit: RunAudit | None = None
     judge: RunJudge | None = None
     escalations: list[Escalations] = field(default_factory=list)

@@ -115,11 +115,19 @@ class _Merge:
         self.ids_missing = 0
         self.findings = FindingsCount(run.task, records, run.plan.rows)
         self.counts: Counter[str] = Counter()
+        self.drawn = pa.array(self._drawn_here(), pa.string())
+        self.drawn_rows: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.kept_invalid: Counter[str] = Counter()
         self.input_tokens = self.output_tokens = 0
         self.cost: float | None = 0.0
+
+    def _drawn_here(self) -> list[str]:
+        """The records of the shard that were drawn for the last tier."""
+        run = self.run
+        keys = run.draws.keys if run.draws_rows and run.store.exists(run.source.draws) else ()
+        return [key for key in keys if shard_of(run.plan, key) == self.part.shard]
 
     def _attempts(self) -> Iterator[Attempts]:
         for key, _ in self.run.store.keys(self.run.keys.answers(self.part.shard)):
@@ -184,6 +192,9 @@ class _Merge:
         self.counts.update(statuses)
         self._count_inputs(table, statuses)
         self.counts["settled"] += pc.sum(pc.equal(table["model"], PEOPLE)).as_py() or 0
+        if len(self.drawn):
+            records = table["record"]
+            self.drawn_rows.update(_value_counts(records.filter(pc.is_in(records, self.drawn))))
         self.counts["shared"] += pc.sum(table["shared"]).as_py() or 0
         self.reasons.update(_value_counts(table["reason"]))
         self.labels.update(_value_counts(pc.list_flatten(table["labels"])))
@@ -239,6 +250,7 @@ class _Merge:
             gold=self.findings.gold.tally(),
             findings=self.findings.findings(),
             settled=self.counts["settled"],
+            drawn_rows=dict(self.drawn_rows),
             bytes=size,
         )
 

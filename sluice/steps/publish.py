@@ -31,6 +31,7 @@ from sluice.runs.state import End, Part
 from sluice.steps.audit_alarm import enter
 from sluice.steps.auditing import audit, drawn_ones, refused_draws, settled
 from sluice.steps.drift import drift
+from sluice.steps.label_shares import label_shares
 from sluice.steps.lessons import keep as keep_lessons
 from sluice.steps.merge import ids_modulus
 from sluice.steps.plan import round_counts
@@ -187,6 +188,7 @@ def summarize(
     status = _status(opened, rows, end, error)
     reasons = accounting.merged(part.reasons for part in parts)
     drifted = drift(opened, opened.taught)
+    shares = label_shares(opened, waited, parts) if end.reason is None and error is None else None
     return {
         **_head(opened, status, error, services.now()),
         "inputs": inputs,
@@ -223,8 +225,9 @@ def summarize(
         "escalations": accounting.escalations(jobs, *drawn),
         "certificate": told(opened.certificate),
         "score": scored(opened.score_gate),
-        "drift": None if drifted is None else msgspec.to_builtins(drifted),
         "taught_by": taught_by(opened.taught) if opened.task.gives_scores else None,
+        "drift": None if drifted is None else msgspec.to_builtins(drifted),
+        "label_shares": None if shares is None else msgspec.to_builtins(shares),
         "audit": None if waited is None else msgspec.to_builtins(audit(opened, waited)),
         "findings": tell(findings),
         "definition": start.task,

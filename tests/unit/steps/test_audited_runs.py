@@ -160,6 +160,21 @@ def test_a_run_is_evaluated_by_what_the_last_tier_says_of_drawn_rows(run: tuple[
         assert each["low"] < truly / DRAWN < each["high"]
 
 
+def test_the_shares_of_labels_are_those_that_an_evaluation_tells(run: tuple[Cloud, dict[str, Any], Draws]) -> None:
+    """Of all rows, those too that share a text with a drawn one: what they would have been given, and truly have."""
+    cloud, summary, _ = run
+    told, kept = summary["label_shares"], Kept(cloud.results.get(f"reports/{summary['run_id']}/draws.json"), None)
+    found = evaluate(Published(cloud.results, summary["run_id"], "results/t/", origins=list), summary, kept=kept)
+    shares = found["label_shares"]
+    assert (told["rows"], told["drawn"], told["records"]) == (shares["of"], shares["drawn"], shares["records"])
+    assert told["oracle"].endswith("claude-haiku-4-5-20251001-v1:0")
+    for each, wanted in zip(told["labels"], shares["labels"], strict=True):
+        assert each == {name: pytest.approx(value) for name, value in wanted.items() if name != "given_share"}
+        assert not each["plain"]
+    page = render(summary)
+    assert f"measured on {told['drawn']} uniformly drawn rows of {told['records']} texts" in page
+
+
 def test_the_books_say_what_became_of_drawn_records(run: tuple[Cloud, dict[str, Any], Draws]) -> None:
     """Each record stands in one place of each tier that it was sent to, and none waits at the end."""
     cloud, summary, _ = run

@@ -28,8 +28,8 @@ RUN = [
     "schema_version", "run_id", "task", "task_version", "status", "error", "started", "finished", "seconds", "answers",
     "inputs", "passed_over", "rows", "settled", "records", "routes", "rounds", "tiers", "jobs", "reasons", "labels",
     "cost_usd", "fillers", "repeats", "judge", "reused", "baseline_usd", "prices", "ids", "warnings", "gold",
-    "escalations", "certificate", "score", "drift", "taught_by", "audit", "findings", "definition", "quotas",
-    "cause",
+    "escalations", "certificate", "score", "taught_by", "drift", "label_shares", "audit", "findings", "definition",
+    "quotas", "cause",
 ]
 TIER = [
     "tier", "model", "transport", "sent", "reused", "answered", "errored", "missing", "accepted", "retried",

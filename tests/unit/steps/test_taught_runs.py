@@ -132,6 +132,17 @@ def test_a_run_of_the_like_is_told_so(two: tuple[Ran, Ran]) -> None:
     assert "No new kinds of rows are shown" in render(second.summary)
 
 
+def test_shares_of_labels_are_those_of_rows_that_taught_by_themselves_alone(two: tuple[Ran, Ran]) -> None:
+    """What gave the others their labels knows these: it cannot be corrected by them."""
+    _, second = two
+    told = second.summary["label_shares"]
+    assert (told["drawn"], told["rows"]) == (200, 330)
+    said = Counter(label_of(ORACLE, text_of(numbers(1)[row.line - 1])) for row in second.draws.train)
+    for each in told["labels"]:
+        assert each["low"] < each["share"] < each["high"]
+        assert each["share"] == pytest.approx(said[each["label"]] / 200, abs=0.05)
+
+
 def scored_records(ran: Ran) -> set[str]:
     return {row["record"] for row in ran.good if row["score"] is not None}
 
