@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 STEPS = ("tests/unit/steps/test_run_steps.py", "tests/unit/steps/test_check.py", "tests/unit/steps/test_plan.py")
 GOING_ON = tuple(f"tests/unit/steps/test_{name}.py" for name in ("refused", "approval", "rejudge", "resume", "sweep"))
-FORMS = tuple(f"tests/unit/steps/test_{name}.py" for name in ("packed_runs", "transports", "reuse", "expiry"))
+FORMS = tuple(
+    f"tests/unit/steps/test_{name}.py"
+    for name in ("packed_runs", "transports", "reuse", "expiry", "patience", "repeats")
+)
 # The modules, and the unit tests that hold each.
 MODULES: dict[str, tuple[str, ...]] = {
     "sluice/rows/containers": (

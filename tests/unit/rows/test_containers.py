@@ -252,6 +252,14 @@ def csv_objects(data: bytes, **form: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for block in (1, 7, 10**6) for line in csv_lines(data, block, reading=reading)]
 
 
+def test_a_row_that_is_too_long_hides_none_of_its_neighbours() -> None:
+    """Wherever it stands among the lines that come together, and whatever stands above the header."""
+    rows = [b"id,text", b"1,a", b"2," + b"x" * 2_000, b"3,b", b"4," + b"y" * 2_000, b"5,c"]
+    for block in (7, 10**6):
+        found = csv_lines(b"\n".join(rows), block)
+        assert [None if line is OVERSIZE else json.loads(line)["id"] for line in found] == ["1", None, "3", None, "5"]
+
+
 @pytest.mark.parametrize(
     ("data", "form"),
     [

@@ -6,6 +6,7 @@ import gzip
 
 import pytest
 
+from sluice.rows.containers.foreign import utf16_of
 from sluice.rows.containers.kinds import Rows, left_out, rows_inside, unreadable
 
 JSON = b'{"text": "a"}\n'
@@ -68,3 +69,12 @@ def test_a_name_without_a_suffix_says_nothing() -> None:
 def test_what_a_compressed_object_holds_is_told_by_its_text(inside: bytes, complete: bool, rows: Rows) -> None:
     """One object that is all of it may be a table; where more comes, it is a row."""
     assert rows_inside(inside, "x.gz", complete=complete) is rows
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE"])
+def test_utf_16_without_a_mark_is_told_by_its_zeros(encoding: str) -> None:
+    """Which half of each pair is zero says which form it is; with a mark it is either, and text has no zeros."""
+    rows = 'id,text\n1,"some words"\n' * 20
+    assert utf16_of(rows.encode(encoding)) == encoding
+    assert utf16_of(rows.encode("utf-16")) == "UTF-16"
+    assert utf16_of(rows.encode()) is None

@@ -23,6 +23,7 @@ from sluice.rows.record import (
     Buckets,
     Row,
     RowReader,
+    apart,
     integer,
 )
 from sluice.task.file import parse_task
@@ -252,3 +253,9 @@ def test_an_integer_is_exact_for_as_long_as_python_reads_it() -> None:
     """Beyond that it is a number about as large."""
     assert integer("9" * MAX_DIGITS) == int("9" * MAX_DIGITS)
     assert isinstance(integer("0" * MAX_DIGITS + "1"), float)
+
+
+@pytest.mark.parametrize("line", [b'{"a": 1}\r', b'{"a": 1}\r\r', b'\r{"a": 1} \r', b'{"a": "b} {c"}'])
+def test_a_line_of_one_row_stays_as_it_is(line: bytes) -> None:
+    """Line ends around it, blank ones too, make no rows of their own."""
+    assert apart(line) == [line]

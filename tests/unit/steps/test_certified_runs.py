@@ -125,6 +125,9 @@ def test_the_books_of_a_certified_run(run: tuple[Cloud, dict[str, Any]]) -> None
     assert (certificate.sample, certificate.train) == (SAMPLE, TRAIN)
     reasons = {item["reason"]: item["records"] for item in summary["escalations"] if item["tier"] == 0}
     assert reasons["drawn"] == len(draws.keys)
+    rounds = [(item["round"], item["tier"], item["purpose"]) for item in summary["rounds"]]
+    assert rounds[:3] == [(0, 1, "draw"), (0, 0, "classify"), (0, 1, "repeat")]
+    assert {purpose for *_, purpose in rounds[3:]} == {"escalate"}
     outcomes = Counter(attempt["outcome"] for row in found for attempt in row["trail"])
     assert Outcome.SCORED not in outcomes
     assert 0 < len(first) < len(good) - SAMPLE - TRAIN

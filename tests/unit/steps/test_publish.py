@@ -89,6 +89,10 @@ def test_run_json_has_the_keys_of_its_contract() -> None:
     ]
     assert set(summary["prices"]) == {"source", "date"}
     assert set(summary["ids"]) == {"missing", "duplicate"}
+    took = ["input_tokens", "output_tokens"]
+    assert list(summary["reused"]) == ["records", *took, "saved_usd"]
+    assert list(summary["fillers"]) == ["requests", *took, "cost_usd"]
+    assert list(summary["repeats"]) == ["records", *took, "cost_usd"]
 
 
 def test_versions_that_were_passed_over_are_named_in_run_json_and_in_nothing_else() -> None:
