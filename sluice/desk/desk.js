@@ -67,7 +67,7 @@ function openQueue(n) {
 function show() {
   $("wrong").hidden = true;
   const none = !desk.queues.length;
-  document.querySelector("main").hidden = none;
+  for (const name of ["row", "decide"]) $(name).hidden = none;
   showProgress();
   if (none) return;
   const now = row(), before = now.said.at(-1);
@@ -187,7 +187,9 @@ function alike(which) {
   const near = [...shared].sort((a, b) => b[1] - a[1]).slice(0, 10 * LIKE);
   const total = (set) => { let sum = 0; for (const word of set) sum += weight(word); return sum; };
   const mine = total(words);
-  return near.map(([other, both]) => [other, both / (mine + total(learned.get(other)) - both)])
+  // Among the nearest common words count again: else all texts would seem apart once many rows are settled.
+  return near.map(([other]) => [other, total(learned.get(other)), total([...words].filter((word) => learned.get(other).has(word)))])
+    .map(([other, theirs, both]) => [other, both / (mine + theirs - both)])
     .filter(([other, share]) => share >= LIKE_AT_LEAST && answers(desk.rows[other].said).size === 1)
     .sort((a, b) => b[1] - a[1]).slice(0, LIKE).map(([other]) => other);
 }

@@ -224,3 +224,14 @@ def opened_again(run: Published) -> Published:
     from sluice.results.published import Published as Kind
 
     return Kind(**{each.name: getattr(run, each.name) for each in fields(run)})
+
+
+def test_a_desk_without_rows_says_so(browser: Browser, run: Published, tmp_path: Path) -> None:
+    """In place of an empty page."""
+    document = Desk(run).document() | {"queues": [], "rows": [], "settled": []}
+    (tmp_path / "review.html").write_text(render(document), encoding="utf-8")
+    with page_of(browser, (tmp_path / "review.html").as_uri()) as (page, noise):
+        assert page.get_by_text("There is nothing to review").is_visible()
+        assert not page.locator("#row").is_visible()
+        assert not page.locator("#decide").is_visible()
+        assert noise == []

@@ -124,12 +124,23 @@ def test_ten_thousand_rows_are_as_light_as_ten(browser: Browser, run: Published,
     """At most 200 elements of rows stand in the page, and no task of its script takes 50 ms of the processor."""
     document = Desk(run, sample=10).document()
     row = document["rows"][0] | {"said": []}
-    document["rows"] = [{**row, "line": n, "id": f"{n:05}", "text": f"{n} {row['text']}"} for n in range(MANY)]
+    said = {"mark": [1, 1], "by": "ann", "at": "", "labels": ["odd"], "fields": {}, "note": "", "drawn": False}
+    document["rows"] = [
+        {
+            **row,
+            "line": n,
+            "id": f"{n:05}",
+            "text": f"{n} {'abcdefg'[n % 7]} {row['text']}",
+            "said": [said] * (n >= MANY),
+        }
+        for n in range(MANY + 150)
+    ]
     document["queues"] = [{**document["queues"][0], "of": MANY, "rows": list(range(MANY))}]
-    document["settled"] = []
+    document["settled"] = list(range(MANY, MANY + 150))
     (tmp_path / "review.html").write_text(render(document), encoding="utf-8")
     with page_of(browser, (tmp_path / "review.html").as_uri()) as (page, noise):
         most = 0
+        assert page.locator("#alike li").count() == 3, "also of many settled rows the like ones are found"
         browser.start_tracing(page=page, categories=["devtools.timeline"])
         for n in range(120):
             page.keyboard.press("ArrowRight")
