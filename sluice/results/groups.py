@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -46,14 +47,18 @@ class GroupTable:
         self.beyond: Counter[str | None] = Counter()  # labels of a value for which there was no room
         self.others = 0  # rows of values for which there was none
 
-    def add(self, rows: Iterable[tuple[str | None, int]], cells: Iterable[tuple[str | None, str | None, int]]) -> None:
-        """Count rows of values, and of values and labels."""
-        ordered = sorted(((self.named(value), count) for value, count in rows), key=lambda item: -item[1])
-        for value, count in ordered:
-            if value is None or value in self.rows or len(self.rows) < self.room or self._coarser():
+    def add_rows(self, rows: Iterable[tuple[str | None, int]]) -> None:
+        """Count rows of values."""
+        is_time = self.kind == "time"
+        named = [(self.named(value), count) for value, count in rows] if is_time else rows
+        for value, count in sorted(named, key=itemgetter(1), reverse=True):
+            if value is None or value in self.rows or len(self.rows) < self.room or (is_time and self._coarser()):
                 self.rows[self.named(value)] += count
             else:
                 self.others += count
+
+    def add_cells(self, cells: Iterable[tuple[str | None, str | None, int]]) -> None:
+        """Count rows of values and labels, once the rows of the values have been counted."""
         for value, label, count in cells:
             cell = self.named(value), label
             if cell in self.cells or (cell[0] in self.rows and len(self.cells) < CELLS):
@@ -65,9 +70,14 @@ class GroupTable:
         """A value as it is counted here: of a day the period."""
         return value[: self.level] if value is not None and self.kind == "time" else value
 
+    def has_place_for(self, values: pa.Array) -> pa.Array:
+        """Whether each value, which is no time, has a place already."""
+        known = pc.is_in(values, value_set=pa.array(list(self.rows), pa.string()))
+        return pc.or_(pc.is_null(values), known)
+
     def _coarser(self) -> bool:
         """Make room by months or years in place of days, if that is possible."""
-        while self.kind == "time" and len(self.rows) >= self.room and self.level > YEAR:
+        while len(self.rows) >= self.room and self.level > YEAR:
             self.cut_to(MONTH if self.level == DAY else YEAR)
         return len(self.rows) < self.room
 
@@ -116,14 +126,18 @@ class GroupsCount:
         given = _given(rows["labels"].combine_chunks())
         for each in self.tables:
             values = _words(rows[each.column].combine_chunks(), each.kind)
-            if len(each.rows) >= each.room and each.kind != "time":
-                here = pc.or_(pc.is_null(values), pc.is_in(values, value_set=pa.array(list(each.rows), pa.string())))
-                each.others += len(values) - (pc.sum(here).as_py() or 0)
-                by_value, by_label = values.filter(here), values.take(given.rows).filter(here.take(given.rows))
-                labels = given.labels.filter(here.take(given.rows))
+            if each.kind == "time":
+                each.add_rows(_pairs(values))
+                each.add_cells(_triples(values.take(given.rows), given.labels))
+                continue
+            if len(each.rows) >= each.room:
+                placed = values.filter(each.has_place_for(values))
+                each.others += len(values) - len(placed)
+                each.add_rows(_pairs(placed))
             else:
-                by_value, by_label, labels = values, values.take(given.rows), given.labels
-            each.add(_pairs(by_value), _triples(by_label, labels))
+                each.add_rows(_pairs(values))
+            here = each.has_place_for(values).take(given.rows)
+            each.add_cells(_triples(values.take(given.rows).filter(here), given.labels.filter(here)))
 
     def groups(self) -> list[Group]:
         """What was counted."""
@@ -152,8 +166,9 @@ def _words(values: pa.Array, kind: str) -> pa.Array:
     return pc.utf8_slice_codeunits(values.cast(pa.string()), 0, LONGEST)
 
 
-def _pairs(values: pa.Array) -> list[tuple[str | None, int]]:
-    return [(item["values"], item["counts"]) for item in pc.value_counts(values).to_pylist()]
+def _pairs(values: pa.Array) -> list[tuple[Any, int]]:
+    """How often each value stands there."""
+    return list(zip(*(column.to_pylist() for column in pc.value_counts(values).flatten()), strict=True))
 
 
 def _triples(values: pa.Array, labels: pa.Array) -> list[tuple[str | None, str | None, int]]:
@@ -162,8 +177,7 @@ def _triples(values: pa.Array, labels: pa.Array) -> list[tuple[str | None, str |
     width = max(1, len(other.dictionary))
     codes = pc.add(pc.multiply(one.indices.cast(pa.int64()), width), other.indices)
     ones, others = one.dictionary.to_pylist(), other.dictionary.to_pylist()
-    found = pc.value_counts(codes).to_pylist()
-    return [(ones[item["values"] // width], others[item["values"] % width], item["counts"]) for item in found]
+    return [(ones[code // width], others[code % width], count) for code, count in _pairs(codes)]
 
 
 def _kind(kind: KeepType) -> str:
@@ -175,7 +189,8 @@ def add_groups(tables: dict[str, GroupTable], groups: Iterable[Group]) -> None:
     for group in groups:
         table = tables.setdefault(group.column, GroupTable(group.column, group.kind, group.room))
         table.cut_to(group.level)
-        table.add(group.rows, group.cells)
+        table.add_rows(group.rows)
+        table.add_cells(group.cells)
         for value, count in group.beyond:
             if table.named(value) in table.rows:
                 table.beyond[table.named(value)] += count

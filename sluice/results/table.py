@@ -151,20 +151,28 @@ class RowColumns:
         if self._picker.nested:
             found = [self._values_slowly(raw) for raw in raws]
             return [[values[n] for values in found] for n in range(len(self.paths))]
-        decode, nothing = self._picker.decode, self._picker.decode(b"{}")
-        rows: list[Any] = []
         slow: dict[int, list[Value]] = {}
+        try:
+            rows: list[Any] = list(map(self._picker.decode, raws))
+        except UNDECODED:
+            rows = self._decoded_one_by_one(raws, slow)
+        columns = [values_at(rows, places) for places in self._picker.places]
+        for n, values in slow.items():
+            for column, value in zip(columns, values, strict=True):
+                column[n] = value
+        return columns
+
+    def _decoded_one_by_one(self, raws: Sequence[bytes], slow: dict[int, list[Value]]) -> list[Any]:
+        """Decoded rows; in place of one that the fast decoder refuses an empty one, and its values in `slow`."""
+        decode, nothing = self._picker.decode, self._picker.decode(b"{}")
+        rows = []
         for n, raw in enumerate(raws):
             try:
                 rows.append(decode(raw))
             except UNDECODED:
                 rows.append(nothing)
                 slow[n] = self._values_slowly(raw)
-        columns = [values_at(rows, places) for places in self._picker.places]
-        for n, values in slow.items():
-            for column, value in zip(columns, values, strict=True):
-                column[n] = value
-        return columns
+        return rows
 
     def _values_slowly(self, raw: bytes) -> list[Value]:
         row = parse_object(raw)
