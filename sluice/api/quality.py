@@ -12,6 +12,7 @@ from sluice.errors import BadRequest
 from sluice.quality.comparison import Comparison, Side
 from sluice.quality.drawn import DrawnRows, left_out
 from sluice.quality.evaluation import Evaluation
+from sluice.quality.judged import JudgeTally
 from sluice.quality.known import from_corrections, from_file, from_input, rows_of
 from sluice.quality.verification import Verification
 from sluice.results.blurring import blurs, document
@@ -76,11 +77,13 @@ def evaluate(
         raise BadRequest(f"{_nothing_drawn(published, run)}: name a file of known answers", "gold")
     known = None if by_oracle else _known(task, published, gold)
     evaluation = Evaluation(len(run.tiers), by_oracle=by_oracle)
+    judged = JudgeTally()
     left, counts = left_out(task, published, drawn.taught), Counter[str]()
     for row in rows_of(published, known, drawn, by):
         why = left.why.get(row.record)
         if why is None:
             evaluation.add(row)
+            judged.add(row)
         else:
             counts[why] += 1
     if not evaluation.known:
@@ -96,6 +99,7 @@ def evaluate(
         "left_out": left.document(counts),
         "models": [tier.model for tier in run.tiers],
         **evaluation.document(prices),
+        "judge": judged.document(run.judge),
         "blurred": document(blurs(run)),
     }
 

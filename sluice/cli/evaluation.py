@@ -80,6 +80,8 @@ def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from section("By score", _shares("Score", named))
     if found["escalations"]["rows"]:
         yield from section("Going on to a stronger tier", Text(_escalations(found)))
+    if found.get("judge"):
+        yield from section("Judge", Text(_judge(found["judge"])))
     if found["blurred"]:
         yield from section("Labels that blur", *_blurred(found["blurred"]))
     for column, values in found["slices"].items():
@@ -207,6 +209,17 @@ def _escalations(found: Mapping[str, Any]) -> str:
         f"{early['wrong']:,} of {early['of']:,} accepted before the last tier are wrong, and should have gone on",
     ]
     return "\n".join(lines)
+
+
+def _judge(told: Mapping[str, Any]) -> str:
+    """Say what the judge caught and what it refused wrongly, which is what leaving it out would change."""
+    wrong, right = told["wrong"], told["right"]
+    caught, refused = told["caught"], told["refused_wrongly"]
+    return (
+        f"{short_model(told['model'])} was shown {wrong:,} wrong answers and caught {caught:,} of them "
+        f"({percent(caught, wrong)});\nof {right:,} right ones it refused {refused:,} ({percent(refused, right)}). "
+        f"It cost {dollars(told['cost_usd'])} in the whole run."
+    )
 
 
 def _blurred(blurs: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -30,6 +30,13 @@ class Answer(NamedTuple):
     confidence: str | None = None
 
 
+class Shown(NamedTuple):
+    """An answer that a judge was shown: its labels as the trail writes them, and whether it called them right."""
+
+    words: str
+    stood: bool
+
+
 class Given(NamedTuple):
     """Labels, and the tier that gave them."""
 
@@ -50,6 +57,7 @@ class Row(NamedTuple):
     tier: int | None = None
     score: float | None = None
     answers: Sequence[Answer] = ()
+    shown: Sequence[Shown] = ()
     drawn: bool = False
     slices: Mapping[str, str] = {}
     undrawn: Given | None = None

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from sluice.errors import BadRequest
 from sluice.figures import place
 from sluice.quality.evaluation import Answer, Row
+from sluice.quality.judged import shown_in
 from sluice.reasons import Status
 from sluice.results.corrections import Settled
 from sluice.results.gold import GoldCount, known_words
@@ -253,6 +254,7 @@ def _row(row: Mapping[str, Any], drawn: DrawnRows, slices: Sequence[str]) -> Row
             for attempt in row["trail"] or ()
             if attempt["label"] is not None
         ],
+        shown=list(shown_in(row["trail"] or ())),
         slices={name: NOTHING if row[name] is None else str(row[name]) for name in slices},
         undrawn=drawn.undrawn(row),
     )

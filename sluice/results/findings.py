@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
+# Reasons of attempts that gave no answer to the task, but a word about it.
+NO_ANSWERS = pa.array([Reason.ROUTED, Reason.JUDGE_AGREED, Reason.JUDGE_REFUSED, Reason.JUDGE_UNCLEAR], pa.string())
 PAIRS = 2_000  # pairs of answers that a part keeps: two thousand labels have two million, and few of them matter
 # Rows in run.json; tiers and labels bound the others.
 TOLD = dict.fromkeys(("changes", "looked", "blurs", "mistakes", "said"), 200)
@@ -156,7 +158,8 @@ class FindingsCount:
         tier, reason, detail = (pc.struct_field(attempts, name) for name in ("tier", "reason", "detail"))
         if self.examples is None:
             detail = pc.if_else(pc.equal(reason, Reason.FIELDS_INVALID.value), detail, None)
-        there = pc.fill_null(pc.is_valid(detail).take(at := _inside(trails, rows)), False)
+        of_answers = pc.invert(pc.is_in(reason, value_set=NO_ANSWERS))
+        there = pc.fill_null(pc.and_(pc.is_valid(detail), of_answers).take(at := _inside(trails, rows)), False)
         return nsmallest(PAIRS, _counted((tier, reason, detail), at.filter(there)), _by_count_of_words)
 
     def _changes(self, rows: pa.Array) -> list[tuple[str, str, int]]:

@@ -145,7 +145,7 @@ class _Check:
         names = map(id, verdicts)
         at, of = numbered(list(names) if alike else list(zip(names, traits, strict=True)))
         endings = [self._ending(verdicts[n], traits[n]) for n in at]
-        shown = [as_kept(verdicts[n], self.job) for n in at]
+        shown = [as_kept(verdicts[n], self.job, ending) for n, ending in zip(at, endings, strict=True)]
         attempts = attempts_of(self.sent, self.judged, shown, endings, of)
         self._write_attempts(attempts)
         self._write_drawn(attempts)

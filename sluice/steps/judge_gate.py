@@ -32,16 +32,15 @@ def ending_of(verdict: Verdict, onward: Outcome, *, buys: bool) -> Ending | None
     return Ending(onward if buys else Outcome.UNRESOLVED, reason)
 
 
-def as_kept(verdict: Verdict, job: PlannedJob) -> Verdict:
+def as_kept(verdict: Verdict, job: PlannedJob, ending: Ending) -> Verdict:
     """What came of a reply to a job, as its attempt keeps it: router and judge give words and no labels.
 
-    Of what a judge wrote that is no word of its own the detail says why.
+    Of what a judge wrote that is no word of its own the detail says why it could not be read.
     """
-    if not job.judge:
-        return as_said(verdict) if job.router else verdict
-    if verdict.labels is None and verdict.detail is None and verdict.reason is not None:
-        return verdict._replace(detail=verdict.reason.value)
-    return as_said(verdict)
+    if not (job.router or job.judge):
+        return verdict
+    unread = verdict.labels is None and verdict.reason is not None and ending.reason is Reason.JUDGE_UNCLEAR
+    return verdict._replace(detail=verdict.reason) if unread and not verdict.detail else as_said(verdict)
 
 
 def said(verdicts: Sequence[Verdict], of: Sequence[int]) -> dict[str, int]:

@@ -129,6 +129,7 @@ def test_the_books_have_a_line_for_the_judge_and_hold_to_the_token() -> None:
     assert ceiling == run.plan.ceiling_usd
     assert spent <= (ceiling or 0)
     assert document["records"]["distinct"] == 60
+    assert document["findings"]["said"] == []  # its words stand in place of no label
 
 
 def test_the_judge_is_shown_the_text_with_its_label_and_the_next_tier_the_text_alone() -> None:
