@@ -185,7 +185,7 @@ def test_retries_and_escalations_are_jobs_of_their_own() -> None:
     staged = stage(
         BATCH,
         {"model": "claude-haiku-4-5"},
-        rows=12,
+        rows=60,
         answer=weak,
         faults=FaultPlan(seed=1, endings=(("0/0", "partially completed"),)),
         settings={"min_records_per_job": 1},
@@ -197,4 +197,4 @@ def test_retries_and_escalations_are_jobs_of_their_own() -> None:
     planned = read(RoundPlan, staged.machine.work.get(key), key).jobs
     assert [(job.tier, job.attempt, job.purpose) for job in planned] == [(0, 2, "retry"), (1, 1, "escalate")]
     assert [item.job for item in items] == [job.job for job in planned]
-    assert sum(job.records for job in planned) == 12
+    assert sum(job.records for job in planned) == 60
