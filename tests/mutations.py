@@ -252,6 +252,18 @@ MUTATIONS = (
         "        if data is None:\n",
     ),
     Mutation(
+        "an answer stands that the judge has not been shown",
+        "sluice/steps/check.py",
+        "        if ending.outcome is Outcome.ACCEPTED and self.run.judges_answers and not self.job.judge:\n",
+        "        if False:\n",
+    ),
+    Mutation(
+        "an answer stands by the judge's silence",
+        "sluice/steps/judge_gate.py",
+        "    if verdict.labels == (RIGHT,):\n",
+        "    if verdict.labels == (RIGHT,) or verdict.reason is not None:\n",
+    ),
+    Mutation(
         "books are not checked before they are published",
         "sluice/steps/publish.py",
         "    accounting.check_run(opened.plan, parts, jobs, sends=opened.start.judges is None)\n",

@@ -11,13 +11,13 @@ import pytest
 from sluice.budget.costs import Load, expected_usd
 from sluice.budget.whole import run_ceiling_usd
 from sluice.errors import BadTask
-from sluice.steps import rejudge
+from sluice.steps import rejudge, resume
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
 from sluice.task.tiers import Way
 from tests.faults.scenarios import LABELS, MODELS
 from tests.harness.faults import FaultPlan, WriteKill
-from tests.harness.machine import Machine
+from tests.harness.machine import Machine, TaskFailed
 
 ROWS = b"\n".join(json.dumps({"text": f"text {n} <b> & more", "id": str(n)}).encode() for n in range(60))
 JUDGE = "nova-lite"
@@ -213,3 +213,19 @@ def test_a_judge_is_refused_where_it_has_nothing_to_look_at_or_breaks_a_promise(
     with pytest.raises(BadTask) as refused:
         task(**more)
     assert [problem for problem in refused.value.problems if problem.startswith(said)], refused.value.problems
+
+
+def test_a_judge_that_may_not_be_called_stops_the_run_until_it_may() -> None:
+    """With its name and the words of the refusal; nothing is bought again, and no dearer tier is asked instead."""
+    machine = Judged(says=dict.fromkeys(range(6), "right"))
+    run = Run(machine.work, machine.begin(task(), {"a.jsonl": ROWS}))
+    denied = 403, "You don't have access to the model with the specified model ID."
+    machine.faulty.refuses = lambda model, _text: denied if JUDGE in model else None
+    with pytest.raises(TaskFailed, match=r"refused by us\.amazon\.nova-lite-v1:0: .*have access"):
+        machine.execute(run.id)
+    assert machine.asked == {(False, run.tier(0).model_id): 60}
+    machine.faulty.refuses = lambda _model, _text: None
+    resume.run(machine.services, run.id)
+    machine.finish(run.id)
+    assert {(row["status"], row["tier"]) for row in machine.rows()} == {("accepted", 0)}
+    assert machine.asked[False, run.tier(0).model_id] == 60
