@@ -292,13 +292,15 @@ class Judged:
         """The replies that prepare found, as if they had just come, but for their tokens, which were paid then."""
         if self.asked == len(self.sent):
             return
-        number = {key.encode(): n for n, key in enumerate(self.sent[self.asked :], self.asked)}
+        sent = self.sent
+        number = {key.encode(): n for n, key in enumerate(sent[self.asked :], self.asked)}
         tokens_in = tokens_out = 0
-        for key, said in read_reused(self.run, self.keys.reused):
+        for key, (text, stop, read, written) in read_reused(self.run, self.keys.reused):
             n = number.pop(key, None)
             if n is not None:
-                tokens_in, tokens_out = tokens_in + said.input_tokens, tokens_out + said.output_tokens
-                yield n, Reply(self.sent[n], said.text, said.stop, 0, 0)
+                tokens_in += read
+                tokens_out += written
+                yield n, Reply(sent[n], text, stop, 0, 0)
         self.reused_tokens = tokens_in, tokens_out
 
     def _untold(self, n: int, reply: Reply) -> tuple[int, int]:

@@ -67,6 +67,10 @@ class JobRecords:
                 if wanted is not None:
                     fresh = [line for key, line in zip(keys, fresh, strict=True) if key in wanted]
                     keys = list(map(key_of, fresh))
+                if self.known and self.known.issuperset(keys):  # as nearly always where any are
+                    if keys:
+                        yield Some(keys, [], list(map(place_in_span, fresh)), found.segment, known=True)
+                    continue
                 if self.known and not self.known.isdisjoint(keys):
                     known = [line for line in fresh if line[:KEY] in self.known]
                     fresh = [line for line in fresh if line[:KEY] not in self.known]
