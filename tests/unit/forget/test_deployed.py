@@ -21,24 +21,21 @@ from sluice.results.wanted import Wanted
 from sluice.runs.inbox import Dropped, claim_key
 from sluice.runs.keys import Keys
 from sluice.runs.settled import SettledRecord, read_settled, write_settled
-from tests.harness.canaries import canary, holders, rows_of, two_runs
+from tests.harness.canaries import COUNT, FIRST, MANY, PEOPLE, canary, holders, rows_of, shared_runs
 
 if TYPE_CHECKING:
     from sluice.aws.s3 import Store
     from tests.harness.deployed import Deployed
     from tests.harness.drive import Cloud
 
-PEOPLE = 5
-GONE = (1, 3)
-MORE = rows_of(40, PEOPLE, first=900)  # in tables that no run has read yet
-IDS = [row["id"] for row in rows_of(450, PEOPLE) + MORE if row["person"] in map(canary, GONE)]
+GONE = range(1, 11) if MANY else (1, 3)
+MORE = rows_of(40, PEOPLE, first=2 * COUNT)  # in tables that no run has read yet
+IDS = [row["id"] for row in rows_of(COUNT, PEOPLE) + MORE if row["person"] in map(canary, GONE)]
 
 
 @pytest.fixture(scope="module")
 def made() -> tuple[Cloud, list[dict[str, Any]]]:
-    cloud, _, summaries = two_runs(300, PEOPLE)
-    assert summaries[1]["settled"]["rows"] > PEOPLE
-    return cloud, summaries
+    return shared_runs()
 
 
 @pytest.fixture
@@ -128,7 +125,7 @@ def test_no_byte_of_theirs_is_in_any_object_and_every_other_row_is_as_before(sta
     lines = [key for key in sizes if key.endswith(".jsonl")]
     assert [item.size for item in newest(incoming) if item.key in lines] == [sizes[key] for key in lines]
     texts = b"".join(incoming.get(key) for key in lines).decode().split("\n")
-    rows = rows_of(300, PEOPLE) + rows_of(150, PEOPLE, first=300)
+    rows = rows_of(FIRST, PEOPLE) + rows_of(COUNT - FIRST, PEOPLE, first=FIRST)
     others = [row for row in rows if row["person"] not in map(canary, GONE)]
     assert [json.loads(line) for line in texts if line.strip()] == others
     read = [item for item in newest(incoming) if item.key in lines]
@@ -175,12 +172,12 @@ def test_what_was_said_of_rows_that_no_run_has_any_more_goes_too(
     assert {key.partition("/")[0] for key in changed - {Keys(name).settled}} == {"corrections", "athena"}
 
 
-def test_while_a_run_goes_on_nothing_is_looked_for(stack: Deployed) -> None:
+def test_while_a_run_goes_on_nothing_is_looked_for(deployed: Deployed) -> None:
     """It would write what has just been taken out."""
-    stack.begin()
-    stack.execute()
+    deployed.begin()
+    deployed.execute()
     with pytest.raises(BadRequest, match="is running: wait for its end"):
-        forget_deployed(stack.deployment, Asked.of(ids=IDS))
+        forget_deployed(deployed.deployment, Asked.of(ids=IDS))
 
 
 def test_rows_leave_lines_where_they_stand() -> None:

@@ -24,21 +24,20 @@ from sluice.quality.lessons import Head, Lesson, Source, pack_lessons
 from sluice.results.corrections import Correction, Corrections
 from sluice.results.folder import held, runs_in_folder
 from sluice.runs.keys import LessonKeys
-from tests.harness.canaries import SHARED, as_folder, canary, holders, in_folder, two_runs
+from tests.harness.canaries import MANY, PEOPLE, SHARED, as_folder, canary, holders, in_folder, shared_runs
 from tests.harness.lessons import teacher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PEOPLE = 6
-GONE = (2, 4)
+GONE = range(2, 22, 2) if MANY else (2, 4)
 WHERE = "person in (" + ", ".join(f"'{canary(person)}'" for person in GONE) + ")"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    cloud, _, summaries = two_runs(300, PEOPLE)
+    cloud, summaries = shared_runs()
     out = tmp_path_factory.mktemp("made") / "out"
     out.mkdir()
     as_folder(cloud, summaries, out)
@@ -52,7 +51,7 @@ def out(made: Path, tmp_path: Path) -> Path:
     shutil.copytree(made, found)
     log = Corrections(Folder("", found), "t")
     rows = {row["id"]: row for row in rows_in(found)}
-    for n, name in enumerate(("kanary02q-id2", "kanary01q-id1", "kanary04q-id10", "kanary02q-id86")):
+    for n, name in enumerate(f"{canary(number % PEOPLE)}-id{number}" for number in (2, 1, 10, 86)):
         row, note = rows[name], f"{name.partition('-')[0]} asked"
         place = {key: row[key] for key in ("source", "line", "record", "id")}
         said = Correction(**place, by=f"p{n}", at="2026-11-28T10:00:00+00:00", run="r", labels=["blue"], note=note)
