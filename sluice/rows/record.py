@@ -298,8 +298,11 @@ class Buckets:
 
     def take(self, other: Buckets) -> None:
         """Take all rows of another, and leave it empty."""
-        for name, group in other.groups.items():
-            self.groups[name] += group
+        if self.rows:
+            for name, group in other.groups.items():
+                self.groups[name] += group
+        else:  # as nearly always: spans are of one object
+            self.groups = other.groups
         self.unsent |= other.unsent
         for reason, count in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + count
