@@ -13,7 +13,6 @@ from sluice.errors import Stop
 from sluice.quality.lessons import Head, Lesson, Source, changed, fingerprint, pack_lessons, unpack_lessons
 from sluice.quality.teacher import teacher_for
 from sluice.reasons import Outcome
-from sluice.results.merging import attempts_in
 from sluice.runs.keys import LESSONS, LessonKeys
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.texts import drawn_texts, first_sights
@@ -135,6 +134,8 @@ def _escalated(opened: Run, drawn: set[str]) -> Iterator[Lesson]:
 
 
 def _oracle_answers(opened: Run, shard: int, drawn: set[str]) -> dict[str, tuple[str, ...]]:
+    from sluice.results.merging import attempts_in  # noqa: PLC0415 - Arrow, which a learned tier's answers do without
+
     last, found = len(opened.start.tiers) - 1, dict[str, tuple[str, ...]]()
     for key, _ in opened.store.keys(opened.keys.answers(shard)):
         attempts = attempts_in(opened.store.get(key))

@@ -30,7 +30,6 @@ from sluice.reasons import TRANSPORT, Reason
 from sluice.results.published import Published
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import Keys
-from sluice.steps.learn import UNTAUGHT
 from sluice.task.file import parse_task
 from tests.faults.invariants import judge_run
 from tests.faults.scenarios import Scenario, draw_plan
@@ -234,14 +233,8 @@ def lost_problems(task: Task, key: str, ended: Ended) -> Iterator[str]:
 
 
 def model_of(ended: Ended) -> bytes:
-    """The learned model of a run, but for how long it took to teach."""
-    kept = ended.machine.work.get(Keys(ended.run).learned)
-    if kept.startswith(UNTAUGHT):
-        return kept
-    _magic, _digest, head, body = kept.split(b"\n", 3)
-    told = json.loads(head)
-    told["taught_by"].pop("seconds")
-    return json.dumps(told).encode() + body
+    """The learned model of a run."""
+    return ended.machine.work.get(Keys(ended.run).learned)
 
 
 def taught(ended: Ended) -> dict[str, str | None]:

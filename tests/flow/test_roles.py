@@ -23,6 +23,7 @@ from sluice.local.rights import WHY
 from sluice.local.runner import Request, prepare
 from sluice.local.synthesis import load, synthesized
 from sluice.local.template import Template, arn_of
+from sluice.results.corrections import Correction, Corrections
 from sluice.task.file import load_task, parse_task
 from tests.faults.chaos import run_plan
 from tests.faults.scenarios import draw_plan, draw_scenario
@@ -203,6 +204,7 @@ def under_faults(whole: Path, ledgers: Path) -> list[Verdict]:
         learned_under_faults(roles)
         audited(roles)
         unlabelled(roles)
+        corrected(roles)
     return verdicts + run(range(IN_PARTS, SEEDS))
 
 
@@ -244,6 +246,17 @@ def unlabelled(roles: Roles) -> None:
         machine.execute(
             machine.begin(parse_task(task, "roles"), {"a.jsonl": jsonl([{"text": f"{n}"} for n in range(400)])})
         )
+
+
+def corrected(roles: Roles) -> None:
+    """A run of a task about whose rows people have said something."""
+    task: dict[str, Any] = {"name": "roles", "input": {"text": "text"}, "labels": ["red", "green"]}
+    task |= {"tiers": [{"model": "nova-micro"}]}
+    machine = Machine(FaultPlan(), lambda *_: '{"label": "red", "confidence": "certain"}', {})
+    said = Correction(source="s3://a/b", line=1, record="0" * 32, by="ann", at="2026-11-20T10:00:00+00:00", run="r")
+    Corrections(machine.results, "roles").add([said])
+    roles.watch(machine)
+    machine.finish(machine.begin(parse_task(task, "roles"), {"a.jsonl": b'{"text": "a"}\n'}))
 
 
 def on_the_cloud(flow: Flow) -> None:
