@@ -18,8 +18,8 @@ class Counts(Document, frozen=True, kw_only=True):
     `judge`: the job is the judge's, about answers of the tier: what it accepts and passes on are those, and `said` is
     how often it called them what. `again`: the job is about records that the tier before, or this one, had refused.
     `fatal`: why all of them were refused, or those since access ended, if so. `fillers` are requests without a
-    record, sent to reach the least number of a batch job: they are in no other figure but `cost_usd`. Of a job of
-    `repeats`, answers that are compared and stand nowhere, all else is 0 likewise. `reused` records had their reply
+    record, sent to reach the least number of a batch job: they are in no other figure but `cost_usd`. A job of
+    `repeats`, answers that are compared and stand nowhere, has tokens and no records. `reused` records had their reply
     from an earlier run: `reused_tokens` are what it took then, `saved_usd` what it would cost today. `moved`: of those
     held back the records that start at a later tier, by that tier: by a route, or since their text is too long for
     this one.

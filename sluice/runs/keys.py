@@ -122,7 +122,7 @@ class Keys:
 
     def job_of(self, answer: str) -> int:
         """The number of the job that an object of answers, or of those to drawn records, came from."""
-        return int(answer.rpartition("-")[2].removesuffix(".arrow"))
+        return int(answer.rpartition("-")[2].partition(".")[0])
 
     def pending(self, round_: int, job: int, tier: int, attempt: int, why: str) -> str:
         return f"{self.root}/pending/{round_:02d}-{job:05d}-{tier}-{attempt}-{why}.txt"

@@ -40,7 +40,7 @@ from sluice.runs.state import HIGHEST, Place
 from sluice.steps import score_gate
 from sluice.steps.counted import STORED, Counted, among, places_of, stored
 from sluice.steps.drawing import drawn_answers
-from sluice.steps.repeats import repeated_answers
+from sluice.steps.repeats import repeats_of
 from sluice.steps.services import Run
 
 if TYPE_CHECKING:
@@ -282,11 +282,11 @@ def _above_it(row: SampledRow, threshold: Place | None) -> bool:
 
 
 def _all_told(opened: Run, answers: DrawnAnswers, sampled: list[tuple[SampledRow, DrawnRow]]) -> list[SampledAnswer]:
-    gold, repeated, told = opened.draws.gold or [None] * len(sampled), repeated_answers(opened), []
+    gold, repeated, told = opened.draws.gold or [None] * len(sampled), repeats_of(opened), []
     for (row, drawn), said in zip(sampled, gold, strict=True):
         found = _told(drawn, answers, row, said)
         if drawn.key in repeated:  # of rows of one record the first
-            found = msgspec.structs.replace(found, repeated=True, again=repeated.pop(drawn.key))
+            found = msgspec.structs.replace(found, repeated=True, again=repeated.pop(drawn.key).labels)
         told.append(found)
     return told
 

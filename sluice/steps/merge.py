@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.findings import FindingsCount
 from sluice.results.merging import Joined, Place, RowJoin, attempts_in, join_attempts, read_firsts
+from sluice.results.more import with_more
 from sluice.results.settled import PEOPLE
 from sluice.results.settling import with_settled
 from sluice.results.standing import Measured, Standing
@@ -24,6 +25,7 @@ from sluice.rows.record import KEY, PLACE, SENT
 from sluice.runs.books import PartBooks
 from sluice.runs.document import read
 from sluice.runs.state import End
+from sluice.steps.repeats import repeats_of
 from sluice.steps.scores import scores_of
 from sluice.steps.selection import place_of, shard_of, shard_rows
 from sluice.steps.services import Run
@@ -105,6 +107,7 @@ class _Merge:
         asked = join_attempts(run.task, run.start, found, firsts, end.reason, standing_of(run, part.shard, found))
         settled = [record for record in run.settled if shard_of(run.plan, record.record) == part.shard]
         records = with_settled(run.task, asked, settled)
+        records = with_more(records, {key: (*each.tokens, each.usd) for key, each in repeats_of(run).items()})
         pa.default_memory_pool().release_unused()  # what joining the attempts took, rows will want
         uris = [item.uri for item in run.inputs.inputs]
         self.rows = RowJoin(run.task, run.start, uris, records)

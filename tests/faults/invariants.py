@@ -214,7 +214,7 @@ def books_problems(machine: Machine, run: str, summary: dict[str, Any], rows: li
     filled, told = fillers(machine, run), summary["fillers"]
     if (told["input_tokens"], told["output_tokens"]) != filled[:2] or not math.isclose(told["cost_usd"], filled[2]):
         yield f"the outputs' fillers took {filled}, run.json says {told}"
-    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"] - filled[2] - twice[2])):
+    for name, figure in (("the rows", shown[2]), ("run.json", summary["cost_usd"] - filled[2])):
         if not math.isclose(figure, usd, rel_tol=1e-6, abs_tol=1e-12):
             yield f"the outputs cost {usd}, {name} say {figure}"
     yield from measured_problems(machine, summary)
@@ -241,7 +241,7 @@ def measured_problems(machine: Machine, summary: dict[str, Any]) -> Iterator[str
 def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, int, float]:
     """Tokens and dollars of the outputs of all jobs, one reply a record: its first answer, else its first error.
 
-    Jobs that ask once more what was asked are counted apart: all others, or these alone.
+    `repeats`: of jobs alone that ask once more what was asked.
     """
     tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
     tokens_in = tokens_out = 0
@@ -252,7 +252,7 @@ def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, 
             continue
         counts = json.loads(machine.work.get(key))
         price, kind = tiers[counts["tier"]]["price"], counts["transport"]
-        if kind == LEARNED or (counts["purpose"] == "repeat") != repeats:  # asks nobody, or belongs to the other count
+        if kind == LEARNED or (repeats and counts["purpose"] != "repeat"):  # asks nobody
             continue
         got = list(replies(machine, root).values())
         sums = [sum(usage[n] for usage in got) for n in (0, 1)]
