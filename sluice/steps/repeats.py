@@ -98,6 +98,8 @@ def keep_repeats(run: Run, item: JobItem, job: PlannedJob, prepared: Prepared, e
 def repeats_of(run: Run) -> dict[str, Repeat]:
     """The records that the oracle was asked about once more, by key; of jobs that were settled."""
     found: dict[str, Repeat] = {}
+    if run.task.quality is None:  # each part of a run asks: others pay for no look
+        return found
     for key, _ in run.store.keys(run.keys.repeats_prefix):
         if run.store.exists(run.keys.counts_of(key)):
             found |= decode(run.store.get(key), dict[str, Repeat])
