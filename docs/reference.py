@@ -15,7 +15,8 @@ from sluice.api.rows import Rows
 from sluice.api.tasks import Inputs
 from sluice.deployment.standing import Standing
 from sluice.deployment.submission import Swept
-from sluice.forecast.estimate import Forecast, TierForecast
+from sluice.forecast.estimate import Forecast
+from sluice.forecast.parts import TierForecast
 from sluice.forecast.pilot import Findings
 from sluice.forecast.trial import Pilot
 from sluice.quality.intervals import Share

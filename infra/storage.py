@@ -15,7 +15,7 @@ from infra.options import Encryption, Removal
 from infra.permissions import allow
 from sluice.results.corrections import FOLDER
 from sluice.runs.inbox import SUBMITTED
-from sluice.runs.keys import AUDITS, LEARNED, REPLIES, REQUESTS, SAMPLES
+from sluice.runs.keys import AUDITS, LEARNED, REPLIES, REQUESTS, SAMPLES, VECTORS
 from sluice.task.tiers import MAX_REUSE_DAYS
 
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ class Storage(Construct):
         _allow_objects(function, self.work, AUDITS, "s3:GetObject", "s3:PutObject")
 
     def grant_lessons(self, *, learns: lambda_.Function, keeps: lambda_.Function) -> None:
-        """Let a function read what earlier runs have to teach, and one keep what a run has; nothing is taken away."""
+        """Let a function read word vectors and what earlier runs have to teach, and one keep what a run has."""
         _allow_objects(learns, self.work, LEARNED, "s3:GetObject")
+        _allow_objects(learns, self.work, VECTORS, "s3:GetObject")
         _allow_objects(keeps, self.work, LEARNED, "s3:PutObject")
 
     def grant_samples(self, function: lambda_.Function) -> None:

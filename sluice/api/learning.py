@@ -19,11 +19,12 @@ from sluice.quality.learned import read, write
 from sluice.quality.lessons import Head, fingerprint, pack_lessons
 from sluice.quality.teacher import teacher_for
 from sluice.quality.teaching import lessons_of, teacher_in
+from sluice.quality.vectors import Vectors, read_text
 from sluice.results.folder import DRAWS
 from sluice.results.origin import stand_in
 from sluice.runs.document import read as read_document
 from sluice.runs.drawn import Draws
-from sluice.runs.keys import LEARNED, LessonKeys
+from sluice.runs.keys import LEARNED, LessonKeys, vectors_key
 from sluice.task.task import Task
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def learn(
             input; only uniformly drawn rows (`audit`, `quality`) say how good the model is.
         out: the folder of learned models: the file is `<out>/<task>/<version>.bin`, and beside it `<version>.json` has
             what is returned. What taught it lies below, where the task's next runs on this machine take it up, if the
-            folder is `learned` in the directory that they are begun in.
+            folder is `learned` in the directory that they are begun in. Word vectors (`bring_vectors`) are looked for
+            beside it.
         upload: the work bucket of a deployment, whose runs of the task are to take it up.
 
     Returns:
@@ -76,7 +78,8 @@ def learn(
         answers = run.summary.get("answers", "")
         by_run.append({"run_id": run.published.run, "answers": answers, "lessons": dict(sorted(sources.items()))})
         lessons += found
-    model, _ = teach(lessons, teacher)
+    brought = Path(out).parent / vectors_key(known.name)
+    model, _ = teach(lessons, teacher, Vectors.read(brought.read_bytes()) if brought.is_file() else None)
     seconds = time.monotonic() - began
     kept = write(model)
     version = blake2b(kept, digest_size=6).hexdigest()
@@ -98,6 +101,55 @@ def learn(
     write_whole(folder / f"{version}.bin", kept)
     write_whole(folder / f"{version}.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     return {**told, "path": str(folder / f"{version}.bin")}
+
+
+def bring_vectors(
+    task: Task | str | Path, path: str | Path, out: str | Path = ".", *, upload: Store | None = None
+) -> dict[str, Any]:
+    """Bring word vectors of one's own for a task's learned model: `<out>/vectors/<task>.bin`.
+
+    Args:
+        task: a task, its name in the folder `tasks`, or the path of its file.
+        path: a text file of word vectors, as word2vec, GloVe and fastText write them; it may be packed by gzip.
+        out: the project, in which runs on this machine are begun.
+        upload: the work bucket of a deployment, whose runs of the task are to take them up.
+
+    Returns:
+        The task, how many words and dimensions were kept, how many bytes they take, and the path.
+
+    Raises:
+        BadTask: the task has mistakes.
+        BadRequest: the file cannot be read, or a line of it is no word with its numbers.
+
+    """
+    known = task if isinstance(task, Task) else load_task(task)
+    vectors = read_text(Path(path))
+    kept, key = vectors.write(), vectors_key(known.name)
+    write_whole(Path(out) / key, kept)
+    if upload is not None:
+        upload.put(key, kept)
+    return {"task": known.name, **vectors.facts(), "bytes": len(kept), "path": str(Path(out) / key)}
+
+
+def remove_vectors(task: Task | str | Path, out: str | Path = ".", *, upload: Store | None = None) -> dict[str, Any]:
+    """Take a task's word vectors away again, from the project and, with `upload`, from a deployment's work bucket.
+
+    Returns:
+        The task, and which of its files were there.
+
+    Raises:
+        BadTask: the task has mistakes.
+
+    """
+    known = task if isinstance(task, Task) else load_task(task)
+    path, removed = Path(out) / vectors_key(known.name), []
+    if path.is_file():
+        path.unlink()
+        removed.append(str(path))
+    if upload is not None and upload.exists(vectors_key(known.name)):
+        upload.delete([vectors_key(known.name)])
+        removed.append(vectors_key(known.name))
+    return {"task": known.name, "removed": removed}
 
 
 def _packed(

@@ -8,11 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sluice.api.learning import learn
+from sluice.api.learning import bring_vectors, learn, remove_vectors
 from sluice.cli.exits import ExitCode, print_json
 from sluice.cli.plan import section
 from sluice.cli.summary import page_console
-from sluice.figures import duration, percent, short_model
+from sluice.figures import duration, percent, short_model, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +35,20 @@ def print_learned(
         print_json(told)
     else:
         page_console().print(Group(*sections(told)), soft_wrap=False)
+    return ExitCode.SUCCEEDED
+
+
+def print_vectors(task: str, file: Path | None, upload: Store | None, *, as_json: bool) -> ExitCode:
+    """Bring word vectors, or take them away where there is no file, and say so."""
+    told = remove_vectors(task, upload=upload) if file is None else bring_vectors(task, file, upload=upload)
+    if as_json:
+        print_json(told)
+    elif file is None:
+        page_console().print(f"removed {', '.join(told['removed'])}" if told["removed"] else "there were none")
+    else:
+        page_console().print(
+            f"{told['words']:,} words of {told['dimensions']:,} numbers, {size(told['bytes'])}: {told['path']}"
+        )
     return ExitCode.SUCCEEDED
 
 

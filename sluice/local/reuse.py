@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluice.files import write_whole
 from sluice.results.corrections import FOLDER
-from sluice.runs.keys import AUDITS, LEARNED, LESSONS, REPLIES, SAMPLES, is_over
+from sluice.runs.keys import AUDITS, LEARNED, LESSONS, REPLIES, SAMPLES, is_over, vectors_key
 
 if TYPE_CHECKING:
     from sluice.local.cloud import LocalCloud
@@ -27,6 +27,8 @@ class KeptRuns:
         # What `sluice learn` has written into the project.
         self.taught = sorted(Path(LEARNED, task.name).rglob(f"[!.]*{LESSONS}")) if task.gives_scores else []
         self.prefixes = [f"{folder}/{task.name}/" for folder, wanted in kept.items() if wanted]
+        # Word vectors of the project's own, for a model that a run teaches.
+        self.vectors = [path] if task.gives_scores and (path := Path(vectors_key(task.name))).is_file() else []
         self.said = f"{FOLDER}/{task.name}/"
 
     def bring(self) -> None:
@@ -39,7 +41,7 @@ class KeptRuns:
                 (self.out / key).unlink()
             else:
                 self.cloud.upload(self.out / key, self.cloud.bucket("SLUICE_WORK_BUCKET"), key)
-        for path in self.taught:
+        for path in (*self.taught, *self.vectors):
             self.cloud.upload(path, self.cloud.bucket("SLUICE_WORK_BUCKET"), path.as_posix())
 
     def take(self) -> None:

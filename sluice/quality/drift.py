@@ -89,10 +89,10 @@ class Profile:
 
 def _shares(counts: Rows, which: NDArray[np.bool_]) -> Floats:
     """Of each row the share of its features that are among these; 0 of a row without any."""
-    lengths = counts.lengths()
-    rows = np.repeat(np.arange(len(counts)), lengths)
-    found = np.bincount(rows, which[counts.columns], minlength=len(counts))
-    shares: Floats = found / np.maximum(lengths, 1)
+    spelt = counts.columns < len(which)  # behind them stand word vectors
+    rows = np.repeat(np.arange(len(counts)), counts.lengths())[spelt]
+    found = np.bincount(rows, which[counts.columns[spelt]], minlength=len(counts))
+    shares: Floats = found / np.maximum(np.bincount(rows, minlength=len(counts)), 1)
     return shares
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Places = NDArray[np.int64]
 
-SLOT_BITS = 20  # of the table of slots
+SLOT_BITS = 20  # of the table of slots; columns behind them are the dimensions of word vectors, where there are any
 WORDS = 1 << (SLOT_BITS - 1)  # from this slot on lie tokens and their pairs, below it n-grams of characters
 HEAD, TAIL = 1_000, 500  # characters of a longer text that are read: from its beginning, and from its end
 GRAMS = range(2, 6)  # characters
 SEEN = 2  # rows, from which on a feature can teach anything about another row
 WORD_WORTH = 1.5  # of tokens and pairs beside n-grams, of which there are ten times as many
+VECTOR_WORTH = 1.0  # of what words mean beside how they are spelt: the length of that part of a row
 BATCH = 400_000  # characters that are laid out at once, which bounds memory
 
 # Odd numbers of 64 bits without a pattern (digits of pi and of the golden ratio): any would do, these stay.
@@ -63,36 +64,58 @@ class Rows(NamedTuple):
         return Rows(starts, self.columns[at], self.values[at])
 
 
+class WordVectors(Protocol):
+    """What looks up the vectors of words by their hashes (sluice.quality.vectors)."""
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has."""
+
+    def sums(self, hashes: Hashes, rows: Places, count: int) -> NDArray[np.float32]:
+        """Of each of `count` texts the sum of its words' vectors; `rows` has the text of each hash, ascending."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The slots that a model knows, ascending, and what each is worth: its inverse document frequency."""
+    """The slots that a model knows, ascending, and what each is worth: its inverse document frequency.
+
+    Behind their columns stand those of word vectors, as many as they have `dimensions`.
+    """
 
     slots: NDArray[np.int32]
     worth: NDArray[np.float32]
+    dimensions: int = 0
+
+    def __len__(self) -> int:
+        """How many columns."""
+        return len(self.slots) + self.dimensions
 
     @classmethod
-    def of(cls, counts: Rows, most: int) -> Vocabulary:
+    def of(cls, counts: Rows, most: int, dimensions: int = 0) -> Vocabulary:
         """The slots that stand in two rows or more; of too many, those in the most rows."""
-        rows = np.bincount(counts.columns, minlength=1 << SLOT_BITS)
+        rows = np.bincount(counts.columns, minlength=1 << SLOT_BITS)[: 1 << SLOT_BITS]
         slots = np.flatnonzero(rows >= SEEN)
         if len(slots) > most:
             slots = np.sort(slots[np.argsort(-rows[slots], kind="stable")[:most]])
         worth = np.log((1 + len(counts)) / (1 + rows[slots])) + 1
         worth[slots >= WORDS] *= WORD_WORTH
-        return cls(slots.astype(np.int32), worth.astype(np.float32))
+        return cls(slots.astype(np.int32), worth.astype(np.float32), dimensions)
 
     def weigh(self, counts: Rows) -> Rows:
         """The known slots of each row as columns from 0, in rows of length 1; one that has none of them is empty."""
-        place = np.full(1 << SLOT_BITS, -1, np.int32)
+        place = np.full((1 << SLOT_BITS) + self.dimensions, -1, np.int32)
         place[self.slots] = np.arange(len(self.slots), dtype=np.int32)
+        place[1 << SLOT_BITS :] = np.arange(len(self.slots), len(self), dtype=np.int32)
         columns = place[counts.columns]
         known = columns >= 0
         starts = _starts(known.astype(np.int64))[counts.starts]
-        columns = columns[known]
-        values = (1 + np.log(counts.values[known])) * self.worth[columns]
-        row = np.repeat(np.arange(len(counts)), np.diff(starts))
-        length = np.sqrt(np.bincount(row, values * values, minlength=len(counts)))
-        return Rows(starts, columns, (values / length[row]).astype(np.float32))
+        columns, values = columns[known], counts.values[known]
+        counted = columns < len(self.slots)
+        values[counted] = (1 + np.log(values[counted])) * self.worth[columns[counted]]
+        row = np.repeat(np.arange(len(counts)), np.diff(starts))[counted]
+        length = np.sqrt(np.bincount(row, values[counted] * values[counted], minlength=len(counts)))
+        values[counted] /= length[row]
+        return Rows(starts, columns, values.astype(np.float32, copy=False))
 
 
 def plain(text: str) -> str:
@@ -105,9 +128,12 @@ def plain(text: str) -> str:
     return text.lower()
 
 
-def count(texts: Sequence[str]) -> Rows:
-    """How often each slot's feature stands in each text: values are counts, columns slots below 2**SLOT_BITS."""
-    parts = [_counted(batch) for batch in _batches(texts)]
+def count(texts: Sequence[str], vectors: WordVectors | None = None) -> Rows:
+    """How often each slot's feature stands in each text: values are counts, columns slots below 2**SLOT_BITS.
+
+    With word vectors each text that has a known word has their sum behind its slots, in length VECTOR_WORTH.
+    """
+    parts = [_counted(batch, vectors) for batch in _batches(texts)]
     if not parts:
         return Rows(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     lengths = np.concatenate([part.lengths() for part in parts])
@@ -136,18 +162,42 @@ class _Laid(NamedTuple):
     rows: Places  # the text of each token
 
 
-def _counted(texts: list[str]) -> Rows:
+def _counted(texts: list[str], vectors: WordVectors | None) -> Rows:
     laid = _lay(texts)
     if not len(laid.rows):
         return Rows(np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    found = np.concatenate([*_tokens(laid), *_grams(laid)])
+    words = _words(laid)
+    found = np.concatenate([*_tokens(words, laid.rows), *_grams(laid)])
     found.sort()
     at = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
     counts = np.diff(np.append(at, len(found)))
     kept = found[at]
     starts = np.searchsorted(kept, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(SLOT_BITS))
     columns = (kept & np.uint64((1 << SLOT_BITS) - 1)).astype(np.int32)
-    return Rows(starts.astype(np.int64), columns, counts.astype(np.float32))
+    counted = Rows(starts.astype(np.int64), columns, counts.astype(np.float32))
+    return counted if vectors is None else _beside(counted, vectors.sums(words, laid.rows, len(texts)))
+
+
+def _beside(counted: Rows, sums: NDArray[np.float32]) -> Rows:
+    """The same rows, behind each the sum of its words' vectors; a text of unknown words has none."""
+    length = np.sqrt(np.square(sums).sum(1))
+    some = np.flatnonzero(length)
+    dimensions = sums.shape[1]
+    lengths = counted.lengths()
+    starts = _starts(lengths + np.where(length > 0, dimensions, 0))
+    columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+    at = np.repeat(starts[:-1] - counted.starts[:-1], lengths) + np.arange(len(counted.columns))
+    columns[at], values[at] = counted.columns, counted.values
+    behind = ((starts[:-1] + lengths)[some, None] + np.arange(dimensions)).ravel()
+    columns[behind] = np.tile(np.arange(1 << SLOT_BITS, (1 << SLOT_BITS) + dimensions, dtype=np.int32), len(some))
+    values[behind] = (sums[some] * (VECTOR_WORTH / length[some, None])).ravel()
+    return Rows(starts, columns, values)
+
+
+def words_of(texts: Sequence[str]) -> tuple[Hashes, Places]:
+    """The hash of each token of some short texts, and the text that has it."""
+    laid = _lay([plain(text) for text in texts])
+    return (_words(laid), laid.rows) if len(laid.rows) else (np.zeros(0, np.uint64), laid.rows)
 
 
 def _lay(texts: list[str]) -> _Laid:
@@ -185,14 +235,19 @@ def _kind(point: int) -> int:
 _ASCII = np.fromiter(map(_kind, range(128)), np.uint8, 128)
 
 
-def _tokens(laid: _Laid) -> Iterator[Hashes]:
-    """Tokens, and pairs of tokens that follow each other in a text."""
+def _words(laid: _Laid) -> Hashes:
+    """The hash of each token."""
     within = np.arange(len(laid.characters) - 1) - np.repeat(laid.marks[:-1], np.diff(laid.marks))
     powers = np.cumprod(np.full(int(within.max()) + 1, _ROLL))
-    words = np.add.reduceat(laid.characters[:-1] * powers[within], laid.marks[:-1])
-    yield _placed(words, laid.rows, _WORD)
-    together = laid.rows[1:] == laid.rows[:-1]
-    yield _placed((words[:-1] * _PAIR + words[1:])[together], laid.rows[1:][together], _WORD_PAIR)
+    words: Hashes = np.add.reduceat(laid.characters[:-1] * powers[within], laid.marks[:-1])
+    return words
+
+
+def _tokens(words: Hashes, rows: Places) -> Iterator[Hashes]:
+    """Tokens, and pairs of tokens that follow each other in a text."""
+    yield _placed(words, rows, _WORD)
+    together = rows[1:] == rows[:-1]
+    yield _placed((words[:-1] * _PAIR + words[1:])[together], rows[1:][together], _WORD_PAIR)
 
 
 def _grams(laid: _Laid) -> Iterator[Hashes]:

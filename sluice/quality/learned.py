@@ -9,7 +9,8 @@ the bytes of four arrays, little-endian and in C order: `slots` (int32, of sluic
 `bias` (float32) and `weights` (float16, slots by labels). The JSON holds the teacher (model, a digest of its prompt,
 labels, how many of them a row gets, pack), the labels that were taught (columns of the weights), by what they were
 taught, the calibrator of the model's own answers, the score of first-tier answers where there is one, and how many
-slots there are. Nothing in it is code.
+slots there are. Where word vectors teach, it holds how many `dimensions` they have, the weights have as many rows more,
+and behind the arrays stands the file of the vectors (sluice.quality.vectors). Nothing in it is code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,9 +31,10 @@ from sluice.quality.features import Vocabulary, count
 from sluice.quality.intervals import share_of_clusters
 from sluice.quality.lessons import Source, Teacher, changed
 from sluice.quality.linear import Linear, fit
+from sluice.quality.vectors import Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,10 +96,15 @@ class Learned:
     calibrator: Calibrator
     taught_by: dict[str, Any] = field(default_factory=dict)
     score: dict[str, Any] | None = None
+    vectors: Vectors | None = None
+
+    def count(self, texts: Sequence[str]) -> Rows:
+        """The features of texts, as `probabilities_of` and `answer_of` take them."""
+        return count(texts, self.vectors)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each of `labels` for each text, texts by labels: before calibration."""
-        return self.probabilities_of(count(texts))
+        return self.probabilities_of(self.count(texts))
 
     def probabilities_of(self, counts: Rows) -> Floats:
         """The same of texts whose features have been counted."""
@@ -104,7 +112,7 @@ class Learned:
 
     def answer(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float]]:
         """The labels of each text in the task's order, and how likely the teacher gives the same."""
-        return self.answer_of(count(texts))
+        return self.answer_of(self.count(texts))
 
     def answer_of(self, counts: Rows) -> list[tuple[tuple[str, ...], float]]:
         """The same of texts whose features have been counted."""
@@ -129,19 +137,21 @@ class Learned:
         return tuple(self.labels[at] for at in np.flatnonzero(mask).tolist())
 
 
-def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
+def learn(lessons: Iterable[Lesson], teacher: Teacher, vectors: Vectors | None = None) -> tuple[Learned, Drawn]:
     """Teach a model: byte for byte the same from the same lessons in any order, on one architecture and numpy.
+
+    Word vectors are one more view of a text, beside how its words are spelt.
 
     Raises:
         BadRequest: there are too few drawn records or labels, or too many labels.
     """
     records = _records(lessons, teacher)
     labels = _taught_labels(records, teacher)
-    counts = count([record.text for record in records])
+    counts = count([record.text for record in records], vectors)
     targets, _ = _mask(labels, [record.labels for record in records])
-    most = MOST_WEIGHTS // len(labels)
-    drawn = _drawn(records, counts, targets, most, teacher)
-    vocabulary, linear = _fit(counts, targets, most, teacher)
+    fit_to = partial(_fit, dimensions=0 if vectors is None else vectors.dimensions, teacher=teacher)
+    drawn = _drawn(records, counts, targets, fit_to)
+    vocabulary, linear = fit_to(counts, targets)
     calibrator, agreement = _own_agreement(drawn, labels, teacher)
     taught_by = {
         "records": len(records),
@@ -152,7 +162,9 @@ def learn(lessons: Iterable[Lesson], teacher: Teacher) -> tuple[Learned, Drawn]:
     }
     if any(record.earlier for record in records):
         taught_by["here"] = agreement.get("here")
-    return Learned(teacher, labels, vocabulary, linear, calibrator, taught_by), drawn
+    if vectors is not None:
+        taught_by["vectors"] = vectors.facts()
+    return Learned(teacher, labels, vocabulary, linear, calibrator, taught_by, vectors=vectors), drawn
 
 
 def own_answers(probabilities: Floats, teacher: Teacher) -> Mask:
@@ -201,6 +213,9 @@ def write(model: Learned) -> bytes:
         "score": model.score,
         "features": len(model.vocabulary.slots),
     }
+    if model.vectors is not None:
+        head["dimensions"] = model.vectors.dimensions
+        body += model.vectors.write()
     told = json.dumps(head, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" + body
     return MAGIC + _digest(told) + told
 
@@ -223,15 +238,17 @@ def read(kept: bytes, teacher: Teacher) -> Learned:
     if was != teacher:
         raise BadRequest(f"the learned model was taught by another teacher: {changed(was, teacher)}; teach it again")
     labels = tuple(head["labels"])
-    slots, worth, bias, weights = _arrays(memoryview(kept)[end + 1 :], head["features"], len(labels))
+    body, dimensions = memoryview(kept)[end + 1 :], head.get("dimensions", 0)
+    (slots, worth, bias, weights), behind = _arrays(body, head["features"], dimensions, len(labels))
     return Learned(
         teacher=was,
         labels=labels,
-        vocabulary=Vocabulary(slots, worth),
+        vocabulary=Vocabulary(slots, worth, dimensions),
         linear=Linear(weights, bias, was.several),
         calibrator=Calibrator.read(head["calibrator"]),
         taught_by=head["taught_by"],
         score=head["score"],
+        vectors=Vectors.read(body[behind:]) if dimensions else None,
     )
 
 
@@ -239,14 +256,16 @@ def _digest(told: bytes | memoryview) -> bytes:
     return blake2b(told, digest_size=DIGEST).hexdigest().encode() + b"\n"
 
 
-def _arrays(body: memoryview, features: int, labels: int) -> list[NDArray[Any]]:
-    shapes = {"slots": (features,), "worth": (features,), "bias": (labels,), "weights": (features, labels)}
+def _arrays(body: memoryview, features: int, dimensions: int, labels: int) -> tuple[list[NDArray[Any]], int]:
+    """The arrays, and where they end."""
+    wide = (features + dimensions, labels)
+    shapes = {"slots": (features,), "worth": (features,), "bias": (labels,), "weights": wide}
     found, at = [], 0
     for name, kind in ARRAYS.items():
         values = int(np.prod(shapes[name]))
         found.append(np.frombuffer(body, kind, values, at).reshape(shapes[name]))
         at += found[-1].nbytes
-    return found
+    return found, at
 
 
 class _Record(NamedTuple):
@@ -312,12 +331,17 @@ def _mask(labels: Sequence[str], answers: Sequence[Iterable[str]]) -> tuple[Mask
     return mask, untaught
 
 
-def _fit(counts: Rows, targets: Mask, most: int, teacher: Teacher) -> tuple[Vocabulary, Linear]:
-    vocabulary = Vocabulary.of(counts, most)
-    return vocabulary, fit(vocabulary.weigh(counts), targets, len(vocabulary.slots), several=teacher.several)
+def _fit(counts: Rows, targets: Mask, dimensions: int, teacher: Teacher) -> tuple[Vocabulary, Linear]:
+    vocabulary = Vocabulary.of(counts, MOST_WEIGHTS // targets.shape[1] - dimensions, dimensions)
+    return vocabulary, fit(vocabulary.weigh(counts), targets, len(vocabulary), several=teacher.several)
 
 
-def _drawn(records: Sequence[_Record], counts: Rows, targets: Mask, most: int, teacher: Teacher) -> Drawn:
+def _drawn(
+    records: Sequence[_Record],
+    counts: Rows,
+    targets: Mask,
+    fit_to: Callable[[Rows, Mask], tuple[Vocabulary, Linear]],
+) -> Drawn:
     """Answers out of fold, of as many folds as it takes to hold enough records out: first of those of this run."""
     places = np.array([at for at, record in enumerate(records) if record.truth is not None])
     earlier = np.array([records[at].earlier for at in places.tolist()])
@@ -331,7 +355,7 @@ def _drawn(records: Sequence[_Record], counts: Rows, targets: Mask, most: int, t
         if not len(held):
             continue
         others = np.setdiff1d(np.arange(len(records)), held)
-        vocabulary, linear = _fit(counts.take(others), targets[others], most, teacher)
+        vocabulary, linear = fit_to(counts.take(others), targets[others])
         found[folds == fold] = linear.probabilities(vocabulary.weigh(counts.take(held)))
     drawn = [records[at] for at in places.tolist()]
     return Drawn(

@@ -16,7 +16,6 @@ import numpy as np
 
 from sluice.errors import BadRequest
 from sluice.quality.calibration import Calibrator, calibrate, log_odds
-from sluice.quality.features import count
 from sluice.quality.learned import FEWEST_DRAWN, FOLDS, chances
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Score:
 
     def of(self, model: Learned, texts: Sequence[str], answers: Sequence[FirstAnswer]) -> Floats:
         """The probability, between 0 and 1, that the oracle gives each answer."""
-        return self.of_counted(model, count(texts), answers)
+        return self.of_counted(model, model.count(texts), answers)
 
     def of_counted(self, model: Learned, counts: Rows, answers: Sequence[FirstAnswer]) -> Floats:
         """The same of texts whose features have been counted."""

@@ -42,6 +42,7 @@ class RunTaught(msgspec.Struct, frozen=True, kw_only=True):
     here: dict[str, Any] | None = None
     runs: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    vectors: dict[str, Any] | None = None
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Names and values."""
@@ -49,6 +50,8 @@ class RunTaught(msgspec.Struct, frozen=True, kw_only=True):
         yield "Records that taught", f"{self.records:,}: {', '.join(by)}; in {duration(self.seconds)}"
         if self.left_out:
             yield "Earlier runs that taught nothing", "; ".join(self.left_out)
+        if self.vectors is not None:
+            yield "Word vectors", f"{self.vectors['words']:,} words, {self.vectors['dimensions']:,} numbers each"
         if self.agreement:
             measured = self.here or self.agreement
             count, of = measured["count"], measured["of"]

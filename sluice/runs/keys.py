@@ -9,6 +9,7 @@ REPLIES = "replies"  # the folder of replies that later runs may use; they expir
 AUDITS = "audits"  # the folder of what the audits of a task's runs say together; nothing in it expires
 SAMPLES = "samples"  # the folder of rows that people label before a run; nothing in it expires
 LEARNED = "learned"  # the folder of what a task's runs have to teach later ones; nothing in it expires
+VECTORS = "vectors"  # the folder of word vectors that people bring for a task; nothing in it expires
 RANGE_DIGITS = 6  # of a record's key, at most, name a hash range
 LESSONS = ".lessons"  # how their names end
 NO_DIGIT = "-"  # before every digit, so that a range stands before those that are parts of it
@@ -212,6 +213,11 @@ class LessonKeys:
     def of(self, day: str, name: str) -> str:
         """What a run has to teach, or `sluice learn`."""
         return f"{self.prefix}{day}_{name}{LESSONS}"
+
+
+def vectors_key(task: str) -> str:
+    """Where the word vectors of a task lie, in the work bucket and in a project."""
+    return f"{VECTORS}/{task}.bin"
 
 
 def is_over(kept: str, today: dt.date, days: int) -> bool:

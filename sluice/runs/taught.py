@@ -17,8 +17,8 @@ class Taught(Document, frozen=True, kw_only=True):
     on to it. `drawn`: how many rows and records were drawn uniformly. `agreement`: how often the model, held out by
     record, gave the last tier's labels to drawn rows, with its 95% interval; `here` the same on those of this run,
     where earlier ones taught as well. `runs` are these earlier runs, `left_out` says why what others have to teach was
-    not taken, and `keys` are the records that taught and were not drawn in this run to do so. `seconds` differ each
-    time.
+    not taken, and `keys` are the records that taught and were not drawn in this run to do so. `vectors`: how many words
+    and dimensions the word vectors have that helped. `seconds` differ each time.
 
     Beside earlier runs: `stated` is the agreement that a learned tier has to keep to, which it is `out_of_service` for
     not doing; `labels` are those whose share moved, and `profile` says how much of a text was usually new
@@ -38,6 +38,7 @@ class Taught(Document, frozen=True, kw_only=True):
     out_of_service: bool = False
     labels: list[dict[str, Any]] = field(default_factory=list)
     profile: dict[str, Any] | None = None
+    vectors: dict[str, Any] | None = None
 
 
 class NewText(msgspec.Struct, frozen=True, kw_only=True):

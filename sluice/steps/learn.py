@@ -15,8 +15,10 @@ from sluice.quality.drift import Profile, is_below, moved_labels
 from sluice.quality.learned import learn, read, write
 from sluice.quality.lessons import Lesson, Source
 from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
+from sluice.quality.vectors import Vectors
 from sluice.runs.document import read as read_document
 from sluice.runs.drawn import Held, HeldAnswer
+from sluice.runs.keys import vectors_key
 from sluice.runs.taught import Taught
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.lessons import earlier, teacher_of
@@ -58,7 +60,7 @@ def run(services: Services, run_id: str) -> dict[str, object]:
     answers_itself = opened.tier(0).is_learned
     held: dict[str, HeldAnswer] = {}
     try:
-        model, drawn = learn([*own, *before.records], teacher_of(opened))
+        model, drawn = learn([*own, *before.records], teacher_of(opened), _vectors(opened))
         if answers_itself:
             score = None
             answered = model.held_answers(drawn).items()
@@ -80,6 +82,12 @@ def run(services: Services, run_id: str) -> dict[str, object]:
     services.work.put(opened.keys.taught, _in_service(opened, told, before).write())
     services.work.put(opened.keys.learned, write(replace(model, score=score)))
     return {"lessons": len(own) + len(before.records)}
+
+
+def _vectors(opened: Run) -> Vectors | None:
+    """The word vectors that somebody has brought for the task."""
+    kept = opened.store.find(vectors_key(opened.task.name))
+    return None if kept is None else Vectors.read(kept)
 
 
 def _told(model: Learned, own: Sequence[Lesson], before: Earlier, seconds: float) -> Taught:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from sluice.quality.features import count
 from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
 from sluice.results.merging import attempts_in
@@ -118,7 +117,8 @@ class _Scorer:
         if self.by is None:
             stored = [by_word(answer.word) for answer in answers]
         else:
-            (model, score), counts = self.by, count(texts)
+            model, score = self.by
+            counts = model.count(texts)
             if score is None:  # the model's own answers, of which it knows how sure it is
                 sure = np.array([sure for _, sure in model.answer_of(counts)])
             else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from sluice.api.learning import learn, learned
+from sluice.api.learning import bring_vectors, learn, learned, remove_vectors
 from sluice.errors import BadRequest
 from sluice.local.faults import draw
 from sluice.quality.lessons import unpack_lessons
@@ -18,6 +18,7 @@ from sluice.results.corrections import Correction
 from sluice.results.folder import Kept
 from sluice.results.published import Published
 from sluice.runs.drawn import Draws
+from sluice.runs.keys import vectors_key
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud, jsonl
 
@@ -110,6 +111,20 @@ def test_what_people_said_reaches_the_next_runs(earlier: Earlier, tmp_path: Path
     assert Counter(lesson.source.value for lesson in kept.records) == {"correction": 1, "gold": 5, "oracle": 136}
     assert kept.head.runs == [earlier.published.run]
     assert kept.head.agreement == told["taught_by"]["agreement"]
+
+
+def test_word_vectors_lie_in_the_project_and_in_a_deployment(earlier: Earlier, tmp_path: Path) -> None:
+    """Where runs and `learn` find them, until they are taken away."""
+    (tmp_path / "words.vec").write_text("3 2\nred 1 0\ngreen 0 1\nblue 1 1\n")
+    work = Cloud(answer).work
+    told = bring_vectors(task_of(), tmp_path / "words.vec", tmp_path, upload=work)
+    assert (told["words"], told["dimensions"], told["path"]) == (3, 2, str(tmp_path / "vectors/t.bin"))
+    assert work.get(vectors_key("t")) == (tmp_path / vectors_key("t")).read_bytes()
+    assert learn(task_of(), [earlier], tmp_path / "learned")["taught_by"]["vectors"] == {"words": 3, "dimensions": 2}
+    assert remove_vectors(task_of(), tmp_path)["removed"] == [told["path"]]
+    assert remove_vectors(task_of(), tmp_path, upload=work)["removed"] == ["vectors/t.bin"]
+    assert not work.exists(vectors_key("t"))
+    assert "vectors" not in learn(task_of(), [earlier], tmp_path / "learned")["taught_by"]
 
 
 @pytest.mark.parametrize(

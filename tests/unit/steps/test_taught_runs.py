@@ -16,9 +16,10 @@ from sluice.local.faults import draw
 from sluice.quality.drift import Profile
 from sluice.quality.features import SLOT_BITS, count
 from sluice.quality.lessons import Head, Lesson, Lessons, Source, fingerprint, pack_lessons, unpack_lessons
+from sluice.quality.vectors import read_text
 from sluice.reasons import Reason
 from sluice.report.report import render
-from sluice.runs.keys import LEARNED, LessonKeys
+from sluice.runs.keys import LEARNED, LessonKeys, vectors_key
 from sluice.steps.new_kinds import Watch
 from tests.harness.drive import Cloud, jsonl
 from tests.harness.lessons import key_of, teacher
@@ -36,6 +37,8 @@ from tests.unit.steps.test_scored_runs import (
 from tests.unit.steps.test_scored_runs import LEARNED as LADDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sluice.task.task import Task
 
 
@@ -88,6 +91,22 @@ def test_earlier_runs_teach_a_later_one(two: tuple[Ran, Ran]) -> None:
     assert by["here"]["of"] <= 200 < by["agreement"]["of"]
     assert "drawn rows of earlier runs" in render(second.summary)
     assert first.summary["taught_by"]["here"] is None
+
+
+def test_word_vectors_that_were_brought_help_to_teach(tmp_path: Path) -> None:
+    """It is said how many, the model keeps its own; broken ones teach nothing, and the run says why."""
+    (tmp_path / "words.txt").write_text("".join(f"{label} {n} 1\n" for n, label in enumerate(LABELS)))
+    cloud = Cloud(reply, SETTINGS)
+    cloud.work.put(vectors_key("t"), vectors := read_text(tmp_path / "words.txt").write())
+    ran = run_in(cloud, task_of(TIERS), 1)
+    assert ran.summary["taught_by"]["vectors"] == {"words": len(LABELS), "dimensions": 2}
+    assert "Word vectors" in render(ran.summary)
+    assert vectors in cloud.work.get(f"runs/{ran.id}/learned.bin")
+    assert any(row["tier"] == 0 for row in ran.good)
+    cloud.work.put(vectors_key("t"), vectors[:-1])
+    broken = run_in(cloud, task_of(TIERS), 2)
+    assert broken.summary["taught_by"] is None
+    assert "the file of the word vectors is not whole" in json.dumps(broken.summary)
 
 
 def test_of_the_same_rows_or_another_teacher_nothing_is_taken(two: tuple[Ran, Ran]) -> None:
