@@ -109,7 +109,7 @@ def vectors(
 
     def brought(deployment: Deployment | None = None) -> ExitCode:
         if (file is None) is not remove:
-            raise BadRequest("give a FILE of word vectors, or --remove", "FILE")
+            raise BadRequest("give a FILE of word vectors, or --remove")
         return print_vectors(task, file, deployment.stack.work if deployment else None, as_json=json)
 
     raise in_cloud((env, region, profile), brought) if upload else here(brought)
