@@ -3,7 +3,8 @@
 Texts: a text is of a new kind where more of its features were never seen than in 99% of the drawn rows of earlier runs,
 each of which is held against the others. Labels: drawn rows of this run against those of earlier ones. Agreement: how
 often the model gives the last tier's labels to drawn rows that it had not seen, against what was stated. Each is tested
-by Fisher's exact test over records, since rows of one text are not independent.
+by Fisher's exact test over records, since rows of one text are not independent. Scores: how sure the model is of its
+answers to drawn rows of this run, beside the lowest tenth of those of earlier ones, none of which it had seen.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 BEYOND = Fraction(1, 100)  # of the drawn rows, what lies beyond the threshold
 FEWEST = 100  # drawn records, below which no threshold leaves one in a hundred beyond
 RISK = Fraction(1, 20)
+LOWEST = 10  # parts of the earlier rows, of which the lowest one is looked at
 MAGIC = b"sluice-profile 1\n"
 
 
@@ -100,6 +102,29 @@ def is_below(now: Mapping[str, Any], stated: Mapping[str, Any]) -> bool:
     """Whether a share of agreeing records lies below the one that was stated, with 95% certainty, one-sided."""
     (count, of), (agreeing, records) = ((share["records_agreeing"], share["records"]) for share in (now, stated))
     return is_safe(count, of + records, of, count + agreeing, RISK)
+
+
+def lower_scores(here: Sequence[float], before: Sequence[float]) -> dict[str, Any] | None:
+    """How many scores lie below the lowest tenth of earlier ones, and whether these are more; None where those are few.
+
+    With m of `here` below the k-th lowest of `before`, at most k - 1 of the m + k - 1 lowest of all are earlier ones:
+    were all of one kind, a hypergeometric tail, as in sluice.quality.rule. Equal scores are not below.
+    """
+    if len(before) < FEWEST or not here:
+        return None
+    rank = len(before) // LOWEST
+    edge = sorted(before)[rank - 1]
+    below = sum(score < edge for score in here)
+    return {
+        "below": below,
+        "of": len(here),
+        "before": sum(score < edge for score in before),
+        "of_before": len(before),
+        "lower": below > 0
+        and is_safe(
+            rank - 1, len(here) + len(before), len(before), min(below + rank - 1, len(here) + len(before)), RISK
+        ),
+    }
 
 
 def moved_labels(here: Sequence[Lesson], before: Sequence[Lesson]) -> list[dict[str, Any]]:

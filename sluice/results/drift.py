@@ -52,10 +52,13 @@ class RunDrift(msgspec.Struct, frozen=True, kw_only=True):
 
     `here` and `stated`: how often it gave the last tier's label to drawn rows of this run, and of the latest earlier
     one in which it was in service. `labels`: those whose share of the drawn records moved, with 95% certainty for all.
+    `scores`: `below` of the drawn records of this run lie below the lowest tenth (`before`) of those of earlier runs,
+    which are `lower` where that is more with 95% certainty.
     """
 
     new: NewRows | None = None
     labels: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
     stated: dict[str, Any] | None = None
     here: dict[str, Any] | None = None
     out_of_service: bool = False
@@ -74,6 +77,8 @@ class RunDrift(msgspec.Struct, frozen=True, kw_only=True):
                 yield f"The learned tier gives {said}: not less with 95% certainty"
         if self.new is not None:
             yield self.new.sentence
+        if self.scores is not None and self.scores["lower"]:
+            yield _lower(self.scores)
         if self.labels:
             more = f" and {len(self.labels) - NAMED:,} more" if len(self.labels) > NAMED else ""
             yield f"Shares of labels moved: {', '.join(map(_moved, self.labels[:NAMED]))}{more} (of drawn texts)"
@@ -83,7 +88,16 @@ class RunDrift(msgspec.Struct, frozen=True, kw_only=True):
         """What is to be looked at."""
         found = list(self.sentences())
         told = [found[0]] if self.out_of_service else []
-        return told + ([self.new.sentence] if self.new is not None and self.new.low > 0 else [])
+        told += [self.new.sentence] if self.new is not None and self.new.low > 0 else []
+        return told + ([_lower(self.scores)] if self.scores is not None and self.scores["lower"] else [])
+
+
+def _lower(scores: dict[str, Any]) -> str:
+    now, then = percent(scores["below"], scores["of"]), percent(scores["before"], scores["of_before"])
+    return (
+        f"The learned model is less sure than it was: {now} of {scores['of']:,} drawn texts score as only {then} of "
+        f"{scores['of_before']:,} drawn texts of earlier runs did, or lower; it had seen none of them"
+    )
 
 
 def _moved(label: dict[str, Any]) -> str:

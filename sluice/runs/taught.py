@@ -21,8 +21,8 @@ class Taught(Document, frozen=True, kw_only=True):
     and dimensions the word vectors have that helped. `seconds` differ each time.
 
     Beside earlier runs: `stated` is the agreement that a learned tier has to keep to, which it is `out_of_service` for
-    not doing; `labels` are those whose share moved, and `profile` says how much of a text was usually new
-    (sluice/quality/drift.py).
+    not doing; `labels` are those whose share moved, `scores` says how many drawn rows score below the lowest tenth of
+    earlier ones, and `profile` how much of a text was usually new (sluice/quality/drift.py).
     """
 
     records: int
@@ -37,6 +37,7 @@ class Taught(Document, frozen=True, kw_only=True):
     stated: dict[str, Any] | None = None
     out_of_service: bool = False
     labels: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
     profile: dict[str, Any] | None = None
     vectors: dict[str, Any] | None = None
 

@@ -30,6 +30,7 @@ def drift(opened: Run, taught: Taught | None) -> RunDrift | None:
     return RunDrift(
         new=_new_rows(_shards(opened), taught.profile),
         labels=taught.labels,
+        scores=taught.scores,
         stated=taught.stated,
         here=taught.here,
         out_of_service=taught.out_of_service,

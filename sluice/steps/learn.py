@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from sluice.errors import BadRequest, Stop
-from sluice.quality.drift import Profile, is_below, moved_labels
+from sluice.quality.drift import Profile, is_below, lower_scores, moved_labels
 from sluice.quality.learned import learn, read, write
 from sluice.quality.lessons import Lesson, Source
 from sluice.quality.score import FirstAnswer, Score, as_stored, fit_scores
@@ -28,7 +28,7 @@ from sluice.steps.texts import drawn_texts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluice.quality.learned import Learned
+    from sluice.quality.learned import Drawn, Learned
     from sluice.steps.lessons import Earlier
     from sluice.steps.services import Services
 
@@ -76,6 +76,7 @@ def run(services: Services, run_id: str) -> dict[str, object]:
         return {"untaught": str(error)}
     _put_held(opened, own, before, held)
     told = _told(model, own, before, time.monotonic() - began)
+    told = msgspec.structs.replace(told, scores=_lower_scores(model, drawn))
     if (profile := Profile.of(before.records)) is not None:
         opened.store.put(opened.keys.profile, profile.write())
         told = msgspec.structs.replace(told, profile={"drawn": profile.drawn, "beyond": profile.beyond})
@@ -100,6 +101,15 @@ def _told(model: Learned, own: Sequence[Lesson], before: Earlier, seconds: float
         keys=sorted({lesson.key for lesson in before.records} - {lesson.key for lesson in own}),
         **by,
     )
+
+
+def _lower_scores(model: Learned, drawn: Drawn) -> dict[str, Any] | None:
+    """How sure the model is of drawn rows of this run, beside those of earlier ones."""
+    sure: dict[bool, list[float]] = {True: [], False: []}
+    was = dict(zip(drawn.keys, drawn.earlier.tolist(), strict=True))
+    for key, (_, score) in model.held_answers(drawn).items():
+        sure[was[key]].append(score)
+    return lower_scores(sure[False], sure[True])
 
 
 def _in_service(opened: Run, told: Taught, before: Earlier) -> Taught:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sluice.errors import Stop
-from sluice.quality.drift import FEWEST, Profile, is_below, moved_labels
+from sluice.quality.drift import FEWEST, Profile, is_below, lower_scores, moved_labels
 from sluice.quality.features import count
 from tests.harness.lessons import COLOURS, HOSTILE, hard, lesson, lessons
 
@@ -88,3 +88,38 @@ def test_labels_whose_share_moved_are_told() -> None:
     }
     assert told == {"blue": (50, 100, 0, 200), "green": (0, 100, 100, 200)}
     assert moved_labels([each._replace(drawn=0) for each in other], before) == []
+
+
+def test_lower_scores_are_said_with_95_percent_certainty() -> None:
+    """Of 1,000 runs of the like at most five in a hundred are called lower; most of those that are a little lower are."""
+    dice = np.random.default_rng(4)
+
+    def called(shift: float) -> float:
+        found = [lower_scores((dice.random(200) - shift).tolist(), dice.random(300).tolist()) for _ in range(1000)]
+        return sum(bool(each and each["lower"]) for each in found) / len(found)
+
+    assert 0.01 < called(0) < 0.065  # give or take what so many runs allow
+    assert called(0.15) > 0.9
+
+
+def test_scores_are_counted_below_the_lowest_tenth_of_earlier_ones() -> None:
+    """Equal ones are not below; of few earlier ones nothing is said."""
+    before = [n / 100 for n in range(100)]
+    told = lower_scores([0.09, 0.08, 0.0, 0.5], before)
+    assert told == {"below": 2, "of": 4, "before": 9, "of_before": 100, "lower": False}
+    assert lower_scores([0.0] * 20, [0.5] * 100) == {
+        "below": 20,
+        "of": 20,
+        "before": 0,
+        "of_before": 100,
+        "lower": True,
+    }
+    assert lower_scores([0.5] * 20, [0.5] * 100) == {
+        "below": 0,
+        "of": 20,
+        "before": 0,
+        "of_before": 100,
+        "lower": False,
+    }
+    assert lower_scores([0.0], [0.5] * (FEWEST - 1)) is None
+    assert lower_scores([], before) is None

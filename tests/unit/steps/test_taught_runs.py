@@ -146,6 +146,8 @@ def test_a_run_of_the_like_is_told_so(two: tuple[Ran, Ran]) -> None:
     told = second.summary["drift"]
     assert (first.summary["drift"], told["out_of_service"], told["labels"]) == (None, False, [])
     assert (told["new"]["low"], told["new"]["records"]) == (0, len(scored_records(second)))
+    assert not told["scores"]["lower"]
+    assert told["scores"]["of"] + told["scores"]["of_before"] == second.summary["taught_by"]["agreement"]["records"]
     assert told["stated"] == first.summary["taught_by"]["agreement"]
     assert not [said for said in second.summary["warnings"] if "kind" in said or "service" in said]
     assert "No new kinds of rows are shown" in render(second.summary)
@@ -194,6 +196,14 @@ def test_new_kinds_of_rows_are_counted_and_shown(moved: Ran) -> None:
     assert all("unbekanntes" in each["text"] for each in new["examples"])
     assert any(said.startswith("New kinds of rows: about") for said in moved.summary["warnings"])
     assert "unbekanntes" in render(moved.summary)
+
+
+def test_rows_that_the_model_is_less_sure_of_are_told(moved: Ran) -> None:
+    """By scores of drawn rows, in a sentence that warns."""
+    told = moved.summary["drift"]["scores"]
+    assert told["lower"]
+    assert told["below"] / told["of"] > 2 * told["before"] / told["of_before"]
+    assert any(said.startswith("The learned model is less sure") for said in moved.summary["warnings"])
 
 
 def test_a_learned_tier_that_agrees_less_than_it_stated_goes_out_of_service(moved: Ran) -> None:
