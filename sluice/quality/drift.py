@@ -112,19 +112,10 @@ def lower_scores(here: Sequence[float], before: Sequence[float]) -> dict[str, An
     """
     if len(before) < FEWEST or not here:
         return None
-    rank = len(before) // LOWEST
-    edge = sorted(before)[rank - 1]
-    below = sum(score < edge for score in here)
-    return {
-        "below": below,
-        "of": len(here),
-        "before": sum(score < edge for score in before),
-        "of_before": len(before),
-        "lower": below > 0
-        and is_safe(
-            rank - 1, len(here) + len(before), len(before), min(below + rank - 1, len(here) + len(before)), RISK
-        ),
-    }
+    rank, edge = len(before) // LOWEST, sorted(before)[len(before) // LOWEST - 1]
+    below, was_below = (sum(score < edge for score in scores) for scores in (here, before))
+    lower = below > 0 and is_safe(rank - 1, len(here) + len(before), len(before), below + rank - 1, RISK)
+    return {"below": below, "of": len(here), "before": was_below, "of_before": len(before), "lower": lower}
 
 
 def moved_labels(here: Sequence[Lesson], before: Sequence[Lesson]) -> list[dict[str, Any]]:

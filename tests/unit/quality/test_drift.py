@@ -91,7 +91,7 @@ def test_labels_whose_share_moved_are_told() -> None:
 
 
 def test_lower_scores_are_said_with_95_percent_certainty() -> None:
-    """Of 1,000 runs of the like at most five in a hundred are called lower; most of those that are a little lower are."""
+    """Of 1,000 runs of the like at most five in a hundred are called lower; of those that are, most."""
     dice = np.random.default_rng(4)
 
     def called(shift: float) -> float:
