@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.errors import BadInput
-from sluice.rows.containers import Codec, Container, Rows, container_of, lines_of, split_lines
+from sluice.rows.containers import Codec, Container, Rows, columnar, container_of, lines_of, split_lines
+from sluice.rows.containers.arrow_values import VALUE_BYTES, weights_of
 from sluice.rows.containers.codecs import opened
 from sluice.rows.containers.columnar import PAGE, WHOLE, RangedFile, parquet_rows
 from sluice.rows.containers.delimited import csv_rows
@@ -277,6 +278,7 @@ def test_a_row_that_is_too_long_hides_none_of_its_neighbours() -> None:
         ("id,text\n1,a b\n2,c\n".encode("utf-16"), {"encoding": "utf-16"}),
         (b"1,a b\n2,c\n", {"header": ["id", "text"]}),
         (b"a,b,c\nd,e,f\nid,text\n1,a b\n2,c\n", {"skip": 2}),
+        (b"a,b,c\nd,e,f\nx,y\nid,text\n1,a b\n2,c\n", {"skip": 3}),
         (b"id,text\n1,'a b'\n2,c\n", {"quote": "'"}),
         (b"id,text\n1,a b\n2,c\n", {"quote": ""}),
     ],
@@ -318,6 +320,8 @@ def test_a_header_of_one_column_that_another_separator_would_part_is_refused_by_
     """Also where nobody has said yet which column holds the text."""
     with pytest.raises(BadInput, match=r"^x\.csv: .*;"):
         csv_lines(b"id;text\n1;a\n", reading=Reading())
+    with pytest.raises(BadInput, match=r"it seems to hold JSON: end its name in \.jsonl"):
+        csv_lines(b'{"id": "1"}\n')
 
 
 def test_csv_without_a_header_numbers_its_columns() -> None:
@@ -528,6 +532,17 @@ def test_a_dictionary_that_has_overflowed_is_read_in_flat_memory() -> None:
     assert most < 3 * 2**27
 
 
+def test_a_dictionary_is_measured_by_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pointers into a small one are no reason to refuse a file."""
+    monkeypatch.setattr(columnar, "HELD_BYTES", 50_000)
+    texts = [f"text {n * 7919 % 1000}" for n in range(100_000)]
+    data = as_parquet(pa.table({"t": texts}))
+    assert pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).total_uncompressed_size > 50_000
+    assert len(parquet_lines(data)) == len(texts)
+    with pytest.raises(BadInput, match="has a dictionary of"):
+        parquet_lines(as_parquet(pa.table({"t": [f"a text of some length, {n}" for n in range(3_000)]})))
+
+
 def test_a_parquet_file_of_many_columns_takes_seconds() -> None:
     """Ten thousand columns of which one is read cost no more than their footer."""
     data = as_parquet(pa.table({"text": ["hello"], **{f"c{n}": ["x"] for n in range(10_000)}}))
@@ -588,6 +603,32 @@ def test_parquet_text_that_is_no_utf8_is_one_bad_row() -> None:
     raw = pa.array([b"ok", b"\xff bad", b"fine"], pa.binary())
     table = pa.table({"text": pa.Array.from_buffers(pa.string(), 3, raw.buffers())})
     assert parquet_lines(as_parquet(table)) == [b'{"text":"ok"}', b'{"text": "\xff bad"}', b'{"text":"fine"}']
+
+
+def test_a_key_of_a_map_that_is_no_utf8_is_one_bad_row_as_well() -> None:
+    """Also inside a key that is no text itself: its bytes are carried on, and not written as something that is text."""
+    words = pa.Array.from_buffers(pa.string(), 2, pa.array([b"ok", b"\xff"], pa.binary()).buffers())
+    keys = pa.StructArray.from_arrays([words], ["x"])
+    table = pa.table({"m": pa.MapArray.from_arrays(pa.array([0, 1, 2], pa.int32()), keys, pa.array([1, 2]))})
+    good, bad = parquet_lines(as_parquet(table))
+    assert good == rb'{"m":{"{\"x\":\"ok\"}":1}}'
+    assert b"\xff" in bad
+
+
+@pytest.mark.parametrize(
+    ("column", "weights"),
+    [
+        (pa.array([["ab", "c"], [], ["d"], None], pa.list_(pa.string())), [3, 0, 1, 0]),
+        (pa.array([[("k", "vv")], []], pa.map_(pa.string(), pa.string())), [3, 0]),
+        (pa.array([{}, {}], pa.struct([])), [0, 0]),
+        (pa.array([{"a": "xy", "b": 1}], pa.struct([("a", pa.string()), ("b", pa.int8())])), [2 + VALUE_BYTES]),
+        (pa.array(["ab", None, "ab"]).dictionary_encode(), [2, 0, 2]),
+        (pa.array([b"abc"], pa.binary(3)), [3]),
+    ],
+)
+def test_how_many_bytes_a_value_takes_is_known_before_it_is_made(column: pa.Array, weights: list[int]) -> None:
+    """At least: what lies inside, to the byte where it is text."""
+    assert weights_of(column) == weights
 
 
 def test_parquet_goes_over_row_groups_and_marks_long_rows() -> None:

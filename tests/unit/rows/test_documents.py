@@ -221,6 +221,26 @@ def test_blanks_behind_the_bracket_that_opens_an_array_change_nothing() -> None:
         assert is_document(data, "x", complete=True) is True
 
 
+def test_an_object_that_is_broken_before_its_rows_hides_no_lines() -> None:
+    """Two whole objects behind a first line that is none are lines, however much of a third is there."""
+    rows = ['{"text": "' + "x" * MOST_HEAD_BYTES + '"}', "{}", '{"']
+    assert is_document("\n".join(['{"a": [', *rows]).encode(), "x", complete=False) is False
+    assert is_document("\n".join(['{"a": [', rows[0], "1, {"]).encode(), "x", complete=False) is True
+
+
+def test_the_same_is_told_of_lines_that_end_in_cr_and_lf() -> None:
+    """A bracket alone on the first line opens an array, though the second line is an object."""
+    assert is_document(b'[\r\n{"a": 1}\r\n]', "x", complete=True) is True
+    assert is_document(b'[{"a": 1,\n{"a": 1}\n', "x", complete=True) is False
+
+
+def test_a_row_too_deep_for_python_is_one_line_though_it_was_several() -> None:
+    """Its line ends become blanks, between values and inside of them."""
+    deep = "[" * 100_000
+    found = read(f'[\n{{"text":\n{deep}{"]" * 100_000}}}\n]'.encode(), max_row=10**6)
+    assert found == [f'{{"text": {deep}{"]" * 100_000}}}'.encode()]
+
+
 def test_a_name_that_promises_lines_makes_a_line_a_row() -> None:
     """Where nothing else can be made of the only line of a .jsonl file, it is a row, which is rejected for itself."""
     for text in ('["a","b"]', '{"id":1,"tags":[{"a":1}]}', '{"text":{"a":1}}'):

@@ -70,6 +70,20 @@ def test_shards_hold_each_bucket_once_within_the_limits(counts: list[int], limit
         assert end - begin == 1 or (records <= limit and bytes_ <= room)
 
 
+@pytest.mark.parametrize(
+    ("records", "weights", "limits", "bounds"),
+    [
+        ([50, 1, 1, 5], [5000, 10, 100, 5], Limits(5, 1000), [0, 1, 3, 4]),
+        ([1, 0, 1, 5], [10, 0, 100, 500], Limits(27, 100), [0, 1, 3, 4]),
+    ],
+)
+def test_what_is_above_a_limit_is_cut_in_its_own_middle(
+    records: list[int], weights: list[int], limits: Limits, bounds: list[int]
+) -> None:
+    """Of the records between its ends: anywhere else there would be more shards, or less even ones."""
+    assert cut_shards(records, weights, limits) == bounds
+
+
 @pytest.mark.parametrize("buckets", [4096, 65_536])
 def test_no_shape_of_the_buckets_is_too_deep(buckets: int) -> None:
     """Where each cut takes off one bucket alone there are as many cuts as buckets."""
