@@ -263,7 +263,9 @@ def test_a_label_in_another_form_is_stored_as_the_task_spells_it(label: str, sai
     rule = {"properties": {"answer": {"properties": {"label": {"const": label}}}}}
     one = Judge(make(labels=[label, "other"], gates={"rules": [{"name": "r", "schema": rule}]}))
     assert judge({"label": said, "confidence": "certain"}, judge=one) == Verdict(None, (label,), "certain")
-    several = Judge(make(labels=[label, "other"], choose="many"))
+    rule = {"properties": {"answer": {"properties": {"labels": {"const": [label]}}}}}
+    several = Judge(make(labels=[label, "other"], choose="many", gates={"rules": [{"name": "r", "schema": rule}]}))
+    assert judge({"labels": ["other"], "confidence": "certain"}, judge=several).reason is Reason.RULE_FAILED
     assert judge({"labels": [said], "confidence": "certain"}, judge=several).labels == (label,)
     assert judge({"labels": [said, label], "confidence": "certain"}, judge=several).reason is Reason.LABELS_COUNT
 

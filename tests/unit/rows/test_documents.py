@@ -241,6 +241,13 @@ def test_a_row_too_deep_for_python_is_one_line_though_it_was_several() -> None:
     assert found == [f'{{"text": {deep}{"]" * 100_000}}}'.encode()]
 
 
+def test_arrays_of_anything_else_beside_the_rows_are_passed_over() -> None:
+    """Also where nobody has said yet which field holds the text."""
+    data = f'{{"tags": ["a", {{"b": 1}}], "none": [], "deep": [[{A}]], "rows": [{A}, {B}]}}'.encode()
+    for reading in (READING, Reading()):
+        assert read(data, reading=reading) == [A.encode(), B.encode()]
+
+
 def test_a_name_that_promises_lines_makes_a_line_a_row() -> None:
     """Where nothing else can be made of the only line of a .jsonl file, it is a row, which is rejected for itself."""
     for text in ('["a","b"]', '{"id":1,"tags":[{"a":1}]}', '{"text":{"a":1}}'):

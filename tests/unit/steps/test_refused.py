@@ -105,6 +105,7 @@ def test_a_resumed_run_asks_the_tier_again_and_goes_on_only_where_somebody_says_
     resume.run(staged.services, staged.run)
     again = finish(staged, 3)
     assert (again["status"], again["rows"]["unresolved"]) == ("over_limit", 40)
+    assert [warning for warning in again["warnings"] if "refused 40 records" in warning]
     assert (staged.machine.faulty.refused, asked(staged)) == ({LITE: 120}, {MICRO, LITE})
     resume.run(staged.services, staged.run, escalate_refused=True)
     summary = finish(staged, 4)
@@ -129,6 +130,7 @@ def test_a_mended_tier_answers_when_the_run_is_resumed(transport: str) -> None:
     resume.run(staged.services, staged.run)
     summary = finish(staged, 3)
     assert (summary["status"], summary["rows"]["accepted"]) == ("succeeded", ROWS)
+    assert not [warning for warning in summary["warnings"] if "refused" in warning]
     assert asked(staged) == {MICRO, LITE}
 
 
