@@ -68,7 +68,7 @@ kills: setup ## Kill a run on this machine 30 times, and count at its server wha
 desk: setup ## Settle 200 rows of the review desk at a person's pace, and kill 1,000 tabs of it (half an hour)
 	@SLUICE_DESK_ROWS=200 SLUICE_DESK_KILLS=1000 SLUICE_BROWSER_SECONDS=7200 $(BIN)/python -m pytest -q -s tests/browser/test_desk_endurance.py
 
-canaries: setup ## Plant 10,000 rows of 50 people with every feature on, forget ten, and look for a byte of theirs (minutes)
+canaries: setup ## Plant 10,000 rows of 50 people with every feature on, forget ten, and look for a byte of theirs (10 minutes)
 	@SLUICE_CANARIES=10000 $(BIN)/python -m pytest -q tests/unit/forget -k no_byte
 
 advise: setup ## Hold what `sluice plan --advise` says against a brute force over 10,000 random tasks (minutes)

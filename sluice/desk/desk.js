@@ -89,6 +89,7 @@ function show() {
   search();
   showNear();
   $("text").scrollTop = 0;
+  if ($("row").getBoundingClientRect().top < 0) $("row").scrollIntoView();
   focusFirst();
 }
 
@@ -252,7 +253,7 @@ function showLabels() {
     line.id = `label-${n}`;
     line.setAttribute("role", "option");
     line.setAttribute("aria-selected", String(many ? chosen.has(each) : n === pick));
-    line.append(element("b", each), element("span", (desk.labels[each] || "").slice(0, 120)));
+    line.append(element("b", each), element("span", (desk.labels[each] || "").slice(0, 200)));
     line.addEventListener("click", () => { pick = n; if (many) toggle(); else save(); });
     return line;
   });
@@ -500,7 +501,16 @@ function dropDraft(which) { const all = drafts(); delete all[which]; try { sessi
 
 // Keys.
 
-function focusFirst() { (names.length ? $("search") : $("fields").querySelector("input, select, textarea") ?? $("row")).focus({ preventScroll: true }); }
+// With a finger labels are tapped: a keyboard on the screen would cover them.
+const tapped = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
+
+function focusFirst() { (tapped() ? $("row") : names.length ? $("search") : $("fields").querySelector("input, select, textarea") ?? $("row")).focus({ preventScroll: true }); }
+
+function unfold(open) { // what a phone shows on demand
+  $("decide").classList.toggle("open", open);
+  $("more").setAttribute("aria-expanded", String(open));
+  $("more").textContent = open ? "Less" : "More";
+}
 
 function move(by) {
   const to = at + by;
@@ -518,7 +528,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.altKey && event.code === "KeyS") skip();
-  else if (event.altKey && event.code === "KeyN") $("note").focus();
+  else if (event.altKey && event.code === "KeyN") { unfold(true); $("note").focus(); }
   else if (event.altKey && event.code === "KeyQ") openQueue((queue + 1) % Math.max(1, desk.queues.length));
   else if ((event.ctrlKey || event.metaKey) && event.key === "Enter") save();
   else if ((event.ctrlKey || event.metaKey) && event.code === "KeyZ" && free) undo();
@@ -532,11 +542,13 @@ document.addEventListener("keydown", (event) => {
     showLabels();
   } else if (event.key === "Enter" && inSearch) { if (event.repeat) return event.preventDefault(); if (many) toggle(); else save(); }
   else if (event.key === "Enter" && event.target.tagName === "INPUT") save();
+  else if (!writing && names.length && event.key.length === 1 && event.key !== " ") { $("search").focus({ preventScroll: true }); done = false; }
   else done = false;
   if (done) event.preventDefault();
 });
 
 $("search").addEventListener("input", search);
+$("more").addEventListener("click", () => unfold(!$("decide").classList.contains("open")));
 $("note").addEventListener("input", () => { keepDraft(); });
 $("fields").addEventListener("submit", (event) => event.preventDefault());
 for (const [id, act] of Object.entries({ save, back: () => move(-1), next: () => move(1), skip, undo, deliver })) $(id).addEventListener("click", act);
@@ -545,6 +557,7 @@ addEventListener("beforeunload", (event) => { if (busy || undelivered) event.pre
 $("task").textContent = visible(desk.task);
 $("run").textContent = visible(desk.run) + (served ? ` · reviewed by ${visible(desk.by)}` : " · from a file: save your decisions at the end");
 $("choice").hidden = !names.length;
+unfold(!names.length);
 $("several").hidden = !many;
 $("problems").hidden = !desk.problems.length;
 $("problems").textContent = visible(desk.problems.join(" · "));

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sluice.results.run_findings import Shown
 
 PAGE = 24  # example rows that are shown at once
+SCROLLING = Markup(' tabindex="0" role="group" aria-label="The row\'s text"')
+CARD_LINES, CARD_CHARACTERS = 8, 40  # of a text that a card shows at once; the characters of a line in a narrow one
 LISTED = 500  # jobs, inputs and warnings in the page; run.json has them all
 
 
@@ -187,6 +189,13 @@ def style_sheet() -> Markup:
     return Markup(_resource("report.css"))  # noqa: S704 - our own
 
 
+def _scrolling(text: str | None) -> Markup:
+    """The attributes with which a text that is too long for its card scrolls there, and is reached by the keyboard."""
+    lines = (text or "").split("\n")
+    long = sum(1 + len(line) // CARD_CHARACTERS for line in lines) > CARD_LINES
+    return SCROLLING if long else Markup()
+
+
 @cache
 def page_template(name: str) -> Template:
     """A page of this folder, with the filters that tell figures in words."""
@@ -215,5 +224,6 @@ def page_template(name: str) -> Template:
         environment.filters[figure] = getattr(figures, figure)
     environment.filters["count"] = "{:,}".format
     environment.filters["style"] = style_of
+    environment.filters["scrolling"] = _scrolling
     environment.filters["meaning"] = meaning
     return environment.get_template(name)

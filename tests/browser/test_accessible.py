@@ -29,6 +29,8 @@ UNSEEN = """() => { const at = document.activeElement, style = getComputedStyle(
     const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth);
     return at === document.body || seen ? null : at.outerHTML.slice(0, 80) }"""
 
+SHARE = {"label": "billing", "given": 4, "share": 0.5, "low": 0.3, "high": 0.7, "plain": True}
+
 
 @pytest.fixture(scope="module")
 def axe() -> str:
@@ -54,6 +56,9 @@ def test_a_report_is_for_everybody(browser: Browser, axe: str, tmp_path: Path) -
     """With all its sections, and with all that is folded open."""
     file = tmp_path / "report.html"
     run = changed(answers="standin", warnings=["x"], status="over_limit", labels={f"label {n}": n for n in range(20)})
+    run["label_shares"] = {"rows": 9, "drawn": 9, "records": 9, "oracle": "claude", "labels": [SHARE]}
+    run["findings"] |= {"blurs": [{"first": "billing", "final": "other", "records": 20}]}
+    run["findings"]["examples"][0] |= {"text": "a long text\n" * 30}
     file.write_text(render(run), encoding="utf-8")
     page = browser.new_page()
     page.goto(file.as_uri())
@@ -64,8 +69,11 @@ def test_a_report_is_for_everybody(browser: Browser, axe: str, tmp_path: Path) -
 
 
 def test_the_desk_is_for_everybody(browser: Browser, axe: str) -> None:
-    """As it opens, at the first row that is to be settled."""
+    """As it opens, at the first row that is to be settled; and on a phone, with all that unfolds there."""
     cloud = Cloud(answer)
     run = opened(cloud, cloud.run(parse_task(TASK, "t"), {"a.jsonl": jsonl(ROWS)}))
     with served(run) as server, page_of(browser, server.address) as (page, _):
+        assert problems(page, axe, 12) == []
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.locator("#more").click()
         assert problems(page, axe, 12) == []

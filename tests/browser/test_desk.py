@@ -68,8 +68,8 @@ def served(run: Published) -> Iterator[DeskServer]:
 
 
 @contextmanager
-def page_of(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
-    context = browser.new_context()
+def page_of(browser: Browser, address: str, **more: Any) -> Iterator[tuple[Page, list[str]]]:
+    context = browser.new_context(**more)
     page, noise = context.new_page(), []
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
@@ -216,6 +216,31 @@ def settle_here(page: Page, label: str) -> None:
     name = page.locator("#place").inner_text()
     page.locator("#search").press("Enter")
     page.wait_for_function("name => document.querySelector('#place').textContent !== name", arg=name)
+
+
+def test_on_a_phone_labels_are_at_hand(browser: Browser, run: Published) -> None:
+    """Below the text without scrolling, however long it is; a tap on one settles the row, and no keyboard comes up."""
+    phone = {"viewport": {"width": 390, "height": 664}, "is_mobile": True, "has_touch": True}
+    with served(run) as server, page_of(browser, server.address, **phone) as (page, noise):
+        page.evaluate("document.querySelector('#text').append('long '.repeat(2000))")
+        for scrolled in (0, 2000):
+            page.evaluate("to => scrollTo(0, to)", scrolled)
+            seen = page.locator("#labels li").first.bounding_box(), page.locator("#save").bounding_box()
+            assert all(box is not None and 664 / 3 < box["y"] < 664 - box["height"] for box in seen)
+        name = page.locator("#place").inner_text()
+        page.locator("#labels li", has_text="about").tap()
+        page.wait_for_function("name => document.querySelector('#place').textContent !== name", arg=name)
+        assert labels_of(run) == {name.split(" · ")[1]: "about"}
+        assert page.locator("#place").bounding_box()["y"] >= 0  # type: ignore[index]
+        assert page.evaluate("document.activeElement.id") == "row"
+        assert not page.locator("#note").is_visible()
+        page.locator("#more").tap()
+        assert page.locator("#note").is_visible()
+        page.keyboard.press("Escape")
+        page.keyboard.type("odd")  # with a keyboard of its own
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.querySelector('#progress').textContent.startsWith('2 ')")
+        assert noise == []
 
 
 def opened_again(run: Published) -> Published:

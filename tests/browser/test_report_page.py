@@ -341,9 +341,14 @@ def test_rows_can_be_browsed(visit: Callable[..., Visit]) -> None:
 
 @pytest.mark.parametrize("name", ["good", "77 labels", "eight tiers", "many jobs"])
 def test_a_phone_shows_all_of_it(visit: Callable[..., Visit], name: str) -> None:
-    """No sideways scrolling of the page; the flow is bars there, since its picture would be too small."""
+    """The page stays as wide; tables that scroll have a name and a shadow at their edges; the flow is bars."""
     opened = visit(RUNS[name], viewport=PHONE)
     assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    wide = opened.page.evaluate("""() => [...document.querySelectorAll("main *")].filter(e => e.checkVisibility()
+        && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")
+        .map(e => [e.tabIndex, e.role, !!e.ariaLabel, getComputedStyle(e).backgroundAttachment])""")
+    assert wide
+    assert all(each == [0, "region", True, "local, local, scroll, scroll"] for each in wide)
     assert opened.page.locator(".across").is_hidden()
     assert len(opened.chart("funnel")) > 2
     box = opened.page.locator("#chart-funnel svg").bounding_box()

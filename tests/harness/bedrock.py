@@ -49,7 +49,10 @@ def model_output(reply: str, text: str, tokens: tuple[int, int] | None = None) -
 
 @dataclass
 class MemoryBedrock:
-    """Answers come from `answer(model id, text)`; every purchase is written down in `bought`."""
+    """Answers come from `answer(model id, text)`, each under its id where a request holds several texts.
+
+    Every purchase is written down in `bought`.
+    """
 
     store: Store
     answer: Callable[[str, str], str]
@@ -102,5 +105,6 @@ class MemoryBedrock:
         self.store.put(f"{folder}manifest.json.out", json.dumps(manifest).encode())
 
     def converse(self, model_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        text = user_text(body)
-        return model_output(self.answer(model_id, text), text)
+        said = [(name, self.answer(model_id, text)) for name, text in texts_of(body)]
+        reply = "\n".join(one if name is None else one.replace("{", f'{{"id": "{name}", ', 1) for name, one in said)
+        return model_output(reply, user_text(body))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import zlib
 from functools import cache
 from io import BytesIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +22,8 @@ from sluice.files import digest_of
 from sluice.results.corrections import Correction, Corrections
 from sluice.results.folder import give_way
 from sluice.results.settled import question_of
+from sluice.rows.record import KEY
+from sluice.runs.keys import AUDITS, LEARNED, LESSONS, REPLIES
 from sluice.task.file import parse_task
 from tests.harness.drive import Cloud, jsonl
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 LABELS = ("red", "green", "blue")
+DIGITS = re.compile(b"[0-9a-f]{%d,}" % KEY)
 SAMPLE, TRAIN = 60, 200
 SETTINGS = {"min_records_per_job": 1, "max_records_per_job": 150}
 COUNT = int(os.environ.get("SLUICE_CANARIES", "450"))  # rows; `make canaries` plants 10,000 of 50 people
@@ -37,6 +42,20 @@ MANY = COUNT > 450
 PEOPLE = 50 if MANY else 6
 FIRST = -(-2 * COUNT // 3)  # rows of the first file
 SHARED = "a red thing that several people have written"
+PACKED = [{"model": "nova-micro", "pack": 5}, {"model": "claude-haiku-4-5", "pack": 10}]
+JUDGE = "nova-lite"
+# Every feature is on in one of these tasks; those that exclude each other stand in different ones. In each of them
+# requests hold several rows, replies and people's answers are used again, and columns and rows are kept.
+TASKS: dict[str, dict[str, Any]] = {
+    "certified": {"quality": {"agree": 0.8, "sample": SAMPLE, "train": TRAIN, "repeats": 30}},
+    "learned": {
+        "answer": {},
+        "tiers": [{"model": "learned", "min_score": 0.7}, *PACKED],
+        "audit": {"rows": SAMPLE, "at_most": 0.3},
+        "train": TRAIN,
+    },
+    "judged": {"gates": {"judge": {"model": JUDGE, "pack": 10}, "min_confidence": "likely"}},
+}
 
 
 def canary(person: int) -> str:
@@ -58,8 +77,11 @@ def rows_of(count: int, people: int, *, first: int = 0) -> list[dict[str, Any]]:
 
 def reply(model: str, text: str) -> str:
     """An answer with words of the text in all that it holds; now and then no label, but such a word."""
-    colour, word = text.split()[1], text.rsplit(maxsplit=1)[-1]
     number = zlib.crc32(text.encode())
+    if JUDGE in model:
+        said = ("wrong", "unclear", f"no word but {text}")[number % 3] if number % 5 == 1 else "right"
+        return json.dumps({"label": said})
+    colour, word = text.split()[1], text.rsplit(maxsplit=1)[-1]
     if "micro" in model:
         if "dark" in text and number % 2:
             colour = LABELS[LABELS.index(colour) - 1]
@@ -68,28 +90,27 @@ def reply(model: str, text: str) -> str:
     return json.dumps({"evidence": word, "label": colour, "ref": word, "confidence": "likely"})
 
 
-def task_of(**changes: Any) -> Task:
-    """A task with a certificate, evidence, fields, kept columns and rows, and replies that are kept."""
+def task_of(kind: str) -> Task:
+    """One of the tasks: with evidence and fields where answers may have them, kept columns and rows, kept replies."""
     base: dict[str, Any] = {
         "name": "t",
         "input": {"text": "text", "id": "id", "keep": {"city": "string", "person": "string"}, "keep_input": True},
         "labels": list(LABELS),
         "answer": {"fields": {"ref": {"type": "string"}}, "evidence": True},
-        "tiers": [{"model": "nova-micro"}, {"model": "claude-haiku-4-5"}],
-        "quality": {"agree": 0.8, "sample": SAMPLE, "train": TRAIN},
+        "tiers": PACKED,
         "reuse": {"days": 30},
     }
-    return parse_task({**base, **changes}, "t")
+    return parse_task({**base, **TASKS[kind]}, "t")
 
 
-def two_runs(rows: int, people: int, **changes: Any) -> tuple[Cloud, Task, list[dict[str, Any]]]:
+def two_runs(rows: int, people: int, kind: str) -> tuple[Cloud, list[dict[str, Any]]]:
     """A cloud in which two runs have ended, one over a file and one over that and another."""
-    cloud, task = Cloud(reply, dict(SETTINGS)), task_of(**changes)
+    cloud, task = Cloud(reply, dict(SETTINGS)), task_of(kind)
     files = {"a.jsonl": jsonl(rows_of(rows, people)), "b.jsonl": jsonl(rows_of(rows // 2, people, first=rows))}
     first = cloud.run(task, {"a.jsonl": files["a.jsonl"]})
     settle(cloud, task, first, rows // 10)
     second = cloud.run(task, files)
-    return cloud, task, [first, second]
+    return cloud, [first, second]
 
 
 def settle(cloud: Cloud, task: Task, summary: dict[str, Any], count: int) -> None:
@@ -97,7 +118,7 @@ def settle(cloud: Cloud, task: Task, summary: dict[str, Any], count: int) -> Non
     said = [
         Correction(
             **{name: row[name] for name in ("source", "line", "record", "id", "labels")},
-            shown={"ref": row["ref"]},
+            shown={"ref": row.get("ref")},
             note=f"{row['person']} asked",
             question=question_of(task),
             by="ann",
@@ -111,9 +132,9 @@ def settle(cloud: Cloud, task: Task, summary: dict[str, Any], count: int) -> Non
 
 
 @cache
-def shared_runs() -> tuple[Cloud, list[dict[str, Any]]]:
-    """Two runs for whoever only reads them."""
-    cloud, _, summaries = two_runs(FIRST, PEOPLE)
+def shared_runs(kind: str = "certified") -> tuple[Cloud, list[dict[str, Any]]]:
+    """Two runs for whoever only reads them, in which the task's features have all done something."""
+    cloud, summaries = two_runs(FIRST, PEOPLE, kind)
     assert summaries[1]["settled"]["rows"] > PEOPLE
     return cloud, summaries
 
@@ -136,7 +157,7 @@ def as_folder(cloud: Cloud, summaries: Iterable[dict[str, Any]], out: Path) -> N
         for key, data in found.items():
             (out / key).parent.mkdir(parents=True, exist_ok=True)
             (out / key).write_bytes(data)
-    for key, _ in cloud.work.keys("replies/"):
+    for key, _ in chain.from_iterable(cloud.work.keys(f"{folder}/") for folder in (REPLIES, LEARNED, AUDITS)):
         (out / key).parent.mkdir(parents=True, exist_ok=True)
         (out / key).write_bytes(cloud.work.get(key))
 
@@ -152,7 +173,7 @@ def readable(key: str, data: bytes) -> Iterator[bytes]:
     elif "replies/" in key or key.endswith("reused.bin"):
         for chunk in read_chunks([data]):
             yield b" ".join(chunk.keys) + repr(list(chunk.replies())).encode()
-    elif key.endswith(".zlib"):
+    elif key.endswith((".zlib", LESSONS)):
         yield from _inflated(data)
 
 
@@ -170,10 +191,17 @@ def _inflated(data: bytes) -> Iterator[bytes]:
         data = inflate.unused_data
 
 
-def holders(objects: Iterable[tuple[str, bytes]], *words: str) -> set[str]:
-    """The keys of the objects in which one of some words can be read."""
-    wanted = [word.encode() for word in words]
-    return {key for key, data in objects if any(word in text for text in readable(key, data) for word in wanted)}
+def holders(objects: Iterable[tuple[str, bytes]], *words: str, records: Iterable[str] = ()) -> set[str]:
+    """The keys of the objects in which one of some words can be read, or the key of a record, in digits or in bytes."""
+    wanted, digits = [word.encode() for word in words], {record.encode() for record in records}
+    wanted += [bytes.fromhex(record) for record in records]
+
+    def holds(text: bytes) -> bool:
+        return any(word in text for word in wanted) or any(
+            found[n : n + KEY] in digits for found in DIGITS.findall(text) for n in range(len(found) - KEY + 1)
+        )
+
+    return {key for key, data in objects if any(holds(text) for text in readable(key, data))}
 
 
 def in_folder(out: Path) -> list[tuple[str, bytes]]:

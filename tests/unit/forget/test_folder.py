@@ -24,7 +24,7 @@ from sluice.quality.lessons import Head, Lesson, Source, pack_lessons
 from sluice.results.corrections import Correction, Corrections
 from sluice.results.folder import held, runs_in_folder
 from sluice.runs.keys import LessonKeys
-from tests.harness.canaries import MANY, PEOPLE, SHARED, as_folder, canary, holders, in_folder, shared_runs
+from tests.harness.canaries import MANY, PEOPLE, SHARED, TASKS, as_folder, canary, holders, in_folder, shared_runs
 from tests.harness.lessons import teacher
 
 if TYPE_CHECKING:
@@ -35,20 +35,17 @@ GONE = range(2, 22, 2) if MANY else (2, 4)
 WHERE = "person in (" + ", ".join(f"'{canary(person)}'" for person in GONE) + ")"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    cloud, summaries = shared_runs()
-    out = tmp_path_factory.mktemp("made") / "out"
-    out.mkdir()
-    as_folder(cloud, summaries, out)
-    return out
+@pytest.fixture
+def kind() -> str:
+    return "certified"
 
 
 @pytest.fixture
-def out(made: Path, tmp_path: Path) -> Path:
+def out(kind: str, tmp_path: Path) -> Path:
     """Two runs, the first of which has given way, with what people and servers said of their rows."""
     found = tmp_path / "out"
-    shutil.copytree(made, found)
+    found.mkdir()
+    as_folder(*shared_runs(kind), found)
     log = Corrections(Folder("", found), "t")
     rows = {row["id"]: row for row in rows_in(found)}
     for n, name in enumerate(f"{canary(number % PEOPLE)}-id{number}" for number in (2, 1, 10, 86)):
@@ -58,7 +55,7 @@ def out(made: Path, tmp_path: Path) -> Path:
         log.add([said])
     journal = ReplyFile(found / NAME)
     for n, row in enumerate(row for row in rows.values() if row["record"]):
-        journal.keep(bytes([n % 256, n // 256]), Reply(f"said of {row['ref']}"), [row["record"]])
+        journal.keep(bytes([n % 256, n // 256]), Reply(f"said of {row.get('ref', row['label'])}"), [row["record"]])
     journal.keep(b"old", Reply("said of nobody knows whom"))
     return found
 
@@ -78,6 +75,7 @@ def forget(out: Path, **asked: Any) -> str:
     return forget_in(out, Asked.of(**asked)).do("ann")
 
 
+@pytest.mark.parametrize("kind", TASKS)
 def test_no_byte_of_theirs_is_left_and_every_other_row_is_as_before(out: Path) -> None:
     """In results and history, documents and reports, certificates, corrections, kept replies and the journal."""
     before, said = rows_in(out), set(map(repr, replies_in(out)))
@@ -86,7 +84,7 @@ def test_no_byte_of_theirs_is_left_and_every_other_row_is_as_before(out: Path) -
     alone = {row["record"] for row in theirs if row["record"]} - {row["record"] for row in left}
     assert len(holders(in_folder(out), *map(canary, GONE))) > 12
     protocol = json.loads((out / forget(out, where=WHERE)).read_text())
-    assert holders(in_folder(out), *map(canary, GONE), *alone) == set()
+    assert holders(in_folder(out), *map(canary, GONE), records=alone) == set()
     assert rows_in(out) == left
     assert set(map(repr, replies_in(out))) == {reply for reply in said if not any(key in reply for key in alone)}
     kept = [json.loads(line)["of"][0] for line in (out / NAME).read_text().splitlines()]
