@@ -254,7 +254,7 @@ MUTATIONS = (
     Mutation(
         "an answer stands that the judge has not been shown",
         "sluice/steps/check.py",
-        "        if ending.outcome is Outcome.ACCEPTED and self.run.judges_answers and not self.job.judge:\n",
+        "        if ending.outcome is Outcome.ACCEPTED and self.judges and not self.job.judge:\n",
         "        if False:\n",
     ),
     Mutation(

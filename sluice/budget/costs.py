@@ -36,6 +36,15 @@ MISSED = 0.05
 ESCALATED = 0.1  # the share of a tier's records that goes on, where nothing better is known
 
 
+class JudgeTokens(NamedTuple):
+    """Tokens of a judge's question, of its answer and of one that it is shown; the tiers whose answers those are."""
+
+    question: int
+    answer: int
+    shown: int
+    tiers: tuple[int, ...]
+
+
 class Routed(NamedTuple):
     """The records that may be sent to the tiers of one course; `most_…` as in `Load`."""
 
@@ -52,7 +61,7 @@ class Load:
     `most_records` and `most_text_bytes` are never exceeded; all else is an estimate. `text_tokens` are those of all
     texts together, `prompt_tokens` and `answer_tokens` those of one request and one answer. `routed` tells all records
     apart by their course; empty where each may be sent to every tier. `router`: tokens of its question and its answer;
-    `judge`: the same, and those of the answer that it is shown behind each text. `repeated`: records that the last of
+    `judge`: the same of a judge, and what it is shown. `repeated`: records that the last of
     two tiers is asked about once more, and the most bytes of their texts.
     """
 
@@ -65,7 +74,7 @@ class Load:
     routed: tuple[Routed, ...] = ()
     router: tuple[int, int] | None = None
     repeated: tuple[int, int] = (0, 0)
-    judge: tuple[int, int, int] | None = None
+    judge: JudgeTokens | None = None
 
     @classmethod
     def of_plan(cls, task: Task, plan: RunPlan) -> Load:
@@ -96,9 +105,13 @@ class Load:
     @property
     def of_judge(self) -> Load:
         """The same as the judge's requests."""
-        question, answer, shown = self.judge or (self.prompt_tokens, self.answer_tokens, 0)
+        question, answer, shown, _ = self.judge or JudgeTokens(self.prompt_tokens, self.answer_tokens, 0, ())
         texts = self.text_tokens + self.records * shown
         return replace(self, text_tokens=texts, prompt_tokens=question, answer_tokens=answer, router=None, judge=None)
+
+    def shown(self, counts: Sequence[int]) -> list[int]:
+        """Of records by tier those whose answers a judge is shown, if all of them pass the other gates."""
+        return [] if self.judge is None else [counts[tier] for tier in self.judge.tiers]
 
     def at(self, tier: int) -> Load:
         """The same with no more than what may be sent to a tier, and with what is sent to it twice."""
@@ -167,12 +180,12 @@ def router_tokens(task: Task) -> tuple[int, int] | None:
     return None if task.router is None else (prompt_tokens(task.routing), answer_tokens(task.routing))
 
 
-def judge_tokens(task: Task) -> tuple[int, int, int] | None:
-    """Tokens of the judge's question with its instructions, of its answer, and of one that it is shown."""
+def judge_tokens(task: Task) -> JudgeTokens | None:
+    """Tokens of the judge's question with its instructions, and of the others; None without one."""
     if task.gates.judge is None:
         return None
     shown = Showing(task.labels).usual_bytes // BYTES_PER_TOKEN
-    return prompt_tokens(task.judging), answer_tokens(task.judging), shown
+    return JudgeTokens(prompt_tokens(task.judging), answer_tokens(task.judging), shown, task.judged_tiers)
 
 
 def repeated(task: Task, records: int) -> tuple[int, int]:

@@ -34,11 +34,11 @@ def router_expected_usd(tiers: Sequence[FrozenTier], load: Load, min_records: in
 
 
 def judge_ceiling_usd(task: Task, judge: FrozenTier | None, load: Load, min_records: int) -> float | None:
-    """What the judge costs at most: each tier's answer to each record is shown to it; 0 without one."""
+    """What the judge costs at most: each answer that may be is shown to it; 0 without one."""
     if judge is None:
         return 0.0
     more, found = Showing(task.labels).most_bytes(max(1, task.max_labels)), list[float | None]()
-    for tier in range(len(task.tiers)):
+    for tier in task.judged_tiers:
         here = load.at(tier)
         shown = replace(here.of_judge, most_text_bytes=here.most_text_bytes + here.most_records * more)
         found.append(ceiling_usd(task.judging, judge, shown, min_records))
@@ -49,7 +49,7 @@ def judge_expected_usd(judge: FrozenTier | None, load: Load, counts: Sequence[in
     """What the judge is expected to cost, when all that tiers with so many records answer passes the other gates."""
     if judge is None:
         return 0.0
-    asked, shown = load.of_judge, [records for records in counts if records]
+    asked, shown = load.of_judge, [records for records in load.shown(counts) if records]
     return total(expected_usd(judge, asked, expected_way(judge, asked, each, min_records), each) for each in shown)
 
 

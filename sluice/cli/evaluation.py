@@ -81,7 +81,7 @@ def sections(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     if found["escalations"]["rows"]:
         yield from section("Going on to a stronger tier", Text(_escalations(found)))
     if found.get("judge"):
-        yield from section("Judge", Text(_judge(found["judge"])))
+        yield from section("Judge", Text(_judge(found["judge"])), *_beside_score(found["judge"]))
     if found["blurred"]:
         yield from section("Labels that blur", *_blurred(found["blurred"]))
     for column, values in found["slices"].items():
@@ -220,6 +220,23 @@ def _judge(told: Mapping[str, Any]) -> str:
         f"({percent(caught, wrong)});\nof {right:,} right ones it refused {refused:,} ({percent(refused, right)}). "
         f"It cost {dollars(told['cost_usd'])} in the whole run."
     )
+
+
+def _beside_score(told: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What the judge, the score and both hold back, on the drawn rows that both have looked at."""
+    if (both := told["beside_score"]) is None:
+        return
+    yield Text(f"Beside the score, on {both['rows']:,} drawn rows, held against the last tier's answers:")
+    wrong, right = both["wrong"], both["rows"] - both["wrong"]
+    table = _table("Held back by", "Wrong ones", "", "Right ones", "")
+    for who, caught, refused in (
+        ("the judge", "judge_caught", "judge_refused"),
+        ("the score without its words", "score_caught", "score_refused"),
+        ("both, as in this run", "caught", "refused"),
+    ):
+        counts = ((both[caught], wrong), (both[refused], right))
+        table.add_row(who, *(cell for some, of in counts for cell in (f"{some:,} of {of:,}", percent(some, of))))
+    yield table
 
 
 def _blurred(blurs: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -20,7 +20,7 @@ def judge_text(made: JudgeForecast) -> Text:
     return Text(
         f"{short_model(made.model)} is shown up to {made.answers:,} answers{packed}, {Way(made.way).words}: "
         f"{dollars(made.expected_usd)} expected, {dollars(made.ceiling_usd)} at most, both within the costs below.\n"
-        "What it does not call right goes on; the shares that are assumed to go on count that in."
+        "What it refuses goes on; the shares that are assumed to go on count that in."
     )
 
 

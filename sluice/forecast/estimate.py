@@ -348,9 +348,9 @@ class Estimate:
         }
 
     def judging_seconds(self, counts: Sequence[int]) -> Iterator[tuple[float, float]]:
-        """The shortest and the longest that the judge may take behind each tier, in a round of its own."""
+        """The shortest and the longest that the judge may take behind tiers, in a round of its own for each."""
         judge, settings = self.opened.start.judge, self.asked.settings
-        for records in counts if judge is not None else ():
+        for records in self.load.shown(counts):
             assert judge is not None, "nobody else looks at answers"
             model, load = self.asked.catalog.resolve(judge.model, self.asked.region), self.load.of_judge
             way = costs.expected_way(judge, load, records, settings.min_records_per_job)

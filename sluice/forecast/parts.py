@@ -44,7 +44,7 @@ class TierForecast:
 
 @dataclass(frozen=True, slots=True)
 class JudgeForecast:
-    """What the judge is expected to take: it is shown an answer of each tier to each record that is sent there."""
+    """What the judge is expected to take: it is shown the answers of tiers to all records that are sent there."""
 
     model: str
     pack: int
@@ -64,14 +64,15 @@ def judge_forecast(
     judge = start.judge
     if judge is None:
         return None
-    asked, answers = load.of_judge, sum(counts)
+    asked, shown = load.of_judge, load.shown(counts)
+    answers = sum(shown)
     read, written = asked.expected_tokens(answers, judge.token_factor, judge.pack)
     return JudgeForecast(
         model=judge.called,
         pack=judge.pack,
         answers=answers,
-        requests=sum(costs.requests_of(records, judge.pack) for records in counts),
-        way=costs.expected_way(judge, asked, max(counts), least).value,
+        requests=sum(costs.requests_of(records, judge.pack) for records in shown),
+        way=costs.expected_way(judge, asked, max(shown), least).value,
         input_tokens=read,
         output_tokens=written,
         expected_usd=whole.judge_expected_usd(judge, load, counts, least),

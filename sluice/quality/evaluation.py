@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """An answer that a judge was shown: its labels as the trail writes them, and whether it called them right."""
+    """An answer that a judge was shown: its labels as the trail writes them, and whether that let it pass."""
 
     words: str
     stood: bool

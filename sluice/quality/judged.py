@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sluice.quality.evaluation import Shown, in_words
 from sluice.reasons import Outcome, Reason
 
@@ -13,17 +15,21 @@ if TYPE_CHECKING:
     from sluice.quality.evaluation import Row
     from sluice.results.judge_books import RunJudge
 
-WORDS = frozenset({Reason.JUDGE_AGREED.value, Reason.JUDGE_REFUSED.value, Reason.JUDGE_UNCLEAR.value})
+REFUSED = frozenset({Reason.JUDGE_REFUSED.value, Reason.JUDGE_UNCLEAR.value})
+WORDS = REFUSED | {Reason.JUDGE_AGREED.value}
 
 
 def shown_in(trail: Sequence[Mapping[str, Any]]) -> Iterator[Shown]:
-    """The answers of a record of which a judge has said something, each with its last word."""
-    answer: str | None = None
+    """The answers of a record of which a judge has said something, each by whether that let it pass.
+
+    Where a score weighs what the judge could not tell, the answer does not fail for it.
+    """
+    answer: Mapping[str, Any] | None = None
     for attempt in trail:
         if attempt["label"] is not None:
-            answer = attempt["label"]
+            answer = attempt
         elif attempt["reason"] in WORDS and attempt["outcome"] != Outcome.RETRIED.value and answer is not None:
-            yield Shown(answer, attempt["reason"] == Reason.JUDGE_AGREED.value)
+            yield Shown(answer["label"], answer["reason"] not in REFUSED)
 
 
 class JudgeTally:
@@ -41,7 +47,10 @@ class JudgeTally:
             self.counts[each.words == words, each.stood] += 1
 
     def document(self, judge: RunJudge | None) -> dict[str, Any] | None:
-        """The counts in rows, and what the judge cost in the whole run; None for a run without one."""
+        """The counts in rows, and what the judge cost in the whole run; None for a run without one.
+
+        `beside_score`: what it was worth beside the score, on the drawn rows that taught that.
+        """
         if judge is None:
             return None
         caught, missed = self.counts[False, False], self.counts[False, True]
@@ -54,4 +63,5 @@ class JudgeTally:
             "right": refused + kept,
             "refused_wrongly": refused,
             "cost_usd": judge.cost_usd,
+            "beside_score": None if judge.beside_score is None else msgspec.structs.asdict(judge.beside_score),
         }

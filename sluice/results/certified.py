@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HIGHEST = 2**32 - 1  # of a stored score
 LAST = "last"  # of `against`
 FLOORS_TOLD = 20
-LEFT_OUT = ("format", "below", "sampled", "pieces", "forgotten")  # certificate.json has them
+LEFT_OUT = ("format", "below", "sampled", "pieces", "forgotten", "judged")  # certificate.json has them
 
 VOID = (
     "It is worth this run alone: with another prompt, label, model, size of packs or set of rows it says nothing. Rows "

@@ -6,8 +6,39 @@ from sluice import figures
 from sluice.results.run_findings import Part
 
 
+class BesideScore(Part, frozen=True, kw_only=True):
+    """What the judge is worth beside the score, on the same drawn rows (sluice.runs.drawn.JudgedRows)."""
+
+    rows: int
+    wrong: int
+    judge_caught: int
+    judge_refused: int
+    score_caught: int
+    score_refused: int
+    caught: int
+    refused: int
+
+    @property
+    def sentence(self) -> str:
+        """What judge, score and both hold back of wrong answers, and of right ones."""
+        right = self.rows - self.wrong
+        pairs = (
+            ("the judge caught", self.judge_caught, self.judge_refused),
+            ("the score without its words", self.score_caught, self.score_refused),
+            ("both together, as in this run,", self.caught, self.refused),
+        )
+        told = [f"{who} {caught:,} of these and refused {refused:,} of the others" for who, caught, refused in pairs]
+        return (
+            f"Of {self.rows:,} drawn rows the last tier would have answered {self.wrong:,} otherwise and {right:,} "
+            f"alike: {'; '.join(told)}"
+        )
+
+
 class RunJudge(Part, frozen=True, kw_only=True):
-    """What the judge was shown and said: `answers` passed all other gates; of some of them it may have said nothing."""
+    """What the judge was shown and said: `answers` passed all other gates; of some of them it may have said nothing.
+
+    `in_score`: the score of the first tier's answers weighs its words, so that only what it calls wrong falls by them.
+    """
 
     model: str
     pack: int = 1
@@ -20,6 +51,8 @@ class RunJudge(Part, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    in_score: bool = False
+    beside_score: BesideScore | None = None
 
     @property
     def silent(self) -> int:
@@ -31,9 +64,13 @@ class RunJudge(Part, frozen=True, kw_only=True):
         """What it said, and what that took."""
         silent = f", and of {self.silent:,} nothing that could be read" if self.silent else ""
         share = figures.percent(self.answers - self.right, self.answers)
+        fell = f"So {share} of them did not stand"
+        if self.in_score:
+            fell = "What it called wrong of the first tier went on, and the score weighs its other words"
+        beside = "" if self.beside_score is None else f". {self.beside_score.sentence}"
         return (
             f"{figures.short_model(self.model)} was shown {self.answers:,} answers that had passed the other gates: "
             f"it called {self.right:,} right, {self.wrong:,} wrong and {self.unclear:,} unclear{silent}. "
-            f"So {share} of them did not stand. {self.input_tokens:,} tokens in, "
-            f"{self.output_tokens:,} out, {figures.dollars(self.cost_usd)}"
+            f"{fell}. {self.input_tokens:,} tokens in, "
+            f"{self.output_tokens:,} out, {figures.dollars(self.cost_usd)}{beside}"
         )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sluice.models.prices import cost
 from sluice.reasons import Outcome, Reason, Status
 from sluice.results.judged import answers_at, with_what_was_judged
-from sluice.results.standing import Measured
+from sluice.results.standing import Measured, became_of
 from sluice.results.table import ATTEMPT, ATTEMPTS, RowColumns, field_columns, schema
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, REASONS, SOURCE
 from sluice.task.tiers import Transport
@@ -182,8 +182,8 @@ def _with_what_followed(table: pa.Table) -> pa.Table:
 def _with_what_stands(table: pa.Table, standing: Standing | Measured) -> pa.Table:
     """The attempts, where those that waited say what became of them."""
     waited = pc.equal(table["outcome"], Outcome.SCORED.value)
-    told = (table[name].filter(waited).to_pylist() for name in ("key", "reason", "tier"))
-    became = [standing.of(*each) for each in zip(*told, strict=True)]
+    told = (table[name].filter(waited).to_pylist() for name in ("key", "reason", "tier", "judge"))
+    became = [became_of(standing, *each) for each in zip(*told, strict=True)]
     for name, values in zip(("outcome", "reason"), zip(*became, strict=True) if became else (), strict=False):
         column = pc.replace_with_mask(_chunk(table[name]), _chunk(waited), pa.array(values, pa.string()))
         table = table.set_column(table.schema.get_field_index(name), name, column)

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from sluice.runs.drawn import ScoreGate
 
-LEFT_OUT = ("format", "below", "drawn_accepted", "unseen", "threshold")  # score.json in the run's own folder has them
+LEFT_OUT = (
+    "format",
+    "below",
+    "drawn_accepted",
+    "unseen",
+    "threshold",
+    "judged",
+)  # score.json in the run's own folder has them
 TITLE = "Score, measured"
 RULE_OF_THUMB = (
     "It is a rule of thumb, measured on rows that taught it too, each with the score of a model that had not seen it. "

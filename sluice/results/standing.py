@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 
+def what_failed(reason: str | None, *, scored: bool) -> str | None:
+    """What failed of an answer that waits; None where it waits for a score, or what the last tier says, alone.
+
+    `scored`: it gets a score, which weighs what the judge could not tell.
+    """
+    waits = {Reason.JUDGE_AGREED.value, *[Reason.JUDGE_UNCLEAR.value] * scored}
+    return None if reason in waits else reason
+
+
 class Standing(NamedTuple):
     """Which answers of the first tier stand under a certificate: those that it covers, of records not drawn.
 
@@ -23,8 +32,8 @@ class Standing(NamedTuple):
     certified: bool
 
     def of(self, key: str, reason: str | None, tier: int) -> tuple[str, str | None]:  # noqa: ARG002 - it is the first
-        """What becomes of a first answer that waited for the certificate, by its record and what failed of it."""
-        if reason is not None:
+        """What becomes of a first answer that waited for the certificate, by its record and what is said of it."""
+        if (reason := what_failed(reason, scored=True)) is not None:
             return Outcome.ESCALATED.value, reason
         if key in self.drawn:
             return Outcome.ESCALATED.value, Reason.DRAWN.value
@@ -51,10 +60,10 @@ class Measured(NamedTuple):
     falls_short: Reason = Reason.LOW_SCORE
 
     def of(self, key: str, reason: str | None, tier: int) -> tuple[str, str | None]:
-        """What becomes of an answer that waited, by its record, what failed of it, and the tier that gave it."""
-        if reason is not None:
-            return Outcome.ESCALATED.value, reason
+        """What becomes of an answer that waited, by its record, what is said of it, and the tier that gave it."""
         scored = self.gives_scores and tier == 0
+        if (reason := what_failed(reason, scored=scored)) is not None:
+            return Outcome.ESCALATED.value, reason
         if scored and self.enough is not None and key not in self.enough:
             return Outcome.ESCALATED.value, self.falls_short.value
         if key in self.answered:
@@ -62,3 +71,11 @@ class Measured(NamedTuple):
         if scored and self.enough is None:
             return Outcome.ESCALATED.value, None
         return Outcome.ACCEPTED.value, None
+
+
+def became_of(
+    standing: Standing | Measured, key: str, reason: str | None, tier: int, judge: bool
+) -> tuple[str, str | None]:
+    """The same of an attempt at it: the answer, or, with its own reason, what a judge has said of that."""
+    outcome, why = standing.of(key, reason, tier)
+    return outcome, reason if judge else why

@@ -6,6 +6,8 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from sluice.errors import Unbalanced
 from sluice.models.prices import cost
 from sluice.reasons import REJECTIONS, Reason
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sluice.runs.books import Counts, PartBooks
-    from sluice.runs.drawn import Certificate
+    from sluice.runs.drawn import Certificate, JudgedRows
     from sluice.runs.state import FrozenTier, RunPlan
     from sluice.task.task import Task
 
@@ -153,7 +155,7 @@ def tier_books(
                 "model": tier.called,
                 "transport": transports.pop() if len(transports) == 1 else "mixed" if transports else "none",
                 **{name: sum(getattr(item, name) for item in mine) for name in figures},
-                **_with_judged(_with_scored(went, mine, certificate, settled), mine, shown),
+                **_with_judged(_with_scored(went, mine, shown, certificate, settled), mine, shown),
                 "bypassed": _bypassed(number, counts),
                 "input_tokens": sum(item.input_tokens for item in mine),
                 "output_tokens": sum(item.output_tokens for item in mine),
@@ -232,19 +234,23 @@ def _with_judged(books: dict[str, int], mine: Sequence[Counts], shown: Sequence[
     if not waited:
         return books
     accepted, escalated = sum(item.accepted for item in shown), sum(item.escalated for item in shown)
+    scored = sum(item.scored for item in shown)
     return {
         **books,
         "accepted": books.get("accepted", sum(item.accepted for item in mine)) + accepted,
         "escalated": books["escalated"] + escalated,
         # Those that the judge did not get to, or not to the end, are open, too.
-        "unresolved": books["unresolved"] + waited - accepted - escalated,
+        "unresolved": books["unresolved"] + waited - accepted - escalated - scored,
     }
 
 
-def judge(who: FrozenTier | None, jobs: Iterable[Counts]) -> dict[str, Any] | None:
+def judge(
+    who: FrozenTier | None, jobs: Iterable[Counts], *, in_score: bool = False, beside: JudgedRows | None = None
+) -> dict[str, Any] | None:
     """`judge` of run.json: the answers that it was shown, what it said of them, and what it took; None without one.
 
     `answers` were to be shown: of them it called `right`, `wrong` and `unclear`; about the others it said nothing.
+    `in_score`: the score of the first tier's answers weighs its words; `beside`: what it is worth beside the score.
     """
     if who is None:
         return None
@@ -262,13 +268,20 @@ def judge(who: FrozenTier | None, jobs: Iterable[Counts]) -> dict[str, Any] | No
         "input_tokens": sum(item.input_tokens for item in mine),
         "output_tokens": sum(item.output_tokens for item in mine),
         "cost_usd": total(item.cost_usd for item in mine),
+        "in_score": in_score,
+        "beside_score": None if beside is None else msgspec.structs.asdict(beside),
     }
 
 
 def _with_scored(
-    books: dict[str, int], mine: Sequence[Counts], certificate: Certificate | None, settled: Settled | None
+    books: dict[str, int],
+    mine: Sequence[Counts],
+    shown: Sequence[Counts],
+    certificate: Certificate | None,
+    settled: Settled | None,
 ) -> dict[str, int]:
-    scored, accepted = sum(item.scored for item in mine), sum(item.accepted for item in mine)
+    """The same with what became of answers that waited: behind their own jobs, or those in which a judge was shown."""
+    scored, accepted = sum(item.scored for item in [*mine, *shown]), sum(item.accepted for item in mine)
     if not scored:
         return books
     if settled is not None:

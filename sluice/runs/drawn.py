@@ -165,6 +165,25 @@ class ForgottenDraws(msgspec.Struct, frozen=True, kw_only=True):
     taught: list[str] = field(default_factory=list)
 
 
+class JudgedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge and the score make of the same drawn rows, whose first answers the judge was shown.
+
+    Of `rows` of them, which have a valid answer of the last tier, too, that has another label on `wrong`. Of those
+    `judge_caught` were called wrong, and so were `judge_refused` of the others; `score_caught` and `score_refused` lie
+    at the threshold or below by a score without the judge's words, and `caught` and `refused` do not stand in this
+    run, by the judge or by its score. Each row has the score that a model gave it which had not seen it.
+    """
+
+    rows: int
+    wrong: int
+    judge_caught: int
+    judge_refused: int
+    score_caught: int
+    score_refused: int
+    caught: int
+    refused: int
+
+
 class Certificate(Document, frozen=True, kw_only=True):
     """What a run promises of its labels, and all that it takes to check it beside the stored scores and answers.
 
@@ -218,6 +237,7 @@ class Certificate(Document, frozen=True, kw_only=True):
     differing: Differing | None = None
     forgotten: ForgottenDraws | None = None
     repeats: Repeats | None = None
+    judged: JudgedRows | None = None
 
     def stands(self, place: Place, floor: int) -> bool:
         """Whether an answer with this place stands, whose label has the floor with this number, from 1; 0 for none."""
@@ -256,11 +276,13 @@ class AuditedRun(Document, frozen=True, kw_only=True):
 class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a model that was not taught by a record says of it: the score of its first answer, as it is stored.
 
-    `labels`: that answer itself, where the learned tier gives it; of another tier None.
+    `labels`: that answer itself, where the learned tier gives it; of another tier None. `alone`: of an answer that a
+    judge was shown the score without the judge's word.
     """
 
     score: int
     labels: list[str] | None = None
+    alone: int | None = None
 
 
 class Held(Document, frozen=True, kw_only=True):
@@ -286,7 +308,8 @@ class ScoreGate(Document, frozen=True, kw_only=True):
     seen them: on `agreeing` the first tier and the oracle agree; `above` have the score, and on `above_agreeing` of
     those both agree, with the 95% interval from `low` to `high` of that share, rows of one record being one cluster.
 
-    `out_of_service`: a learned tier that agreed less than it had stated, of which nothing stands.
+    `out_of_service`: a learned tier that agreed less than it had stated, of which nothing stands. `judged`: what a
+    judge is worth beside the score; None without one, or where nothing was taught.
     """
 
     min_score: float
@@ -311,6 +334,7 @@ class ScoreGate(Document, frozen=True, kw_only=True):
     unseen: list[str]
     at: str
     out_of_service: bool = False
+    judged: JudgedRows | None = None
 
     @property
     def falls_short(self) -> Reason:

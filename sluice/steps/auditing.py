@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.quality.intervals import clustered_share
 from sluice.reasons import Outcome, Reason
+from sluice.results.answered import answers_in
 from sluice.results.audited import RunAudit, TierAudit
 from sluice.results.merging import attempts_in
 from sluice.results.standing import Measured
@@ -15,6 +16,7 @@ from sluice.runs.accounting import Settled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sluice.results.merging import Attempts
     from sluice.runs.books import Counts
     from sluice.steps.services import Run
 
@@ -36,21 +38,22 @@ def drawn_ones(opened: Run, jobs: Iterable[Counts]) -> DrawnOnes | None:
         return None
     last, gate = len(opened.start.tiers) - 1, opened.score_gate
     with_books = {(books.round, books.job) for books in jobs}  # of a cancelled run not all have any
-    attempts = [(tier, row) for job, tier, row in _attempts(opened) if job in with_books]
+    kept = (attempts for job, attempts in _attempts(opened) if (attempts.round, job) in with_books)
+    answers = list(answers_in(kept))
     found = DrawnOnes({}, {}, Counter())
-    for tier, row in attempts:
-        if tier == last and row["outcome"] == Outcome.ACCEPTED:
-            found.last[row["key"]] = frozenset(row["labels"] or ())
+    for answer in answers:
+        if answer.tier == last and answer.outcome == Outcome.ACCEPTED:
+            found.last[answer.key] = frozenset(answer.labels)
     enough = None if gate is None else frozenset(gate.drawn_accepted)
     why = Reason.LOW_SCORE if gate is None else gate.falls_short
     standing = Measured(found.last.keys(), {}, enough, gives_scores=opened.task.gives_scores, falls_short=why)
-    for tier, row in attempts:
-        if tier < last and row["outcome"] == Outcome.SCORED:
-            outcome, reason = standing.of(row["key"], row["reason"], tier)
-            found.became[tier, outcome, reason] += 1
+    for answer in answers:
+        if answer.tier < last and answer.outcome == Outcome.SCORED:
+            outcome, reason = standing.of(answer.key, answer.reason, answer.tier)
+            found.became[answer.tier, outcome, reason] += 1
             if outcome == Outcome.ACCEPTED or reason == Reason.DRAWN:
-                here = tier, frozenset(row["labels"] or ())
-                found.below[row["key"]] = min(found.below.get(row["key"], here), here, key=_tier)
+                here = answer.tier, frozenset(answer.labels)
+                found.below[answer.key] = min(found.below.get(answer.key, here), here, key=_tier)
     return found
 
 
@@ -119,15 +122,14 @@ def refused_draws(opened: Run) -> dict[int, int]:
     if not opened.draws_rows or not opened.store.exists(opened.source.draws):
         return {}
     last, latest = len(opened.start.tiers) - 1, dict[str, tuple[int, int, str]]()
-    for (round_, _), tier, row in _attempts(opened):
-        if tier < last:
-            latest[row["key"]] = max(latest.get(row["key"], (-1, -1, "")), (tier, round_, row["outcome"]))
+    for _, attempts in _attempts(opened):
+        for row in attempts.table.select(["key", "outcome"]).to_pylist() if attempts.tier < last else ():
+            here = attempts.tier, attempts.round, row["outcome"]
+            latest[row["key"]] = max(latest.get(row["key"], (-1, -1, "")), here)
     return dict(Counter(tier for tier, _, outcome in latest.values() if outcome == Outcome.REFUSED))
 
 
-def _attempts(opened: Run) -> Iterator[tuple[tuple[int, int], int, dict[str, Any]]]:
-    """The attempts at drawn records, each with the round and number of its job, and its tier."""
+def _attempts(opened: Run) -> Iterator[tuple[int, Attempts]]:
+    """The attempts at drawn records, each with the number of their job in its round."""
     for key, _ in opened.store.keys(opened.keys.drawn_prefix):
-        attempts, job = attempts_in(opened.store.get(key)), opened.keys.job_of(key)
-        for row in attempts.table.select(["key", "outcome", "reason", "labels"]).to_pylist():
-            yield (attempts.round, job), attempts.tier, row
+        yield opened.keys.job_of(key), attempts_in(opened.store.get(key))

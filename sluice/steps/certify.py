@@ -40,6 +40,7 @@ from sluice.runs.state import HIGHEST, Place
 from sluice.steps import score_gate
 from sluice.steps.counted import STORED, Counted, among, places_of, stored
 from sluice.steps.drawing import drawn_answers
+from sluice.steps.judge_worth import judged_rows
 from sluice.steps.repeats import repeats_of
 from sluice.steps.services import Run
 
@@ -119,6 +120,7 @@ def certified(opened: Run, *, at: str) -> Certificate:
         against=quality.against,
         open=(draws.gold or []).count(None),
         accuracy=accuracy,
+        judged=judged_rows(opened, threshold),
     )
 
 

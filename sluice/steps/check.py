@@ -120,7 +120,7 @@ class _Check:
         self.metered = True
         self.fatal = self._fatal() if self.buys else None
         self.drawn = self.run.draws.keys if self.run.draws_rows else set()
-        self.waiting = Waiting.of(self.run, self.job.tier)
+        self.waiting, self.judges = Waiting.of(run, self.job.tier), run.judges(self.job.tier)
         most = len(run.start.tiers) - 1
         self.last = most if self.job.last is None else self.job.last
         self.courses = courses_of(run, self.job) if self.buys and any(of.last < most for of in run.task.courses) else {}
@@ -188,14 +188,18 @@ class _Check:
 
     def _ending(self, verdict: Verdict, traits: Traits) -> Ending:
         """What becomes of a record whose attempt ended so."""
-        return self.waiting.hold(self._outcome(verdict, traits.fewer, traits.last), is_drawn=traits.is_drawn)
+        ending = self._outcome(verdict, traits.fewer, traits.last)
+        if self.job.judge and not self.judges:  # of stored words that the task no longer asks for, nothing waits
+            return ending
+        return self.waiting.hold(ending, is_drawn=traits.is_drawn)
 
     def _outcome(self, verdict: Verdict, fewer: int, last: int) -> Ending:
         onward = Outcome.UNRESOLVED if self.job.tier >= last else Outcome.ESCALATED
         ending = self._by_itself(verdict, fewer, onward)
         if self.job.judge and ending.outcome not in AGAIN:
-            return ending_of(verdict, onward, buys=self.buys) or ending
-        if ending.outcome is Outcome.ACCEPTED and self.run.judges_answers and not self.job.judge:
+            scored = self.waiting.scores and self.judges
+            return ending_of(verdict, onward, buys=self.buys, scored=scored) or ending
+        if ending.outcome is Outcome.ACCEPTED and self.judges and not self.job.judge:
             return Ending(Outcome.JUDGED)
         return ending
 
@@ -273,7 +277,7 @@ class _Check:
         wanted = {n: name for n, kind in enumerate(of) if (name := why[kind])}
         wanted |= {n: "asked" for n in wanted if wanted[n] == "refused" and self.waiting.has_asked(self.sent[n])}
         writers = PendingWriters(self.run, self.item, self.job)
-        answers = showing(self.run.task) if self.run.judges_answers else None
+        answers = showing(self.run.task) if self.judges else None
         for n, escaped in self._texts(list(wanted)):
             if answers is not None and wanted[n] == "judge":
                 escaped = answers.with_answer(escaped, verdicts[n].labels or ())  # noqa: PLW2901 - the text with more

@@ -21,13 +21,15 @@ from sluice.quality.draws import Draws as Drawn
 from sluice.quality.draws import Ranked, Ranks
 from sluice.quality.draws import draw as quality_draw
 from sluice.quality.rule import REFUSED, allowed, most_disagreements, smallest_sample
-from sluice.reasons import Outcome
+from sluice.reasons import Outcome, Reason
+from sluice.results.standing import what_failed
 from sluice.rows.record import CUTS, KEY, PLACE, RAW, SENT, SOURCE, RowReader
 from sluice.runs.document import read
 from sluice.runs.drawn import DrawnRow, Draws
 from sluice.steps.labelled import labels_of
 from sluice.steps.selection import PendingWriter
 from sluice.steps.stored import StoredRows
+from sluice.task.judge import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sluice.steps.services import Run
     from sluice.task.quality import Quality
 
+FirstTold = tuple[tuple[str, ...], str | None, frozenset[str]]
 RANK = 16
 KEY_AT = RANK + PLACE - KEY
 BEGIN_AT = KEY_AT + KEY
@@ -244,27 +247,36 @@ def _candidates(opened: Run, span: int, place: tuple[int, int], chunk: bytes) ->
 
 
 class DrawnAnswers(NamedTuple):
-    """What the tiers say of drawn records, by key: the first one its labels and the word for how sure it is.
+    """What the tiers say of drawn records, by key: the first one its labels, the word for how sure it is, and facts.
 
-    Only valid answers stand here.
+    Only valid answers stand here; in `refused` those that all gates but the judge have passed.
     """
 
-    first: dict[str, tuple[tuple[str, ...], str | None]]
+    first: dict[str, FirstTold]
     oracle: dict[str, tuple[str, ...]]
+    refused: dict[str, FirstTold]
 
 
 def drawn_answers(opened: Run) -> DrawnAnswers:
     """The answers to drawn records, as check has set them apart."""
-    from sluice.results.merging import attempts_in  # noqa: PLC0415 - Arrow, which partition's part here does without
+    from sluice.results.answered import answers_in  # noqa: PLC0415 - Arrow, which partition's part here does without
+    from sluice.results.merging import attempts_in  # noqa: PLC0415 - the same
 
-    found = DrawnAnswers({}, {})
+    found = DrawnAnswers({}, {}, {})
     keys = [key for key, _ in opened.store.keys(opened.keys.drawn_prefix)]
-    for data in ahead(opened.store.get, keys, AT_ONCE):
-        attempts = attempts_in(data)
-        for row in attempts.table.select(["key", "outcome", "reason", "labels", "confidence"]).to_pylist():
-            labels = tuple(row["labels"] or ())
-            if attempts.tier == 0 and row["outcome"] == Outcome.SCORED and row["reason"] is None:
-                found.first[row["key"]] = labels, row["confidence"]
-            elif attempts.tier and row["outcome"] == Outcome.ACCEPTED:
-                found.oracle[row["key"]] = labels
+    for answer in answers_in(map(attempts_in, ahead(opened.store.get, keys, AT_ONCE))):
+        if answer.tier == 0 and answer.outcome == Outcome.SCORED:
+            why = what_failed(answer.reason, scored=opened.task.gives_scores)
+            told = answer.labels, answer.confidence, facts_of(opened, answer.said)
+            if why is None:
+                found.first[answer.key] = told
+            elif why == Reason.JUDGE_REFUSED:
+                found.refused[answer.key] = told
+        elif answer.tier and answer.outcome == Outcome.ACCEPTED:
+            found.oracle[answer.key] = answer.labels
     return found
+
+
+def facts_of(opened: Run, said: str | None) -> frozenset[str]:
+    """What is known of a first answer beside itself: what the judge has said of it, be it nothing."""
+    return frozenset({f"judge {said if said in WORDS else 'none'}"} if opened.judges(0) else ())

@@ -79,9 +79,9 @@ class Waiting(NamedTuple):
         return self.next_is_last and key in self.drawn
 
     def hold(self, ending: Ending, *, is_drawn: bool) -> Ending:
-        """The same where something waits: `scored`, with what failed of it."""
+        """The same where something waits: `scored`, with what failed of it, or what the judge has said of it."""
         if ending.outcome is Outcome.ACCEPTED and (self.scores or is_drawn):
-            return Ending(Outcome.SCORED)
+            return Ending(Outcome.SCORED, ending.reason)
         if ending.outcome is Outcome.ESCALATED and is_drawn and self.next_is_last:
             return Ending(Outcome.SCORED, ending.reason)
         return ending
@@ -139,7 +139,7 @@ def tally(endings: Sequence[Ending], of: Sequence[int]) -> tuple[Counter[Outcome
     for n, count in Counter(of).items():
         outcome, reason, *_ = endings[n]
         outcomes[outcome] += count
-        if reason is not None and outcome is not Outcome.ACCEPTED:
+        if reason not in {None, Reason.JUDGE_AGREED} and outcome is not Outcome.ACCEPTED:
             reasons[reason.value] += count
             if outcome is Outcome.ESCALATED:
                 onward[reason.value] += count

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from sluice.task.task import Task
 
 
-def ending_of(verdict: Verdict, onward: Outcome, *, buys: bool) -> Ending | None:
+def ending_of(verdict: Verdict, onward: Outcome, *, buys: bool, scored: bool) -> Ending | None:
     """What becomes of an answer by the judge's word; None where the judge was not asked after all, or not heard.
 
     What it wrote that cannot be read is no word for the answer: it goes on, like one that is unclear. `onward`: where
-    to, and in a run over stored answers whatever passes of a later tier's.
+    to, and in a run over stored answers whatever passes of a later tier's. `scored`: the answer gets a score, which
+    weighs all but the word wrong, silence too.
     """
     if verdict.labels == (RIGHT,):
         return Ending(Outcome.ACCEPTED, Reason.JUDGE_AGREED)
+    if scored and verdict.labels != (WRONG,):
+        return Ending(Outcome.ACCEPTED, Reason.JUDGE_UNCLEAR)
     if verdict.reason is not None and about(verdict.reason) != "answer":
         return None
     reason = Reason.JUDGE_REFUSED if verdict.labels == (WRONG,) else Reason.JUDGE_UNCLEAR

@@ -56,7 +56,9 @@ def run(services: Services, run_id: str) -> dict[str, object]:
         if key in times and key in answers.oracle
     ]
     # Of no other drawn record, though an earlier run knows it: the score would look at which rows were sampled.
-    firsts = {key: FirstAnswer(*first) for key, first in answers.first.items() if key in times}
+    # The judge refuses whatever the score; the score learns of the word wrong what it is worth beside the others.
+    given = answers.refused | answers.first
+    firsts = {key: FirstAnswer(*first) for key, first in given.items() if key in times}
     answers_itself = opened.tier(0).is_learned
     held: dict[str, HeldAnswer] = {}
     try:
@@ -66,8 +68,7 @@ def run(services: Services, run_id: str) -> dict[str, object]:
             answered = model.held_answers(drawn).items()
             held = {key: _held(sure, list(labels)) for key, (labels, sure) in answered if key in times}
         else:
-            fitted, scores = fit_scores(model, drawn, firsts)
-            score, held = fitted.document(), {key: _held(sure) for key, sure in scores.items()}
+            score, held = _fitted(model, drawn, firsts)
     except BadRequest as error:
         if answers_itself and opened.task.quality is not None:
             raise Stop(f"the learned tier cannot be taught: {error}. Put a model in its place") from None
@@ -89,6 +90,18 @@ def _vectors(opened: Run) -> Vectors | None:
     """The word vectors that somebody has brought for the task."""
     kept = opened.store.find(vectors_key(opened.task.name))
     return None if kept is None else Vectors.read(kept)
+
+
+def _fitted(
+    model: Learned, drawn: Drawn, firsts: dict[str, FirstAnswer]
+) -> tuple[dict[str, Any], dict[str, HeldAnswer]]:
+    """The score as it is kept, and what it is of records that were held out: without the judge's words, too."""
+    score, scores = fit_scores(model, drawn, firsts)
+    alone: dict[str, float] = {}
+    if any(answer.facts for answer in firsts.values()):
+        unjudged = {key: answer._replace(facts=frozenset()) for key, answer in firsts.items()}
+        alone = fit_scores(model, drawn, unjudged)[1]
+    return score.document(), {key: _held(sure, alone=alone.get(key)) for key, sure in scores.items()}
 
 
 def _told(model: Learned, own: Sequence[Lesson], before: Earlier, seconds: float) -> Taught:
@@ -120,8 +133,12 @@ def _in_service(opened: Run, told: Taught, before: Earlier) -> Taught:
     return msgspec.structs.replace(told, stated=stated, out_of_service=is_below(told.here, stated))
 
 
-def _held(sure: float, labels: list[str] | None = None) -> HeldAnswer:
-    return HeldAnswer(score=int(as_stored(np.array([sure]))[0]), labels=labels)
+def _held(sure: float, labels: list[str] | None = None, alone: float | None = None) -> HeldAnswer:
+    return HeldAnswer(score=_stored(sure), labels=labels, alone=None if alone is None else _stored(alone))
+
+
+def _stored(score: float) -> int:
+    return int(as_stored(np.array([score]))[0])
 
 
 def _put_held(
@@ -131,11 +148,14 @@ def _put_held(
     answers: dict[str, HeldAnswer],
     untaught: str | None = None,
 ) -> None:
-    """Keep what measures a score, where there is no certificate, whose sample does.
+    """Keep what measures a score; where there is a certificate, whose sample does, what measures a judge beside it.
 
     A drawn record that an earlier run has taught is known by heart, whether or not this one teaches it.
     """
-    if opened.task.quality is None:
+    if opened.task.quality is not None:
+        if opened.judges(0):
+            opened.store.put(opened.keys.held, Held(taught=[], answers=answers, untaught=untaught).write())
+    else:
         known = {lesson.key for lesson in before.records} & opened.draws.keys
         taught = list(dict.fromkeys([*(lesson.key for lesson in own), *sorted(known)]))
         held = Held(taught=taught, answers=answers, untaught=untaught)
@@ -143,7 +163,10 @@ def _put_held(
 
 
 def held_of(opened: Run) -> Held:
-    """What models say of drawn records that had not been taught by them; of a run with a certificate nothing."""
+    """What models say of drawn records that had not been taught by them.
+
+    Of a run with a certificate that is nothing, or what measures its judge.
+    """
     data = opened.store.find(opened.source.held)
     return Held(taught=[], answers={}) if data is None else read_document(Held, data, opened.source.held)
 

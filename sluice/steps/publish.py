@@ -209,7 +209,7 @@ def summarize(
         "cost_usd": accounting.total(books.cost_usd for books in jobs),
         "fillers": accounting.fillers(jobs),
         "repeats": accounting.repeats(jobs),
-        "judge": accounting.judge(start.judge, jobs),
+        "judge": accounting.judge(start.judge, jobs, in_score=opened.scores_judged, beside=opened.judged_rows),
         "reused": accounting.reused(jobs),
         "baseline_usd": accounting.baseline_usd(start.tiers, jobs),
         "prices": start.prices,

@@ -120,7 +120,7 @@ class JobRecords:
         return fresh, of_fresh
 
     def _pending(self) -> Iterator[Some]:
-        shown = self.run.judges_answers and not self.job.judge  # what a judge was shown, stands behind the text
+        shown = bool(self.run.judged_tiers) and not self.job.judge  # what a judge was shown, stands behind the text
         for lines in pending_lines(self.run, self.job):
             self.rows += len(lines)
             for at in range(0, len(lines), FLUSH):

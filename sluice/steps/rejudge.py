@@ -74,8 +74,9 @@ def _check_task(old: Task, new: Task) -> None:
         problems.append(f"quality: should be {was}; for another certificate begin a new run of the files")
     if new.min_score is not None and old.min_score is None:
         problems.append("min_score: should be left out: the answers of that run have no scores that were measured")
-    if new.gates.judge is not None and old.gates.judge is None:
-        problems.append("gates.judge: should be left out: the answers of that run were not shown to a judge")
+    if unseen := set(new.judged_tiers) - set(old.judged_tiers):
+        whose = f" of tier {min(unseen)}" if old.judged_tiers else ""
+        problems.append(f"gates.judge: should be left out: the answers{whose} of that run were not shown to a judge")
     if new.reads_row and not old.reads_row:
         problems.append("gates.rules: look at the row, but rows with the same text shared one answer in this run")
     if problems:

@@ -10,13 +10,17 @@ import pyarrow as pa
 
 from sluice.quality.score import FirstAnswer, as_stored, tie
 from sluice.reasons import Outcome
+from sluice.results.answered import answers_in
 from sluice.results.merging import attempts_in
+from sluice.results.standing import what_failed
+from sluice.steps.drawing import facts_of
 from sluice.steps.learn import held_of, taught
 from sluice.steps.new_kinds import Watch
 from sluice.steps.scores import FLOOR, HIGHEST, entry, has_floors, scores_in
 from sluice.steps.services import Run
 from sluice.steps.texts import first_sights
 from sluice.task.answer import Confidence
+from sluice.task.judge import WORDS
 
 if TYPE_CHECKING:
     from sluice.quality.learned import Learned
@@ -80,14 +84,11 @@ def _floor_numbers(opened: Run) -> dict[tuple[str, ...], int]:
 def _first_answers(opened: Run, shard: int) -> dict[str, FirstAnswer]:
     """The valid answers of the first tier, which wait for the certificate."""
     found = {}
-    for key, _ in opened.store.keys(opened.keys.answers(shard)):
-        attempts = attempts_in(opened.store.get(key))
-        if attempts.tier:
-            continue
-        table = attempts.table
-        for row in table.select(["key", "outcome", "reason", "labels", "confidence"]).to_pylist():
-            if row["outcome"] == Outcome.SCORED and row["reason"] is None:
-                found[row["key"]] = FirstAnswer(tuple(row["labels"] or ()), row["confidence"])
+    kept = (attempts_in(opened.store.get(key)) for key, _ in opened.store.keys(opened.keys.answers(shard)))
+    facts = {said: facts_of(opened, said) for said in (None, *WORDS)}
+    for answer in answers_in(attempts for attempts in kept if not attempts.tier):
+        if answer.outcome == Outcome.SCORED and what_failed(answer.reason, scored=True) is None:
+            found[answer.key] = FirstAnswer(answer.labels, answer.confidence, facts.get(answer.said, facts[None]))
     pa.default_memory_pool().release_unused()
     return found
 

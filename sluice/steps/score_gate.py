@@ -14,6 +14,7 @@ from sluice.runs.state import HIGHEST as ABOVE_ALL
 from sluice.runs.state import Place
 from sluice.steps.counted import Counted, places_of
 from sluice.steps.drawing import drawn_answers
+from sluice.steps.judge_worth import judged_rows
 from sluice.steps.learn import held_of
 from sluice.steps.scores import HIGHEST, HIGHEST_TIE
 
@@ -70,6 +71,7 @@ def gate(opened: Run, *, at: str) -> ScoreGate:
         unseen=sorted(unseen),
         at=at,
         out_of_service=out_of_service,
+        judged=judged_rows(opened, threshold),
     )
 
 

@@ -12,7 +12,7 @@ from sluice.aws.metrics import ignore
 from sluice.errors import SluiceError
 from sluice.models.catalog import Catalog
 from sluice.runs.document import read
-from sluice.runs.drawn import Certificate, Draws, ScoreGate
+from sluice.runs.drawn import Certificate, Draws, JudgedRows, ScoreGate
 from sluice.runs.inbox import Intake
 from sluice.runs.keys import Keys
 from sluice.runs.settings import Settings
@@ -239,10 +239,24 @@ class Run:
         """What a job asks: the task, or what the router or the judge is asked."""
         return self.task.asked(router=job.router, judge=job.judge)
 
+    def judges(self, tier: int) -> bool:
+        """Whether answers of a tier that pass all else are shown to a judge."""
+        return tier in self.judged_tiers
+
     @property
-    def judges_answers(self) -> bool:
-        """Whether answers that pass all else are shown to a judge."""
-        return self.task.gates.judge is not None
+    def scores_judged(self) -> bool:
+        """Whether the score of the first tier's answers weighs what the judge says of them."""
+        return self.task.gives_scores and self.judges(0)
+
+    @property
+    def judged_rows(self) -> JudgedRows | None:
+        """What the judge is worth beside the score, once that is known."""
+        return None if self.decided is None else self.decided.judged
+
+    @cached_property
+    def judged_tiers(self) -> frozenset[int]:
+        """The tiers of which they are; none without a judge."""
+        return frozenset(self.task.judged_tiers)
 
     def round_plan(self, number: int) -> RoundPlan:
         """What a round asks, and what it leaves."""

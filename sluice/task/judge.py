@@ -10,7 +10,9 @@ from sluice.task.base import Whole
 from sluice.task.tiers import LEARNED, MAX_PACK, Answerer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sluice.task.tiers import Tier
 
 RIGHT, WRONG, UNCLEAR = "right", "wrong", "unclear"
 WORDS = {
@@ -36,15 +38,22 @@ class JudgeGate(Answerer):
         return value
 
 
-def judge_problems(task: Mapping[str, Any]) -> Iterator[str]:
+def judged_tiers(tiers: Sequence[Tier], *, draws: bool) -> tuple[int, ...]:
+    """The tiers whose answers a judge is shown.
+
+    Not a learned one, which says itself how sure it is; nor the last one of a task that draws rows for it, since its
+    answers are what all else is measured by.
+    """
+    return tuple(n for n, tier in enumerate(tiers) if not tier.is_learned and not (draws and n + 1 == len(tiers)))
+
+
+def judge_problems(task: Mapping[str, Any], tiers: Sequence[Tier]) -> Iterator[str]:
     """What keeps a task from having a judge; `task`: its other fields as far as they are right, by name."""
     if "gates" not in task or task["gates"].judge is None:
         return
-    drawing = next((name for name in ("quality", "audit", "train") if task.get(name)), None)
+    draws = any(task.get(name) for name in ("quality", "audit", "train"))
     if not task.get("labels", True):
         yield "gates.judge: is shown labels, and the task has none; leave it out"
-    elif drawing == "quality":
-        yield "gates.judge: leave it out beside quality, where the certificate decides which answers stand"
-    elif drawing:
-        why = "whose drawn rows measure what the tiers say without it"
-        yield f"gates.judge: leave it out beside {drawing}, {why}"
+    elif draws and not judged_tiers(tiers, draws=draws):
+        why = "nobody's answers would be shown to it: learned says itself how sure it is, the last tier is the measure"
+        yield f"gates.judge: {why}; leave it out or add a tier between"

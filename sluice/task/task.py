@@ -20,7 +20,7 @@ from sluice.task.columns import column_problems
 from sluice.task.examples import MAX_EXAMPLES, Example, ExampleReader
 from sluice.task.gates import Gates
 from sluice.task.input import Input
-from sluice.task.judge import judge_problems
+from sluice.task.judge import judge_problems, judged_tiers
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import FEWEST_TAUGHT, MOST_DRAWN, Audit, Quality
@@ -233,7 +233,7 @@ class Task(Strict):
     def _tiers_fit(cls, value: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
         answer = info.data.get("answer")
         gives_more = answer is not None and bool(answer.evidence or answer.fields)
-        if found := [*score_problems(info.data, value, gives_more=gives_more), *judge_problems(info.data)]:
+        if found := [*score_problems(info.data, value, gives_more=gives_more), *judge_problems(info.data, value)]:
             raise ProblemsError(found)
         if not info.data.get("quality"):
             return value
@@ -335,7 +335,7 @@ class Task(Strict):
     @cached_property
     def judging(self) -> Task:
         """What a judge is asked of an answer, as a task of its own; its labels are right, wrong and unclear."""
-        return Task(**judging(self), gates=Gates(), tiers=self.tiers)
+        return Task(**judging(self), gates=Gates(), tiers=self.tiers[-1:])
 
     def asked(self, *, router: bool = False, judge: bool = False) -> Task:
         """The task that a request is about."""
@@ -349,8 +349,12 @@ class Task(Strict):
     @property
     def places(self) -> tuple[str, ...]:
         """Where each of `answerers` stands in the task."""
-        of_tiers = tuple(f"tiers.{number}" for number in range(len(self.tiers)))
-        return of_tiers if self.gates.judge is None else (*of_tiers, "gates.judge")
+        return tuple([f"tiers.{n}" for n in range(len(self.tiers))] + ["gates.judge"] * (self.gates.judge is not None))
+
+    @property
+    def judged_tiers(self) -> tuple[int, ...]:
+        """The tiers whose answers are shown to a judge; none without one."""
+        return () if self.gates.judge is None else judged_tiers(self.tiers, draws=self.drawn > 0)
 
     @cached_property
     def courses(self) -> tuple[Course, ...]:

@@ -25,6 +25,8 @@ def test_a_judges_word_is_about_the_answer_before_it() -> None:
         attempt("accepted", "judge_agreed"),
     ]
     assert list(shown_in(trail)) == [Shown("a", stood=False), Shown("d", stood=True)]
+    weighed = [attempt("escalated", "low_score", "e"), attempt("escalated", "judge_unclear")]
+    assert list(shown_in(weighed)) == [Shown("e", stood=True)]
 
 
 def test_a_judge_is_held_against_known_answers() -> None:
@@ -44,4 +46,5 @@ def test_a_judge_is_held_against_known_answers() -> None:
         "right": 2,
         "refused_wrongly": 1,
         "cost_usd": 0.5,
+        "beside_score": None,
     }

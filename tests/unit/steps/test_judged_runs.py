@@ -197,8 +197,6 @@ def test_a_judged_run_that_is_judged_again_keeps_to_the_judges_words() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"quality": {}}, "gates.judge: leave it out beside quality"),
-        ({"audit": {}}, "gates.judge: leave it out beside audit"),
         ({"labels": {}, "answer": {"fields": {"n": "integer"}}}, "gates.judge: is shown labels"),
         ({"judge": {"model": "learned"}}, "gates.judge.model: 'learned': learned gives labels"),
         ({"judge": {"pack": 2}}, "gates.judge.model: is required"),
@@ -206,9 +204,7 @@ def test_a_judged_run_that_is_judged_again_keeps_to_the_judges_words() -> None:
         ({"judge": {"model": "nova-micro", "min_score": 0.5}}, "gates.judge.min_score: no such field"),
     ],
 )
-def test_a_judge_is_refused_where_it_has_nothing_to_look_at_or_breaks_a_promise(
-    more: dict[str, Any], said: str
-) -> None:
+def test_a_judge_is_refused_where_it_has_nothing_to_look_at(more: dict[str, Any], said: str) -> None:
     """By its place, with the reason."""
     with pytest.raises(BadTask) as refused:
         task(**more)
