@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import json
+from typing import Any
 
 import pytest
 
+from sluice.aws.s3 import Store
+from sluice.errors import BadInput
+from sluice.rows.containers import Rows, container_of
 from sluice.rows.containers.foreign import utf16_of
-from sluice.rows.containers.kinds import Rows, left_out, rows_inside, unreadable
+from sluice.rows.containers.inputs import Limits, lines_of_input
+from sluice.rows.containers.kinds import left_out, rows_inside, unreadable
+from sluice.rows.containers.reading import Reading
+from sluice.runs.state import Input
+from tests.harness.s3 import MemoryS3
 
 JSON = b'{"text": "a"}\n'
 PARQUET = b"PAR1\x15\x04"
@@ -78,3 +87,40 @@ def test_utf_16_without_a_mark_is_told_by_its_zeros(encoding: str) -> None:
     assert utf16_of(rows.encode(encoding)) == encoding
     assert utf16_of(rows.encode("utf-16")) == "UTF-16"
     assert utf16_of(rows.encode()) is None
+
+
+def read_whole(data: bytes, name: str) -> list[bytes]:
+    """The rows of an object that one worker reads from its beginning."""
+    client: Any = MemoryS3()
+    store = Store(client, "in")
+    store.put(name, data)
+    container = container_of(name, len(data), lambda begin, end: data[begin:end])
+    etag = client.head_object(Bucket="in", Key=name)["ETag"]
+    item = Input(uri=f"s3://in/{name}", version=None, etag=etag, bytes=len(data), container=str(container))
+    limits, reading = Limits(1000, 10**6), Reading(text=("text",), paths=("text",))
+    return [line for some in lines_of_input(store, name, item, 0, len(data), limits, reading) for line in some]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("a.json.gz", b'[{"text":"a"},\n{"text":"b"}]'),
+        ("a.jsonl.gz", JSON + b'{"text":"b"}'),
+        ("a.csv.gz", b"text\na\nb\n"),
+        ("a.json", b'[{"text":"a"},\n{"text":"b"}]'),
+        ("a.csv", b"text\na\nb\n"),
+    ],
+)
+def test_what_a_compressed_object_holds_is_read_as_if_it_were_not(name: str, rows: bytes) -> None:
+    """In each layout: only its text tells."""
+    data = gzip.compress(rows, mtime=0) if name.endswith("gz") else rows
+    found = [json.loads(line) for line in read_whole(data, name)]
+    assert found == [{"text": "a"}, {"text": "b"}]
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_what_is_compressed_twice_is_refused(name: str) -> None:
+    """With the command that mends it."""
+    twice = gzip.compress(gzip.compress(b"text\na\n", mtime=0), mtime=0)
+    with pytest.raises(BadInput, match=r"seems to be .*gzip.*gunzip"):
+        read_whole(twice, name)

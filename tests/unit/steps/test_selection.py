@@ -3,13 +3,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.answers.requests import RequestWriter
+from sluice.aws import s3
 from sluice.aws.s3 import PART_BYTES, Store, ahead
 from sluice.steps.selection import _whole_rows
 from tests.harness.s3 import MemoryS3
+from tests.harness.stage import BATCH, MICRO, STRONGER, SURE, finish, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +47,20 @@ def test_an_object_is_what_was_written(sizes: list[int]) -> None:
             out.write(data)
     assert store.get("key") == b"".join(written)
     assert out.size == sum(sizes)
+
+
+@pytest.mark.parametrize("block", [1, 60, 1000])
+def test_records_that_wait_are_all_read_however_their_blocks_fall(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each object the lines that a job is about, and no others: none is lost, none is sent twice."""
+    monkeypatch.setattr(s3, "BLOCK_BYTES", block)
+    unsure = SURE.replace("certain", "unsure")
+    settings = {"max_records_per_job": 7, "min_records_per_job": 1}
+    staged = stage(
+        BATCH, STRONGER, rows=20, answer=lambda model, _: unsure if model == MICRO else SURE, settings=settings
+    )
+    summary = finish(staged)
+    assert (summary["rows"]["accepted"], summary["tiers"][1]["sent"]) == (20, 20)
+    assert set(staged.machine.faulty.bought.values()) <= {1, 2}  # a tier has two attempts
 
 
 def test_reading_ahead_keeps_the_order() -> None:
