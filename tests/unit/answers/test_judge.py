@@ -260,7 +260,7 @@ def test_a_field_that_is_said_twice_is_refused() -> None:
 )
 def test_a_label_in_another_form_is_stored_as_the_task_spells_it(label: str, said: Any) -> None:
     """One label or one of several; rules see it so, too."""
-    rule = {"properties": {"answer": {"properties": {"label": {"const": label}}}}}
+    rule: dict[str, Any] = {"properties": {"answer": {"properties": {"label": {"const": label}}}}}
     one = Judge(make(labels=[label, "other"], gates={"rules": [{"name": "r", "schema": rule}]}))
     assert judge({"label": said, "confidence": "certain"}, judge=one) == Verdict(None, (label,), "certain")
     rule = {"properties": {"answer": {"properties": {"labels": {"const": [label]}}}}}
