@@ -54,7 +54,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sluice/rows/paths.py": ("tests/unit/rows", "tests/unit/results"),
     "sluice/answers/judge.py": ("tests/unit/answers",),
     "sluice/runs/planning.py": ("tests/unit/runs/test_planning.py", "tests/unit/steps/test_plan.py"),
-    "sluice/runs/accounting.py": ("tests/unit/runs", "tests/unit/steps/test_publish.py", *STEPS, *FORMS),
+    "sluice/runs/accounting.py": ("tests/unit/runs", "tests/unit/steps/test_publish.py", *STEPS, GOING_ON[0], *FORMS),
     "sluice/results/merging.py": ("tests/unit/results", "tests/unit/steps/test_rejudge.py", GOING_ON[0], *FORMS),
     "sluice/steps/prepare.py": (*STEPS, "tests/unit/results/test_merging.py", *FORMS),
     "sluice/steps/check.py": (

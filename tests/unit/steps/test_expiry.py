@@ -91,6 +91,16 @@ def test_a_job_that_was_sent_is_not_written_again() -> None:
     assert staged.machine.faulty.created == 1
 
 
+def test_a_job_that_failed_has_no_replies_that_could_be_gone() -> None:
+    """Whatever has expired meanwhile, its records are tried again: nothing was bought."""
+    staged = stage(BATCH, faults=FaultPlan(endings=(("0/0", "failed"),)))
+    wait(staged, submit.run(staged.services, staged.prepared()))
+    expire(staged)
+    failed = check.run(staged.services, JobItem(run=staged.run, round=0, job=0))
+    assert failed is not None
+    assert (failed.retried, failed.reasons) == (10, {"job_failed": 10})
+
+
 def test_replies_that_nobody_read_in_time_are_gone_and_not_bought_again() -> None:
     """The run says so and settles the rest: their rows are unresolved, with that reason, and no tier is asked."""
     staged = stage(BATCH, STRONGER, settings={"max_records_per_job": 5})
