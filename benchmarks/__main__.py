@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks import asking, packing, report
+from benchmarks import asking, packing, report, reusing
 from benchmarks.report import Figure
 from benchmarks.workers import Took, items, room_for, work, workers
 
@@ -139,6 +139,7 @@ def main() -> None:
     if not given.dry:
         report.write(figures, found, planned, "in memory" if within else "on disk")
     packing.write(packing.ROWS, packing.TURNS, dry=given.dry)
+    reusing.tell(reusing.ROWS, reusing.TURNS, dry=given.dry)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
     asking.write(2, dry=given.dry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice.answers.requests import RECORD
 from sluice.rows.record import KEY
@@ -36,10 +36,11 @@ PACKED_ID = re.compile(rb"<text id=(\w+)>")  # before each text of a request tha
 BATCH = 10_000
 
 
-def bench_task(labels: int = len(LABELS), pack: int = 1) -> Task:
+def bench_task(labels: int = len(LABELS), pack: int = 1, **changed: Any) -> Task:
     """Labels with descriptions, stated confidence, an id, two kept columns, the whole row kept.
 
     Beyond six they are the six again, each time with another number behind their names. `pack`: records of a request.
+    `changed`: parts of the task in place of these, or beside them.
     """
     several = [f"{name}_{n}" if n else name for n in range(-(-labels // len(LABELS))) for name in LABELS][:labels]
     return parse_task(
@@ -60,6 +61,7 @@ def bench_task(labels: int = len(LABELS), pack: int = 1) -> Task:
                 {"model": "nova-micro", "max_tokens": 100, "pack": pack},
                 {"model": "claude-haiku-4-5", "max_tokens": 200, "pack": pack},
             ],
+            **changed,
         },
         "the bench's task",
     )

@@ -18,19 +18,29 @@ from sluice.steps.services import Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sluice.aws.s3 import Store
+    from sluice.runs.keys import JobKeys
+    from sluice.task.task import Task
+
 AT = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 
 
 def begin(directory: Path, rows: int, pack: int = 1) -> int:
     """Write the input and start the run, with so many records in a request; returns the bytes of the input."""
+    path = directory / "incoming" / "bench" / INPUT
+    path.parent.mkdir(parents=True)
+    size = corpus.write_rows(path, rows)
+    start_run(directory, corpus.bench_task(pack=pack))
+    return size
+
+
+def start_run(directory: Path, task: Task, hours: int = 0) -> str:
+    """Start a run of the input, so many hours later; returns its id."""
     from sluice.models.catalog import Catalog  # noqa: PLC0415 - what other work does not need is not loaded
     from sluice.runs.settings import Settings  # noqa: PLC0415
     from sluice.steps import start  # noqa: PLC0415
     from sluice.steps.services import Deployment  # noqa: PLC0415
 
-    path = directory / "incoming" / "bench" / INPUT
-    path.parent.mkdir(parents=True)
-    size = corpus.write_rows(path, rows)
     deployment = Deployment(
         settings=Settings(),
         tasks=Path("tasks"),
@@ -39,16 +49,22 @@ def begin(directory: Path, rows: int, pack: int = 1) -> int:
         role_arn="arn:aws:iam::123456789012:role/bedrock",
         incoming_bucket="incoming",
     )
-    task = corpus.bench_task(pack=pack).model_dump(mode="json")
-    command = {"task": task, "inputs": [f"s3://incoming/bench/{INPUT}"], "time": AT.isoformat()}
-    start.run(services_of(directory), deployment, {"command": command})
-    return size
+    at = AT + dt.timedelta(hours=hours)
+    command = {
+        "task": task.model_dump(mode="json"),
+        "inputs": [f"s3://incoming/bench/{INPUT}"],
+        "time": at.isoformat(),
+    }
+    return start.run(services_of(directory), deployment, {"command": command})
 
 
 def answer(directory: Path, round_: int, number: int) -> int:
     """Write what Bedrock leaves for a job, and that it has ended."""
-    keys = run_of(directory).job(round_, number)
-    store = services_of(directory).work
+    return answer_job(services_of(directory).work, run_of(directory).job(round_, number))
+
+
+def answer_job(store: Store, keys: JobKeys) -> int:
+    """The same, for any run's job; returns the requests."""
     lines = store.get(keys.input).split(b"\n")[:-1]
     with store.writer(f"{keys.output_prefix}bench/part-0.jsonl.out") as out:
         for line in corpus.output_lines(lines):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEPS = ("partition", "plan", "prepare", "check", "merge")
+RUNS = ("rows", "run", "judge again")  # whole runs, one after the other
 
 
 class WithoutPandas(MetaPathFinder):
@@ -39,6 +40,10 @@ def prepare_work(directory: Path, what: str, numbers: list[int]) -> Callable[[],
         from benchmarks import vectorised  # noqa: PLC0415
 
         return lambda: vectorised.join(directory, *numbers)
+    if what in RUNS:
+        from benchmarks import reusing  # noqa: PLC0415
+
+        return reusing.ready(directory, what, *numbers)
     from benchmarks import setting  # noqa: PLC0415
 
     return lambda: setting.WORK[what](directory, *numbers)

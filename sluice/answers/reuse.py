@@ -93,13 +93,18 @@ class Said(NamedTuple):
     output_tokens: int
 
 
-class _Columns(msgspec.Struct, array_like=True):
+class Columns(msgspec.Struct, array_like=True):
     """Replies by column; texts repeat, so each stands once, and `which` says which of them a record got."""
 
     texts: list[tuple[str, str | None]]
     which: list[int]
     input_tokens: list[int]
     output_tokens: list[int]
+
+    @property
+    def of_records(self) -> tuple[list[int], list[int], list[int]]:
+        """Which text each record got, and the tokens that it took, in and out."""
+        return self.which, self.input_tokens, self.output_tokens
 
 
 class Chunk(NamedTuple):
@@ -108,14 +113,15 @@ class Chunk(NamedTuple):
     keys: list[bytes]
     packed: bytes
 
-    def replies(self) -> Iterator[Said]:
+    def columns(self) -> Columns:
         """The replies in the order of the keys."""
-        columns = decode(zlib.decompress(memoryview(self.packed)[HEAD.size + len(self.keys) * RAW_KEY :]), _Columns)
-        texts = columns.texts
-        for which, tokens_in, tokens_out in zip(
-            columns.which, columns.input_tokens, columns.output_tokens, strict=True
-        ):
-            text, stop = texts[which]
+        return decode(zlib.decompress(memoryview(self.packed)[HEAD.size + len(self.keys) * RAW_KEY :]), Columns)
+
+    def replies(self) -> Iterator[Said]:
+        """The same, one by one."""
+        columns = self.columns()
+        for which, tokens_in, tokens_out in zip(*columns.of_records, strict=True):
+            text, stop = columns.texts[which]
             yield Said(text, stop, tokens_in, tokens_out)
 
 
@@ -128,7 +134,7 @@ class ChunkWriter:
 
     def _begin(self) -> None:
         self._keys: list[bytes] = []
-        self._columns = _Columns([], [], [], [])
+        self._columns = Columns([], [], [], [])
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._bytes = 0
 

@@ -51,6 +51,7 @@ HELD = 56  # bytes that a row costs beside its stored form while it is held: the
 MAX_DIGITS = 4000
 HELD_KEY = 130  # bytes of a key in a set
 OF_PLACE = b"rejected row"  # the domain of keys that are made of a place: BLAKE2b's `person`
+LINE_FEED = b"\n"
 THOUSAND = 1000
 DIGITS = [b"%03d " % number for number in range(THOUSAND)]  # a line number's last digits, and the flag of a good row
 GLUED = re.compile(rb"\} ?\{|\r")  # what stands between the rows of one line
@@ -238,32 +239,48 @@ class Buckets:
 
         Returns how many rows there were, and how many lines were taken: one that holds several rows ends it.
         """
-        reader, groups, depth = self.reader, self.groups, self.depth
-        decode, text_of, limit, plain = reader.decode, reader.text_of, reader.max_bytes, not reader.whole_row
-        route_of = self.route_of
+        reader, groups, depth, route_of = self.reader, self.groups, self.depth, self.route_of
+        plain = not reader.whole_row
         thousands, low = divmod(first, THOUSAND)
         place, total, added = b"%08d%09d" % (source, thousands), 0, 0
-        for line, digits in zip(lines, DIGITS[low:], strict=False):
-            try:
-                text = text_of(decode(line))
-                data = text.encode()
-                fast = 0 < len(data) <= limit and not text.isspace()
-            except UNDECODED:
-                fast = False
-            if not fast or not (sound or is_utf8((line,))):
+        for line, text, digits in zip(lines, self._texts(lines, sound=sound), DIGITS[low:], strict=False):
+            if text is None:
                 if GLUED.search(line) and len(apart(line)) > 1:
                     self.bytes += total
                     return added, int(digits) - low
                 added += self._add_slowly(line, source, thousands * THOUSAND + int(digits))
                 continue
-            key = hexlify(blake2b(data, digest_size=16).digest()) if plain else reader.key(data, line)
+            key = hexlify(blake2b(text, digest_size=16).digest()) if plain else reader.key(text, line)
             if route_of is not None and (route := self._route(line)) is not None:
                 digits = b"%b%c" % (digits[:-1], ROUTED[route])  # noqa: PLW2901 - the flag is its last byte
-            groups[key[:depth]].append(b"\n%b%b%b%b" % (key, place, digits, line))
+            groups[key[:depth]].append(b"".join((LINE_FEED, key, place, digits, line)))
             total += len(line)
             added += 1
         self.bytes += total
         return added, len(lines)
+
+    def _texts(self, lines: Sequence[bytes], *, sound: bool) -> Sequence[bytes | None]:
+        """The texts of good rows in UTF-8, None for what only reads slowly; most often all are good, seen at once."""
+        reader = self.reader
+        if sound:
+            try:
+                texts = list(map(reader.text_of, map(reader.decode, lines)))
+                found = list(map(str.encode, texts))
+            except UNDECODED:
+                pass
+            else:
+                sizes = set(map(len, found))
+                if min(sizes) > 0 and max(sizes) <= reader.max_bytes and not any(map(str.isspace, texts)):
+                    return found
+        return [self._text(line) if sound or is_utf8((line,)) else None for line in lines]
+
+    def _text(self, line: bytes) -> bytes | None:
+        try:
+            text: str = self.reader.text_of(self.reader.decode(line))
+            found = text.encode()
+        except UNDECODED:
+            return None
+        return found if 0 < len(found) <= self.reader.max_bytes and not text.isspace() else None
 
     def _add_slowly(self, line: bytes, source: int, number: int) -> int:
         if line is not OVERSIZE and not line.strip(BLANK):

@@ -16,19 +16,21 @@ from sluice.answers.packs import Packs, share, split_reply
 from sluice.answers.refusals import bare, of_access, of_text
 from sluice.answers.replies import Reply, output_lines, read_line
 from sluice.answers.requests import FILLER, FILLER_TOKENS
+from sluice.answers.reuse import read_chunks
 from sluice.decoding import decode
 from sluice.reasons import Reason
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, PLACE, RAW, SENT, RowReader, parse_object
-from sluice.steps.reuse import read_reused
 from sluice.steps.selection import shard_of, shard_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sluice.runs.keys import JobKeys
     from sluice.steps.reuse import Keeper
     from sluice.steps.services import Run
     from sluice.task.task import Task
+
+    Wait = Callable[[int, Reply], None]  # lets a record's reply wait for its row
 
 About = Literal["request", "text", "access"]  # what a refusal is about
 # Why a record of a pack has no answer of its own; where the request itself failed, there is a message too.
@@ -252,56 +254,71 @@ class Judged:
 
         Neither stands in memory as a whole.
         """
-        judge, verdicts, places = self.judge, self.verdicts, dict[str, tuple[int, int]]()
-        keeps = self.keeper is not None
-        all_in, all_out = self.tokens_in, self.tokens_out
+        places = dict[str, tuple[int, int]]()
         with tempfile.SpooledTemporaryFile(SPOOLED) as spill:
-            for n, reply in chain(self._of_records(), self._reused()):
-                tokens_in, tokens_out = reply.input_tokens, reply.output_tokens
-                if tokens_in is None or tokens_out is None:
-                    tokens_in, tokens_out = self._untold(n, reply)
-                all_in[n], all_out[n] = tokens_in, tokens_out
-                if reply.cached != NOT_CACHED and reply.input_tokens is not None:
-                    self.cached[0][n], self.cached[1][n] = reply.cached
-                if reply.reason is not None or reply.text is None:
-                    self._settle_failed(n, reply)
-                elif judge.may_need_row and judge.needs_row(reply.text):
-                    places[reply.record] = n, spill.tell()
-                    spill.write(msgspec.json.encode(reply) + b"\n")
-                else:
-                    verdicts[n] = verdict = judge.judge(reply.text, reply.stop)
-                    if keeps:
-                        self._keep(n, reply, verdict)
-            reader = RowReader(self.run.task)
+
+            def wait(n: int, reply: Reply) -> None:
+                places[reply.record] = n, spill.tell()
+                spill.write(msgspec.json.encode(reply) + b"\n")
+
+            self._judge_come(wait)
+            self._judge_known(wait)
+            reader, judge = RowReader(self.run.task), self.judge
             for raw, record in self._rows_of(places):
                 n, place = places.pop(record)
                 spill.seek(place)
                 reply = decode(spill.readline(), Reply)
                 row = parse_object(raw)
-                verdicts[n] = verdict = judge.judge_afresh(
+                self.verdicts[n] = verdict = judge.judge_afresh(
                     reply.text or "", reply.stop, reader.text(raw), row if isinstance(row, dict) else None
                 )
                 self._keep(n, reply, verdict)
+
+    def _judge_come(self, wait: Wait) -> None:
+        """Judge the replies that came back, as they come."""
+        judge, verdicts, keeps = self.judge, self.verdicts, self.keeper is not None
+        all_in, all_out = self.tokens_in, self.tokens_out
+        for n, reply in self._of_records():
+            tokens_in, tokens_out = reply.input_tokens, reply.output_tokens
+            if tokens_in is None or tokens_out is None:
+                tokens_in, tokens_out = self._untold(n, reply)
+            all_in[n], all_out[n] = tokens_in, tokens_out
+            if reply.cached != NOT_CACHED and reply.input_tokens is not None:
+                self.cached[0][n], self.cached[1][n] = reply.cached
+            if reply.reason is not None or reply.text is None:
+                self._settle_failed(n, reply)
+            elif judge.may_need_row and judge.needs_row(reply.text):
+                wait(n, reply)
+            else:
+                verdicts[n] = verdict = judge.judge(reply.text, reply.stop)
+                if keeps:
+                    self._keep(n, reply, verdict)
+
+    def _judge_known(self, wait: Wait) -> None:
+        """Judge the replies that prepare found, each wording once; their tokens were paid when they were bought."""
+        if self.asked == len(self.sent):
+            return
+        judge, verdicts, sent = self.judge, self.verdicts, self.sent
+        take_number = dict(zip(map(str.encode, sent[self.asked :]), range(self.asked, len(sent)), strict=True)).pop
+        tokens_in = tokens_out = 0
+        for chunk in read_chunks(self.run.store.blocks(self.keys.reused)):
+            columns = chunk.columns()
+            judged = [None if judge.needs_row(text) else judge.judge(text, stop) for text, stop in columns.texts]
+            for key, which, read, written in zip(chunk.keys, *columns.of_records, strict=True):
+                n = take_number(key, None)
+                if n is None:
+                    continue
+                tokens_in += read
+                tokens_out += written
+                verdicts[n] = verdict = judged[which]
+                if verdict is None:
+                    wait(n, Reply(sent[n], *columns.texts[which], 0, 0))
+        self.reused_tokens = tokens_in, tokens_out
 
     def _keep(self, n: int, reply: Reply, verdict: Verdict) -> None:
         """Keep a reply for later runs, unless it is one that was kept."""
         if self.keeper is not None and n < self.asked:
             self.keeper.add(self.sent[n], reply, verdict, (self.tokens_in[n], self.tokens_out[n]))
-
-    def _reused(self) -> Iterator[tuple[int, Reply]]:
-        """The replies that prepare found, as if they had just come, but for their tokens, which were paid then."""
-        if self.asked == len(self.sent):
-            return
-        sent = self.sent
-        number = {key.encode(): n for n, key in enumerate(sent[self.asked :], self.asked)}
-        tokens_in = tokens_out = 0
-        for key, (text, stop, read, written) in read_reused(self.run, self.keys.reused):
-            n = number.pop(key, None)
-            if n is not None:
-                tokens_in += read
-                tokens_out += written
-                yield n, Reply(sent[n], text, stop, 0, 0)
-        self.reused_tokens = tokens_in, tokens_out
 
     def _untold(self, n: int, reply: Reply) -> tuple[int, int]:
         """Tokens in and out of a reply that does not tell them all; what is read of the input, check has to see."""

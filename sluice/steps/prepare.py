@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sluice.runs.keys import JobKeys
     from sluice.runs.state import PlannedJob, PlannedSegment
     from sluice.steps.records import Some
+    from sluice.steps.reuse import Known
     from sluice.steps.services import Services
 
 
@@ -84,7 +85,7 @@ class _Preparation:
         job: PlannedJob,
         out: ObjectWriter,
         moves: Moves,
-        known: frozenset[bytes] = frozenset(),
+        known: Known,
     ) -> None:
         self.run, self.job, self.out, self.moves, self.known = run, job, out, moves, known
         self.tier = run.answerer(job)
@@ -102,13 +103,7 @@ class _Preparation:
         Those whose replies are known stand behind the others, and behind these those that are held back, since merge
         looks here for the place of each record.
         """
-        selected = JobRecords(self.run, self.job, self.known)
-        for some in selected:
-            if some.known:
-                self.reused.add(some.keys, some.places, some.segment)
-            else:
-                self._send(self.moves.take(some, self.held_records))
-        self._finish()
+        selected = self._select()
         for listed in (self.records, self.reused, self.held_records):
             for lines in listed.lines(selected.repeated):
                 records.write(lines)
@@ -131,6 +126,20 @@ class _Preparation:
             moved=self.moves.close(),
             reused=len(self.reused.keys),
         )
+
+    def _select(self) -> JobRecords:
+        """Take the job's records: where all are known, as they were met when their replies were looked for."""
+        if self.known.whole is not None:
+            selected, self.reused = self.known.whole
+            return selected
+        selected = JobRecords(self.run, self.job, self.known.keys)
+        for some in selected:
+            if some.known:
+                self.reused.add(some.keys, some.places, some.segment)
+            else:
+                self._send(self.moves.take(some, self.held_records))
+        self._finish()
+        return selected
 
     def _finish(self) -> None:
         """Write what still waits for others."""
@@ -170,7 +179,7 @@ class _Packing(_Preparation):
         job: PlannedJob,
         out: ObjectWriter,
         moves: Moves,
-        known: frozenset[bytes] = frozenset(),
+        known: Known,
     ) -> None:
         super().__init__(run, job, out, moves, known)
         asked = run.question(job)

@@ -42,13 +42,20 @@ class Some(NamedTuple):
 class JobRecords:
     """What a job is about, some at a time; read again, it is the same. Beside it, what was met on the way.
 
-    `known` records come apart from the others. `only`: the others are passed over; None for none.
+    `known` records come apart from the others. `only`: the others are passed over; None for none. `texts`: else all
+    come as those that are known.
     """
 
     def __init__(
-        self, run: Run, job: PlannedJob, known: frozenset[bytes] = frozenset(), only: AbstractSet[bytes] | None = None
+        self,
+        run: Run,
+        job: PlannedJob,
+        known: frozenset[bytes] = frozenset(),
+        only: AbstractSet[bytes] | None = None,
+        *,
+        texts: bool = True,
     ) -> None:
-        self.run, self.job, self.known, self.only = run, job, known, only
+        self.run, self.job, self.known, self.only, self.texts = run, job, known, only, texts
         self.seen: set[bytes] = set()
         self.repeated: set[bytes] = set()  # the records of several rows
         self.rows = 0
@@ -67,7 +74,7 @@ class JobRecords:
                 if wanted is not None:
                     fresh = [line for key, line in zip(keys, fresh, strict=True) if key in wanted]
                     keys = list(map(key_of, fresh))
-                if self.known and self.known.issuperset(keys):  # as nearly always where any are
+                if not self.texts or (self.known and self.known.issuperset(keys)):  # as nearly always where any are
                     if keys:
                         yield Some(keys, [], list(map(place_in_span, fresh)), found.segment, known=True)
                     continue
@@ -125,6 +132,9 @@ class JobRecords:
             self.rows += len(lines)
             for at in range(0, len(lines), FLUSH):
                 some = self._of_interest(lines[at : at + FLUSH])
+                if not self.texts:
+                    yield Some(list(map(key_of, some)), [], known=True)
+                    continue
                 if self.known and (known := [key for key in map(key_of, some) if key in self.known]):
                     some = [line for line in some if line[:KEY] not in self.known]
                     yield Some(known, [], known=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from hashlib import blake2b
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.answers.reuse import (
     OBJECT_BYTES,
@@ -24,10 +24,11 @@ from sluice.answers.reuse import (
     read_chunks,
     take,
 )
-from sluice.rows.record import KEY, PLACE, SENT
+from sluice.rows.record import KEY
 from sluice.runs.accounting import REPEAT
 from sluice.runs.keys import ReplyKeys, is_over
-from sluice.steps.selection import pending_lines, shard_blocks
+from sluice.steps.listed import ListedRecords
+from sluice.steps.records import JobRecords
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -65,6 +66,13 @@ def shard_keys(run: Run, shard: int) -> tuple[str, str]:
     return least.ljust(KEY, "0"), most.ljust(KEY, "f")
 
 
+class Known(NamedTuple):
+    """The records of a job whose replies are there; `whole`: the job's records as they were met, if all of them are."""
+
+    keys: frozenset[bytes] = frozenset()
+    whole: tuple[JobRecords, ListedRecords] | None = None
+
+
 class Lookup:
     """Finds kept replies of a job's records, and copies them into the job, where they last as long as the run.
 
@@ -77,37 +85,38 @@ class Lookup:
         self.today = dt.date.fromisoformat(run.start.date)
         self.days = 0 if job.judge else reuse_days(run, job.tier)  # a judge's word is about an answer, not a text
 
-    def find(self, place: str) -> frozenset[bytes]:
+    def find(self, place: str) -> Known:
         """The records whose replies are there; they are written to `place`, unless there were some already.
 
         What was found once stays: a job that is prepared again holds the same requests.
         """
         store = self.run.store
         if not self.days or self.job.purpose == REPEAT:  # what the oracle says anew is what is asked for
-            return frozenset()
+            return Known()
         if store.exists(place):
-            return frozenset(key for chunk in read_chunks(store.blocks(place)) for key in chunk.keys)
-        found: set[bytes] = set()
+            return Known(frozenset(key for chunk in read_chunks(store.blocks(place)) for key in chunk.keys))
         with store.writer(place) as out:
-            if self.job.shard is None or self._objects(*shard_keys(self.run, self.job.shard)):
-                wanted = self._wanted()
-                writer = ChunkWriter(out.write)
-                for data in self._read(wanted):
-                    for chunk in read_chunks([data]):
-                        known = wanted.intersection(chunk.keys)
-                        if known:
-                            take(chunk, known, out.write, writer)
-                            wanted -= known
-                            found |= known
-                writer.close()
-        return frozenset(found)
+            if self.job.shard is not None and not self._objects(*shard_keys(self.run, self.job.shard)):
+                return Known()
+            met, listed = self._met()
+            wanted = set(listed.keys) - self.elsewhere
+            writer = ChunkWriter(out.write)
+            for data in self._read(wanted):
+                for chunk in read_chunks([data]):
+                    if known := wanted.intersection(chunk.keys):
+                        take(chunk, known, out.write, writer)
+                        wanted -= known
+            writer.close()
+        if not wanted and not self.elsewhere:
+            return Known(whole=(met, listed))
+        return Known(frozenset(listed.keys) - self.elsewhere - wanted)
 
-    def _wanted(self) -> set[bytes]:
-        """The keys of the job's records: as many as a job may have, and nothing of their texts."""
-        if self.job.shard is None:
-            return {line[:KEY] for lines in pending_lines(self.run, self.job) for line in lines}
-        blocks = shard_blocks(self.run, self.job.shard)
-        return {line[:KEY] for found in blocks for line in found.lines if line[PLACE] in SENT} - self.elsewhere
+    def _met(self) -> tuple[JobRecords, ListedRecords]:
+        """The job's records: as many as a job may have, and nothing of their texts."""
+        met, listed = JobRecords(self.run, self.job, texts=False), ListedRecords()
+        for some in met:
+            listed.add(some.keys, some.places, some.segment)
+        return met, listed
 
     def _read(self, wanted: set[bytes]) -> Iterator[bytes]:
         """The objects that may have any of these, the newest first; none when there are no more wanted.
@@ -276,9 +285,3 @@ def _merge(store: Store, day: str, chosen: Sequence[str]) -> None:
     writer.close()
     objects.close()
     store.delete(chosen)
-
-
-def read_reused(run: Run, place: str) -> Iterator[tuple[bytes, Said]]:
-    """What a job found, reply by reply."""
-    for chunk in read_chunks(run.store.blocks(place)):
-        yield from zip(chunk.keys, chunk.replies(), strict=True)
