@@ -241,6 +241,13 @@ def test_a_row_too_deep_for_python_is_one_line_though_it_was_several() -> None:
     assert found == [f'{{"text": {deep}{"]" * 100_000}}}'.encode()]
 
 
+def test_a_row_of_an_array_that_is_no_utf8_leaves_its_neighbours() -> None:
+    """It goes out with its bytes, and is rejected for them."""
+    data = b'[\n{"text":"a \xff"},\n{"text":"b"}\n]'
+    for block in (1, 10, 1 << 20):
+        assert read(data, block) == [b'{"text":"a \xff"}', b'{"text":"b"}']
+
+
 def test_arrays_of_anything_else_beside_the_rows_are_passed_over() -> None:
     """Also where nobody has said yet which field holds the text."""
     data = f'{{"tags": ["a", {{"b": 1}}], "none": [], "deep": [[{A}]], "rows": [{A}, {B}]}}'.encode()
