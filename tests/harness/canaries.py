@@ -50,7 +50,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "certified": {"quality": {"agree": 0.8, "sample": SAMPLE, "train": TRAIN, "repeats": 30}},
     "learned": {
         "answer": {},
-        "tiers": [{"model": "learned", "min_score": 0.7}, *PACKED],
+        "tiers": [{"model": "learned", "min_score": 0.97}, *PACKED],
         "audit": {"rows": SAMPLE, "at_most": 0.3},
         "train": TRAIN,
     },
@@ -135,7 +135,14 @@ def settle(cloud: Cloud, task: Task, summary: dict[str, Any], count: int) -> Non
 def shared_runs(kind: str = "certified") -> tuple[Cloud, list[dict[str, Any]]]:
     """Two runs for whoever only reads them, in which the task's features have all done something."""
     cloud, summaries = two_runs(FIRST, PEOPLE, kind)
-    assert summaries[1]["settled"]["rows"] > PEOPLE
+    second = summaries[1]
+    assert second["settled"]["rows"] > PEOPLE
+    assert second["reused"]["records"]
+    assert {
+        "certified": lambda: second["certificate"] and second["repeats"]["records"],
+        "learned": lambda: second["audit"] and second["tiers"][0]["accepted"] and second["taught_by"]["runs"],
+        "judged": lambda: second["judge"]["wrong"] and second["judge"]["unclear"],
+    }[kind]()
     return cloud, summaries
 
 
