@@ -271,8 +271,10 @@ function toggle() {
     if (label === desk.none) chosen.clear(); else chosen.delete(desk.none);
     chosen.add(label);
   }
-  $("search").value = "";
-  search();
+  if ($("search").value) {
+    $("search").value = "";
+    search();
+  } else showLabels(); // the list stays where it was: the next label may stand beside this one
   keepDraft();
 }
 
@@ -559,6 +561,7 @@ $("run").textContent = visible(desk.run) + (served ? ` · reviewed by ${visible(
 $("choice").hidden = !names.length;
 unfold(!names.length);
 $("several").hidden = !many;
+$("choice").classList.toggle("many", many);
 $("problems").hidden = !desk.problems.length;
 $("problems").textContent = visible(desk.problems.join(" · "));
 takeUp();
