@@ -130,13 +130,13 @@ class GroupsCount:
                 each.add_rows(_pairs(values))
                 each.add_cells(_triples(values.take(given.rows), given.labels))
                 continue
-            if len(each.rows) >= each.room:
-                placed = values.filter(each.has_place_for(values))
-                each.others += len(values) - len(placed)
-                each.add_rows(_pairs(placed))
+            if is_full := len(each.rows) >= each.room:
+                placed = each.has_place_for(values)
+                each.others += len(values) - pc.sum(placed).as_py()
+                each.add_rows(_pairs(values.filter(placed)))
             else:
                 each.add_rows(_pairs(values))
-            here = each.has_place_for(values).take(given.rows)
+            here = (placed if is_full else each.has_place_for(values)).take(given.rows)
             each.add_cells(_triples(values.take(given.rows).filter(here), given.labels.filter(here)))
 
     def groups(self) -> list[Group]:

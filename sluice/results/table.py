@@ -6,6 +6,8 @@ Joins are Arrow's own (index_in, take): Python sees a row only where its JSON ha
 from __future__ import annotations
 
 import json
+from array import array
+from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -198,10 +200,13 @@ def _json(value: Any) -> bytes | None:
 
 def text_column(raws: Sequence[bytes]) -> pa.Array:
     """Raw rows as strings; what is no UTF-8 is replaced, since a string column can hold nothing else."""
+    ends = array("i", accumulate(map(len, raws), initial=0))
+    found = pa.Array.from_buffers(pa.string(), len(raws), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raws))])
     try:
-        return pa.array(raws, pa.binary()).cast(pa.string())
+        found.validate(full=True)
     except pa.ArrowInvalid:
         return pa.array([raw.decode(errors="replace") for raw in raws], pa.string())
+    return found
 
 
 def id_column(values: Sequence[Value]) -> pa.Array:

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jsonschema_rs import validator_for
+
 from sluice.answers.requests import FILLER, filler
 from sluice.aws.metrics import Measure
 from sluice.reasons import TRANSPORT, Outcome, Reason
+from sluice.task.routes import Course
 from tests.harness.bedrock import user_text
 
 if TYPE_CHECKING:
@@ -79,8 +82,10 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
     )
     verdict.wrong += [f"{place} is no row of the input" for place in found if place not in expected]
     verdict.wrong += machine.faulty.violations
+    courses = expected_courses(scenario)
     for row in rows:
-        problem = row_problem(machine, scenario, row, expected.get(Place(row["source"], row["line"])))
+        place = Place(row["source"], row["line"])
+        problem = row_problem(machine, scenario, row, expected.get(place), courses.get(place))
         if problem:
             verdict.wrong.append(f"{row['source']} line {row['line']}: {problem}")
     verdict.wrong += list(books_problems(machine, run, summary, rows))
@@ -134,6 +139,24 @@ def expected_rows(scenario: Scenario) -> dict[Place, str | None]:
     return places
 
 
+def expected_courses(scenario: Scenario) -> dict[Place, Course]:
+    """From which tier to which each good row may be asked: as far as its own route and those of its record's others."""
+    task, of_record, records = scenario.task, dict[object, Course](), dict[Place, object]()
+    takes = [(validator_for(route.when).is_valid, route.course(len(task.tiers))) for route in task.routes]
+    for name, data in scenario.files.items():
+        for number, line in enumerate(data.split(b"\n"), 1):
+            text = text_of(line)
+            if text is None:
+                continue
+            row, whole = json.loads(line), Course(0, len(task.tiers) - 1)
+            mine = next((course for is_taken, course in takes if is_taken(row)), whole)
+            record = line.removesuffix(b"\r") if task.reads_row else text
+            records[Place(f"s3://incoming/{task.name}/{name}", number)] = record
+            other = of_record.get(record, mine)
+            of_record[record] = Course(max(mine.tier, other.tier), max(mine.last, other.last))
+    return {place: of_record[record] for place, record in records.items()}
+
+
 def records_by_text(scenario: Scenario) -> Counter[str]:
     """How many records hold a text: one, or, where the task's rules look at the row, one for each different row."""
     lines = {line.removesuffix(b"\r") for data in scenario.files.values() for line in data.split(b"\n")}
@@ -150,12 +173,14 @@ def text_of(line: bytes) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def row_problem(machine: Machine, scenario: Scenario, row: dict[str, Any], text: str | None) -> str | None:
-    """What is wrong with an output row."""
+def row_problem(
+    machine: Machine, scenario: Scenario, row: dict[str, Any], text: str | None, course: Course | None
+) -> str | None:
+    """What is wrong with an output row; `course`: that of its record."""
     status, reason = row["status"], row["reason"]
     if (status == "rejected") != (text is None):
         return f"it is {status} and its text is {text!r}"
-    if text is None:
+    if text is None or course is None:
         return None if row["label"] is None and reason else "it is rejected without a reason"
     if status == "accepted" and row["model"] != LEARNED:
         if (row["model"], text) not in machine.faulty.answered:
@@ -163,13 +188,13 @@ def row_problem(machine: Machine, scenario: Scenario, row: dict[str, Any], text:
         if row["label"] != scenario.says(row["model"], text):
             return f"{row['label']} is not what {row['model']} said of {text!r}"
     if status == "accepted":
-        return trail_problem(scenario.task, row, ended=True)
+        return trail_problem(scenario.task, row, course, ended=True)
     if row["label"] is not None or not reason:
         return f"it is {status} with label {row['label']} for reason {reason}"
-    return trail_problem(scenario.task, row, ended=reason in HELD_OPEN)
+    return trail_problem(scenario.task, row, course, ended=reason in HELD_OPEN)
 
 
-def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None:
+def trail_problem(task: Task, row: dict[str, Any], course: Course, *, ended: bool) -> str | None:
     """What is wrong with how often each tier was asked; `ended`: no further attempt was due."""
     trail = row["trail"]
     turns = [(attempt["round"], attempt["tier"] if task.quality else 0) for attempt in trail]
@@ -180,14 +205,16 @@ def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None
     of = Counter(attempt["tier"] for attempt, free in zip(trail, again, strict=True) if not free)
     # In a pack, and then in half of one, a record is sent before it goes alone, and its attempts begin to count.
     most = [tier.attempts + (tier.pack > 1) + (tier.pack > 3) for tier in task.tiers]
+    if task.router is not None:  # whose question the first tier is asked before, each as often as its attempts
+        most[0] += task.tiers[0].attempts
     often = [tier for tier, count in of.items() if count > most[tier]]
     if often:
         return f"tier {often[0]} was asked {of[often[0]]} times"
-    if [attempt["tier"] for attempt in trail] != sorted(attempt["tier"] for attempt in trail):
-        return "the tiers are out of order"
+    if problem := course_problem(task, [attempt["tier"] for attempt in trail], course):
+        return problem
     if ended or row["reason"] == Reason.RECORD_REFUSED:  # or left, where its tier refused all alike
         return None
-    if not trail or trail[-1]["tier"] != len(task.tiers) - 1:
+    if not trail or trail[-1]["tier"] != course.last:
         return f"it was given up for {row['reason']} before the last tier: {trail}"
     if trail[-1]["reason"] in OF_PACKS:
         return f"it was given up for {trail[-1]['reason']}, and never asked about alone"
@@ -195,6 +222,15 @@ def trail_problem(task: Task, row: dict[str, Any], *, ended: bool) -> str | None
         last = [attempt for attempt in trail if attempt["tier"] == tier][-1:]
         if last and last[0]["reason"] in TRANSPORT and of[tier] < settings.attempts:
             return f"tier {tier} was given up for {last[0]['reason']} after {of[tier]} attempts"
+    return None
+
+
+def course_problem(task: Task, tiers: list[int], course: Course) -> str | None:
+    """What is wrong with the tiers that a row was asked of, in their order."""
+    if tiers != sorted(tiers):
+        return "the tiers are out of order"
+    if tiers and not task.quality and not course.tier == tiers[0] <= tiers[-1] <= course.last:
+        return f"it was asked from tier {tiers[0]} to tier {tiers[-1]}, its routes say {course}"
     return None
 
 

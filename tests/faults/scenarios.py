@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.local.faults import draw
 from sluice.task.file import parse_task
+from sluice.task.router import COMPLEX, SIMPLE
 from sluice.task.task import Task
 from tests.harness.faults import FaultPlan
+from tests.harness.faulty_bedrock import AS_ROUTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,8 @@ LABELS = ("red", "green", "blue")
 MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
 PACKED = 0.5  # the share of scenarios whose requests may hold several records
 REUSED = 0.5  # the share of those that run twice, and buy nothing the second time that the first had kept
+ROUTED = 0.3  # the share of those whose routes say where rows start and how far they go
+ASKING = 0.3  # of those with several tiers, the share whose router is asked which of the first two answers
 # A rule over the row, so that rows with the same text are records of their own.
 EARLY = {"properties": {"row": {"properties": {"n": {"maximum": 30}}}}}
 # Lines that are no good rows: data, each with one output row.
@@ -47,6 +51,8 @@ class Scenario:
 def reply(model: str, text: str) -> str:
     """What a model writes: mostly an answer, often with prose around it, sometimes none that can be used."""
     kind = draw(2, model, text)
+    if model.endswith(AS_ROUTER):
+        return json.dumps({"label": SIMPLE}) if kind < 0.4 else json.dumps({"label": COMPLEX}) if kind < 0.8 else "Hm."
     sure = json.dumps({"label": label_of(model, text), "confidence": "certain"})
     if kind < 0.45:
         return sure
@@ -82,6 +88,9 @@ def draw_scenario(seed: int) -> Scenario:
     }
     if random.Random(f"reuse {seed}").random() < REUSED:
         task["reuse"] = {"days": 1}
+    task |= draw_routes(random.Random(f"routes {seed}"), len(tiers))
+    if "router" in task:
+        task.pop("reuse", None)  # a router's answers are not kept
     if rng.random() < 0.15:
         task["budget"] = {"max_usd": rng.choice((0.0001, 0.001, 0.01))}
     if rng.random() < 0.15:
@@ -98,6 +107,25 @@ def draw_scenario(seed: int) -> Scenario:
     }
     files = draw_files(rng)
     return hostile(seed, Scenario(parse_task(task, "the task of the faults"), files, settings))
+
+
+def draw_routes(rng: random.Random, tiers: int) -> dict[str, Any]:
+    """Routes by what stands in a row, which rows of one text need not share; a router; mostly neither."""
+    drawn: dict[str, Any] = {}
+    if rng.random() < ROUTED:
+        drawn["routes"] = []
+        for _ in range(rng.randint(1, 3)):
+            tier = rng.randrange(tiers)
+            kinds = (
+                {"n": {"maximum": rng.randint(0, 30)}},
+                {"text": {"pattern": "x"}},
+                {"id": {"pattern": "[02468]$"}},
+            )
+            route = {"when": {"properties": rng.choice(kinds)}, "tier": tier}
+            drawn["routes"].append(route | rng.choice(({}, {"last": rng.randrange(tier, tiers)})))
+    if tiers > 1 and rng.random() < ASKING:
+        drawn["router"] = {}
+    return drawn
 
 
 def hostile(seed: int, scenario: Scenario) -> Scenario:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ReadTimeoutError
 
 from sluice.aws.bedrock import TERMINAL, AwsBedrock
+from sluice.task.router import COMPLEX, SIMPLE
 from tests.harness.bedrock import model_output, texts_of, user_text
 from tests.harness.faults import Dice, Killed
 from tests.harness.s3 import client_error
@@ -51,6 +52,7 @@ ENDINGS: tuple[tuple[str, str, bool, tuple[str, ...]], ...] = (
     ("completed, no successes", "Completed", False, ("successes",)),
     ("completed, all refused", "Completed", False, ("permission",)),
 )
+AS_ROUTER = " as router"  # behind a model that is asked whether a text is simple or complex
 CUT = "\0cut"  # behind a reply that stops at its longest length
 FATES = (
     "missing",
@@ -96,6 +98,7 @@ class BatchJob:
 class FaultyBedrock:
     """`answer(model id, text)` is the reply; `asking` the round of the Converse calls that are made now.
 
+    Where it is the router's question, `AS_ROUTER` stands behind the model id.
     `tokens(body)` are those that a call is billed for; `refuses(model id, text)` is a code and a message, or None.
     """
 
@@ -295,13 +298,15 @@ class FaultyBedrock:
 
     def _buy(self, round_: int, model_id: str, body: dict[str, Any]) -> dict[str, Any]:
         texts = texts_of(body)
+        routes = all(f'"{word}"' in str(body.get("system")) for word in (SIMPLE, COMPLEX))
+        asked = f"{model_id}{AS_ROUTER}" if routes else model_id
         with self.lock:
             for _, text in texts:
-                self.bought[round_, model_id, text] += 1
-                self.answered.add((model_id, text))
-                self.sold.add((model_id, text))
+                self.bought[round_, asked, text] += 1
+                self.answered.add((asked, text))
+                self.sold.add((asked, text))
         whole = user_text(body)
-        reply = self.answer(model_id, whole) if len(texts) == 1 else self._together(round_, model_id, texts)
+        reply = self.answer(asked, whole) if len(texts) == 1 else self._together(round_, asked, texts)
         output = model_output(reply.removesuffix(CUT), whole, self.tokens(body))
         return output | {"stopReason": "max_tokens"} if reply.endswith(CUT) else output
 
