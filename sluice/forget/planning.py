@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sluice.answers.reuse import read_chunks
-from sluice.decoding import decode
 from sluice.forget import work
 from sluice.forget.documents import certificate_without, draws_without, groups_without, run_without
 from sluice.forget.doing import count_journal, count_rows
 from sluice.forget.finding import Finder, held_still
+from sluice.forget.said import lines_instead
 from sluice.quality.lessons import unpack_lessons
-from sluice.results.corrections import FOLDER, TAKEN_OUT, Correction
+from sluice.results.corrections import Corrections
 from sluice.runs.document import read
 from sluice.runs.drawn import Certificate, Draws
 from sluice.runs.keys import LEARNED, LESSONS, REPLIES
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
 
     from sluice.aws.s3 import Store
     from sluice.forget.asked import Asked
-    from sluice.forget.finding import Held, RunFiles
+    from sluice.forget.finding import RunFiles
     from sluice.quality.lessons import Lessons
+    from sluice.results.corrections import Correction
 
 COPIES = (
     "copies that somebody has made: backups, downloads, exports, sheets and pages of `sluice review`, mails with "
@@ -109,9 +109,10 @@ class Planner:
             run.gone = self.finder.rows(run)
         if self.finder.refused and not any(run.gone for run in runs):
             raise self.finder.refused[0]
-        self.logs = {task: self._logs(task) for task in sorted(self.site.tasks)}
+        self.logs = [self._log(task) for task in sorted(self.site.tasks)]
         gone = {row.record for run in runs for row in run.gone if row.record}
-        said = {entry.record for entry in self._said() if self._by_id(entry)}
+        entries = (said.what for log in self.logs for row in log.rows.values() for said in row.entries)
+        said = {entry.record for entry in entries if entry.record and self._by_id(entry)}
         self.held = held_still(runs, gone | said)
         self.records = (gone | said) - set(self.held)
         found.rows = {run.run: len(run.gone) for run in runs if run.gone}
@@ -205,39 +206,24 @@ class Planner:
                 self.found.withdrawn.append("all replies of the journal go, since they do not say whose they are")
 
     def _corrections(self) -> None:
-        """What people said of the rows; each line that is left keeps its number."""
+        """What people said of rows and texts that go; each line that is left keeps its number."""
         gone = {(row.source, row.line, row.record or "") for run in self.site.runs for row in run.gone}
-        for logs in self.logs.values():
-            said = {entry.place for entry in chain.from_iterable(logs.values())}
-            for key, entries in logs.items():
-                lines = {
-                    number: self._instead(entry, said)
-                    for number, entry in enumerate(entries, 1)
-                    if entry.place in gone or self._by_id(entry)
-                }
-                if lines:
-                    self.found.add("corrections", len(lines), work.TakeLines(at=(self.site.results, key), lines=lines))
 
-    def _logs(self, task: str) -> dict[str, list[Correction]]:
-        """What people said of a task's rows, by the objects in which it stands."""
-        store = self.site.home
-        keys = [key for key, _ in store.keys(f"{FOLDER}/{task}/") if key.endswith(".jsonl")]
-        return {key: [decode(line, Correction) for line in store.get(key).splitlines()] for key in keys}
+        def goes(said: Correction) -> bool:
+            return said.place in gone or said.record in self.records or self._by_id(said)
 
-    def _said(self) -> Iterator[Correction]:
-        return chain.from_iterable(entries for logs in self.logs.values() for entries in logs.values())
+        for log in self.logs:
+            for key, lines in lines_instead(log, goes, self.held).items():
+                self.found.add("corrections", len(lines), work.TakeLines(at=(self.site.results, key), lines=lines))
 
-    def _by_id(self, entry: Correction) -> bool:
+    def _log(self, task: str) -> Corrections:
+        log = Corrections(self.site.home, task)
+        log.refresh()
+        return log
+
+    def _by_id(self, said: Correction) -> bool:
         """Whether a correction is about a row of the person that no run has any more."""
-        return entry.id in self.asked.ids and self.asked.where is None and not self.asked.texts
-
-    def _instead(self, entry: Correction, said: set[tuple[str, int, str]]) -> str:
-        """What stands in place of a line: the same about another row with its text, of which nothing else is said."""
-        other: Held | None = self.held.get(entry.record)
-        if other is None or (other.source, other.line, entry.record) in said or entry.withdraws is not None:
-            return TAKEN_OUT.decode()
-        moved = msgspec.structs.replace(entry, source=other.source, line=other.line, id=other.id, note="", seen=None)
-        return msgspec.json.encode(moved).decode()
+        return said.id in self.asked.ids and self.asked.where is None and not self.asked.texts
 
     def _examples(self) -> Iterator[str]:
         for task in {run.document["task"] for run in self.site.runs if self.asked.texts and self._in_task(run)}:

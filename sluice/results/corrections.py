@@ -165,6 +165,10 @@ class Corrections:
         """How many rows something stands of."""
         return sum(1 for row in self.rows.values() if row.heads)
 
+    def key(self, number: int) -> str:
+        """Where an object of the log lies."""
+        return f"{self.prefix}{number:08d}.jsonl"
+
     def refresh(self) -> None:
         """Read what others have written since.
 
@@ -172,7 +176,7 @@ class Corrections:
             Stop: the log is damaged, or of a later version.
 
         """
-        begin = f"{self.prefix}{self._last:08d}.jsonl"
+        begin = self.key(self._last)
         keys = [key for key, _ in self.store.keys(self.prefix) if key > begin and key.endswith(".jsonl")]
         for key, data in zip(keys, ahead(self.store.get, keys, AT_ONCE), strict=True):
             self._take(key, data)
@@ -223,7 +227,7 @@ class Corrections:
         while True:
             self.refresh()
             number = self._last + 1
-            key = f"{self.prefix}{number:08d}.jsonl"
+            key = self.key(number)
             if self.store.put_new(key, data):
                 self._take(key, data)
                 return [Said((number, line), correction) for line, correction in enumerate(new, 1)]
