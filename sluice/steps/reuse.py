@@ -254,10 +254,16 @@ def merge_kept(services: Services, run: Run) -> None:
     for keys in {keys.prefix: keys for keys in of_tiers}.values():
         for digits in ranges:
             small = [item for item in services.work.keys(keys.range(digits)) if item[1] < SMALL_BYTES]
-            for day, group in groupby(small, key=lambda item: item[0].partition("_")[0]):
+            for day, group in groupby(small, key=lambda item: _day_of(item[0])):
                 chosen = _together(group)
                 if len(chosen) >= (MERGED_FROM if day.endswith(run.start.date) else 2):
                     _merge(services.work, day, chosen)
+
+
+def _day_of(key: str) -> str:
+    """How the keys of a range and day begin; only the last part tells, since the name of a task may hold an `_`."""
+    folder, _, name = key.rpartition("/")
+    return f"{folder}/{name.partition('_')[0]}"
 
 
 def _together(group: Iterable[tuple[str, int]]) -> list[str]:

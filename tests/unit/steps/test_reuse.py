@@ -27,7 +27,7 @@ def task_of(pack: int = 1, **changes: Any) -> Task:
     """Two tiers, the first of which settles about two thirds of the rows."""
     tiers = [{"model": model, "pack": pack, "attempts": 2} for model in MODELS[:2]]
     read = {"text": "text", "id": "id"}
-    body = {"name": "kept", "input": read, "labels": list(LABELS), "gates": {"min_confidence": "likely"}}
+    body = {"name": "kept_by-day", "input": read, "labels": list(LABELS), "gates": {"min_confidence": "likely"}}
     return parse_task({**body, "tiers": tiers, "reuse": {"days": 30}, **changes}, "task")
 
 
