@@ -49,7 +49,7 @@ class RunTaught(msgspec.Struct, frozen=True, kw_only=True):
         by = [f"{count:,} {NAMES.get(name, name)}" for name, count in self.sources.items()]
         yield "Records that taught", f"{self.records:,}: {', '.join(by)}; in {duration(self.seconds)}"
         if self.left_out:
-            yield "Earlier runs that taught nothing", "; ".join(self.left_out)
+            yield "Left out", "; ".join(self.left_out)
         if self.vectors is not None:
             yield "Word vectors", f"{self.vectors['words']:,} words, {self.vectors['dimensions']:,} numbers each"
         if self.agreement:

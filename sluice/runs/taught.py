@@ -9,6 +9,10 @@ from msgspec import field
 
 from sluice.runs.document import Document
 
+# How the file of the model begins where there is none; behind it why. All that a score can go by is then the word of
+# the model that answered.
+UNTAUGHT = b"sluice-untaught 1\n"
+
 
 class Taught(Document, frozen=True, kw_only=True):
     """By what a run's model was taught, and how long that took.
@@ -17,7 +21,7 @@ class Taught(Document, frozen=True, kw_only=True):
     on to it. `drawn`: how many rows and records were drawn uniformly. `agreement`: how often the model, held out by
     record, gave the last tier's labels to drawn rows, with its 95% interval; `here` the same on those of this run,
     where earlier ones taught as well. `runs` are these earlier runs, `left_out` says why what others have to teach was
-    not taken, and `keys` are the records that taught and were not drawn in this run to do so. `vectors`: how many words
+    not taken, nor word vectors, and `keys` are the records that taught and were not drawn in this run to do so. `vectors`: how many words
     and dimensions the word vectors have that helped. `seconds` differ each time.
 
     Beside earlier runs: `stated` is the agreement that a learned tier has to keep to, which it is `out_of_service` for

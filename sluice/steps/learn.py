@@ -19,7 +19,7 @@ from sluice.quality.vectors import Vectors
 from sluice.runs.document import read as read_document
 from sluice.runs.drawn import Held, HeldAnswer
 from sluice.runs.keys import vectors_key
-from sluice.runs.taught import Taught
+from sluice.runs.taught import UNTAUGHT, Taught
 from sluice.steps.drawing import drawn_answers
 from sluice.steps.lessons import earlier, teacher_of
 from sluice.steps.services import Run
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sluice.steps.lessons import Earlier
     from sluice.steps.services import Services
 
-UNTAUGHT = b"sluice-untaught 1\n"  # behind it why; what the model says of itself is then all that a score can go by
 
 
 def run(services: Services, run_id: str) -> dict[str, object]:
@@ -62,7 +61,7 @@ def run(services: Services, run_id: str) -> dict[str, object]:
     answers_itself = opened.tier(0).is_learned
     held: dict[str, HeldAnswer] = {}
     try:
-        model, drawn = learn([*own, *before.records], teacher_of(opened), _vectors(opened))
+        model, drawn = learn([*own, *before.records], teacher_of(opened), _vectors(opened, before.left_out))
         if answers_itself:
             score = None
             answered = model.held_answers(drawn).items()
@@ -86,10 +85,14 @@ def run(services: Services, run_id: str) -> dict[str, object]:
     return {"lessons": len(own) + len(before.records)}
 
 
-def _vectors(opened: Run) -> Vectors | None:
-    """The word vectors that somebody has brought for the task."""
+def _vectors(opened: Run, left_out: list[str]) -> Vectors | None:
+    """The word vectors that somebody has brought for the task; a run does without those that it cannot read."""
     kept = opened.store.find(vectors_key(opened.task.name))
-    return None if kept is None else Vectors.read(kept)
+    try:
+        return None if kept is None else Vectors.read(kept)
+    except BadRequest as error:
+        left_out.append(f"word vectors: {error}")
+        return None
 
 
 def _fitted(

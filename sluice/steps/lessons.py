@@ -105,8 +105,11 @@ def _other_teachers(opened: Run, keys: LessonKeys, teacher: Teacher) -> Iterator
     others = [key for key in _latest_first(opened.store, keys.task) if not key.startswith(keys.prefix)]
     if others:
         latest = max(others, key=lambda key: key.rpartition("/")[2])
-        was = unpack_lessons(opened.store.get(latest), latest).head.teacher
-        yield f"{len(others):,} earlier runs had another teacher: {changed(was, teacher)}"
+        try:
+            why = changed(unpack_lessons(opened.store.get(latest), latest).head.teacher, teacher)
+        except Stop as error:  # a run does without what it does not need
+            why = str(error)
+        yield f"{len(others):,} earlier runs had another teacher: {why}"
 
 
 def _drawn(opened: Run) -> Iterator[Lesson]:

@@ -28,6 +28,7 @@ from sluice.runs.books import Counts, Findings, PartBooks
 from sluice.runs.document import read
 from sluice.runs.keys import Keys
 from sluice.runs.state import End, Part
+from sluice.runs.taught import UNTAUGHT
 from sluice.steps.audit_alarm import enter
 from sluice.steps.auditing import audit, drawn_ones, refused_draws, settled
 from sluice.steps.drift import drift
@@ -364,7 +365,12 @@ def _warnings(
 
 
 def _of_scores(opened: Run) -> list[str]:
-    """Say where no first answer could be accepted, since there are no scores."""
+    """Say where first answers have no scores that anybody taught."""
+    if opened.certificate is not None and opened.taught is None:
+        kept = opened.store.find(opened.source.learned)
+        if kept is not None and kept.startswith(UNTAUGHT):
+            why, first = kept.removeprefix(UNTAUGHT).decode(), short_model(opened.tier(0).called)
+            return [f"nothing was taught, and only its own word says which answers of {first} stand: {why}"]
     if opened.task.min_score is None:
         return []
     if opened.score_gate is None:

@@ -70,6 +70,16 @@ def run() -> tuple[Cloud, dict[str, Any]]:
     return run_certified()
 
 
+def test_where_nothing_could_be_taught_the_run_says_so() -> None:
+    """Its certificate holds, whatever the score; but much more goes on."""
+    answer = json.dumps({"label": LABELS[0], "confidence": "likely"})
+    summary = Cloud(lambda *_: answer, SETTINGS).run(task_of(), {"a.jsonl": rows(400)})
+    assert summary["taught_by"] is None
+    assert summary["certificate"]["accepted_rows"] > 0
+    assert any(said.startswith("nothing was taught, and only its own word") for said in summary["warnings"])
+    assert any("learned model takes two or more" in said for said in summary["warnings"])
+
+
 FLOORS = {"red": 0.8, "blue": 0.9}
 
 

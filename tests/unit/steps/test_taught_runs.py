@@ -94,7 +94,7 @@ def test_earlier_runs_teach_a_later_one(two: tuple[Ran, Ran]) -> None:
 
 
 def test_word_vectors_that_were_brought_help_to_teach(tmp_path: Path) -> None:
-    """It is said how many, the model keeps its own; broken ones teach nothing, and the run says why."""
+    """It is said how many, and the model keeps its own; a run does without broken ones, and says why."""
     (tmp_path / "words.txt").write_text("".join(f"{label} {n} 1\n" for n, label in enumerate(LABELS)))
     cloud = Cloud(reply, SETTINGS)
     cloud.work.put(vectors_key("t"), vectors := read_text(tmp_path / "words.txt").write())
@@ -104,9 +104,9 @@ def test_word_vectors_that_were_brought_help_to_teach(tmp_path: Path) -> None:
     assert vectors in cloud.work.get(f"runs/{ran.id}/learned.bin")
     assert any(row["tier"] == 0 for row in ran.good)
     cloud.work.put(vectors_key("t"), vectors[:-1])
-    broken = run_in(cloud, task_of(TIERS), 2)
-    assert broken.summary["taught_by"] is None
-    assert "the file of the word vectors is not whole" in json.dumps(broken.summary)
+    broken = run_in(cloud, task_of(TIERS), 2).summary["taught_by"]
+    assert broken["vectors"] is None
+    assert broken["left_out"] == ["word vectors: the file of the word vectors is not whole; read them in again"]
 
 
 def test_of_the_same_rows_or_another_teacher_nothing_is_taken(two: tuple[Ran, Ran]) -> None:
@@ -118,6 +118,17 @@ def test_of_the_same_rows_or_another_teacher_nothing_is_taken(two: tuple[Ran, Ra
     other = run_in(first.cloud, task_of(TIERS, description="Colours."), 3).summary["taught_by"]
     assert (other["runs"], set(other["sources"])) == ([], {"drawn"})
     assert other["left_out"] == ["3 earlier runs had another teacher: its prompt changed"]
+
+
+def test_lessons_that_cannot_be_read_stop_no_run(two: tuple[Ran, Ran]) -> None:
+    """Neither its own teacher's nor another one's, of which it is only said what has changed."""
+    cloud = two[0].cloud
+    for part, taught_by in ((3, kept(two[0]).head.teacher), (4, teacher())):
+        key = LessonKeys("t", fingerprint(taught_by)).of("2026-12-24", "later")
+        cloud.work.put(key, b"of a later version")
+        left_out = run_in(cloud, task_of(TIERS), part).summary["taught_by"]["left_out"]
+        cloud.work.delete([key])
+        assert any(f"{key} holds no lessons" in said for said in left_out)
 
 
 def test_a_file_of_lessons_is_read_as_it_was_written() -> None:
