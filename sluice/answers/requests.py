@@ -14,6 +14,7 @@ import msgspec
 from sluice.rows.record import BYTES_PER_TOKEN, KEY, join_texts
 from sluice.task.answer import Confidence, FieldType
 from sluice.task.labels import described
+from sluice.task.questions import choice
 from sluice.task.tiers import Way
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def system_prompt(task: Task, *, packed: bool = False) -> str:
     parts = [f"You {work}. The task: {task.description or task.name}"]
     if task.labels:
         parts.append("Labels:\n" + "\n".join(_label_line(name, text) for name, text in task.labels.items()))
-        parts.append(_choice(task))
+        parts.append(choice(task))
     if task.instructions:
         parts.append(task.instructions.strip())
     parts.append(_answer(task, packed=packed))
@@ -179,25 +180,6 @@ def system_prompt(task: Task, *, packed: bool = False) -> str:
 def _label_line(name: str, description: str) -> str:
     told = described(description)
     return f"- {_json(name)}: {told}" if told else f"- {_json(name)}"
-
-
-def _choice(task: Task) -> str:
-    if not task.many:
-        rule = "Choose exactly one label, spelled exactly as above."
-        return f"{rule} If nothing fits, choose {_json(task.none)}." if task.none else rule
-    rule = f"Choose every label that fits, {_count(task)}, spelled exactly as above."
-    if task.none:
-        return f"{rule} If nothing fits, choose only {_json(task.none)}."
-    return rule if task.min_labels else f"{rule} If nothing fits, give an empty list."
-
-
-def _count(task: Task) -> str:
-    least, most = task.min_labels, task.max_labels
-    if least == most:
-        return f"exactly {least}"
-    if most == len(task.labels):
-        return f"at least {least}" if least else "any number of them"
-    return f"{least} to {most}" if least else f"at most {most}"
 
 
 def _answer(task: Task, *, packed: bool) -> str:

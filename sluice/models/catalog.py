@@ -118,6 +118,9 @@ class _File(Part):
 _PLACES: dict[str, type[BaseModel]] = {"": _File, "tokens": Tokens, "durations": Durations}
 
 
+RESERVED = {LEARNED: "the learned tier", "people": "rows that people had settled"}
+
+
 @dataclass(frozen=True)
 class Catalog:
     """What is known about models, with the date and the source of the prices."""
@@ -129,6 +132,16 @@ class Catalog:
     durations: Durations
     regions: Mapping[str, tuple[str, ...]]  # of each geography, as patterns
     geographies: tuple[str, ...] = ()  # of the profiles that may be used; without any, all
+
+    def __post_init__(self) -> None:
+        """Refuse names by which results call what is no model of the catalogue.
+
+        Raises:
+            BadSetting: there is one.
+
+        """
+        for name in sorted(RESERVED.keys() & self.entries.keys()):
+            raise BadSetting(f"models.{name}: results call {RESERVED[name]} so; choose another name")
 
     @classmethod
     def load(cls, extra: Path | None = None) -> Catalog:

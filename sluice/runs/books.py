@@ -154,5 +154,6 @@ class PartBooks(Document, frozen=True, kw_only=True):
     gold: dict[str, int] | None = None
     findings: Findings = field(default_factory=Findings)
     settled: int = 0  # rows that people had settled before
+    settled_labels: dict[str, int] = field(default_factory=dict)  # of these
     drawn_rows: dict[str, int] = field(default_factory=dict)  # of the records that were drawn for the last tier
     bytes: int

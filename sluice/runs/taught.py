@@ -20,9 +20,9 @@ class Taught(Document, frozen=True, kw_only=True):
     `sources`: records by who says what their labels are; of the last tier, whether a row of them was drawn or had gone
     on to it. `drawn`: how many rows and records were drawn uniformly. `agreement`: how often the model, held out by
     record, gave the last tier's labels to drawn rows, with its 95% interval; `here` the same on those of this run,
-    where earlier ones taught as well. `runs` are these earlier runs, `left_out` says why what others have to teach was
-    not taken, nor word vectors, and `keys` are the records that taught and were not drawn in this run to do so. `vectors`: how many words
-    and dimensions the word vectors have that helped. `seconds` differ each time.
+    where earlier ones taught as well. `runs` are these earlier runs, `left_out` says what could not teach, and why;
+    `keys` are the records that taught and were not drawn in this run to do so. `vectors`: how many words and dimensions
+    the word vectors have that helped. `seconds` differ each time.
 
     Beside earlier runs: `stated` is the agreement that a learned tier has to keep to, which it is `out_of_service` for
     not doing; `labels` are those whose share moved, `scores` says how many drawn rows score below the lowest tenth of

@@ -43,10 +43,11 @@ def label_shares(opened: Run, waited: DrawnOnes | None, parts: Sequence[PartBook
     given = Counter[str]()
     for part in parts:
         given.update(part.labels)
+        given.subtract(part.settled_labels)
     plain = waited is None or (opened.task.gives_scores and not opened.draws.train) or any(p.settled for p in parts)
     if waited is not None:
         given.update(_undrawn(waited, parts))
-    named = given.keys() | {label for row in drawn for label in row.said | row.true}
+    named = (+given).keys() | {label for row in drawn for label in row.said | row.true}
     labels = sorted(named, key=lambda label: (-given[label], label))[:MOST]
     return RunLabelShares(
         rows=rows,

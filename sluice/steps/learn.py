@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from sluice.steps.services import Services
 
 
-
 def run(services: Services, run_id: str) -> dict[str, object]:
     """Write `learned.bin`, before it `taught.json`, and `held.json` where there is no certificate.
 

@@ -122,6 +122,7 @@ class _Merge:
         self.drawn_rows: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
+        self.settled_labels: Counter[str] = Counter()
         self.kept_invalid: Counter[str] = Counter()
         self.input_tokens = self.output_tokens = 0
         self.cost: float | None = 0.0
@@ -194,7 +195,10 @@ class _Merge:
         statuses = _value_counts(table["status"])
         self.counts.update(statuses)
         self._count_inputs(table, statuses)
-        self.counts["settled"] += pc.sum(pc.equal(table["model"], PEOPLE)).as_py() or 0
+        by_people = pc.fill_null(pc.equal(table["model"], PEOPLE), False)
+        if settled := pc.sum(by_people).as_py():
+            self.counts["settled"] += settled
+            self.settled_labels.update(_value_counts(pc.list_flatten(table["labels"].filter(by_people))))
         if len(self.drawn):
             records = table["record"]
             self.drawn_rows.update(_value_counts(records.filter(pc.is_in(records, self.drawn))))
@@ -241,6 +245,7 @@ class _Merge:
             shared=self.counts["shared"],
             reasons=dict(self.reasons),
             labels=dict(self.labels),
+            settled_labels=dict(self.settled_labels),
             ids_missing=self.ids_missing,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,

@@ -24,7 +24,7 @@ from sluice.task.judge import judge_problems, judged_tiers
 from sluice.task.labels import MAX_LABELS, LabelCount, check_choose, check_none, read_labels
 from sluice.task.problems import QUOTE_IT, ProblemsError, nearest
 from sluice.task.quality import FEWEST_TAUGHT, MOST_DRAWN, Audit, Quality
-from sluice.task.questions import judging, routing
+from sluice.task.questions import judging, question, routing
 from sluice.task.router import Router, router_problem
 from sluice.task.routes import MAX_ROUTES, Course, Route, check_routes
 from sluice.task.scores import score_problems
@@ -330,12 +330,12 @@ class Task(Strict):
     def routing(self) -> Task:
         """What the router asks, as a task of its own over the same texts; its labels are simple and complex."""
         assert self.router is not None, "asked only where there is a router"
-        return Task(**routing(self, self.router), gates=Gates(), tiers=self.tiers)
+        return question(Task, routing(self, self.router), gates=Gates(), tiers=self.tiers)
 
     @cached_property
     def judging(self) -> Task:
         """What a judge is asked of an answer, as a task of its own; its labels are right, wrong and unclear."""
-        return Task(**judging(self), gates=Gates(), tiers=self.tiers[-1:])
+        return question(Task, judging(self), gates=Gates(), tiers=self.tiers[-1:])
 
     def asked(self, *, router: bool = False, judge: bool = False) -> Task:
         """The task that a request is about."""

@@ -68,3 +68,15 @@ def test_the_picture_needs_nothing_from_outside() -> None:
     text = (ROOT / "docs" / "flow.svg").read_text(encoding="utf-8")
     assert ET.fromstring(text).find("{http://www.w3.org/2000/svg}title") is not None
     assert re.findall(r"https?://[^\"']+", text) == ["http://www.w3.org/2000/svg"]
+
+
+@pytest.mark.parametrize("page", ["docs/internals/architecture.md", "docs/results.md", "docs/operating.md"])
+def test_a_table_tells_of_a_thing_once(page: str) -> None:
+    """Two rows about one name say two things sooner or later."""
+    found: list[str] = []
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        name = line.split("|")[1].strip() if line.startswith("|") else ""
+        if not line.startswith("|"):
+            found.clear()
+        assert not (name.startswith("`") and name in found), name
+        found.append(name)

@@ -18,6 +18,7 @@ from sluice.models.catalog import Catalog, Model, profile_of
 from sluice.models.fitting import check_models
 from sluice.models.lifecycle import Lifecycle
 from sluice.models.prices import Price, cost
+from sluice.models.servers import Server
 from sluice.task.file import parse_task
 from sluice.task.task import Task
 
@@ -445,3 +446,14 @@ def test_a_server_that_cannot_be_one_is_refused(tmp_path: Path, entry: dict[str,
     with pytest.raises(BadSetting, match="regions is for models of Bedrock") as refused:
         Catalog.load(own)
     assert "localhost" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["people", "learned"])
+def test_no_model_is_called_as_results_call_something_else(name: str, tmp_path: Path, catalog: Catalog) -> None:
+    """Its rows would be taken for rows that no model was asked about."""
+    server = Server(url="http://localhost:1/v1", model="m")
+    (tmp_path / "models.yaml").write_text(f"models: {{{name}: {{openai: {{url: 'http://localhost:1/v1', model: m}}}}}}")
+    with pytest.raises(BadSetting, match=f"models.{name}: results call .* choose another name"):
+        Catalog.load(tmp_path / "models.yaml")
+    with pytest.raises(BadSetting, match="choose another name"):
+        catalog.with_servers({name: server})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sluice.answers.requests import system_prompt
 from sluice.budget.costs import Load, expected_usd
 from sluice.budget.whole import run_ceiling_usd
 from sluice.errors import BadTask
@@ -225,3 +226,15 @@ def test_a_judge_that_may_not_be_called_stops_the_run_until_it_may() -> None:
     machine.finish(run.id)
     assert {(row["status"], row["tier"]) for row in machine.rows()} == {("accepted", 0)}
     assert machine.asked[False, run.tier(0).model_id] == 60
+
+
+def test_the_judge_is_told_all_that_the_tier_was_told_to_choose_from() -> None:
+    """Each label however long their descriptions are, how many an answer has, and what it says where nothing fits."""
+    labels = {f"label-{n:03d}": "what belongs here, at some length " * 4 for n in range(200)}
+    choose = {"choose": {"min": 1, "max": 2}, "none": "label-000", "instructions": "Mind the gap."}
+    told = system_prompt(task(labels=labels, **choose).judging)
+    assert all(name in told for name in labels)
+    assert "Choose every label that fits, 1 to 2, spelled exactly as above." in told
+    assert 'If nothing fits, choose only "label-000"' in told
+    assert "Mind the gap." in told
+    assert "Choose exactly one label, spelled exactly as above." in system_prompt(task().judging)

@@ -246,3 +246,15 @@ def test_a_sample_that_was_labelled_before_is_drawn_of_all_rows() -> None:
         )
         Corrections(cloud.results, "t").add([said])
         assert Run(cloud.work, cloud.begin(task, certified.FILES)).start.settled == settles
+
+
+def test_shares_of_labels_are_those_of_rows_that_nobody_had_settled() -> None:
+    """What people said counts neither among the rows nor among what was given."""
+    desk = Desk()
+    task = TASK | {"tiers": [*TASK["tiers"], {"model": "nova-lite", "transport": "on_demand"}], "audit": {"rows": 3}}
+    before = desk.run(task)
+    for name in "012":
+        desk.say(before, name, "b")
+    told = desk.run(task, "b")["label_shares"]
+    assert told["rows"] == 2
+    assert [(each["label"], each["given"]) for each in told["labels"]] == [("a", 2)]
