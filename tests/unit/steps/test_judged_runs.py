@@ -231,7 +231,7 @@ def test_a_judge_that_may_not_be_called_stops_the_run_until_it_may() -> None:
 def test_the_judge_is_told_all_that_the_tier_was_told_to_choose_from() -> None:
     """Each label however long their descriptions are, how many an answer has, and what it says where nothing fits."""
     labels = {f"label-{n:03d}": "what belongs here, at some length " * 4 for n in range(200)}
-    choose = {"choose": {"min": 1, "max": 2}, "none": "label-000", "instructions": "Mind the gap."}
+    choose: dict[str, Any] = {"choose": {"min": 1, "max": 2}, "none": "label-000", "instructions": "Mind the gap."}
     told = system_prompt(task(labels=labels, **choose).judging)
     assert all(name in told for name in labels)
     assert "Choose every label that fits, 1 to 2, spelled exactly as above." in told
