@@ -34,7 +34,9 @@ def fits(task: Task, record: SettledRecord) -> bool:
     """Whether an answer has all that a task asks for, and nothing that it does not know."""
     fields = all(field.admits(record.fields.get(name)) for name, field in task.answer.fields.items())
     labels = record.labels or []
-    return fields and task.labels.keys() >= set(labels) and task.min_labels <= len(labels) <= task.max_labels
+    contradicts = len(labels) > 1 and task.none in labels
+    known = task.labels.keys() >= set(labels) and task.min_labels <= len(labels) <= task.max_labels
+    return fields and known and not contradicts
 
 
 def settled_by_people(task: Task, corrections: Corrections) -> list[SettledRecord]:

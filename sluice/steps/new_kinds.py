@@ -26,7 +26,7 @@ class Watch:
 
     def __init__(self, profile: Profile, *, examples: bool) -> None:
         self.profile, self.shown = profile, SHOWN if examples else 0
-        self._records = 0
+        self._seen: list[str] = []
         self._new: list[str] = []
         self._examples: list[tuple[float, str, str]] = []
 
@@ -42,7 +42,7 @@ class Watch:
         """Count these records."""
         unseen = self.profile.unseen(counts)
         beyond = np.flatnonzero(unseen > self.profile.threshold).tolist()
-        self._records += len(keys)
+        self._seen += keys
         self._new += [keys[at] for at in beyond]
         found = [*self._examples, *((float(unseen[at]), keys[at], texts[at][:SHOWN_CHARACTERS]) for at in beyond)]
         self._examples = heapq.nlargest(self.shown, found)
@@ -50,8 +50,8 @@ class Watch:
     def told(self, rows: Counter[str]) -> NewKinds:
         """What was counted, where each record has so many rows."""
         return NewKinds(
-            records=self._records,
-            rows=sum(rows.values()),
+            records=len(self._seen),
+            rows=sum(rows[key] for key in self._seen),
             new_records=len(self._new),
             new_rows=sum(rows[key] for key in self._new),
             examples=[NewText(record=key, text=text, unseen=round(share, 3)) for share, key, text in self._examples],

@@ -11,9 +11,10 @@ from sluice.api.quality import compare, evaluate, verify
 from sluice.errors import BadRequest
 from sluice.quality.draws import seed_of
 from sluice.results.corrections import Correction, Corrections
-from sluice.results.settled import PEOPLE, question_of
+from sluice.results.settled import PEOPLE, fits, question_of
 from sluice.results.task_examples import examples_of
 from sluice.results.wanted import Wanted
+from sluice.runs.settled import SettledRecord
 from sluice.steps import publish, rejudge
 from sluice.steps.services import Run
 from sluice.task.file import parse_task
@@ -258,3 +259,12 @@ def test_shares_of_labels_are_those_of_rows_that_nobody_had_settled() -> None:
     told = desk.run(task, "b")["label_shares"]
     assert told["rows"] == 2
     assert [(each["label"], each["given"]) for each in told["labels"]] == [("a", 2)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "fit"), [(["a"], True), (["none"], True), (["a", "b"], True), (["a", "none"], False)]
+)
+def test_an_answer_that_contradicts_itself_settles_nothing(labels: list[str], fit: bool) -> None:
+    """As it would not if a model had given it."""
+    task = parse_task(TASK | {"labels": ["a", "b", "none"], "none": "none", "choose": "many"}, "t")
+    assert fits(task, SettledRecord(record="0" * 32, labels=labels, fields={})) is fit

@@ -157,6 +157,7 @@ def test_a_run_of_the_like_is_told_so(two: tuple[Ran, Ran]) -> None:
     told = second.summary["drift"]
     assert (first.summary["drift"], told["out_of_service"], told["labels"]) == (None, False, [])
     assert (told["new"]["low"], told["new"]["records"]) == (0, len(scored_records(second)))
+    assert told["new"]["rows"] == sum(row["record"] in scored_records(second) for row in second.good)
     assert not told["scores"]["lower"]
     assert told["scores"]["of"] + told["scores"]["of_before"] == second.summary["taught_by"]["agreement"]["records"]
     assert told["stated"] == first.summary["taught_by"]["agreement"]
