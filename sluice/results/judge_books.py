@@ -22,15 +22,11 @@ class BesideScore(Part, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """What judge, score and both hold back of wrong answers, and of right ones."""
         right = self.rows - self.wrong
-        pairs = (
-            ("the judge caught", self.judge_caught, self.judge_refused),
-            ("the score without its words", self.score_caught, self.score_refused),
-            ("both together, as in this run,", self.caught, self.refused),
-        )
-        told = [f"{who} {caught:,} of these and refused {refused:,} of the others" for who, caught, refused in pairs]
         return (
-            f"Of {self.rows:,} drawn rows the last tier would have answered {self.wrong:,} otherwise and {right:,} "
-            f"alike: {'; '.join(told)}"
+            f"On {self.rows:,} drawn rows, of which {self.wrong:,} were wrong and {right:,} right by the last tier, "
+            f"the judge caught {self.judge_caught:,} wrong ones and refused {self.judge_refused:,} right ones; "
+            f"the score without its words caught {self.score_caught:,} and refused {self.score_refused:,}; "
+            f"both together, as in this run, {self.caught:,} and {self.refused:,}"
         )
 
 

@@ -29,7 +29,7 @@ def ending_of(verdict: Verdict, onward: Outcome, *, buys: bool, scored: bool) ->
         return Ending(Outcome.ACCEPTED, Reason.JUDGE_AGREED)
     if scored and verdict.labels != (WRONG,):
         return Ending(Outcome.ACCEPTED, Reason.JUDGE_UNCLEAR)
-    if verdict.reason is not None and about(verdict.reason) != "answer":
+    if verdict.reason is Reason.RECORD_REFUSED or (verdict.reason is not None and about(verdict.reason) != "answer"):
         return None
     reason = Reason.JUDGE_REFUSED if verdict.labels == (WRONG,) else Reason.JUDGE_UNCLEAR
     return Ending(onward if buys else Outcome.UNRESOLVED, reason)

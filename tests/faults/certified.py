@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from sluice.answers.shown import OPEN_ANSWER
 from sluice.api.quality import verify
 from sluice.errors import Stop
 from sluice.local.faults import draw
@@ -46,7 +47,8 @@ LABELS = ("red", "green", "blue")
 FIRST, ORACLE = "nova-micro", "claude-haiku-4-5"
 SAMPLE, TRAIN = 60, 200
 FLOORS = {"red": 0.8, "blue": 0.7}
-KINDS = ("plain", "floors", "packs", "floors in packs", "learned", "learned with floors")
+JUDGE = "nova-lite"
+KINDS = ("plain", "floors", "packs", "floors in packs", "learned", "learned with floors", "judged")
 CRASHES, SILENCES = 0.4, 0.3  # the shares of plans that are a crash at one write, or that lose sampled answers alone
 # What a certificate does not take from its sampled answers: it is the same whatever was lost.
 FIXED = (
@@ -65,7 +67,11 @@ def label_of(model: str, text: str) -> str:
 
 
 def reply(model: str, text: str) -> str:
-    """An answer; now and then one that no gate lets pass."""
+    """An answer; now and then one that no gate lets pass. The judge calls most wrong ones wrong, and few right ones."""
+    if JUDGE in model:
+        text, _, shown = text.partition(OPEN_ANSWER)
+        right, chance = f'"{label_of(ORACLE, text)}"' in shown, draw(5, text)
+        return json.dumps({"label": "unclear" if chance < 0.1 else "right" if right != (chance > 0.8) else "wrong"})
     label = label_of(model, text) if ORACLE in model or draw(4, text) > 0.05 else "purple"
     return json.dumps({"label": label, "confidence": "likely"})
 
@@ -103,6 +109,7 @@ def scenario_of(kind: str) -> Scenario:
             "labels": list(LABELS),
             "tiers": [first, oracle],
             "quality": quality,
+            "gates": {"judge": {"model": JUDGE, "pack": 5}} if "judged" in kind else {},
         },
         "the task of the faults",
     )
@@ -243,13 +250,14 @@ def taught(ended: Ended) -> dict[str, str | None]:
     return {row.key: labels[row.key] for row in ended.draws.train}
 
 
-def firsts_of(ended: Ended) -> dict[str, str | None]:
-    """The first tier's valid answer to each record, None where it has none."""
-    return {
-        row["record"]: next((step["label"] for step in row["trail"] if step["tier"] == 0 and step["label"]), None)
-        for row in ended.rows.values()
-        if row["record"]
-    }
+def firsts_of(ended: Ended) -> dict[str, tuple[str, ...]]:
+    """The first tier's valid answer to each record, empty where it has none, and the judge's last word about it."""
+    found = {}
+    for row in ended.rows.values():
+        steps = [step for step in row["trail"] or () if step["tier"] == 0]
+        words = [step["detail"] or "" for step in steps if JUDGE in step["model"]][-1:]
+        found[row["record"]] = (*[step["label"] for step in steps if step["label"]][:1], *words)
+    return found
 
 
 def same_problems(whole: Ended, right: Certificate, found: Certificate, ended: Ended, lost: set[str]) -> Iterator[str]:

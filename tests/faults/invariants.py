@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jsonschema_rs import validator_for
 
 from sluice.answers.requests import FILLER, filler
+from sluice.answers.shown import OPEN_ANSWER
 from sluice.aws.metrics import Measure
 from sluice.reasons import TRANSPORT, Outcome, Reason
 from sluice.task.routes import Course
 from tests.harness.bedrock import user_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sluice.task.task import Task
     from tests.faults.scenarios import Scenario
@@ -74,7 +75,9 @@ def judge_run(machine: Machine, scenario: Scenario, run: str, summary: dict[str,
     verdict.lost = sum(1 for place in expected if place not in found)
     verdict.doubled = sum(count - 1 for count in found.values())
     allowed = records_by_text(scenario)
-    bought = {name: count for name, count in machine.faulty.bought.items() if name[-1] != FILLER_TEXT}
+    bought = Counter[tuple[int, str, str]]()
+    for (round_, model, text), count in machine.faulty.bought.items():
+        bought[round_, model, text.partition(OPEN_ANSWER)[0]] += count * (text != FILLER_TEXT)
     again, oracle = repeated_texts(machine, run), json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"][-1]
     verdict.bought_twice = sum(
         max(0, count - allowed[text] - (text in again and round_ == 0 and model == oracle["model_id"]))
@@ -188,10 +191,11 @@ def row_problem(
         if row["label"] != scenario.says(row["model"], text):
             return f"{row['label']} is not what {row['model']} said of {text!r}"
     if status == "accepted":
-        return trail_problem(scenario.task, row, course, ended=True)
+        return words_problem(scenario.task, row) or trail_problem(scenario.task, row, course, ended=True)
     if row["label"] is not None or not reason:
         return f"it is {status} with label {row['label']} for reason {reason}"
-    return trail_problem(scenario.task, row, course, ended=reason in HELD_OPEN)
+    held_open = reason in HELD_OPEN
+    return words_problem(scenario.task, row) or trail_problem(scenario.task, row, course, ended=held_open)
 
 
 def trail_problem(task: Task, row: dict[str, Any], course: Course, *, ended: bool) -> str | None:
@@ -202,14 +206,10 @@ def trail_problem(task: Task, row: dict[str, Any], course: Course, *, ended: boo
         return f"two attempts in one round: {turns}"  # drawn rows alone have both tiers asked in one
     # What a tier refused to all alike is asked once more under the same attempt, and left if it is refused again.
     again = [step["reason"] == Reason.RECORD_REFUSED and step["outcome"] == Outcome.RETRIED for step in trail]
-    of = Counter(attempt["tier"] for attempt, free in zip(trail, again, strict=True) if not free)
-    # In a pack, and then in half of one, a record is sent before it goes alone, and its attempts begin to count.
-    most = [tier.attempts + (tier.pack > 1) + (tier.pack > 3) for tier in task.tiers]
-    if task.router is not None:  # whose question the first tier is asked before, each as often as its attempts
-        most[0] += task.tiers[0].attempts
-    often = [tier for tier, count in of.items() if count > most[tier]]
+    of = Counter((step["tier"], is_word(task, step)) for step, free in zip(trail, again, strict=True) if not free)
+    often = [asked for asked, count in of.items() if count > most_sendings(task, *asked)]
     if often:
-        return f"tier {often[0]} was asked {of[often[0]]} times"
+        return f"tier {often[0][0]}, or the judge of its answers, was asked {of[often[0]]} times"
     if problem := course_problem(task, [attempt["tier"] for attempt in trail], course):
         return problem
     if ended or row["reason"] == Reason.RECORD_REFUSED:  # or left, where its tier refused all alike
@@ -220,8 +220,41 @@ def trail_problem(task: Task, row: dict[str, Any], course: Course, *, ended: boo
         return f"it was given up for {trail[-1]['reason']}, and never asked about alone"
     for tier, settings in enumerate(task.tiers):
         last = [attempt for attempt in trail if attempt["tier"] == tier][-1:]
-        if last and last[0]["reason"] in TRANSPORT and of[tier] < settings.attempts:
-            return f"tier {tier} was given up for {last[0]['reason']} after {of[tier]} attempts"
+        word = bool(last) and is_word(task, last[0])
+        due = task.gates.judge.attempts if word and task.gates.judge is not None else settings.attempts
+        if last and last[0]["reason"] in TRANSPORT and of[tier, word] < due:
+            return f"tier {tier} was given up for {last[0]['reason']} after {of[tier, word]} attempts"
+    return None
+
+
+def is_word(task: Task, step: Mapping[str, Any]) -> bool:
+    """Whether an attempt is the judge's, which is none of the tiers."""
+    return task.gates.judge is not None and task.gates.judge.model in step["model"]
+
+
+def most_sendings(task: Task, tier: int, word: bool) -> int:
+    """How often a record may be sent: in a pack, and in half of one, before it goes alone, and its attempts count.
+
+    The router's question the first tier is asked before, each as often as its attempts.
+    """
+    asked = task.gates.judge if word and task.gates.judge is not None else task.tiers[tier]
+    routed = 0 if task.router is None or tier else task.tiers[0].attempts
+    return asked.attempts + (asked.pack > 1) + (asked.pack > 3) + routed
+
+
+def words_problem(task: Task, row: Mapping[str, Any]) -> str | None:
+    """What is wrong with what the judge says of a row's answers: all that pass are shown to it, and it decides.
+
+    Where answers get a score, that decides of those that it does not call wrong.
+    """
+    if task.gates.judge is None or task.gives_scores:
+        return None
+    answers, words = ([s for s in row["trail"] if is_word(task, s) == word] for word in (False, True))
+    for answer in answers:
+        last = [word for word in words if word["tier"] == answer["tier"]][-1:]
+        agreed = bool(last) and last[0]["reason"] == Reason.JUDGE_AGREED
+        if (answer["outcome"] == Outcome.ACCEPTED) != (agreed and answer is answers[-1]):
+            return f"an answer of tier {answer['tier']} is {answer['outcome']}, of which the judge says {last}"
     return None
 
 
@@ -279,7 +312,7 @@ def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, 
 
     `repeats`: of jobs alone that ask once more what was asked.
     """
-    tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
+    start = json.loads(machine.work.get(f"runs/{run}/start.json"))
     tokens_in = tokens_out = 0
     usd = 0.0
     for key, _ in list(machine.work.keys(f"runs/{run}/round-")):
@@ -287,7 +320,7 @@ def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, 
         if name != "counts.json":
             continue
         counts = json.loads(machine.work.get(key))
-        price, kind = tiers[counts["tier"]]["price"], counts["transport"]
+        price, kind = price_of(start, counts), counts["transport"]
         if kind == LEARNED or (repeats and counts["purpose"] != "repeat"):  # asks nobody
             continue
         got = list(replies(machine, root).values())
@@ -297,16 +330,23 @@ def recount(machine: Machine, run: str, *, repeats: bool = False) -> tuple[int, 
     return tokens_in, tokens_out, usd
 
 
+def price_of(start: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, float]:
+    """The prices of whom a job has asked."""
+    asked = start["judge"] if counts.get("judge") else start["tiers"][counts["tier"]]
+    price: dict[str, float] = asked["price"]
+    return price
+
+
 def fillers(machine: Machine, run: str) -> tuple[int, int, float]:
     """Tokens and dollars of the first answer to each request without a record, in jobs that were settled."""
-    tiers = json.loads(machine.work.get(f"runs/{run}/start.json"))["tiers"]
+    start = json.loads(machine.work.get(f"runs/{run}/start.json"))
     tokens_in = tokens_out = 0
     usd = 0.0
     for key, _ in list(machine.work.keys(f"runs/{run}/round-")):
         if not key.endswith("/counts.json"):
             continue
         counts = json.loads(machine.work.get(key))
-        price, kind = tiers[counts["tier"]]["price"], counts["transport"]
+        price, kind = price_of(start, counts), counts["transport"]
         for took in filler_usage(machine, key.rpartition("/")[0].replace("runs/", "requests/", 1)).values():
             tokens_in, tokens_out = tokens_in + took[0], tokens_out + took[1]
             usd += (took[0] * price[f"{kind}_input"] + took[1] * price[f"{kind}_output"]) / 1e6

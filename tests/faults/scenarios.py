@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sluice.answers.shown import OPEN_ANSWER
 from sluice.local.faults import draw
 from sluice.task.file import parse_task
 from sluice.task.router import COMPLEX, SIMPLE
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 LABELS = ("red", "green", "blue")
 MODELS = ("nova-micro", "claude-haiku-4-5", "claude-sonnet-4-5")
 PACKED = 0.5  # the share of scenarios whose requests may hold several records
+JUDGED = 0.45  # the share of scenarios without routes, of one tier or two, in which the third model looks at answers
 REUSED = 0.5  # the share of those that run twice, and buy nothing the second time that the first had kept
 ROUTED = 0.3  # the share of those whose routes say where rows start and how far they go
 ASKING = 0.3  # of those with several tiers, the share whose router is asked which of the first two answers
@@ -51,6 +53,9 @@ class Scenario:
 def reply(model: str, text: str) -> str:
     """What a model writes: mostly an answer, often with prose around it, sometimes none that can be used."""
     kind = draw(2, model, text)
+    if OPEN_ANSWER in text:
+        word = "right" if kind < 0.6 else "wrong" if kind < 0.8 else "unclear"
+        return json.dumps({"label": word}) if kind < 0.95 else "Who knows."
     if model.endswith(AS_ROUTER):
         return json.dumps({"label": SIMPLE}) if kind < 0.4 else json.dumps({"label": COMPLEX}) if kind < 0.8 else "Hm."
     sure = json.dumps({"label": label_of(model, text), "confidence": "certain"})
@@ -91,6 +96,10 @@ def draw_scenario(seed: int) -> Scenario:
     task |= draw_routes(random.Random(f"routes {seed}"), len(tiers))
     if "router" in task:
         task.pop("reuse", None)  # a router's answers are not kept
+    judging = random.Random(f"judge {seed}")
+    if judging.random() < JUDGED and len(tiers) < len(MODELS) and not {"routes", "router"} & task.keys():
+        judge = {"transport": judging.choice(("batch", "batch", "on_demand")), "attempts": judging.randint(1, 3)}
+        task["gates"]["judge"] = {"model": MODELS[-1], "pack": judging.choice((1, 3, 10)), **judge}
     if rng.random() < 0.15:
         task["budget"] = {"max_usd": rng.choice((0.0001, 0.001, 0.01))}
     if rng.random() < 0.15:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,15 +39,23 @@ class Record:
     rows: int = 0
     answer: Answer = field(default_factory=lambda: Answer(None))
     trail: list[dict[str, Any]] = field(default_factory=list)
+    shown: Counter[tuple[str, ...]] = field(default_factory=Counter)
     bought: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0})
 
 
 Task = Mapping[str, Any]
 Model = Callable[[int, str, int], Came]  # of tier, text and attempt
-Prices = Sequence[tuple[float, float]]  # USD of a token in and of one out, by tier, sent as that tier sends
+Word = Callable[[str, tuple[str, ...], int], Came]  # of text, labels that it is shown with, and sending of the two
+Prices = Sequence[
+    tuple[float, float]
+]  # USD of a token in and of one out, as it is sent, by tier; a judge's behind them
+# What a judge is asked, as a task.
+ASKED: dict[str, Any] = {"labels": ["right", "wrong", "unclear"], "choose": (1, 1, False)}
+ASKED |= {"answer": {"confidence": False, "evidence": False, "fields": {}}}
+ASKED |= {"gates": {"rules": [], "min_confidence": None}}
 
 
-def decide(task: Task, files: Mapping[str, bytes], model: Model, prices: Prices) -> list[dict[str, Any]]:
+def decide(task: Task, files: Mapping[str, bytes], model: Model, word: Word, prices: Prices) -> list[dict[str, Any]]:
     """The decision on each row of the files, in order."""
     records: dict[Any, Record] = {}
     rows: list[tuple[tuple[str, int], str | None, Any]] = []
@@ -59,7 +68,7 @@ def decide(task: Task, files: Mapping[str, bytes], model: Model, prices: Prices)
                 records.setdefault(key, Record(text, row, (name, line))).rows += 1
             rows.append(((name, line), reason, key))
     for record in records.values():
-        settle(task, record, model, prices)
+        settle(task, record, model, word, prices)
     return [decision(place, reason, None if reason else records[key]) for place, reason, key in rows]
 
 
@@ -90,22 +99,51 @@ def read_text(task: Task, row: dict[str, Any]) -> tuple[str | None, str]:
     return ("text_too_long" if too_long else None if text.strip() else "text_empty"), text
 
 
-def settle(task: Task, record: Record, model: Model, prices: Prices) -> None:
+def settle(task: Task, record: Record, model: Model, word: Word, prices: Prices) -> None:
     for tier, asked in enumerate(task["tiers"]):
         for attempt in range(1, asked["attempts"] + 1):
             came = model(tier, record.text, attempt)
             record.answer = answer = Answer(came.fault) if came.fault else judge(task, came.text, came.stop, record)
-            record.bought["input_tokens"] += came.tokens[0]
-            record.bought["output_tokens"] += came.tokens[1]
-            record.bought["cost_usd"] += came.tokens[0] * prices[tier][0] + came.tokens[1] * prices[tier][1]
+            buy(record, came, prices[tier])
             again = came.fault not in {None, "record_refused"} and attempt < asked["attempts"]
             last = "escalated" if tier + 1 < len(task["tiers"]) else "unresolved"
             outcome = "accepted" if answer.reason is None else "retried" if again else last
-            record.trail.append({"tier": tier, "outcome": outcome, "reason": answer.reason})
-            if outcome == "accepted":
+            record.trail.append(step := {"tier": tier, "outcome": outcome, "reason": answer.reason})
+            if answer.reason is None and task["gates"].get("judge"):
+                answer.reason = step["reason"] = ask_judge(task, record, tier, word, prices[-1])
+                step["outcome"] = "accepted" if answer.reason is None else last
+            if answer.reason is None:
                 return
             if not again:
                 break
+
+
+def buy(record: Record, came: Came, price: tuple[float, float]) -> None:
+    record.bought["input_tokens"] += came.tokens[0]
+    record.bought["output_tokens"] += came.tokens[1]
+    record.bought["cost_usd"] += came.tokens[0] * price[0] + came.tokens[1] * price[1]
+
+
+def ask_judge(task: Task, record: Record, tier: int, word: Word, price: tuple[float, float]) -> str | None:
+    """Why the answer does not stand; the words stand in the trail behind it."""
+    most, reason = task["gates"]["judge"]["attempts"], None
+    for attempt in range(1, most + 1):
+        labels = tuple(record.answer.labels or ())
+        record.shown[labels] += 1
+        came = word(record.text, labels, record.shown[labels])
+        buy(record, came, price)
+        said = Answer(None) if came.fault else judge(ASKED, came.text, came.stop, record)
+        reason = came.fault or ("judge_unclear" if said.reason else WORDS[(said.labels or ["unclear"])[0]])
+        again = came.fault not in {None, "record_refused"} and attempt < most
+        last = "escalated" if tier + 1 < len(task["tiers"]) else "unresolved"
+        outcome = "retried" if again else last if reason else "accepted"
+        record.trail.append({"tier": tier, "outcome": outcome, "reason": reason or "judge_agreed"})
+        if not again:
+            break
+    return reason
+
+
+WORDS = {"right": None, "wrong": "judge_refused", "unclear": "judge_unclear"}
 
 
 def judge(task: Task, text: str, stop: str, record: Record) -> Answer:
@@ -178,7 +216,7 @@ def at_the_gates(task: Task, found: Mapping[str, Any], answer: Answer, record: R
 def holds(schema: Mapping[str, Any], value: Any) -> bool:
     if "if" in schema and holds(schema["if"], value) and not holds(schema["then"], value):
         return False
-    if value > schema.get("maximum", value) if isinstance(value, int) else value != schema.get("const", value):
+    if value != schema.get("const", value) or (isinstance(value, int) and value > schema.get("maximum", value)):
         return False
     parts = schema.get("properties", {})
     return all(holds(part, value[name]) for name, part in parts.items() if name in value)

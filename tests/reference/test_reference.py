@@ -19,16 +19,16 @@ SAME = ("status", "reason", "labels", "confidence", "tier", "attempts", "shared"
 
 
 def decided(world: World) -> tuple[list[dict[str, Any]], dict[str, Any], list[tuple[float, float]]]:
-    """The rows that the workflow publishes, run.json, and the prices of the tiers."""
+    """The rows that the workflow publishes, run.json, and the prices of tiers and judge."""
     task = parse_task(world.written, "world")
     cloud = Cloud(lambda _model, _text: "", world.settings)
     bedrock = PlayedBedrock(cloud.work, cloud.answer)
-    models = [CATALOG.resolve(tier.model, "us-east-1") for tier in task.tiers]
+    models = [CATALOG.resolve(tier.model, "us-east-1") for tier in task.answerers]
     bedrock.play(world, {model.id: n for n, model in enumerate(models)})
     cloud.services = cloud.make_services(bedrock)
     prices = [
         (cost(model.price, tier.transport, 1, 0) or 0.0, cost(model.price, tier.transport, 0, 1) or 0.0)
-        for model, tier in zip(models, task.tiers, strict=True)
+        for model, tier in zip(models, task.answerers, strict=True)
     ]
     summary = cloud.run(task, world.files)
     return cloud.rows(), summary, prices
@@ -38,7 +38,7 @@ def disagreements(seed: int) -> list[str]:
     """Where the workflow and the reference decide differently, in words."""
     world = draw_world(seed)
     rows, summary, prices = decided(world)
-    wanted = decide(world.task, world.files, world.came, prices)
+    wanted = decide(world.task, world.files, world.came, world.word, prices)
     found = {(row["source"].rsplit("/", 1)[1], row["line"]): row for row in rows}
     said = []
     if len(found) != len(rows) or found.keys() != {(row["source"], row["line"]) for row in wanted}:

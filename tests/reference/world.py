@@ -8,13 +8,17 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.aws.bedrock import JobRequest, JobState, RecordError
 from sluice.reasons import Reason
 from tests.harness.bedrock import MemoryBedrock, model_output, user_text
 from tests.reference.reference import Came
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JUDGE = "nova-pro"
 MODELS = ("nova-micro", "nova-lite", "claude-haiku-4-5", "claude-sonnet-4-5")
 LABELS = ("red", "green", "blue", "0:1", "none")
 # Texts that look like places, keys and our own marks; some of them stand in many rows.
@@ -54,13 +58,21 @@ class World:
         if batch and rng.random() < 0.06:
             return Came(fault=rng.choice(list(OF_END.values())))
         rng = random.Random(f"{self.seed} {tier} {attempt} {text}")
+        return self._came(rng, lambda: draw_reply(rng, self.task, text), batch=batch)
+
+    def word(self, text: str, labels: tuple[str, ...], sending: int) -> Came:
+        """What the judge gives for a text that it is shown with these labels for the n-th time."""
+        rng = random.Random(f"{self.seed} judge {sending} {text} {labels}")
+        batch = self.task["gates"]["judge"]["transport"] == "batch"
+        return self._came(rng, lambda: draw_word(rng), batch=batch)
+
+    def _came(self, rng: random.Random, reply: Callable[[], tuple[str, str]], *, batch: bool) -> Came:
         tokens = (rng.randint(1, 900), rng.randint(0, 90))
         if rng.random() < self.task["storm"]:
             faults = ("model_error", "record_refused", "throttled", "missing", "reply_unreadable")
             fault = rng.choice(faults if batch else faults[:2])
             return Came(fault=fault, tokens=tokens if fault == "reply_unreadable" else (0, 0))
-        text_, stop = draw_reply(rng, self.task, text)
-        return Came(text_, stop, tokens)
+        return Came(*reply(), tokens)
 
 
 def draw_world(seed: int) -> World:
@@ -84,6 +96,8 @@ def draw_world(seed: int) -> World:
     written = {**task, "name": "world", "gates": {**gates, **({"min_confidence": low} if low else {})}}
     written["choose"] = {"min": least, "max": min(most, len(labels))} if many else "one"
     known = {**task, "gates": {**gates, "min_confidence": low}, "choose": (least, min(most, len(labels)), many)}
+    if judge := draw_judge(seed):
+        written["gates"]["judge"] = known["gates"]["judge"] = judge
     known["storm"] = rng.choice((0.0, 0.1, 0.4))
     per_job = rng.choice((1, 3, 10, 10**5))
     settings = {
@@ -96,6 +110,37 @@ def draw_world(seed: int) -> World:
     }
     by_row = any(name == "early" for name, _ in rules)
     return World(seed, known, written, draw_files(rng, by_row=by_row), settings)
+
+
+def draw_judge(seed: int) -> dict[str, Any] | None:
+    """The judge of every third world; drawn by itself, so that the others stay what they are."""
+    rng = random.Random(f"judge {seed}")
+    if rng.random() > 1 / 3:
+        return None
+    return {"model": JUDGE, "pack": 1, "transport": rng.choice(("batch", "on_demand")), "attempts": rng.randint(1, 3)}
+
+
+def draw_word(rng: random.Random) -> tuple[str, str]:
+    """What a judge writes, and why it stopped: mostly a word, sometimes none that can be read."""
+    said = rng.choice(("right", "right", "right", "wrong", "unclear"))
+    whole = json.dumps({"label": said})
+    odd = (
+        ("", "end_turn"),
+        ("It is right.", "end_turn"),
+        ('{"label": "ri', "max_tokens"),
+        (whole, "content_filtered"),
+        ('{"label": "perhaps"}', "end_turn"),
+        (f'{whole} No: {{"label": "{"wrong" if said == "right" else "right"}"}}', "end_turn"),
+    )
+    plain = ((whole, "end_turn"), (f"```json\n{whole}\n```", "end_turn"))
+    return rng.choice(odd if rng.random() < 0.2 else plain)
+
+
+def shown_in(text: str) -> tuple[str, tuple[str, ...]]:
+    """A text that a judge is shown, and the labels behind it, each as JSON in a line of its own."""
+    text, _, answer = text.partition("\n<answer>\n")
+    lines = answer.removesuffix("\n</answer>").split("\n")
+    return text, tuple(json.loads(line) for line in lines if line.startswith('"'))
 
 
 FIELDS: list[tuple[str, dict[str, Any]]] = [
@@ -195,7 +240,7 @@ class PlayedBedrock(MemoryBedrock):
     """Plays a world: batch jobs and calls bring what the world says, in lines that are in no order."""
 
     def play(self, world: World, tiers: dict[str, int]) -> None:
-        """Take the world, and the tier of each model id."""
+        """Take the world, and the tier of each model id; the judge's number is the one behind the last."""
         self.world, self.tiers = world, tiers
         self.sendings: Counter[tuple[int, str]] = Counter()
         self.throttled: Counter[tuple[int, str]] = Counter()
@@ -203,6 +248,8 @@ class PlayedBedrock(MemoryBedrock):
     def _next(self, model_id: str, body: dict[str, Any]) -> tuple[str, Came]:
         tier, text = self.tiers[model_id], user_text(body)
         self.sendings[tier, text] += 1
+        if tier == len(self.world.task["tiers"]):
+            return text, self.world.word(*shown_in(text), self.sendings[tier, text])
         return text, self.world.came(tier, text, self.sendings[tier, text])
 
     def _run(self, request: JobRequest) -> None:

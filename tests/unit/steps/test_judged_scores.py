@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from sluice.api.quality import verify
+from sluice.api.quality import evaluate, verify
+from sluice.cli.evaluation import sections
 from sluice.errors import BadTask
 from sluice.local.faults import draw
 from sluice.reasons import Outcome, Reason
+from sluice.report.report import render
+from sluice.results.folder import Kept
 from sluice.results.published import Published
+from sluice.results.run_document import read_run
 from sluice.runs.drawn import Held
 from sluice.runs.keys import Keys
 from sluice.steps import learn, publish, rejudge
@@ -161,6 +167,10 @@ def test_judge_and_score_are_measured_on_the_same_drawn_rows(scored: Ran) -> Non
         "refused": counts["both", False],
     }
     assert told["judge_caught"] > told["judge_refused"] > 0
+    said = read_run(scored.summary).judge
+    assert said is not None
+    assert f"caught {told['judge_caught']} wrong ones and refused {told['judge_refused']} right ones" in said.sentence
+    assert said.sentence in render(scored.summary)
 
 
 def test_a_judge_beside_an_audit_refuses_what_it_does_not_call_right() -> None:
@@ -206,6 +216,13 @@ def test_a_certificate_holds_beside_a_judge() -> None:
     assert told["rows"] > 100
     assert told["wrong"] >= told["caught"] >= told["judge_caught"] > 0
     assert json.loads(kept)["judged"] == told
+    draws = run.cloud.results.get(f"reports/{run.id}/draws.json")
+    found = evaluate(published, run.summary, kept=Kept(draws, kept))
+    assert found["judge"]["beside_score"] == told
+    assert found["judge"]["shown"] > 50
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(*sections(found))
+    assert f"{told['judge_caught']} of {told['wrong']}" in console.export_text().partition("the judge ")[2]
 
 
 def test_a_judged_score_that_is_judged_again_keeps_to_words_and_scores(scored: Ran) -> None:
