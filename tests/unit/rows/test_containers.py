@@ -320,8 +320,9 @@ def test_a_header_of_one_column_that_another_separator_would_part_is_refused_by_
     """Also where nobody has said yet which column holds the text."""
     with pytest.raises(BadInput, match=r"^x\.csv: .*;"):
         csv_lines(b"id;text\n1;a\n", reading=Reading())
-    with pytest.raises(BadInput, match=r"it seems to hold JSON: end its name in \.jsonl"):
-        csv_lines(b'{"id": "1"}\n')
+    for line in (b'{"id": "1"}\n', b'{"id": "1", "n": "a"}\n'):
+        with pytest.raises(BadInput, match=r"it seems to hold JSON: end its name in \.jsonl"):
+            csv_lines(line)
 
 
 def test_csv_without_a_header_numbers_its_columns() -> None:
