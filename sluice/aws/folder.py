@@ -13,7 +13,7 @@ from sluice.aws.s3 import BLOCK_BYTES, Head, ObjectWriter, Store
 from sluice.errors import BadInput, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_s3.client import S3Client
@@ -106,7 +106,7 @@ class Folder(Store):
                 with suppress(OSError):  # it holds something else
                     folder.rmdir()
 
-    def writer(self, key: str) -> ObjectWriter:
+    def writer(self, key: str, metadata: Mapping[str, str] | None = None) -> ObjectWriter:  # noqa: ARG002 (files have none)
         """Write a file piece by piece."""
         return _FileWriter(self, key, self.root / key)
 

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from sluice.errors import BadInput, RetryLater, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
     from types import TracebackType
@@ -47,12 +47,13 @@ BUSY = CONFLICT | frozenset({"SlowDown", "ServiceUnavailable", "InternalError", 
 
 
 class Head(NamedTuple):
-    """What S3 says of an object: bytes, entity tag, version (None in an unversioned bucket), ISO 8601 time."""
+    """What S3 says of an object: bytes, entity tag, version (None without versions), ISO 8601 time, metadata."""
 
     size: int
     etag: str
     version: str | None
     modified: str
+    metadata: Mapping[str, str] | None = None
 
 
 class Entry(NamedTuple):
@@ -152,7 +153,11 @@ class Store:
             raise _translated(error, self.uri(key)) from error
         version = got.get("VersionId")
         return Head(
-            got["ContentLength"], got["ETag"], None if version == "null" else version, got["LastModified"].isoformat()
+            got["ContentLength"],
+            got["ETag"],
+            None if version == "null" else version,
+            got["LastModified"].isoformat(),
+            got.get("Metadata"),
         )
 
     def exists(self, key: str) -> bool:
@@ -211,17 +216,18 @@ class Store:
         except ClientError as error:
             raise _translated(error, self.uri(key)) from error
 
-    def writer(self, key: str) -> ObjectWriter:
+    def writer(self, key: str, metadata: Mapping[str, str] | None = None) -> ObjectWriter:
         """A context manager that writes one object by parts; it appears when the block ends without an error."""
-        return ObjectWriter(self, key)
+        return ObjectWriter(self, key, metadata)
 
 
 class ObjectWriter:
     """Collects bytes and uploads them by parts; a small object is one put. Nothing appears before `close`."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, metadata: Mapping[str, str] | None = None) -> None:
         self.store = store
         self.key = key
+        self.metadata: Any = {} if metadata is None else {"Metadata": metadata}
         self.size = 0
         self.closed = False
         # Filled anew for each part and sent as it is: fresh memory, or one more copy, costs as much as the writing.
@@ -260,8 +266,14 @@ class ObjectWriter:
             return
         self.closed = True
         del self._part[self._filled :]
-        if self._upload is None:
+        if self._upload is None and not self.metadata:
             self.store.put(self.key, bytes(self._part))
+            return
+        if self._upload is None:
+            with _translating(self.store.uri(self.key)):
+                self.store.client.put_object(
+                    Bucket=self.store.bucket, Key=self.key, Body=bytes(self._part), **self.metadata
+                )
             return
         if self._filled:
             self._send(self._part)
@@ -292,7 +304,8 @@ class ObjectWriter:
         client = self.store.client
         with _translating(self.store.uri(self.key)):
             if self._upload is None:
-                self._upload = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key)["UploadId"]
+                begun = client.create_multipart_upload(Bucket=self.store.bucket, Key=self.key, **self.metadata)
+                self._upload = begun["UploadId"]
             number = len(self._parts) + 1
             sent = client.upload_part(**self._target, PartNumber=number, Body=part)  # type: ignore[arg-type]
         self._parts.append({"ETag": sent["ETag"], "PartNumber": number})

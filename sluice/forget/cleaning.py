@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.aws.versions import delete_version
+from sluice.aws.versions import delete_version, versions
 from sluice.errors import BadInput
 from sluice.forget.tables import csv_without, parquet_obstacle, parquet_without
 from sluice.rows.containers import Container, Reading, Rows
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LONGEST = 2**31  # bytes of a line, and of a text: what a run could read is read here too
 SEPARATED = {Rows.CSV: ",", Rows.TSV: "\t"}
+REPLACES = "sluice-replaces"  # metadata of a version that forgetting wrote: the version that it stands for
+FORGOTTEN = b"forgotten"  # the claim of such a version that no run is known to have read, and that none shall read
 NOTHING = b"{}"  # a row that stands in a line with others, once it is taken out
 
 
@@ -60,33 +62,50 @@ def obstacle(
 def clean_input(stores: Mapping[str, Store], piece: CleanInput) -> None:
     """Write a version anew without rows, where it is the newest, and delete it.
 
-    The new version belongs to the run that the old one belonged to, and the runs that had frozen the old one find the
-    new one in its place.
+    The new version belongs to the run that the old one belonged to, or to none, so that no event of S3 makes a run of
+    it; and the runs that had frozen the old one find the new one in its place. It is known by its metadata: whoever
+    broke off in between goes on with it.
     """
     (name, key), work = piece.at, stores[piece.work]
     store = stores[name]
     if store.head(key, piece.version) is None:
         return
-    now = store.head(key)
-    if piece.lines and piece.newest and now is not None and now.version == piece.version:
-        _write_without(store, key, piece, now)
-        after = store.head(key)
-        if after is not None and after.version is not None:
-            if (run := work.find(_claim(store, key, piece.version))) is not None:
-                work.put_new(_claim(store, key, after.version), run)
+    if piece.lines and piece.newest:
+        now = store.head(key)
+        if now is not None and now.version == piece.version:
+            _write_without(store, key, piece, now)
+        for written, head in _written_for(store, key, piece.version):
+            claim = work.find(claim_key(object_id(store, key, piece.version))) or _claim_of(piece)
+            if claim is not None:
+                work.put_new(claim_key(object_id(store, key, written)), claim)
             for run_id in piece.runs:
-                _find_instead(work, run_id, store.uri(key), piece.version, after)
+                _find_instead(work, run_id, store.uri(key), piece.version, head)
     delete_version(store, key, piece.version)
 
 
-def _claim(store: Store, key: str, version: str) -> str:
-    dropped = Dropped(bucket=store.bucket, key=key, version=version, etag="", bytes=0, at="")
-    return claim_key(dropped.id)
+def object_id(store: Store, key: str, version: str) -> str:
+    """By what the inbox knows a version of an object."""
+    return Dropped(bucket=store.bucket, key=key, version=version, etag="", bytes=0, at="").id
+
+
+def _claim_of(piece: CleanInput) -> bytes | None:
+    """Whose a version is of which no claim is left; None where it waits to be run."""
+    if piece.runs:
+        return piece.runs[-1].encode()
+    return None if piece.waits else FORGOTTEN
+
+
+def _written_for(store: Store, key: str, version: str) -> Iterator[tuple[str, Head]]:
+    """The version that forgetting has written in the place of one, which somebody else's may have followed since."""
+    for item in versions(store, key):
+        head = store.head(key, item.version) if item.key == key else None
+        if head is not None and (head.metadata or {}).get(REPLACES) == version:
+            yield item.version, head
 
 
 def _write_without(store: Store, key: str, piece: CleanInput, now: Head) -> None:
     form, lines = Container.parse(piece.container), set(piece.lines)
-    with store.writer(key) as out:
+    with store.writer(key, {REPLACES: piece.version}) as out:
         if form.rows is Rows.PARQUET:
             with _parquet(store, key, now.size, piece.version) as file:
                 parquet_without(file, lines, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import msgspec
 from sluice.aws.versions import versions
 from sluice.errors import SluiceError
 from sluice.forget import work
-from sluice.forget.cleaning import obstacle
+from sluice.forget.cleaning import object_id, obstacle
 from sluice.results.published import Origin, reading_of
 from sluice.rows.containers import Reading, container_of
 from sluice.runs.document import read
-from sluice.runs.inbox import SUBMITTED
+from sluice.runs.inbox import SUBMITTED, claim_key, marker_key
 from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.settled import read_settled
 from sluice.runs.state import Input, Inputs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 INCOMING, WORK, RESULTS = "incoming", "work", "results"
 QUERIES = "athena/"
+CLAIMS_LAST = 30  # days, at the least: a version that is younger and has no claim was taken by no run
 # What a run keeps that is neither rows nor keys: how it began, what it came to, how it was gone on with.
 LASTING = re.compile(
     r"start\.json|inputs\.json|plan\.json|run\.json|forgotten\.json|resumed/.*|"
@@ -166,12 +168,36 @@ class Beyond:
                 container=container,
                 lines=sorted(lines),
                 newest=version.newest,
-                runs=[run for run, items in self.frozen.items() if any(_is(item, uri, number) for item in items)],
+                runs=self._readers(uri, number),
                 work=WORK,
+                waits=self._waits(version),
                 text=reading.text,
                 csv=None if reading.csv is None else reading.csv.model_dump(mode="json"),
             )
             found.add("versions of inputs" if version.newest else "older versions of inputs", 1, piece)
+
+    def _readers(self, uri: str, version: str | None) -> list[str]:
+        """The runs that have read a version, those among them whose working files have expired."""
+        published = {run.run: run.document["inputs"] for run in self.planner.site.runs}
+        told = {
+            run
+            for run, items in published.items()
+            if any((i["uri"], i.get("version")) == (uri, version) for i in items)
+        }
+        frozen = [run for run, items in self.frozen.items() if any(_is(item, uri, version) for item in items)]
+        return [*sorted(told.difference(frozen)), *frozen]
+
+    def _waits(self, version: Version) -> bool:
+        """Whether a version may yet become a run's: it waits in the inbox, or its event may still be under way."""
+        id_ = object_id(self.incoming, version.key, version.version)
+        if self.work.exists(claim_key(id_)):
+            return False
+        head = self.incoming.head(version.key, version.version)
+        age = (
+            dt.date.fromisoformat(self.planner.day) - dt.datetime.fromisoformat(head.modified).date() if head else None
+        )
+        young = age is not None and age.days < CLAIMS_LAST
+        return young or self.work.exists(marker_key(version.key.partition("/")[0], id_))
 
     def _forget_taught(self, run: str) -> None:
         """Take from what taught a run's model the records of other runs that are forgotten."""

@@ -82,7 +82,8 @@ class CleanInput(Piece, frozen=True, kw_only=True):
     """Write a version of an input anew without the rows of these lines, and delete the version.
 
     `newest`: it is the one that the bucket shows; others are deleted alone, and so is one without `lines`. `runs` have
-    frozen it; `work` names the store that holds these. `text` and `csv` say how a table is read (`input` of the task).
+    read it; `work` names the store that holds these. `waits`: it may yet become a run's. `text` and `csv` say how a
+    table is read (`input` of the task).
     """
 
     at: At
@@ -94,6 +95,7 @@ class CleanInput(Piece, frozen=True, kw_only=True):
     work: str
     text: tuple[str, ...] = ()
     csv: dict[str, Any] | None = None
+    waits: bool = False
 
 
 AnyPiece = TakeRows | Retell | Replace | TakeLines | TakeReplies | TakeSettled | TakeJournal | Remove | CleanInput
