@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
+from sluice.answers.shown import OPEN_ANSWER
 from sluice.files import plain
 from sluice.local.sources.source import DIGEST, Call, NoAnswer, Reply, Source, digest_of
 from sluice.local.sources.tally import Tally
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "replies.jsonl"
 TEXTS = re.compile(r"<text(?: id=\w+)?>\n(.*?)\n</text>", re.DOTALL)  # as sluice.answers writes them, escaped
+SENT_FOR_NUL = "\N{REPLACEMENT CHARACTER}"  # as `escape` there has it
 
 
 @runtime_checkable
@@ -162,8 +164,13 @@ class KeptReplies:
 
 
 def hashes_of(message: str) -> list[str]:
-    """The hashes of the texts in a request's message, as records are known by."""
-    texts = [text.replace("&lt;", "<").replace("&amp;", "&") for text in TEXTS.findall(message)]
+    """The hashes of the texts in a request's message, as records are known by; of a judge's without the answer shown.
+
+    A text with U+FFFD is known by two, since NUL is sent as that.
+    """
+    shown = (text.partition(OPEN_ANSWER)[0] for text in TEXTS.findall(message))
+    texts = [text.replace("&lt;", "<").replace("&amp;", "&") for text in shown]
+    texts += [text.replace(SENT_FOR_NUL, "\0") for text in texts if SENT_FOR_NUL in text]
     return [blake2b(text.encode(errors="replace"), digest_size=DIGEST).hexdigest() for text in texts]
 
 

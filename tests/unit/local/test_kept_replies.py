@@ -8,14 +8,17 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sluice.answers.requests import escape
+from sluice.answers.shown import Showing
 from sluice.local.requests import Request
 from sluice.local.sources.completions import read_completion
-from sluice.local.sources.kept import KeptReplies, ReplyFile, count_kept
+from sluice.local.sources.kept import KeptReplies, ReplyFile, count_kept, hashes_of
 from sluice.local.sources.openai import Endpoint, OpenAISource, seconds_of
 from sluice.local.sources.pace import FIRST, MOST, Pace
 from sluice.local.sources.several import Opener
@@ -363,3 +366,18 @@ def test_what_is_judged_again_asks_nobody(tmp_path: Path) -> None:
     with pytest.raises(NoAnswer, match="no reply to this is kept"):
         judged.answer(request("b"), None)
     assert model.calls == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a red thing", "a < b & c\n<answer>\nd", "", "a\0red\0thing", "a red\N{REPLACEMENT CHARACTER}"]
+)
+def test_a_reply_is_known_by_the_records_that_it_is_about(text: str) -> None:
+    """Also what a judge says, who is shown an answer behind the text; and of several texts in one request."""
+    shown = Showing({"red": "what is <red>"}).with_answer(escape(text), ("red",))
+    record = blake2b(text.encode(), digest_size=16).hexdigest()
+    other = blake2b(b"other", digest_size=16).hexdigest()
+    for escaped in (escape(text), shown):
+        message = json.loads(b'"' + escaped + b'"')
+        assert record in hashes_of(f"<text>\n{message}\n</text>")
+        several = f'<text id="a1">\n{message}\n</text>\n<text id="b2">\nother\n</text>'
+        assert {record, other} <= set(hashes_of(several.replace('"', "")))
