@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from sluice.forget.cleaning import object_id, obstacle
 from sluice.results.published import Origin, reading_of
 from sluice.rows.containers import Reading, container_of
 from sluice.runs.document import read
-from sluice.runs.inbox import SUBMITTED, claim_key, marker_key
+from sluice.runs.inbox import SUBMITTED, claim_key, is_aside, marker_key
 from sluice.runs.keys import REQUESTS, Keys
 from sluice.runs.settled import read_settled
 from sluice.runs.state import Input, Inputs
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 INCOMING, WORK, RESULTS = "incoming", "work", "results"
 QUERIES = "athena/"
+LISTED = 20  # objects that are named; the others are counted
 CLAIMS_LAST = 30  # days, at the least: a version that is younger and has no claim was taken by no run
 # What a run keeps that is neither rows nor keys: how it began, what it came to, how it was gone on with.
 LASTING = re.compile(
@@ -67,6 +68,7 @@ class Beyond:
         self.frozen = {known.run: list(self._frozen(known.run)) for known in self.runs}
         self.tasks = {str(known.task["name"]): known.task for known in self.runs}
         self.tasks |= {run.document["task"]: run.document["definition"] for run in planner.site.runs}
+        self.read = {(i["uri"], i.get("version")) for run in planner.site.runs for i in run.document["inputs"]}
         held = self._lines()
         self._clean(held)
         gone = {run.run for run in planner.site.runs if run.gone}
@@ -94,11 +96,22 @@ class Beyond:
             frozen = {item["uri"]: item.get("version") for item in run.document["inputs"]}
             for row in run.gone:
                 found[row.source, frozen.get(row.source)].add(row.line)
+        asked, unread = self.planner.asked, Counter[str]()
         for version, task in self._versions():
             uri = self.incoming.uri(version.key)
-            if self.planner.asked.where is None and (lines := self._scanned(version, task)):
-                found[uri, version.version] |= lines
+            if asked.where is None:
+                if lines := self._scanned(version, task):
+                    found[uri, version.version] |= lines
+            elif self._unread(version) and (not (asked.ids or asked.texts) or self._scanned(version, task)):
+                unread[uri] += 1
+        if unread:
+            self.planner.found.not_reached.append(_not_looked_into(unread))
         return dict(found)
+
+    def _unread(self, version: Version) -> bool:
+        """Whether no run whose rows are looked through has read a version that may hold rows."""
+        below, uri = version.key.partition("/")[2], self.incoming.uri(version.key)
+        return bool(version.size) and not is_aside(below) and (uri, version.version) not in self.read
 
     def _versions(self) -> Iterator[tuple[Version, Mapping[str, Any]]]:
         """The versions below the tasks' folders, and uploads that their runs have read, each with the latest task."""
@@ -235,6 +248,16 @@ class Beyond:
         keys = [key for key, _ in self.work.keys(QUERIES)]
         if keys:
             self.planner.found.add("answers to queries in Athena", len(keys), work.Remove(store=WORK, keys=keys))
+
+
+def _not_looked_into(unread: Mapping[str, int]) -> str:
+    """Tell of the versions of objects on which a condition could not be tried."""
+    more = f" and {len(unread) - LISTED:,} more objects" if len(unread) > LISTED else ""
+    return (
+        f"{sum(unread.values()):,} versions of inputs were read by no run whose results are there, so that the "
+        f"condition could not be tried on them: look with --id or --text-contains into "
+        f"{', '.join(list(unread)[:LISTED])}{more}"
+    )
 
 
 def _is(item: Input, uri: str, version: str | None) -> bool:

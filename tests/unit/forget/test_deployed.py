@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from io import BytesIO, StringIO
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,12 +18,14 @@ from sluice.aws.versions import versions
 from sluice.errors import BadRequest
 from sluice.forget.asked import Asked
 from sluice.forget.cleaning import without
+from sluice.forget.deployed import INCOMING, RESULTS, WORK, Beyond
+from sluice.forget.planning import Planner, Site
 from sluice.results.corrections import Correction, Corrections
 from sluice.results.wanted import Wanted
 from sluice.runs.inbox import Dropped, claim_key
 from sluice.runs.keys import Keys
 from sluice.runs.settled import SettledRecord, read_settled, write_settled
-from tests.harness.canaries import COUNT, FIRST, MANY, PEOPLE, TASKS, canary, holders, rows_of, shared_runs
+from tests.harness.canaries import COUNT, FIRST, MANY, PEOPLE, TASKS, canary, holders, rows_of, shared_runs, task_of
 
 if TYPE_CHECKING:
     from sluice.aws.s3 import Store
@@ -180,6 +183,27 @@ def test_what_was_said_of_rows_that_no_run_has_any_more_goes_too(
     assert holders(after.items(), "d" * 32) == set()
     changed = {key for key in before if before[key] != after.get(key)}
     assert {key.partition("/")[0] for key in changed - {Keys(name).settled}} == {"corrections", "athena"}
+
+
+@pytest.mark.parametrize(
+    ("more", "named"), [({}, {"a", "b"}), ({"ids": ["1"]}, {"a"}), ({"texts": ["a thing"], "ids": ["2"]}, set())]
+)
+def test_versions_that_no_run_has_read_are_named_where_there_is_a_condition(
+    more: dict[str, Any], named: set[str], deployed: Deployed
+) -> None:
+    """It is one on results; of other conditions given with it at least the ids and the texts are looked for."""
+    incoming = deployed.stack.incoming
+    for key, number in (("a.jsonl", 1), ("b.jsonl", 2), ("c.jsonl", 1), ("_tmp/d.jsonl", 1)):
+        incoming.put(f"t/{key}", json.dumps({"id": str(number), "text": f"{key[0]} thing"}).encode())
+    read = {"uri": incoming.uri("t/c.jsonl"), "version": next(versions(incoming, "t/c.jsonl")).version}
+    of_run: dict[str, Any] = {"task": "t", "inputs": [read], "definition": task_of("judged").model_dump(mode="json")}
+    runs: Any = [SimpleNamespace(run="r", gone=[], document=of_run)]
+    asked = Asked.of(where="label = 'red'", **more)
+    stores = {INCOMING: incoming, WORK: deployed.stack.work, RESULTS: deployed.stack.results}
+    planner = Planner(Site(stores, RESULTS, WORK, runs), asked, "2026-11-29")
+    Beyond([])(planner)
+    said = " ".join(planner.found.not_reached)
+    assert {name for name in "abcd" if f"/{name}.jsonl" in said} == named
 
 
 def test_while_a_run_goes_on_nothing_is_looked_for(deployed: Deployed) -> None:
