@@ -102,7 +102,7 @@ class Finder:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.problems: dict[str, str] = {}
-        self.refused: list[BadRequest] = []  # by runs that do not have the columns of the condition
+        self.refused: dict[str, BadRequest] = {}  # by runs that do not have the columns of the condition
         self._scanned: dict[tuple[str, str | None, str], set[int] | None] = {}
 
     def rows(self, run: RunFiles) -> list[GoneRow]:
@@ -135,7 +135,7 @@ class Finder:
             view = View(published, Look(columns=columns, where=self.asked.where))
             yield from view.batches()
         except BadRequest as error:
-            self.refused.append(error)
+            self.refused[published.run] = error
         else:
             self.problems |= view.source.problems if view.source else {}
 

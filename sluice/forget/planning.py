@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.answers.reuse import read_chunks
+from sluice.errors import Stop
 from sluice.forget import work
 from sluice.forget.documents import certificate_without, draws_without, groups_without, run_without
 from sluice.forget.doing import count_journal, count_rows
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sluice.aws.s3 import Store
     from sluice.forget.asked import Asked
     from sluice.forget.finding import RunFiles
-    from sluice.quality.lessons import Lessons
     from sluice.results.corrections import Correction
 
 COPIES = (
@@ -108,7 +108,7 @@ class Planner:
         for run in runs:
             run.gone = self.finder.rows(run)
         if self.finder.refused and not any(run.gone for run in runs):
-            raise self.finder.refused[0]
+            raise next(iter(self.finder.refused.values()))
         self.logs = [self._log(task) for task in sorted(self.site.tasks)]
         gone = {row.record for run in runs for row in run.gone if row.record}
         entries = (said.what for log in self.logs for row in log.rows.values() for said in row.entries)
@@ -133,6 +133,7 @@ class Planner:
             piece = work.Remove(store=self.site.results, keys=list(self.site.leftovers))
             found.add("leftovers of killed runs", len(self.site.leftovers), piece)
         found.not_reached += [f"{uri} could not be looked into: {why}" for uri, why in self.finder.problems.items()]
+        found.not_reached += [f"run {run} has not the columns of the condition" for run in self.finder.refused]
         if found.pieces:
             found.not_reached += [*self._examples(), COPIES]
         return found
@@ -172,22 +173,33 @@ class Planner:
         """Replies that later runs may use, in objects by hash range."""
         store, records = self.site.stores[self.site.replies], {record.encode() for record in self.records}
         for task in sorted(self.site.tasks):
-            for key, _ in store.keys(f"{REPLIES}/{task}/") if records else ():
+            for key in self._kept_of(task) if records else ():
                 here = {record for chunk in read_chunks(store.blocks(key)) for record in chunk.keys} & records
                 if here:
                     taken = sorted(record.decode() for record in here)
                     piece = work.TakeReplies(at=(self.site.replies, key), records=taken)
                     self.found.add("kept replies", len(here), piece)
 
+    def _kept_of(self, task: str) -> Iterator[str]:
+        """Where a task's replies lie; an earlier version took `_` for the end of its name when it merged them."""
+        short, more, _ = task.partition("_")
+        for prefix in (f"{task}/", *[f"{short}_merged-"] * bool(more)):
+            yield from (key for key, _ in self.site.stores[self.site.replies].keys(f"{REPLIES}/{prefix}"))
+
     def _lessons(self) -> None:
         """What runs keep to teach later ones: it goes as a whole, since the next run keeps the like."""
         store = self.site.stores[self.site.replies]
         for task in sorted(self.site.tasks) if self.records else ():
             for key, _ in store.keys(f"{LEARNED}/{task}/"):
-                if key.endswith(LESSONS) and self._teaches(unpack_lessons(store.get(key), key)):
+                if key.endswith(LESSONS) and self._teaches(store, key):
                     self.found.add("lessons of runs", 1, work.Remove(store=self.site.replies, keys=[key]))
 
-    def _teaches(self, kept: Lessons) -> bool:
+    def _teaches(self, store: Store, key: str) -> bool:
+        try:
+            kept = unpack_lessons(store.get(key), key)
+        except Stop as error:
+            self.finder.problems[store.uri(key)] = str(error)
+            return False
         return any(lesson.key in self.records for lesson in kept.records)
 
     def _journal(self) -> None:

@@ -18,6 +18,7 @@ from sluice.aws.folder import Folder
 from sluice.errors import BadRequest
 from sluice.forget import doing, work
 from sluice.forget.asked import Asked
+from sluice.forget.planning import Planner, Site
 from sluice.local.sources.kept import NAME, ReplyFile
 from sluice.local.sources.source import Reply
 from sluice.quality.lessons import Head, Lesson, Source, pack_lessons
@@ -131,7 +132,7 @@ def test_of_a_text_that_others_have_the_reply_and_what_was_said_stay(out: Path) 
 
 
 def test_what_runs_keep_to_teach_later_ones_goes_where_it_has_such_a_text(out: Path) -> None:
-    """As a whole; and another run no longer names the record among those that taught it."""
+    """As a whole; another run no longer names the record among those that taught it; what is damaged is named."""
     theirs = next(row["record"] for row in rows_in(out) if row["person"] == canary(GONE[0]) and row["id"][-1] == "2")
     head = Head(task="t", runs=["r"], seeds=["s"], teacher=teacher())
     for name, key in (("a", theirs), ("b", "0" * 32)):
@@ -140,8 +141,12 @@ def test_what_runs_keep_to_teach_later_ones_goes_where_it_has_such_a_text(out: P
         place.write_bytes(pack_lessons(head, [Lesson(key, "a text", ("red",), Source.ORACLE, 1)]))
     draws = msgspec.json.decode((out / "draws.json").read_bytes())
     (out / "draws.json").write_bytes(msgspec.json.encode(draws | {"taught": [theirs, "0" * 32]}))
-    forget(out, where=WHERE)
-    assert [path.name for path in out.glob("learned/**/*.lessons")] == ["2026-11-20_b.lessons"]
+    damaged = out / LessonKeys("t", "f").of("2026-11-20", "c")
+    damaged.write_bytes(b"of a later version")
+    protocol = json.loads((out / forget(out, where=WHERE)).read_text())
+    left = sorted(path.name for path in out.glob("learned/**/*.lessons"))
+    assert left == ["2026-11-20_b.lessons", "2026-11-20_c.lessons"]
+    assert any(damaged.name in line and "could not be looked into" in line for line in protocol["not_reached"])
     assert json.loads((out / "draws.json").read_text())["taught"] == ["0" * 32]
 
 
@@ -220,3 +225,14 @@ def test_the_list_of_work_holds_no_text(out: Path) -> None:
     listed = msgspec.json.encode(forgetting.found.work(forgetting.asked, by="ann", at="2026-11-28"))
     assert not any(canary(person).encode() in listed for person in GONE)
     assert msgspec.json.decode(listed, type=work.Work).pieces == forgetting.found.pieces
+
+
+def test_replies_are_found_where_an_earlier_version_merged_them(tmp_path: Path) -> None:
+    """It took the `_` in the name of a task for the name's end."""
+    store = Folder("", tmp_path)
+    for key in ("my_task/f/aa/2026-11-28_r", "my_merged-1", "my/f/aa/2026-11-28_r", "mine_merged-1"):
+        store.put(f"replies/{key}", b"")
+    site = Site({"results": store}, "results", "results", [], tasks={"my_task", "my"})
+    planner = Planner(site, Asked.of(ids=["x"]), "2026-11-29")
+    assert list(planner._kept_of("my_task")) == ["replies/my_task/f/aa/2026-11-28_r", "replies/my_merged-1"]
+    assert list(planner._kept_of("my")) == ["replies/my/f/aa/2026-11-28_r"]
