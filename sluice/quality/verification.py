@@ -286,9 +286,11 @@ def _is_of(answer: SampledAnswer, row: Mapping[str, Any], oracle: int) -> bool:
     score = None if answer.place is None else answer.place.score
     shown = None if row["score"] is None else round(row["score"] * HIGHEST)
     by_oracle = row["status"] == Status.ACCEPTED and row["tier"] == oracle
-    if score != shown or (answer.oracle is None) == by_oracle:
+    # What a resumed run was answered behind its certificate stays a disagreement of it, which is on the safe side.
+    late = by_oracle and answer.oracle is None
+    if score != shown or ((answer.oracle is None) == by_oracle and not late):
         return False
-    if by_oracle and set(answer.oracle or ()) != set(row["labels"]):
+    if by_oracle and not late and set(answer.oracle or ()) != set(row["labels"]):
         return False
     first = first_label(row)
     return answer.first is None or first is None or ", ".join(answer.first) == first

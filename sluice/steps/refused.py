@@ -85,11 +85,12 @@ def _here(item: Pending) -> Pending:
 def _next_tier(opened: Run, books: Counts, refused: Iterable[Pending]) -> list[tuple[str, Pending]]:
     """The records as those of the next tier; those that it was asked about stay as they were refused.
 
-    So do those that may not be sent to a further one.
+    So do those that may not be sent to a further one. What the router or the judge was to be asked, nobody else is.
     """
     words = f"refused by {_asked(opened, _who(books)).called}"
+    new = {"tier": books.tier + 1, "attempt": 1, "refused": False, "pack": None, "router": False, "judge": False}
     return [
-        (words, msgspec.structs.replace(item, tier=books.tier + 1, attempt=1, refused=False, pack=None, judge=False))
+        (words, msgspec.structs.replace(item, **new))
         for item in refused
         if not item.asked and _goes_on(opened, books, item)
     ]

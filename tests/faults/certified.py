@@ -231,11 +231,15 @@ def repeats_problems(found: Certificate, right: Certificate) -> Iterator[str]:
 
 
 def lost_problems(task: Task, key: str, ended: Ended) -> Iterator[str]:
-    """An answer is lost only where all attempts were made, or a reply came that nobody can use."""
+    """An answer is lost only where all attempts were made, or a reply came that nobody can use.
+
+    Or where all were refused alike, and a resumed run was answered behind the certificate.
+    """
     row = next(row for row in ended.rows.values() if row["record"] == key)
     asked = [step for step in row["trail"] if step["tier"] == 1]
     final = row["reason"] not in TRANSPORT or row["reason"] == Reason.RECORD_REFUSED
-    if row["status"] == "accepted" or not (final or len(asked) >= task.tiers[1].attempts):
+    late = any(step["reason"] == Reason.RECORD_REFUSED and step["outcome"] == "retried" for step in asked)
+    if (row["status"] == "accepted" and not late) or not (final or len(asked) >= task.tiers[1].attempts):
         yield f"{key} is {row['status']}, asked {len(asked)} times, and counts as lost"
 
 

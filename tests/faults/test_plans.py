@@ -54,6 +54,11 @@ def test_no_plan_loses_doubles_mislabels_or_buys_twice(plan: FaultPlan, seed: in
     assert verdict.clean, verdict
 
 
+def test_what_the_router_was_refused_nobody_else_is_asked() -> None:
+    """The seed of a plan in which a tier refuses some of its questions: the next tier is asked about the texts."""
+    assert run_seed(945).verdict.clean
+
+
 @pytest.mark.parametrize("seed", [0, 10, 20])
 def test_a_seed_of_the_chaos_is_clean_twice(seed: int) -> None:
     """What `make chaos` runs at length; tests/flow/test_roles.py runs the first 40, each call held to its role."""
