@@ -93,11 +93,15 @@ class OpenAISource:
         Raises:
             NoAnswer: it refuses, is busy too often, or was away for too long.
         """
+        came_back = False
         while True:
             began = time.monotonic()
             status, answer = self._insist(call.body)
             if status == 200:
                 return read_completion(answer)
+            if status in AWAY and self.answered_at >= began and not came_back:
+                came_back = True  # while this call insisted, perhaps behind its last attempt: once more
+                continue
             if not (status == NO_CONNECTION or (status in AWAY and self.answered_at < began)):
                 self.outage.leave()
                 raise NoAnswer(f"{self._place} answered {status}{kind_of_error(answer)}", code=status)
