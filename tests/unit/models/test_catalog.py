@@ -451,7 +451,7 @@ def test_a_server_that_cannot_be_one_is_refused(tmp_path: Path, entry: dict[str,
 @pytest.mark.parametrize("name", ["people", "learned"])
 def test_no_model_is_called_as_results_call_something_else(name: str, tmp_path: Path, catalog: Catalog) -> None:
     """Its rows would be taken for rows that no model was asked about."""
-    server = Server(url="http://localhost:1/v1", model="m")
+    server = Server.model_validate({"url": "http://localhost:1/v1", "model": "m"})
     (tmp_path / "models.yaml").write_text(f"models: {{{name}: {{openai: {{url: 'http://localhost:1/v1', model: m}}}}}}")
     with pytest.raises(BadSetting, match=f"models.{name}: results call .* choose another name"):
         Catalog.load(tmp_path / "models.yaml")
