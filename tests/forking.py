@@ -1,7 +1,7 @@
 """Runs pytest again and again over changed code: a fork for each run, of a process with everything heavy imported.
 
 It imports nothing of Sluice: each fork reads its own. An order is a line of JSON, and so is the answer: the first test
-that failed, or null.
+that failed or null, and the tests that took long, which a later order may put behind all others.
 """
 
 from __future__ import annotations
@@ -23,35 +23,45 @@ HEAVY = (
 QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
-class Failures:
-    """Hears of the tests that fail."""
+LONG = 0.3  # seconds of a test
 
-    def __init__(self) -> None:
+
+class Failures:
+    """Hears of the tests that fail, and of those that take long; runs these last."""
+
+    def __init__(self, last: list[str]) -> None:
         self.first: str | None = None
+        self.slow: list[str] = []
+        self.last = frozenset(last)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: item.nodeid in self.last)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed and self.first is None:
             self.first = report.nodeid
+        if report.when == "call" and report.duration > LONG:
+            self.slow.append(report.nodeid)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed and self.first is None:
             self.first = f"{report.nodeid} cannot be read"
 
 
-def run(arguments: list[str]) -> str | None:
+def run(arguments: list[str], last: list[str]) -> tuple[str | None, list[str]]:
     """Run tests in this process; hypothesis looks for a mistake, and not for the smallest."""
     import pytest
     from hypothesis import Phase, settings
 
     settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), deadline=None, derandomize=True)
     settings.load_profile("mutants")
-    failures = Failures()
+    failures = Failures(last)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         code = pytest.main([*QUIET, *arguments], plugins=[failures])
-    return failures.first or (None if code == 0 else f"pytest ended with {code}")
+    return failures.first or (None if code == 0 else f"pytest ended with {code}"), failures.slow
 
 
-def forked(arguments: list[str], seconds: float) -> str | None:
+def forked(arguments: list[str], last: list[str], seconds: float) -> tuple[str | None, list[str]]:
     """The same in a fork, which is ended when its time is up."""
     ours, theirs = os.pipe()
     pid = os.fork()
@@ -59,19 +69,21 @@ def forked(arguments: list[str], seconds: float) -> str | None:
         os.setpgid(0, 0)
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         try:
-            os.write(theirs, json.dumps(run(arguments)).encode())
+            said = run(arguments, last)
         except BaseException as error:  # noqa: BLE001 - a mutant may raise anything
-            os.write(theirs, json.dumps(f"{type(error).__name__}: {error}").encode())
+            said = f"{type(error).__name__}: {error}", []
+        with os.fdopen(theirs, "wb") as pipe:
+            pipe.write(json.dumps(said).encode() + b"\n")
         os._exit(0)
     os.close(theirs)
     ready, _, _ = select.select([ours], [], [], seconds)
-    said = os.read(ours, 1 << 16) if ready else b'"the tests never ended"'
-    os.close(ours)
+    with os.fdopen(ours, "rb") as pipe:
+        line = pipe.readline() if ready else b'["the tests never ended", []]'
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    answer: str | None = json.loads(said or b'"the process died"')
-    return answer
+    failed, slow = json.loads(line or b'["the process died", []]')
+    return failed, slow
 
 
 def main() -> None:
@@ -79,7 +91,7 @@ def main() -> None:
         importlib.import_module(name)
     for line in sys.stdin.buffer:
         order = json.loads(line)
-        sys.stdout.write(json.dumps(forked(order["arguments"], order["seconds"])) + "\n")
+        sys.stdout.write(json.dumps(forked(order["arguments"], order["last"], order["seconds"])) + "\n")
         sys.stdout.flush()
 
 

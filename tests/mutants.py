@@ -4,9 +4,9 @@
 
 Mutants are made by mutmut's operators: a seeded sample over the modules that decide, spread by how many each has.
 Behind them come the known mistakes of `tests/mutations.py`. Each is tried in a copy of the tree: the unit tests of its
-module first; what survives them meets the reference and the fault plans. What has been tried stands in
-`.build/mutants/`, so that a run that was broken off goes on, and a module that changed is tried again.
-`tests/survivors.json` says of mutants that nothing can tell from the code why they may live.
+module first, the quick ones before the slow; what survives them meets the reference and the fault plans. What has been
+tried stands in `.build/mutants/`, so that a run that was broken off goes on, and a module that changed is tried again.
+`tests/survivors.json` says of mutants that nothing can tell from the code why they may live; these are not tried.
 """
 
 # ruff: noqa: T201 - what a command prints
@@ -94,6 +94,10 @@ class Mutant:
     def id(self) -> str:
         return blake2b(f"{self.file}\0{self.code}".encode(), digest_size=8).hexdigest()
 
+    @property
+    def place(self) -> str:
+        return f"{self.file}: {self.name}"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -104,6 +108,10 @@ class Result:
     name: str
     caught: str | None
     seconds: float
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}: {self.name}"
 
 
 def files_of(place: str) -> list[str]:
@@ -168,22 +176,22 @@ class Bench:
         command = [sys.executable, "-m", "tests.forking"]
         self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def ask(self, tests: Sequence[str]) -> str | None:
-        """The first test that fails over the copy as it is, None when all pass."""
+    def ask(self, tests: Sequence[str], last: Sequence[str] = ()) -> tuple[str | None, list[str]]:
+        """The first test that fails over the copy as it is, None when all pass, and those that took long."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        order = {"arguments": [*OPTIONS, *tests], "seconds": SECONDS}
+        order = {"arguments": [*OPTIONS, *tests], "last": last, "seconds": SECONDS}
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
-        answer: str | None = json.loads(self.process.stdout.readline())
-        return answer
+        failed, slow = json.loads(self.process.stdout.readline())
+        return failed, slow
 
-    def run(self, mutant: Mutant) -> Result:
+    def run(self, mutant: Mutant, last: Sequence[str]) -> Result:
         began, path = time.monotonic(), self.folder / mutant.file
         whole = path.read_text(encoding="utf-8")
         path.write_text(mutant.code, encoding="utf-8")
         try:
-            caught = next(filter(None, map(self.ask, mutant.suites)), None)
+            caught = next(filter(None, (self.ask(suite, last)[0] for suite in mutant.suites)), None)
         finally:
             path.write_text(whole, encoding="utf-8")
         return Result(mutant.id, mutant.file, mutant.name, caught, round(time.monotonic() - began, 1))
@@ -193,8 +201,11 @@ class Bench:
         self.process.wait()
 
 
-def run_all(mutants: Sequence[Mutant], workers: int, state: Path) -> list[Result]:
-    """What becomes of each; those that the state has are not tried again, and each is written down at once."""
+def run_all(mutants: Sequence[Mutant], last: Sequence[str], workers: int, state: Path) -> list[Result]:
+    """What becomes of each; those that the state has are not tried again, and each is written down at once.
+
+    The tests of `last` run behind all others.
+    """
     done = read_state(state)
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
@@ -208,7 +219,7 @@ def run_all(mutants: Sequence[Mutant], workers: int, state: Path) -> list[Result
             bench = Bench(Path(folder))
             try:
                 while True:
-                    result = bench.run(waiting.get_nowait())
+                    result = bench.run(waiting.get_nowait(), last)
                     with lock, state.open("a", encoding="utf-8") as file:
                         done[result.id] = result
                         file.write(json.dumps(asdict(result)) + "\n")
@@ -235,33 +246,32 @@ def read_state(state: Path) -> dict[str, Result]:
     return {result.id: result for result in (Result(**json.loads(line)) for line in lines)}
 
 
-def check_unbroken() -> None:
-    """The copy without a mistake passes, from the copy's own code."""
+def check_unbroken() -> list[str]:
+    """The copy without a mistake passes, from the copy's own code; returns the tests that took long."""
     with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
         bench = Bench(Path(folder))
         try:
             tests = sorted({test for unit in MODULES.values() for test in unit} | set(FULLER) | set(SUITE))
-            failed = bench.ask(tests)
+            failed, slow = bench.ask(tests)
         finally:
             bench.close()
     if failed is not None:
         raise SystemExit(f"without any mutation this fails: {failed}")
+    return slow
 
 
-def report(results: Sequence[Result]) -> bool:
+def report(results: Sequence[Result], excused: dict[str, str]) -> bool:
     """The table and the survivors; whether enough were caught, and all of the known ones."""
-    excused: dict[str, Any] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
     names = {mutation.name for mutation in MUTATIONS}
     alive = [result for result in results if result.caught is None]
-    excusable = [result for result in alive if f"{result.file}: {result.name}" in excused]
+    excusable = [result for result in alive if result.place in excused]
     of = Counter(result.file for result in results)
     caught = Counter(result.file for result in results if result.caught)
     print()
     for file, count in sorted(of.items()):
         print(f"  {file:<40}{caught[file]:>5} of {count}")
     for result in alive:
-        why = excused.get(f"{result.file}: {result.name}", "no reason is known")
-        print(f"  LIVES  {result.file}: {result.name}\n         {why}")
+        print(f"  LIVES  {result.place}\n         {excused.get(result.place, 'no reason is known')}")
     chance = [result for result in results if result.name not in names]
     told = len(chance) - len(excusable)
     share = sum(result.caught is not None for result in chance) / max(1, told)
@@ -282,10 +292,13 @@ def main() -> int:
     state = STATE / f"{given.seed}.jsonl"
     if given.again:
         state.unlink(missing_ok=True)
-    check_unbroken()
+    slow = check_unbroken()
+    excused: dict[str, str] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
     mutants = [*drawn(given.seed, given.count), *known()]
-    chosen = [mutant for mutant in mutants if given.only in mutant.name or given.only in mutant.file]
-    return 0 if report(run_all(chosen, given.workers, state)) else 1
+    chosen = [mutant for mutant in mutants if given.only in mutant.place]
+    tried = run_all([mutant for mutant in chosen if mutant.place not in excused], slow, given.workers, state)
+    alike = [Result(mutant.id, mutant.file, mutant.name, None, 0) for mutant in chosen if mutant.place in excused]
+    return 0 if report([*tried, *alike], excused) else 1
 
 
 if __name__ == "__main__":

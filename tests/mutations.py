@@ -27,6 +27,7 @@ SUITE = (
     "tests/unit/steps/test_approval.py",
     "tests/unit/steps/test_check.py",
     "tests/unit/steps/test_infer.py",
+    "tests/unit/steps/test_judged_runs.py",
     "tests/unit/steps/test_plan.py",
     "tests/unit/steps/test_refused.py",
     "tests/unit/steps/test_poll.py",

@@ -325,6 +325,12 @@ def test_a_header_of_one_column_that_another_separator_would_part_is_refused_by_
             csv_lines(line)
 
 
+def test_a_column_that_the_header_leaves_without_a_name_has_its_number() -> None:
+    """A spreadsheet's column of row numbers, say: it can be read and kept like any other."""
+    reading = Reading(text=("column_2",), paths=("column_2",))
+    assert csv_lines(b"id,,n\n1,a,x\n", reading=reading) == [b'{"id":"1","column_2":"a","n":"x"}']
+
+
 def test_csv_without_a_header_numbers_its_columns() -> None:
     """Where the task says that no line names them, columns are called column_1, column_2, …"""
     reading = Reading(text=("column_2",), paths=("column_2",), csv=CsvForm(header=False))

@@ -256,6 +256,11 @@ def test_records_that_a_tier_refused_count_where_they_went() -> None:
     assert (second["retried"], second["escalated"], second["unresolved"]) == (0, 0, 0)
 
 
+def test_records_that_were_refused_alike_went_on_from_a_tier_without_other_books() -> None:
+    """What a tier refuses of all is no verdict on any record, and in no job's books as one."""
+    assert accounting.escalations([], refused={1: 3}) == [{"tier": 1, "reason": "record_refused", "records": 3}]
+
+
 def test_counters_are_merged_with_the_most_frequent_first() -> None:
     """Labels and reasons of a run come sorted by how often they are."""
     assert list(accounting.merged([{"a": 1, "b": 1}, {"b": 2}]).items()) == [("b", 3), ("a", 1)]

@@ -171,6 +171,13 @@ def test_many_distinct_keys_are_estimated_on_the_safe_side(distinct: int, segmen
     assert 0.95 * len(seen) <= found.estimate(ROOMY) <= 1.25 * len(seen)
 
 
+def test_the_estimate_is_the_share_below_the_last_key_and_a_margin() -> None:
+    """The smallest keys that there can be: the last is the 1,024th of all 16**12, and one less lies below it."""
+    found = DistinctKeys()
+    found.add([f"{key:012x}" for key in range(SKETCH)])
+    assert found.estimate(16**SMALL * SKETCH) == pytest.approx(1.1 * (SKETCH - 1) * 16**SMALL / SKETCH, rel=1e-9)
+
+
 def test_the_estimate_is_never_above_what_the_segments_have() -> None:
     """The margin does not invent keys."""
     found = DistinctKeys()

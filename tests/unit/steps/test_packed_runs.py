@@ -16,6 +16,7 @@ from tests.faults.scenarios import LABELS, MODELS, reply
 from tests.harness.bedrock import model_output, texts_of
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
+from tests.harness.stage import HAIKU, MICRO
 
 ROWS = b"\n".join(json.dumps({"text": f"text {n} </text> & more", "id": str(n)}).encode() for n in range(60))
 
@@ -105,3 +106,20 @@ def test_a_packed_run_keeps_below_its_ceiling_and_counts_requests_for_batch() ->
     assert 0 < spent <= ceiling
     tier = opened.start.tiers[0].model_copy(update={"pack": 10, "transport": Transport.AUTO})
     assert [expected_way(tier, load, records, 100).value for records in (990, 991)] == ["on_demand", "batch"]
+
+
+def test_a_record_that_was_alone_already_is_not_sent_alone_again() -> None:
+    """Of 21 records the last has a request to itself: what is refused there had no neighbours that could be why."""
+    tiers = [{"model": model, "pack": 20, "transport": "batch"} for model in MODELS[:2]]
+    task = parse_task({"name": "packed", "input": {"text": "text"}, "labels": list(LABELS), "tiers": tiers}, "task")
+    machine = Machine(
+        FaultPlan(), lambda *_: json.dumps({"label": LABELS[0], "confidence": "certain"}), {"min_records_per_job": 1}
+    )
+    rows = ROWS.split(b"\n")[:21]
+    run = machine.begin(task, {"a.jsonl": b"\n".join(rows)})
+    refusal = (400, "not this one")
+    machine.faulty.refuses = lambda model, text: refusal if model == MICRO and text.count("& more") == 1 else None
+    machine.finish(run)
+    assert Counter((row["model"], row["attempts"]) for row in machine.rows()) == {(MICRO, 1): 20, (HAIKU, 2): 1}
+    sent = [len(texts_of(line["modelInput"])) for _, lines in requests(machine) for line in lines]
+    assert sent == [20, 1, 1]
