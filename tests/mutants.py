@@ -6,7 +6,7 @@ Mutants are made by mutmut's operators: a seeded sample over the modules that de
 Behind them come the known mistakes of `tests/mutations.py`. Each is tried in a copy of the tree: the unit tests of its
 module first, the quick ones before the slow; what survives them meets the reference and the fault plans. What has been
 tried stands in `.build/mutants/`, so that a run that was broken off goes on, and a module that changed is tried again.
-`tests/survivors.json` says of mutants that nothing can tell from the code why they may live; these are not tried.
+`tests/survivors.json` says of mutants that nothing can tell from the code why they may live.
 """
 
 # ruff: noqa: T201 - what a command prints
@@ -93,10 +93,6 @@ class Mutant:
     @property
     def id(self) -> str:
         return blake2b(f"{self.file}\0{self.code}".encode(), digest_size=8).hexdigest()
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}: {self.name}"
 
 
 @dataclass(frozen=True)
@@ -260,8 +256,9 @@ def check_unbroken() -> list[str]:
     return slow
 
 
-def report(results: Sequence[Result], excused: dict[str, str]) -> bool:
+def report(results: Sequence[Result]) -> bool:
     """The table and the survivors; whether enough were caught, and all of the known ones."""
+    excused: dict[str, str] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
     names = {mutation.name for mutation in MUTATIONS}
     alive = [result for result in results if result.caught is None]
     excusable = [result for result in alive if result.place in excused]
@@ -293,12 +290,9 @@ def main() -> int:
     if given.again:
         state.unlink(missing_ok=True)
     slow = check_unbroken()
-    excused: dict[str, str] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
     mutants = [*drawn(given.seed, given.count), *known()]
-    chosen = [mutant for mutant in mutants if given.only in mutant.place]
-    tried = run_all([mutant for mutant in chosen if mutant.place not in excused], slow, given.workers, state)
-    alike = [Result(mutant.id, mutant.file, mutant.name, None, 0) for mutant in chosen if mutant.place in excused]
-    return 0 if report([*tried, *alike], excused) else 1
+    chosen = [mutant for mutant in mutants if given.only in mutant.name or given.only in mutant.file]
+    return 0 if report(run_all(chosen, slow, given.workers, state)) else 1
 
 
 if __name__ == "__main__":
