@@ -180,8 +180,10 @@ def test_a_run_that_fails_is_1_and_says_why(place: Place, here: Callable[..., Do
 
 def test_a_run_that_is_stopped_is_3_and_tells_the_truth(place: Place) -> None:
     """Ctrl-C in the first round: run.json says cancelled, and every row is in the results with its reason."""
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # `make test &` ignores it
+    program = [sys.executable, "-c", heeding + PROGRAM[-1], *place.command[len(PROGRAM) :], *place.recorded]
     process = subprocess.Popen(
-        [*place.command, *place.recorded, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
+        [*program, "--json", "--set", "poll_seconds=3600", "--set", "poll_seconds_max=3600"],
         cwd=ROOT, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
