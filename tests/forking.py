@@ -24,6 +24,7 @@ QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::
 
 
 LONG = 0.3  # seconds of a test
+ENDLESS = 60.0  # seconds after which a test will never end: the signal ends the process, also in the midst of C
 
 
 class Failures:
@@ -36,6 +37,9 @@ class Failures:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items.sort(key=lambda item: item.nodeid in self.last)
+
+    def pytest_runtest_logstart(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, ENDLESS)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed and self.first is None:
@@ -78,11 +82,11 @@ def forked(arguments: list[str], last: list[str], seconds: float) -> tuple[str |
     os.close(theirs)
     ready, _, _ = select.select([ours], [], [], seconds)
     with os.fdopen(ours, "rb") as pipe:
-        line = pipe.readline() if ready else b'["the tests never ended", []]'
+        line = pipe.readline() if ready else b'["the tests took too long", []]'
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    failed, slow = json.loads(line or b'["the process died", []]')
+    failed, slow = json.loads(line or b'["the process died, or a test never ended", []]')
     return failed, slow
 
 
