@@ -69,7 +69,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sluice/steps/selection.py": ("tests/unit/steps/test_selection.py", *STEPS, "tests/unit/results/test_merging.py"),
 }
 FULLER = (
-    "tests/unit/steps/test_certified_runs.py",
+    *(f"tests/unit/steps/test_{name}_runs.py" for name in ("routed", "router", "judged", "certified")),
     "tests/reference",
     "tests/faults/test_plans.py",
     "tests/faults/test_crashes.py",

@@ -191,7 +191,7 @@ class Judged:
         return [
             Reply(
                 key,
-                said if isinstance(said, str) else None,
+                None if isinstance(said, Reason) else said,  # a reason is a string, too
                 None,
                 tokens_in,
                 tokens_out,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.answers.judge import Judge, Verdict, quoted
+from sluice.answers.judge import MAX_REMEMBERED_REPLY, Judge, Verdict, quoted
 from sluice.answers.objects import MAX_REPLY, Found, read_objects
 from sluice.reasons import Reason
 from sluice.task.file import parse_task
@@ -508,6 +508,24 @@ def test_a_remembered_verdict_is_the_one_that_judging_gives(some: list[str], sto
     fresh = Judge(make())
     for reply in [*some, *some]:
         assert fresh.judge(reply, stop) == PLAIN.judge_afresh(reply, stop)
+
+
+def test_few_verdicts_are_remembered_and_only_those_of_short_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a million different replies take no memory; the others are judged each time."""
+    monkeypatch.setattr("sluice.answers.judge.MAX_REMEMBERED", 2)
+    judged: list[str] = []
+
+    class Listening(Judge):
+        def judge_afresh(self, reply: str, *about: Any) -> Verdict:
+            judged.append(reply)
+            return super().judge_afresh(reply, *about)
+
+    long = json.dumps(SURE | {"why": "x" * MAX_REMEMBERED_REPLY})
+    replies = [long, *(json.dumps(SURE | {"n": number}) for number in range(3))]
+    judge = Listening(make())
+    for reply in [*replies, *replies]:
+        assert judge.judge(reply, "end_turn").labels == ("billing",)
+    assert judged == [*replies, long, replies[3]]
 
 
 @given(objects.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value)))

@@ -411,6 +411,26 @@ def test_quotes_that_never_close_do_not_cost_the_square() -> None:
     assert len(lines) == 20_000
 
 
+def test_a_row_whose_quotes_do_not_fit_keeps_nothing_back() -> None:
+    """What is wrong in the midst of a line is wrong whatever comes behind: the rows after it come out at once."""
+    asked = 0
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal asked
+        yield b"id,text\n" + b"0,x\n" * 20_000  # more than is looked at for the header
+        for number in range(3):
+            asked += 1
+            yield b'%d,"a"b\n%d,c\n' % (2 * number, 2 * number + 1)
+
+    rows = csv_rows(blocks(), ",", "x.csv", 1000, TEXT_READING)
+    came = []
+    for some in rows:
+        came += [(asked, line) for line in some if not line.endswith(b'"x"}')]
+    broken = [(when, line) for when, line in came if isinstance(line, BrokenRow)]
+    assert [line.text for _, line in broken] == [b'0,"a"b', b'2,"a"b', b'4,"a"b']
+    assert [when for when, line in came if line.endswith(b'"text":"c"}')] == [1, 2, 3]
+
+
 def test_tsv_has_tabs() -> None:
     """A tab separates, a comma is text."""
     assert csv_lines(b"id\ttext\n1\ta, b\n", delimiter="\t") == [b'{"id":"1","text":"a, b"}']

@@ -234,6 +234,13 @@ def test_the_same_is_told_of_lines_that_end_in_cr_and_lf() -> None:
     assert is_document(b'[{"a": 1,\n{"a": 1}\n', "x", complete=True) is False
 
 
+def test_of_a_first_line_that_is_broken_only_the_second_says_what_stands_behind() -> None:
+    """However many come after it, and whatever numbers it has: an object there makes the first a broken row."""
+    for second in ('{"a": 1}', '{"a": ' + "9" * 5000 + "}"):
+        for more in ("", '{"a": 2}\n', '{"a": 2}\n{"a": 3}\n'):
+            assert is_document(f'[{{"a": 1,\n{second}\n{more}'.encode(), "x", complete=True) is False
+
+
 def test_a_row_too_deep_for_python_is_one_line_though_it_was_several() -> None:
     """Its line ends become blanks, between values and inside of them."""
     deep = "[" * 100_000

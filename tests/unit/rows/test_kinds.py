@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.aws.s3 import Store
@@ -16,7 +19,11 @@ from sluice.rows.containers.inputs import Limits, lines_of_input
 from sluice.rows.containers.kinds import left_out, rows_inside, unreadable
 from sluice.rows.containers.reading import Reading
 from sluice.runs.state import Input
+from sluice.task.file import parse_task
 from tests.harness.s3 import MemoryS3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 JSON = b'{"text": "a"}\n'
 PARQUET = b"PAR1\x15\x04"
@@ -116,6 +123,59 @@ def test_what_a_compressed_object_holds_is_read_as_if_it_were_not(name: str, row
     data = gzip.compress(rows, mtime=0) if name.endswith("gz") else rows
     found = [json.loads(line) for line in read_whole(data, name)]
     assert found == [{"text": "a"}, {"text": "b"}]
+
+
+class Versions(Store):
+    """A bucket that keeps each version of its one object, as (version, tag) and bytes."""
+
+    def __init__(self, held: dict[tuple[str | None, str | None], bytes]) -> None:
+        self.held = held
+
+    def blocks(
+        self, key: str, begin: int = 0, end: int | None = None, version: str | None = None, etag: str | None = None
+    ) -> Iterator[bytes]:
+        assert key == "a"
+        yield self.held[version, etag][begin:end]
+
+
+@pytest.mark.parametrize("container", ["lines", "csv", "csv+gzip", "json", "parquet"])
+def test_the_version_is_read_that_the_run_froze(container: str) -> None:
+    """Also where another has taken its place, whatever the rows stand in."""
+    packed = container.endswith("gzip")
+    made = {
+        "lines": lambda text: b'{"text":"%b"}' % text,
+        "csv": lambda text: b"text\n%b\n" % text,
+        "json": lambda text: b'[{"text":"%b"}]' % text,
+        "parquet": parquet,
+    }[container.removesuffix("+gzip")]
+    frozen, later = (gzip.compress(made(text), mtime=0) if packed else made(text) for text in (b"frozen", b"later"))
+    store = Versions({("1", "x"): frozen, ("2", "y"): later})
+    item = Input(uri="s3://in/a", version="1", etag="x", bytes=len(frozen), container=container)
+    limits, reading = Limits(1000, 10**6), Reading(text=("text",), paths=("text",))
+    lines = [line for some in lines_of_input(store, "a", item, 0, len(frozen), limits, reading) for line in some]
+    assert [json.loads(line) for line in lines] == [{"text": "frozen"}]
+
+
+def parquet(text: bytes) -> bytes:
+    """A Parquet file of one row."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": [text.decode()]}), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, False),
+        ({"input": {"text": "text", "keep": {"stars": "int"}}}, False),
+        ({"input": {"text": "text", "keep_input": True}}, True),
+        ({"gates": {"rules": [{"name": "r", "schema": {"required": ["row"]}}]}}, True),
+    ],
+)
+def test_columns_that_nobody_reads_are_read_only_where_the_row_is_wanted(changes: dict[str, Any], whole: bool) -> None:
+    """Because it is kept as it came, or since a rule may look at all of it."""
+    task = {"name": "t", "input": {"text": "text"}, "labels": ["a", "b"], "tiers": [{"model": "nova-micro"}]}
+    assert Reading.of(parse_task(task | changes, "t")).whole is whole
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])

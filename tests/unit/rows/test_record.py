@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sluice.reasons import REJECTIONS, Reason
 from sluice.rows.record import (
+    BYTES_PER_TOKEN,
     FLAGS,
     KEY,
     MAX_DIGITS,
@@ -130,6 +131,22 @@ def test_a_long_text_is_cut_where_the_task_says_so() -> None:
     raw = json.dumps({"text": "x" * 5000}).encode()
     assert outcome(raw, max_tokens=1000) == Reason.TEXT_TOO_LONG
     assert outcome(raw, max_tokens=1000, when_longer="cut") == "~" + "x" * 5000
+
+
+@pytest.mark.parametrize("end", ["xxx", "\ud800"], ids=["quick", "slow"])
+def test_a_text_of_just_the_limit_is_whole(end: str) -> None:
+    """So it is on the quick way to a text and on the slow one, which half a character takes: one of three bytes."""
+    most = "x" * (1000 * BYTES_PER_TOKEN - 3) + end
+    read = outcome(json.dumps({"text": most}).encode(), max_tokens=1000, when_longer="cut")
+    assert read == most.replace("\ud800", "\ufffd")
+    assert outcome(json.dumps({"text": "x" + most}).encode(), max_tokens=1000) == Reason.TEXT_TOO_LONG
+
+
+def test_fields_whose_names_have_dots_are_found_either_way() -> None:
+    """As the name of a column, and as the way into an object; in one row both may occur."""
+    fields = {"text": ["a.b", "c.d"]}
+    assert outcome(b'{"a.b":"x","c":{"d":"y"}}', **fields) == "a.b: x\nc.d: y"
+    assert outcome(b'{"a":{"b":"x"},"c.d":"y"}', **fields) == "a.b: x\nc.d: y"
 
 
 def test_several_fields_and_paths_make_one_text() -> None:
@@ -259,3 +276,14 @@ def test_an_integer_is_exact_for_as_long_as_python_reads_it() -> None:
 def test_a_line_of_one_row_stays_as_it_is(line: bytes) -> None:
     """Line ends around it, blank ones too, make no rows of their own."""
     assert apart(line) == [line]
+
+
+def test_rows_of_a_route_are_counted_over_all_pieces() -> None:
+    """Rows and bytes of each, however many pieces meet in a segment."""
+    routed = Buckets(RowReader(make_task()), 3, route_of=lambda line: len(line) % 2)
+    lines = [[b'{"text":"a"}', b'{"text":"ab"}'], [b'{"text":"c"}'], [b'{"text":"de"}', b'{"text":"f"}']]
+    for number, piece in enumerate(lines):
+        other = Buckets(RowReader(make_task()), 3, route_of=lambda line: len(line) % 2)
+        other.add(piece, number, 1)
+        routed.take(other)
+    assert routed.routed == {0: (3, 3 * 12), 1: (2, 2 * 13)}

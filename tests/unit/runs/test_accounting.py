@@ -206,6 +206,14 @@ def test_the_baseline_of_a_tier_that_was_not_asked_takes_the_others_tokens() -> 
     assert accounting.baseline_usd([tier(CHEAP), tier(STRONG)], [job()]) == (1000 * 10 + 100 * 20) / 1e6
 
 
+def test_the_baseline_counts_what_known_answers_took() -> None:
+    """A record whose answer was found would have been asked like any other: what it took then is what it takes."""
+    bought = job(records=4, sent=4, answered=4, accepted=4, input_tokens=400, output_tokens=40)
+    jobs = [bought, job(job=1, records=6, sent=0, reused=6, answered=0, input_tokens=0, output_tokens=0)]
+    jobs[1] = msgspec.structs.replace(jobs[1], reused_tokens=(1200, 240))
+    assert accounting.baseline_usd([tier(CHEAP), tier(STRONG)], jobs) == pytest.approx((1600 * 10 + 280 * 20) / 1e6)
+
+
 def test_the_baseline_does_not_ask_what_took_no_tokens() -> None:
     """A learned tier answers each record for nothing: what the last tier takes is told by the others' answers."""
     learned = job(transport=accounting.LEARNED, input_tokens=0, output_tokens=0)

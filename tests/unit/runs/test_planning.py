@@ -75,6 +75,7 @@ def test_shards_hold_each_bucket_once_within_the_limits(counts: list[int], limit
     [
         ([50, 1, 1, 5], [5000, 10, 100, 5], Limits(5, 1000), [0, 1, 3, 4]),
         ([1, 0, 1, 5], [10, 0, 100, 500], Limits(27, 100), [0, 1, 3, 4]),
+        ([9, 2, 0, 1], [9, 20, 0, 1], Limits(16, 10), [0, 1, 2, 4]),
     ],
 )
 def test_what_is_above_a_limit_is_cut_in_its_own_middle(

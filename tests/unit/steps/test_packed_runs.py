@@ -14,6 +14,7 @@ from sluice.task.file import parse_task
 from sluice.task.tiers import Transport
 from tests.faults.scenarios import LABELS, MODELS, reply
 from tests.harness.bedrock import model_output, texts_of
+from tests.harness.drive import Cloud
 from tests.harness.faults import FaultPlan
 from tests.harness.machine import Machine
 from tests.harness.stage import HAIKU, MICRO
@@ -93,6 +94,33 @@ def test_tokens_that_nothing_tells_are_estimated_for_each_row_of_a_pack(monkeypa
     rows = [row["input_tokens"] for row in machine.rows()]
     assert min(rows) > 0
     assert sum(rows) == pytest.approx(sum(map(len, sent)) / BYTES_PER_TOKEN, rel=0.05)
+
+
+def test_a_row_without_an_answer_of_its_own_took_no_word_of_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the model does not tell its tokens: for this row nothing stands there to estimate."""
+    monkeypatch.setattr("tests.harness.bedrock.model_output", lambda *given: model_output(*given) | {"usage": {}})
+    sure = json.dumps({"label": LABELS[0], "confidence": "certain"})
+    cloud = Cloud(lambda _model, text: "" if text.startswith("text 3 ") else sure, {"min_records_per_job": 1})
+    tiers = [{"model": MODELS[0], "pack": 5, "transport": "batch"}]
+    task = {"name": "packed", "input": {"text": "text", "id": "id"}, "labels": list(LABELS), "tiers": tiers}
+    cloud.run(parse_task(task, "task"), {"a.jsonl": ROWS})
+    written = {row["id"]: row["output_tokens"] for row in cloud.rows()}
+    assert written.pop("3") == 0
+    assert min(written.values()) > 0
+
+
+@pytest.mark.parametrize(("transport", "mark"), [("flex", '"serviceTier"'), ("on_demand", '"cachePoint"')])
+def test_a_pack_is_sent_the_way_that_its_job_takes(transport: str, mark: str) -> None:
+    """At the price that the plan counts with: half of it, or with instructions that are read from the cache."""
+    labels = dict.fromkeys(LABELS, "what this label is for, in many words " * 60)
+    task = {"name": "packed", "input": {"text": "text", "id": "id"}, "labels": labels}
+    tier = {"model": "nova-pro", "pack": 5, "transport": transport}
+    machine = Machine(FaultPlan(), reply, {"min_records_per_job": 1})
+    machine.finish(machine.begin(parse_task(task | {"tiers": [tier]}, "task"), {"a.jsonl": ROWS}))
+    bodies = [json.dumps(line["modelInput"]) for _, lines in requests(machine) for line in lines]
+    packed = [body for body in bodies if body.count("<text id=") > 1]
+    assert packed
+    assert all(mark in body for body in packed)
 
 
 def test_a_packed_run_keeps_below_its_ceiling_and_counts_requests_for_batch() -> None:

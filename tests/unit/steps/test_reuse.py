@@ -129,6 +129,19 @@ def test_a_known_answer_is_judged_whatever_becomes_of_the_records_beside_it() ->
     )
 
 
+def test_a_known_answer_that_a_rule_looks_at_is_judged_with_its_row() -> None:
+    """It waits for the row to stream by, like an answer that has just come."""
+    rule = {"name": "even", "schema": {"properties": {"row": {"properties": {"id": {"pattern": "[02468]$"}}}}}}
+    machine, task = machine_of(), task_of(gates={"rules": [rule]})
+    first = run(machine, task)
+    second = run(later(machine, 1), task)
+    assert decided(machine, second["run_id"]) == decided(machine, first["run_id"])
+    assert second["reused"]["records"] > 60
+    reasons = {(int(row["id"]) % 2, row["status"]) for row in machine.rows() if row["run_id"] == second["run_id"]}
+    assert {(0, "accepted"), (1, "unresolved")} <= reasons
+    assert (1, "accepted") not in reasons
+
+
 def test_gates_are_those_of_today() -> None:
     """A reply that was accepted is found, judged by a stricter gate, and its row goes on to the next tier."""
     machine = machine_of()
