@@ -24,7 +24,7 @@ QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::
 
 
 LONG = 0.3  # seconds of a test
-ENDLESS = 60.0  # seconds after which a test will never end: the signal ends the process, also in the midst of C
+ENDLESS = 40.0  # seconds after which a test will never end: the signal ends the process, also in the midst of C
 
 
 class Failures:

@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
@@ -41,7 +42,7 @@ STEPS = ("tests/unit/steps/test_run_steps.py", "tests/unit/steps/test_check.py",
 GOING_ON = tuple(f"tests/unit/steps/test_{name}.py" for name in ("refused", "approval", "rejudge", "resume", "sweep"))
 FORMS = tuple(
     f"tests/unit/steps/test_{name}.py"
-    for name in ("packed_runs", "transports", "reuse", "expiry", "patience", "repeats")
+    for name in ("packed_runs", "judged_runs", "routed_runs", "transports", "reuse", "expiry", "patience", "repeats")
 )
 # The modules, and the unit tests that hold each.
 MODULES: dict[str, tuple[str, ...]] = {
@@ -258,17 +259,24 @@ def read_state(state: Path) -> dict[str, Result]:
     return {result.id: result for result in (Result(**json.loads(line)) for line in lines)}
 
 
-def check_unbroken() -> list[str]:
+def check_unbroken(workers: int) -> list[str]:
     """The copy without a mistake passes, from the copy's own code; returns the tests that took long."""
-    with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
-        bench = Bench(Path(folder))
-        try:
-            tests = sorted({test for unit in MODULES.values() for test in unit} | set(FULLER) | set(SUITE))
-            failed, slow = bench.ask(tests)
-        finally:
-            bench.close()
-    if failed is not None:
-        raise SystemExit(f"without any mutation this fails: {failed}")
+
+    def ask(tests: Sequence[str]) -> tuple[str | None, list[str]]:
+        with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
+            bench = Bench(Path(folder))
+            try:
+                return bench.ask(tests)
+            finally:
+                bench.close()
+
+    tests = sorted({test for unit in MODULES.values() for test in unit} | set(FULLER) | set(SUITE))
+    slow = list[str]()
+    with ThreadPoolExecutor(workers) as threads:
+        for failed, took_long in threads.map(ask, [tests[n::workers] for n in range(workers)]):
+            if failed is not None:
+                raise SystemExit(f"without any mutation this fails: {failed}")
+            slow += took_long
     return slow
 
 
@@ -304,7 +312,7 @@ def main() -> int:
     state = STATE / f"{given.seed}.jsonl"
     if given.again:
         state.unlink(missing_ok=True)
-    slow = check_unbroken()
+    slow = check_unbroken(given.workers)
     mutants = [*drawn(given.seed, given.count), *known()]
     chosen = [mutant for mutant in mutants if given.only in mutant.name or given.only in mutant.file]
     reasons: dict[str, str] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
