@@ -82,8 +82,10 @@ class Echo:
     def __init__(self) -> None:
         self.hold = threading.Event()
         self.hold.set()
+        self.asked = threading.Event()
 
     def answer(self, request: Request, run: str | None) -> Reply:  # noqa: ARG002  the interface
+        self.asked.set()
         self.hold.wait(10)
         if "unanswerable" in request.text:
             raise NoAnswer("nobody knows", code=424)
@@ -269,8 +271,7 @@ def test_a_stopped_job_keeps_what_it_has() -> None:
     b.source.hold.clear()
     arn = b.create()[2]["jobArn"]
     identifier = arn.replace(":", "%3A").replace("/", "%2F")
-    while b.call("GET", f"/model-invocation-job/{identifier}")[2]["status"] != "InProgress":
-        time.sleep(0.005)
+    assert b.source.asked.wait(60)  # the first record is under way
     assert b.call("POST", f"/model-invocation-job/{identifier}/stop")[0] == 200
     b.source.hold.set()
     job = b.finish(arn)
