@@ -12,6 +12,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     import pytest
 
+LONGEST = "test_roles.py"  # one test of a minute or two: as the last one it would keep the other workers waiting
+
 settings.register_profile("sluice", deadline=None)
 settings.load_profile("sluice")
 
@@ -24,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != LONGEST)
     if config.getoption("--live"):
         return
     live = [item for item in items if item.get_closest_marker("live")]
